@@ -1,0 +1,168 @@
+package cluster
+
+import (
+	"time"
+
+	"fleettop/units"
+)
+
+// Machine is one machine of the cluster. Its record outlives its daemon, so a
+// dead machine stays visible until an operator removes it.
+type Machine struct {
+	ID       string            `json:"id"`       // the machine-id, 32 hexadecimal digits
+	Name     string            `json:"name"`     // the hostname, for people
+	Address  string            `json:"address"`  // the primary IP
+	Metadata map[string]string `json:"metadata"` // from --metadata
+	Version  string            `json:"version"`  // of its daemon
+	Manager  string            `json:"manager"`  // systemd or process
+	// ProbeAddress is the host:port on which the daemon answers probes.
+	ProbeAddress string `json:"probeAddress"`
+	// GossipAddress is serf's host:port.
+	GossipAddress string `json:"gossipAddress"`
+	// EtcdPeerURL and EtcdClientURL are where this machine's embedded etcd
+	// listens, or would if it became a voter. Empty with external etcd.
+	EtcdPeerURL   string `json:"etcdPeerURL,omitempty"`
+	EtcdClientURL string `json:"etcdClientURL,omitempty"`
+	// VoterTicket is the leader's word that this machine shall run an etcd
+	// member, with all it needs to join; empty for a machine that shall not.
+	VoterTicket string `json:"voterTicket,omitempty"`
+
+	// Schedule is set by an operator: empty (schedulable), cordoned or drained.
+	Schedule Schedulability `json:"schedule,omitempty"`
+	// Departure is how the daemon last said goodbye; empty while it runs or
+	// when it died without a word.
+	Departure   Departure `json:"departure,omitempty"`
+	DepartureAt time.Time `json:"departureAt,omitzero"`
+}
+
+// Schedulability is an operator's word on whether a machine takes units.
+type Schedulability string
+
+// Schedulabilities.
+const (
+	Schedulable Schedulability = ""
+	Cordoned    Schedulability = "cordoned" // keeps its units, takes no more
+	Drained     Schedulability = "drained"  // its units are moved away
+)
+
+// Departure is how a daemon left.
+type Departure string
+
+// Departures.
+const (
+	NotDeparted Departure = ""
+	Restarting  Departure = "restart"  // the daemon was stopped; its units run on and it is expected back
+	ShutDown    Departure = "shutdown" // the machine is going down; its units end with it
+	Left        Departure = "left"     // it left for good
+)
+
+// Run is one run of a machine's daemon, kept under its lease.
+type Run struct {
+	Machine string    `json:"machine"`
+	ID      string    `json:"id"`      // random, new at every start
+	Address string    `json:"address"` // GossipAddress: tells a restart from a second daemon with the same machine-id
+	Boot    string    `json:"boot"`    // the kernel's boot id
+	Since   time.Time `json:"since"`
+}
+
+// Unit is a unit file and what is wanted of it.
+type Unit struct {
+	Name    string             `json:"name"`
+	Content string             `json:"content"` // exactly as submitted
+	Hash    string             `json:"hash"`
+	Desired units.DesiredState `json:"desired"`
+	// Generation grows with every change of the unit; 1 when first submitted.
+	Generation int64 `json:"generation"`
+	// Restart is the generation at which a restart was last asked for; 0 for never.
+	Restart int64     `json:"restart,omitempty"`
+	By      string    `json:"by,omitempty"` // who made the last change
+	At      time.Time `json:"at"`           // when
+}
+
+// Assignment gives a unit to a machine. Only the leader writes it.
+type Assignment struct {
+	Machine    string             `json:"machine"`
+	Unit       string             `json:"unit"`
+	Content    string             `json:"content"`
+	Hash       string             `json:"hash"`
+	Desired    units.DesiredState `json:"desired"` // Loaded or Launched
+	Generation int64              `json:"generation"`
+	Restart    int64              `json:"restart,omitempty"`
+	// Epoch is the store revision the placement was decided on; of two
+	// assignments of one unit the higher epoch is the later. It stays the
+	// same while the unit stays on the machine.
+	Epoch  int64     `json:"epoch"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+}
+
+// Equal tells whether two assignments say the same.
+func (a Assignment) Equal(o Assignment) bool {
+	same := a.Since.Equal(o.Since)
+	a.Since, o.Since = time.Time{}, time.Time{}
+	return same && a == o
+}
+
+// Status is what a machine's agent reports of one unit.
+type Status struct {
+	Machine string `json:"machine"`
+	units.Status
+	Epoch int64 `json:"epoch"` // of the assignment reported on
+	// Generation is the generation the agent has carried out, successfully or not.
+	Generation int64 `json:"generation"`
+	// Error says why the agent could not do what it was told; empty if it could.
+	Error string `json:"error,omitempty"`
+}
+
+// UnitOnMachine names a unit on a machine, as assignments and statuses are keyed.
+type UnitOnMachine struct{ Machine, Unit string }
+
+// Event is one line of the timeline.
+type Event struct {
+	ID      string    `json:"id"` // sorts by time
+	Time    time.Time `json:"time"`
+	Kind    EventKind `json:"kind"`
+	Machine string    `json:"machine,omitempty"` // machine ID the event is about
+	Unit    string    `json:"unit,omitempty"`
+	From    string    `json:"from,omitempty"` // machine ID a unit moved from
+	To      string    `json:"to,omitempty"`   // machine ID a unit moved to
+	Text    string    `json:"text"`           // a sentence for people
+	By      string    `json:"by,omitempty"`   // who did it, if a person did
+	Outage  *Outage   `json:"outage,omitempty"`
+}
+
+// EventKind classes events.
+type EventKind string
+
+// Event kinds.
+const (
+	EventMachine  EventKind = "machine"  // joined, suspect, failed, came back, left, cordoned, drained
+	EventLeader   EventKind = "leader"   // a new leader
+	EventUnit     EventKind = "unit"     // submitted, started, stopped, destroyed, by a person
+	EventPlaced   EventKind = "placed"   // given to a machine
+	EventMoved    EventKind = "moved"    // taken from one machine and given to another
+	EventActive   EventKind = "active"   // a moved unit is active again; carries the Outage
+	EventFailover EventKind = "failover" // a machine's failover is complete; carries the worst Outage
+	EventFailed   EventKind = "failed"   // a unit failed on its machine
+	EventHold     EventKind = "hold"     // too many machines vanished at once; nothing is moved
+	EventVoter    EventKind = "voter"    // etcd voters changed
+)
+
+// Outage is how long a unit was away, by phase.
+type Outage struct {
+	Detect time.Duration `json:"detect"` // from the last sign of life to the verdict that the machine failed
+	Decide time.Duration `json:"decide"` // from the verdict to the assignment being committed
+	Start  time.Duration `json:"start"`  // from the assignment to active
+	Units  int           `json:"units,omitempty"`
+}
+
+// Total is the whole outage.
+func (o Outage) Total() time.Duration { return o.Detect + o.Decide + o.Start }
+
+// Leader is who leads and since which revision; its zero value means nobody.
+type Leader struct {
+	Machine string    `json:"machine"`
+	Run     string    `json:"run"`  // Run.ID of the leading daemon
+	Term    int64     `json:"term"` // create revision of the leader key; the fence
+	Since   time.Time `json:"since"`
+}

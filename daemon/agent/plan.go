@@ -1,0 +1,116 @@
+package agent
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+// Note is what the agent remembers of a unit it carried something out on. It
+// outlives the daemon, but not a reboot of the machine.
+type Note struct {
+	Epoch      int64              `json:"epoch"`
+	Generation int64              `json:"generation"`
+	Restart    int64              `json:"restart,omitempty"`
+	Desired    units.DesiredState `json:"desired"`
+	Hash       string             `json:"hash"`
+	Error      string             `json:"error,omitempty"`
+	// RetryAt is when a load that failed, or a job that could not even be
+	// submitted, is tried again; zero for never.
+	RetryAt time.Time `json:"retryAt,omitzero"`
+}
+
+// covers tells whether the note is of this very assignment.
+func (n Note) covers(a cluster.Assignment) bool {
+	return n.Epoch == a.Epoch && n.Generation == a.Generation && n.Restart == a.Restart && n.Desired == a.Desired && n.Hash == a.Hash
+}
+
+// noteOf is the note of an assignment carried out.
+func noteOf(a cluster.Assignment) Note {
+	return Note{Epoch: a.Epoch, Generation: a.Generation, Restart: a.Restart, Desired: a.Desired, Hash: a.Hash}
+}
+
+// StepKind is what is to be done with a unit next.
+type StepKind int
+
+// Step kinds, in the order they are carried out.
+const (
+	Stop   StepKind = iota
+	Unload          // forget its file
+	Load            // hand its file to the manager
+	Start
+	Restart
+	Adopt // it already is as wanted: only remember that
+)
+
+// String names the kind.
+func (k StepKind) String() string {
+	return [...]string{"stop", "unload", "load", "start", "restart", "adopt"}[k]
+}
+
+// Step is the next thing to do with one unit.
+type Step struct {
+	Kind       StepKind
+	Unit       string
+	Assignment cluster.Assignment // zero where the unit is no longer assigned
+}
+
+// Plan compares what is assigned with what the manager holds and returns the
+// next step of every unit that needs one, in the order of kinds and names: a
+// unit no longer assigned is stopped, then unloaded; a new one is loaded, then
+// started by the following Plan.
+func Plan(want map[string]cluster.Assignment, held map[string]units.Status, notes map[string]Note, now time.Time) []Step {
+	var steps []Step
+	for _, name := range slices.Sorted(maps.Keys(held)) {
+		if _, ok := want[name]; ok {
+			continue
+		}
+		switch n, h := notes[name], held[name]; {
+		case now.Before(n.RetryAt):
+		case n.Desired == units.Inactive || h.Active == "inactive" || h.Active == "failed":
+			steps = append(steps, Step{Kind: Unload, Unit: name})
+		default:
+			steps = append(steps, Step{Kind: Stop, Unit: name})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		a, n := want[name], notes[name]
+		if n.covers(a) && (n.RetryAt.IsZero() || now.Before(n.RetryAt)) {
+			if h, ok := held[name]; n.Error != "" || ok && h.Hash == a.Hash {
+				continue
+			}
+		}
+		status, ok := held[name]
+		if kind, due := next(a, n, status, ok); due {
+			steps = append(steps, Step{Kind: kind, Unit: name, Assignment: a})
+		}
+	}
+	slices.SortStableFunc(steps, func(x, y Step) int { return int(x.Kind) - int(y.Kind) })
+	return steps
+}
+
+func next(a cluster.Assignment, n Note, h units.Status, isHeld bool) (StepKind, bool) {
+	if !isHeld || h.Hash != a.Hash {
+		return Load, true
+	}
+	running := h.Active == "active" || h.Active == "reloading"
+	carried := n.Generation >= a.Generation && n.Desired == a.Desired && n.Hash == a.Hash && n.RetryAt.IsZero()
+	switch {
+	case carried:
+		return Adopt, !n.covers(a)
+	case a.Desired == units.Loaded:
+		if h.Active == "inactive" || h.Active == "failed" {
+			return Adopt, true
+		}
+		return Stop, true
+	case !running:
+		return Start, true
+	case n.Generation > 0 && (a.Restart > n.Restart || n.Hash != a.Hash):
+		return Restart, true
+	default:
+		return Adopt, true
+	}
+}

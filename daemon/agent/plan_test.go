@@ -1,0 +1,183 @@
+package agent
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+var t0 = time.Unix(1_700_000_000, 0)
+
+func assigned(desired units.DesiredState, generation, restart int64, hash string) cluster.Assignment {
+	return cluster.Assignment{Machine: "m1", Unit: "u.service", Desired: desired, Generation: generation, Restart: restart, Hash: hash, Epoch: 7}
+}
+
+func TestPlanOneUnit(t *testing.T) {
+	launched := assigned(units.Launched, 2, 0, "h1")
+	loaded := assigned(units.Loaded, 2, 0, "h1")
+	done := noteOf(launched)
+	with := func(n Note, f func(*Note)) Note { f(&n); return n }
+	cases := []struct {
+		name string
+		want *cluster.Assignment
+		held *units.Status
+		note *Note
+		kind string // none for no step
+	}{
+		{"new", &launched, nil, nil, "load"},
+		{"just loaded", &launched, &units.Status{Hash: "h1", Active: "inactive"}, nil, "start"},
+		{"running, no notes: adopted, not restarted", &launched, &units.Status{Hash: "h1", Active: "active"}, nil, "adopt"},
+		{"running and known", &launched, &units.Status{Hash: "h1", Active: "active"}, &done, "none"},
+		{"ended by itself: its Restart= had its say", &launched, &units.Status{Hash: "h1", Active: "failed"}, &done, "none"},
+		{"placed here again", &launched, &units.Status{Hash: "h1", Active: "active"}, ptr(with(done, func(n *Note) { n.Epoch = 3 })), "adopt"},
+		{"start asked for again after it failed", ptr(assigned(units.Launched, 3, 0, "h1")), &units.Status{Hash: "h1", Active: "failed"}, &done, "start"},
+		{"restart asked for", ptr(assigned(units.Launched, 3, 3, "h1")), &units.Status{Hash: "h1", Active: "active"}, &done, "restart"},
+		{"restart carried out", ptr(assigned(units.Launched, 3, 3, "h1")), &units.Status{Hash: "h1", Active: "active"}, ptr(noteOf(assigned(units.Launched, 3, 3, "h1"))), "none"},
+		{"restart asked for before it came here", ptr(assigned(units.Launched, 3, 3, "h1")), &units.Status{Hash: "h1", Active: "active"}, nil, "adopt"},
+		{"new content, not yet loaded", ptr(assigned(units.Launched, 3, 0, "h2")), &units.Status{Hash: "h1", Active: "active"}, &done, "load"},
+		{"new content, loaded, the old one runs", ptr(assigned(units.Launched, 3, 0, "h2")), &units.Status{Hash: "h2", Active: "active"}, &done, "restart"},
+		{"stopped", ptr(assigned(units.Loaded, 3, 0, "h1")), &units.Status{Hash: "h1", Active: "active"}, &done, "stop"},
+		{"loaded only", &loaded, &units.Status{Hash: "h1", Active: "inactive"}, nil, "adopt"},
+		{"loaded, then woken by its socket", &loaded, &units.Status{Hash: "h1", Active: "active"}, ptr(noteOf(loaded)), "none"},
+		{"starting while asked to stop", ptr(assigned(units.Loaded, 3, 0, "h1")), &units.Status{Hash: "h1", Active: "activating"}, &done, "stop"},
+		{"taken away, running", nil, &units.Status{Hash: "h1", Active: "active"}, &done, "stop"},
+		{"taken away, stopped", nil, &units.Status{Hash: "h1", Active: "inactive"}, &done, "unload"},
+		{"taken away, stop confirmed", nil, &units.Status{Hash: "h1", Active: "active"}, &Note{Desired: units.Inactive}, "unload"},
+		{"taken away, stop failed", nil, &units.Status{Hash: "h1", Active: "active"}, &Note{RetryAt: t0.Add(time.Second)}, "none"},
+		{"could not be loaded: quarantined", &launched, nil, ptr(with(done, func(n *Note) { n.Error, n.RetryAt = "disk full", t0.Add(time.Second) })), "none"},
+		{"could not be loaded: tried again", &launched, nil, ptr(with(done, func(n *Note) { n.Error, n.RetryAt = "disk full", t0.Add(-time.Second) })), "load"},
+		{"failed to start: left alone", &launched, &units.Status{Hash: "h1", Active: "failed"}, ptr(with(done, func(n *Note) { n.Error = "exit-code" })), "none"},
+		{"job not submitted: tried again", &launched, &units.Status{Hash: "h1", Active: "inactive"}, ptr(with(done, func(n *Note) { n.Error, n.RetryAt = "no bus", t0.Add(-time.Second) })), "start"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := "none"
+			if steps := Plan(one(c.want), one(c.held), one(c.note), t0); len(steps) > 0 {
+				got = steps[0].Kind.String()
+			}
+			if got != c.kind {
+				t.Errorf("got %s, want %s", got, c.kind)
+			}
+		})
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func one[T any](v *T) map[string]T {
+	if v == nil {
+		return map[string]T{}
+	}
+	return map[string]T{"u.service": *v}
+}
+
+// TestPlanConverges carries out steps on a model of a manager, with failures,
+// until none is left, and checks that what holds then is what was wanted.
+func TestPlanConverges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := []string{"a.service", "b.service", "c.service"}
+		want, held, notes := map[string]cluster.Assignment{}, map[string]units.Status{}, map[string]Note{}
+		bad := map[string]bool{}
+		for _, name := range names {
+			hash := rapid.SampledFrom([]string{"h1", "h2"})
+			if rapid.Bool().Draw(t, "wanted") {
+				a := assigned(rapid.SampledFrom([]units.DesiredState{units.Loaded, units.Launched}).Draw(t, "desired"),
+					rapid.Int64Range(1, 4).Draw(t, "generation"), 0, hash.Draw(t, "hash"))
+				a.Unit, a.Restart = name, rapid.Int64Range(0, a.Generation).Draw(t, "restart")
+				want[name] = a
+			}
+			if rapid.Bool().Draw(t, "held") {
+				held[name] = units.Status{Name: name, Hash: hash.Draw(t, "held hash"), Load: "loaded",
+					Active: rapid.SampledFrom([]string{"active", "inactive", "failed", "activating"}).Draw(t, "active")}
+			}
+			if rapid.Bool().Draw(t, "noted") {
+				notes[name] = Note{Epoch: rapid.Int64Range(6, 7).Draw(t, "epoch"), Generation: rapid.Int64Range(0, 4).Draw(t, "noted generation"),
+					Desired: rapid.SampledFrom([]units.DesiredState{units.Inactive, units.Loaded, units.Launched}).Draw(t, "noted desired"),
+					Hash:    hash.Draw(t, "noted hash")}
+			}
+			bad[name] = rapid.Bool().Draw(t, "bad")
+		}
+		now := t0
+		for round := 0; ; round++ {
+			steps := Plan(want, held, notes, now)
+			if len(steps) == 0 {
+				break
+			}
+			if round > 6 {
+				t.Fatalf("no end to it: %v", steps)
+			}
+			seen := map[string]bool{}
+			for _, s := range steps {
+				if seen[s.Unit] {
+					t.Fatalf("two steps for %s: %v", s.Unit, steps)
+				}
+				seen[s.Unit] = true
+				carryOut(s, held, notes, bad[s.Unit])
+			}
+		}
+		for name, h := range held {
+			a, ok := want[name]
+			switch {
+			case !ok:
+				t.Fatalf("%s is still held", name)
+			case bad[name]:
+			case h.Hash != a.Hash:
+				t.Fatalf("%s holds %s, not %s", name, h.Hash, a.Hash)
+			case notes[name].Generation < a.Generation || notes[name].Epoch != a.Epoch:
+				t.Fatalf("%s: note %+v for %+v", name, notes[name], a)
+			}
+		}
+		for name := range want {
+			if _, ok := held[name]; !ok && !bad[name] {
+				t.Fatalf("%s is not held", name)
+			}
+		}
+	})
+}
+
+// carryOut is what the agent does with a step's outcome, on a model.
+func carryOut(s Step, held map[string]units.Status, notes map[string]Note, bad bool) {
+	h, had := held[s.Unit]
+	switch s.Kind {
+	case Stop:
+		h.Active = "inactive"
+	case Unload:
+		delete(held, s.Unit)
+		delete(notes, s.Unit)
+		return
+	case Load:
+		if bad {
+			n := noteOf(s.Assignment)
+			n.Error, n.RetryAt = "refused", t0.Add(time.Minute)
+			notes[s.Unit] = n
+			return
+		}
+		if !had {
+			h = units.Status{Name: s.Unit, Load: "loaded", Active: "inactive"}
+			delete(notes, s.Unit)
+		}
+		h.Hash = s.Assignment.Hash
+		held[s.Unit] = h
+		return
+	case Start, Restart:
+		h.Active = "active"
+		if bad {
+			h.Active = "failed"
+		}
+	}
+	held[s.Unit] = h
+	if s.Assignment.Unit == "" {
+		notes[s.Unit] = Note{Desired: units.Inactive}
+		return
+	}
+	n := noteOf(s.Assignment)
+	if bad && s.Kind != Adopt {
+		n.Error = fmt.Sprintf("%s failed", s.Kind)
+	}
+	notes[s.Unit] = n
+}

@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	sddaemon "github.com/coreos/go-systemd/v22/daemon"
+	sddbus "github.com/coreos/go-systemd/v22/dbus"
+	"golang.org/x/sys/unix"
+
+	"fleettop/cluster"
+)
+
+// socketGroup may use the API beside root, where the host has such a group.
+const socketGroup = "fleettop"
+
+// lockDir makes sure that one daemon at a time works in a directory. The lock
+// ends with the process.
+func lockDir(dir string) (release func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("%w: run as root, or choose another --state-dir", err)
+	}
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%w: run as root, or choose another --state-dir", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("another daemon works in %s: stop it first, or choose another --state-dir", dir)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// listenUnix opens the API's socket for root and the socketGroup. A socket
+// left behind by a dead daemon is replaced, a living one's is not.
+func listenUnix(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("%w: run as root, or choose another --run-dir", err)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("another daemon answers on %s: stop it first, or choose another --socket", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	// The umask keeps everybody else out from the first moment on.
+	old := syscall.Umask(0o117)
+	l, err := net.Listen("unix", path)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	if g, err := user.LookupGroup(socketGroup); err == nil && os.Geteuid() == 0 {
+		gid, err := strconv.Atoi(g.Gid)
+		if err == nil {
+			err = os.Chown(path, 0, gid)
+		}
+		if err != nil {
+			l.Close()
+			return nil, fmt.Errorf("give %s to group %s: %w", path, socketGroup, err)
+		}
+	}
+	return l, nil
+}
+
+// bootID identifies this boot of the kernel.
+func bootID() string {
+	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(raw))
+}
+
+// farewell tells why the daemon was asked to stop: with its machine, where
+// systemd says that it is stopping, else to be restarted.
+func farewell(ctx context.Context) cluster.Departure {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return cluster.Restarting
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := sddbus.NewSystemdConnectionContext(ctx)
+	if err != nil {
+		if conn, err = sddbus.NewSystemConnectionContext(ctx); err != nil {
+			return cluster.Restarting
+		}
+	}
+	defer conn.Close()
+	state, err := conn.GetManagerProperty("SystemState")
+	if err == nil && strings.Trim(state, `"`) == "stopping" {
+		return cluster.ShutDown
+	}
+	return cluster.Restarting
+}
+
+// notifySystemd says that the daemon is ready, and feeds systemd's watchdog
+// for as long as alive returns nil, until ctx ends.
+func notifySystemd(ctx context.Context, alive func(context.Context) error) {
+	sddaemon.SdNotify(false, sddaemon.SdNotifyReady)
+	interval, err := sddaemon.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		<-ctx.Done()
+	} else {
+		tick := time.NewTicker(interval / 3)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+				askCtx, cancel := context.WithTimeout(ctx, interval/3)
+				if alive(askCtx) == nil {
+					sddaemon.SdNotify(false, sddaemon.SdNotifyWatchdog)
+				}
+				cancel()
+			}
+		}
+	}
+	sddaemon.SdNotify(false, sddaemon.SdNotifyStopping)
+}
