@@ -1,0 +1,173 @@
+package units
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxNameLength is systemd's limit, in bytes.
+const maxNameLength = 255
+
+// unitTypes are the types fleet and systemd know, sorted.
+var unitTypes = []string{
+	"automount", "busname", "device", "mount", "path", "scope", "service",
+	"slice", "snapshot", "socket", "swap", "target", "timer",
+}
+
+// runnableTypes are the types a machine can be asked to run, and those that
+// may be templates, sorted.
+var runnableTypes = []string{"path", "service", "socket", "target", "timer"}
+
+// Name is a valid unit name. Names are comparable; the zero Name is the
+// absence of one.
+type Name struct {
+	full string
+	at   int // index of the first @, or of the last dot where there is none
+	dot  int // index of the last dot
+}
+
+// ParseName parses a full unit name, such as web.service, web@.service or
+// web@1.service, by the rules fleet and systemd share. Any of systemd's unit
+// types is accepted; Validate tells which ones can be run. An error quotes the
+// name and says what is wrong with it.
+func ParseName(s string) (Name, error) {
+	switch {
+	case s == "":
+		return Name{}, errors.New("the unit name is empty: give one such as web.service")
+	case len(s) > maxNameLength:
+		return Name{}, fmt.Errorf("unit name %q… is %d bytes long: shorten it to at most %d", cut(s, 24), len(s), maxNameLength)
+	}
+	for i := range len(s) {
+		if !nameByte(s[i]) {
+			return Name{}, badCharacter(s, i)
+		}
+	}
+
+	dot := strings.LastIndexByte(s, '.')
+	switch {
+	case dot < 0:
+		return Name{}, fmt.Errorf("unit name %q has no type: add one, as in %s.service", s, s)
+	case dot == len(s)-1:
+		return Name{}, fmt.Errorf("unit name %q ends in a dot: add a type, as in %sservice", s, s)
+	case dot == 0:
+		return Name{}, fmt.Errorf("unit name %q has nothing before its type: put a name there, as in web%s", s, s)
+	}
+	kind := s[dot+1:]
+	if _, ok := slices.BinarySearch(unitTypes, kind); !ok {
+		return Name{}, fmt.Errorf("unit name %q ends in .%s, which is no unit type: add or choose one of %s",
+			s, kind, orList(runnableTypes))
+	}
+
+	at := strings.IndexByte(s[:dot], '@')
+	switch {
+	case at == 0:
+		return Name{}, fmt.Errorf("unit name %q has nothing before the @: put the template's name there, as in web%s", s, s)
+	case at < 0:
+		return Name{full: s, at: dot, dot: dot}, nil
+	}
+	if _, ok := slices.BinarySearch(runnableTypes, kind); !ok {
+		return Name{}, fmt.Errorf("unit name %q: a %s unit can't be a template or an instance: drop the @, or choose one of %s",
+			s, kind, orList(runnableTypes))
+	}
+	return Name{full: s, at: at, dot: dot}, nil
+}
+
+// nameByte tells whether systemd allows a byte in a unit name.
+func nameByte(c byte) bool {
+	switch {
+	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		return true
+	default:
+		return c == ':' || c == '-' || c == '_' || c == '.' || c == '\\' || c == '@'
+	}
+}
+
+// badCharacter is the error for a name with a forbidden character at byte i.
+func badCharacter(s string, i int) error {
+	const allowed = "use letters, digits and any of : - _ . \\ @"
+	switch s[i] {
+	case '/':
+		return fmt.Errorf("unit name %q has a slash in it: give the name alone, such as %s, and the file elsewhere", s, baseHint(s))
+	case ' ', '\t', '\n', '\r':
+		return fmt.Errorf("unit name %q has a space in it: %s", s, allowed)
+	}
+	for _, r := range s[i:] {
+		return fmt.Errorf("unit name %q has the character %q in it: %s", s, r, allowed)
+	}
+	return nil
+}
+
+// baseHint is what a person who gave a path probably meant by it.
+func baseHint(s string) string {
+	base := s[strings.LastIndexByte(s, '/')+1:]
+	if _, err := ParseName(base); err != nil {
+		return "web.service"
+	}
+	return base
+}
+
+// String returns the full name: web@1.service. It is the specifier %n.
+func (n Name) String() string { return n.full }
+
+// Base returns the name without its type: web@1. It is the specifier %N.
+func (n Name) Base() string { return n.full[:n.dot] }
+
+// Prefix returns what stands before the @, or before the type where there is
+// none: web. It is the specifier %p.
+func (n Name) Prefix() string { return n.full[:n.at] }
+
+// Instance returns what stands between the @ and the type: 1. It is the
+// specifier %i, and empty for templates and for names without an @.
+func (n Name) Instance() string {
+	if n.at == n.dot {
+		return ""
+	}
+	return n.full[n.at+1 : n.dot]
+}
+
+// Type returns the unit's type: service.
+func (n Name) Type() string {
+	if n.full == "" {
+		return ""
+	}
+	return n.full[n.dot+1:]
+}
+
+// IsTemplate tells whether the name is that of a template: web@.service.
+func (n Name) IsTemplate() bool { return n.at < n.dot && n.at == n.dot-1 }
+
+// IsInstance tells whether the name is that of an instance of a template: web@1.service.
+func (n Name) IsInstance() bool { return n.at < n.dot-1 }
+
+// Template returns the name of an instance's template, web@.service, and ""
+// for any other name.
+func (n Name) Template() string {
+	if !n.IsInstance() {
+		return ""
+	}
+	return n.full[:n.at+1] + n.full[n.dot:]
+}
+
+// cut returns at most the first limit bytes of s, without half a character at their end.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "")
+}
+
+// orList joins words as a person would: a, b or c.
+func orList(words []string) string { return join(words, " or ") }
+
+// andList joins words as a person would: a, b and c.
+func andList(words []string) string { return join(words, " and ") }
+
+func join(words []string, last string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	end := len(words) - 1
+	return strings.Join(words[:end], ", ") + last + words[end]
+}

@@ -1,0 +1,306 @@
+package units
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// fleetSection is the section that systemd leaves alone and fleet reads.
+const fleetSection = "X-Fleet"
+
+// Requirements is what a unit's [X-Fleet] section asks of the machine it runs on.
+type Requirements struct {
+	MachineID string              // the only machine it may run on, or ""
+	MachineOf []string            // units it must be on one machine with
+	Metadata  map[string][]string // for each key, the values of which a machine must have one; nil if there are none
+	Conflicts []string            // patterns of units it must not be on one machine with
+	Replaces  []string            // patterns of units that it drives to another machine
+	Global    bool                // runs on every machine that fits
+}
+
+// The options of [X-Fleet].
+const (
+	optMachineID = "MachineID"
+	optMachineOf = "MachineOf"
+	optMetadata  = "MachineMetadata"
+	optConflicts = "Conflicts"
+	optReplaces  = "Replaces"
+	optGlobal    = "Global"
+)
+
+var fleetOptions = []string{optMachineID, optMachineOf, optMetadata, optConflicts, optReplaces, optGlobal}
+
+// oldOptions are the names before fleet 0.8.
+var oldOptions = map[string]string{
+	"X-ConditionMachineID":       optMachineID,
+	"X-ConditionMachineOf":       optMachineOf,
+	"X-ConditionMachineMetadata": optMetadata,
+	"X-Conflicts":                optConflicts,
+}
+
+// Requirements returns what the [X-Fleet] section asks for a unit named n,
+// with specifiers expanded. For a template, whose instances aren't known yet,
+// %i stands for itself. Options that are unknown, malformed or can't be met
+// together are refused with a *FileError, by fleet's rules.
+//
+// As in fleet: of several MachineID the first counts, and a new name before an
+// old one; of several Global the last; everything else adds up.
+func (f *File) Requirements(n Name) (Requirements, error) {
+	c := collector{self: standIn(n), lines: map[string]int{}}
+	for _, o := range f.options {
+		if o.Section != fleetSection {
+			continue
+		}
+		if err := c.add(o); err != nil {
+			return Requirements{}, err
+		}
+	}
+	if c.req.MachineID == "" {
+		c.req.MachineID = c.oldMachineID
+	}
+	if err := c.check(); err != nil {
+		return Requirements{}, err
+	}
+	return c.req, nil
+}
+
+// collector adds up the options of [X-Fleet].
+type collector struct {
+	self         Name
+	req          Requirements
+	oldMachineID string
+	lines        map[string]int // where each option is first used, by its new name
+}
+
+func (c *collector) add(o Option) error {
+	kind, old := oldOptions[o.Name]
+	if !old {
+		if !slices.Contains(fleetOptions, o.Name) {
+			return unknownOption(o)
+		}
+		kind = o.Name
+	}
+	values, err := c.values(o)
+	if err != nil {
+		return fileErrorf(o.Line, "%s: %v", o.Name, err)
+	}
+
+	switch kind {
+	case optGlobal:
+		err = c.global(o, values)
+	case optMetadata:
+		err = c.metadata(values)
+	case optMachineID:
+		err = c.machineID(values, old)
+	case optMachineOf:
+		err = c.machineOf(values)
+	case optConflicts:
+		err = c.conflicts(values)
+	case optReplaces:
+		err = c.replaces(values)
+	}
+	if err != nil {
+		return fileErrorf(o.Line, "%s=%s: %v", o.Name, cut(unfold(o.Value), 80), err)
+	}
+	if _, seen := c.lines[kind]; !seen && len(values) > 0 && kind != optGlobal {
+		c.lines[kind] = o.Line
+	}
+	return nil
+}
+
+// values splits an option's value and expands its specifiers. Empty ones are left out.
+func (c *collector) values(o Option) ([]string, error) {
+	words, err := splitQuoted(unfold(o.Value))
+	if err != nil {
+		return nil, err
+	}
+	values := words[:0]
+	for _, w := range words {
+		v, err := expand(w, c.self)
+		if err != nil {
+			return nil, err
+		}
+		if v == "" && w != "" {
+			return nil, fmt.Errorf("%s is empty for %s: use it in a template, or write the value", w, c.self)
+		}
+		if v != "" {
+			values = append(values, v)
+		}
+	}
+	return values, nil
+}
+
+// splitQuoted splits a line that begins with a double quote into its quoted
+// values; any other line is one value, as in fleet.
+func splitQuoted(line string) ([]string, error) {
+	if strings.HasPrefix(line, "'") {
+		return nil, errors.New("single quotes are not known in [X-Fleet]: use double quotes")
+	}
+	if !strings.HasPrefix(line, `"`) {
+		if strings.HasSuffix(line, `"`) && strings.Count(line, `"`)%2 == 1 {
+			return nil, errors.New("a double quote is missing: quote each value from its beginning to its end")
+		}
+		return []string{line}, nil
+	}
+	var values []string
+	for line != "" {
+		v, rest, ok := strings.Cut(line[1:], `"`)
+		if !ok {
+			return nil, errors.New("a double quote is missing: quote each value from its beginning to its end")
+		}
+		line = strings.TrimLeft(rest, " \t")
+		if line != "" && (line[0] != '"' || len(line) == len(rest)) {
+			return nil, fmt.Errorf("there is %q after a quoted value: quote each value and put blanks between them", cut(line, 40))
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
+func (c *collector) global(o Option, values []string) error {
+	for _, v := range values {
+		yes, ok := parseBool(v)
+		if !ok {
+			return errors.New("this is neither yes nor no: write true or false")
+		}
+		c.req.Global = yes
+	}
+	delete(c.lines, optGlobal)
+	if c.req.Global {
+		c.lines[optGlobal] = o.Line
+	}
+	return nil
+}
+
+// parseBool knows the words of systemd, in any case.
+func parseBool(s string) (value, ok bool) {
+	switch strings.ToLower(s) {
+	case "1", "yes", "y", "true", "t", "on":
+		return true, true
+	case "0", "no", "n", "false", "f", "off":
+		return false, true
+	}
+	return false, false
+}
+
+func (c *collector) metadata(pairs []string) error {
+	for _, pair := range pairs {
+		key, value, ok := strings.Cut(pair, "=")
+		switch {
+		case !ok:
+			return fmt.Errorf("%q is no pair: write key=value", pair)
+		case key == "":
+			return fmt.Errorf("%q has no key: write key=value", pair)
+		case value == "":
+			return fmt.Errorf("%q has no value: write key=value", pair)
+		case strings.Contains(value, "="):
+			return fmt.Errorf("%q has more than one =: write key=value, and several pairs each in double quotes", pair)
+		}
+		if c.req.Metadata == nil {
+			c.req.Metadata = map[string][]string{}
+		}
+		c.req.Metadata[key] = addNew(c.req.Metadata[key], value)
+	}
+	return nil
+}
+
+func (c *collector) machineID(values []string, old bool) error {
+	if len(values) == 0 {
+		return errors.New("no machine is named: give a machine ID, as list-machines --full shows it, or remove the line")
+	}
+	id := &c.req.MachineID
+	if old {
+		id = &c.oldMachineID
+	}
+	if *id == "" {
+		*id = values[0]
+	}
+	if strings.ContainsAny(values[0], " \t") {
+		return errors.New("a machine ID has no blanks in it: give one, as list-machines --full shows it")
+	}
+	return nil
+}
+
+func (c *collector) machineOf(values []string) error {
+	names := fields(values)
+	if len(names) == 0 {
+		return errors.New("no unit is named: give a unit's full name, or remove the line")
+	}
+	for _, name := range names {
+		if name == c.self.String() {
+			return errors.New("a unit is always on its own machine: name another unit, or remove the line")
+		}
+		if err := checkPeer(name, c.self); err != nil {
+			return err
+		}
+		c.req.MachineOf = addNew(c.req.MachineOf, name)
+	}
+	return nil
+}
+
+// checkPeer refuses a MachineOf that no unit can ever have the name of.
+func checkPeer(name string, self Name) error {
+	if strings.Contains(self.Instance(), "%i") {
+		name = strings.ReplaceAll(name, "%i", "i")
+	}
+	n, err := ParseName(name)
+	if err != nil {
+		return err
+	}
+	if n.IsTemplate() {
+		return fmt.Errorf("%s is a template, which runs nowhere: name an instance of it", name)
+	}
+	return nil
+}
+
+func (c *collector) conflicts(values []string) error {
+	for _, pattern := range fields(values) {
+		if err := c.checkPattern(pattern); err != nil {
+			return err
+		}
+		c.req.Conflicts = addNew(c.req.Conflicts, pattern)
+	}
+	return nil
+}
+
+func (c *collector) replaces(values []string) error {
+	patterns := fields(values)
+	if len(patterns) == 0 {
+		return errors.New("no unit is named: give a unit's full name or a pattern, or remove the line")
+	}
+	for _, pattern := range patterns {
+		if err := c.checkPattern(pattern); err != nil {
+			return err
+		}
+		c.req.Replaces = addNew(c.req.Replaces, pattern)
+	}
+	return nil
+}
+
+func (c *collector) checkPattern(pattern string) error {
+	if !validGlob(pattern) {
+		return fmt.Errorf("%q is no pattern: close its brackets, as in web@[1-3].service", pattern)
+	}
+	if pattern == c.self.String() {
+		return errors.New("this is the unit itself: name another unit, or remove the line")
+	}
+	return nil
+}
+
+// fields splits values at blanks; unit names and patterns have none.
+func fields(values []string) []string {
+	var all []string
+	for _, v := range values {
+		all = append(all, strings.Fields(v)...)
+	}
+	return all
+}
+
+func addNew(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(list, s)
+}

@@ -1,0 +1,185 @@
+package units
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+var serviceTypes = []string{"simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"}
+
+var restartWords = []string{"no", "always", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort"}
+
+// commandOptions are the options of [Service] that hold command lines.
+var commandOptions = []string{
+	"ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost",
+}
+
+// validateService refuses the services that systemd does, in service_verify and
+// in its parser of command lines.
+func validateService(n Name, f *File) error {
+	commands, err := f.commands()
+	if err != nil {
+		return err
+	}
+	start, stop := commands["ExecStart"], commands["ExecStop"]
+	success, ok := f.last("Unit", "SuccessAction")
+	ends := ok && success.Value != "none" // ending the machine is all that it does
+	if len(start) == 0 && !ends {
+		if err := f.needSection(n, "Service", "ExecStart="); err != nil {
+			return err
+		}
+	}
+
+	kind, hasKind := f.last("Service", "Type")
+	bus, hasBus := f.last("Service", "BusName")
+	restart, hasRestart := f.last("Service", "Restart")
+	remain, _ := f.last("Service", "RemainAfterExit")
+	remains, _ := parseBool(remain.Value)
+	switch {
+	case hasKind && !slices.Contains(serviceTypes, kind.Value):
+		return unknownWord(kind, serviceTypes)
+	case hasRestart && !slices.Contains(restartWords, restart.Value):
+		return unknownWord(restart, restartWords)
+	case hasKind:
+	case hasBus:
+		kind = Option{Line: bus.Line, Value: "dbus"}
+	case len(start) > 0:
+		kind = Option{Line: start[0].Line, Value: "simple"}
+	default:
+		kind = Option{Line: f.line("Service"), Value: "oneshot"}
+	}
+
+	oneshot := kind.Value == "oneshot"
+	switch {
+	case len(start)+len(stop) == 0 && !ends:
+		return fileErrorf(f.line("Service"), "the service has nothing to run: add ExecStart=")
+	case len(start) == 0 && !oneshot:
+		return fileErrorf(kind.Line, "a service without ExecStart= must be Type=oneshot, not %s: add ExecStart=, or change the type", kind.Value)
+	case len(start) == 0 && !remains && !ends:
+		return fileErrorf(f.line("Service"), "a service with ExecStop= alone ends as soon as it starts: add ExecStart=, or RemainAfterExit=yes")
+	case len(start) > 1 && !oneshot:
+		return fileErrorf(start[1].Line, "a second ExecStart= command is only for Type=oneshot, and the type is %s: "+
+			"remove one, use ExecStartPre=, or set Type=oneshot", kind.Value)
+	case oneshot && (restart.Value == "always" || restart.Value == "on-success"):
+		return fileErrorf(restart.Line, "Restart=%s is not for Type=oneshot, which would run for ever: use on-failure, or another type", restart.Value)
+	case kind.Value == "dbus" && !hasBus:
+		return fileErrorf(kind.Line, "Type=dbus needs the name to wait for: add BusName=")
+	}
+	return nil
+}
+
+// commands returns, for each setting with command lines, the option of each of
+// its commands in force.
+func (f *File) commands() (map[string][]Option, error) {
+	commands := map[string][]Option{}
+	for _, name := range commandOptions {
+		for _, o := range f.settings("Service", name) {
+			count, err := countCommands(o.Value)
+			if err != nil {
+				return nil, fileErrorf(o.Line, "%s=%s: %v", o.Name, cut(o.Value, 80), err)
+			}
+			for range count {
+				commands[name] = append(commands[name], o)
+			}
+		}
+	}
+	return commands, nil
+}
+
+// unknownWord is the error for an option whose value is none of the known words.
+func unknownWord(o Option, known []string) error {
+	return fileErrorf(o.Line, "%s=%s is not known: did you mean %s? Known are %s",
+		o.Name, o.Value, nearest(o.Value, known), andList(known))
+}
+
+// countCommands counts the commands of a line, which lone semicolons divide.
+// One that makes no sense is refused, or not counted where its - prefix makes
+// systemd drop it and the rest of the line.
+func countCommands(line string) (int, error) {
+	count := 0
+	for rest := strings.TrimSpace(line); rest != ""; {
+		first, after, err := nextWord(rest)
+		path := strings.TrimLeft(first, "-@:+!|")
+		lenient := strings.Contains(first[:len(first)-len(path)], "-")
+		if err == nil {
+			err = checkProgram(path)
+		}
+		var unclosed error
+		rest, unclosed = skipArguments(after)
+		if err == nil {
+			err = unclosed
+		}
+		switch {
+		case err == nil:
+			count++
+		case lenient:
+			return count, nil
+		default:
+			return 0, err
+		}
+	}
+	return count, nil
+}
+
+// checkProgram refuses a program that can't be one.
+func checkProgram(path string) error {
+	switch {
+	case path == "":
+		return errors.New("there is no program: write its path, right after the prefix if there is one")
+	case strings.HasSuffix(path, "/"):
+		return fmt.Errorf("%s is a directory: name the program in it", path)
+	case strings.Contains(path, "/") && path[0] != '/' && path[0] != '%':
+		return fmt.Errorf("%s is a relative path: begin it with a slash, or give the program's name alone", path)
+	}
+	return nil
+}
+
+var errQuote = errors.New("a quote is not closed: close it, or write \\' or \\\" for the character itself")
+
+// skipArguments returns what follows the arguments of a command and the
+// semicolon that ends them.
+func skipArguments(line string) (string, error) {
+	for line != "" {
+		_, rest, err := nextWord(line)
+		if err != nil {
+			return "", err
+		}
+		if strings.TrimSpace(line[:len(line)-len(rest)]) == ";" {
+			return rest, nil
+		}
+		line = rest
+	}
+	return "", nil
+}
+
+// nextWord takes a word off a command line as systemd does: blanks end it
+// outside of quotes, and a backslash takes the next character's meaning away.
+// The rest begins with the next word.
+func nextWord(line string) (word, rest string, err error) {
+	var b strings.Builder
+	var quote byte
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		switch {
+		case c == '\\' && i+1 < len(line):
+			i++
+			b.WriteByte(line[i])
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			b.WriteByte(c)
+		case c == '"' || c == '\'':
+			quote = c
+		case c == ' ' || c == '\t':
+			return b.String(), strings.TrimLeft(line[i:], " \t"), nil
+		default:
+			b.WriteByte(c)
+		}
+	}
+	if quote != 0 {
+		return b.String(), "", errQuote
+	}
+	return b.String(), "", nil
+}

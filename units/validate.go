@@ -1,0 +1,169 @@
+package units
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Validate refuses what can be known to fail before it is on any machine: a
+// type that isn't run, [X-Fleet] options that make no sense, and files that
+// systemd would refuse to load. What systemd merely warns of is accepted, but
+// for a misspelt Type= or Restart=. The error is a *FileError where the file
+// is at fault.
+func Validate(n Name, f *File) error {
+	if _, ok := slices.BinarySearch(runnableTypes, n.Type()); !ok {
+		return fmt.Errorf("%s is a %s unit, and only %s units can be run: make it one of these, or install it on the machines themselves",
+			n, n.Type(), andList(runnableTypes))
+	}
+	for _, s := range f.sections {
+		if almostFleet(s.name) {
+			return fileErrorf(s.line, "[%s] would be ignored: write it as [%s]", s.name, fleetSection)
+		}
+	}
+	if _, err := f.Requirements(n); err != nil {
+		return err
+	}
+	switch n.Type() {
+	case "service":
+		return validateService(n, f)
+	case "socket":
+		return validateSocket(n, f)
+	case "timer":
+		return validateTimer(n, f)
+	case "path":
+		return validatePath(n, f)
+	}
+	return nil
+}
+
+// almostFleet tells whether a section's name is a misspelling of X-Fleet.
+// systemd says nothing about sections that begin with X-, so nobody else would.
+func almostFleet(section string) bool {
+	if section == fleetSection {
+		return false
+	}
+	letters := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" \t-_", r) {
+			return -1
+		}
+		return r
+	}, strings.ToLower(section))
+	return letters == "xfleet" || letters == "fleet"
+}
+
+var listenOptions = []string{
+	"ListenDatagram", "ListenFIFO", "ListenMessageQueue", "ListenNetlink",
+	"ListenSequentialPacket", "ListenSpecial", "ListenStream", "ListenUSBFunction",
+}
+
+func validateSocket(n Name, f *File) error {
+	if err := f.needSection(n, "Socket", "ListenStream="); err != nil {
+		return err
+	}
+	listens := f.settings("Socket", listenOptions...)
+	if len(listens) == 0 {
+		return fileErrorf(f.line("Socket"), "the socket listens to nothing: add ListenStream=, ListenDatagram=, ListenFIFO= or another Listen setting")
+	}
+	accept, has := f.last("Socket", "Accept")
+	if yes, _ := parseBool(accept.Value); !has || !yes {
+		return nil
+	}
+	for _, l := range listens {
+		if l.Name != "ListenStream" && l.Name != "ListenSequentialPacket" {
+			return fileErrorf(l.Line, "%s can't accept connections, which Accept=yes (line %d) asks for: remove one of the two", l.Name, accept.Line)
+		}
+	}
+	if s, ok := f.last("Socket", "Service"); ok {
+		return fileErrorf(s.Line, "Service can't be chosen with Accept=yes (line %d), which starts %s@….service for each connection: remove one of the two",
+			accept.Line, n.Prefix())
+	}
+	return nil
+}
+
+var timerOptions = []string{
+	"OnActiveSec", "OnBootSec", "OnCalendar", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec",
+}
+
+func validateTimer(n Name, f *File) error {
+	if err := f.needSection(n, "Timer", "OnCalendar="); err != nil {
+		return err
+	}
+	if len(f.settings("Timer", timerOptions...)) > 0 {
+		return nil
+	}
+	for _, name := range []string{"OnClockChange", "OnTimezoneChange"} {
+		o, _ := f.last("Timer", name)
+		if yes, _ := parseBool(o.Value); yes {
+			return nil
+		}
+	}
+	return fileErrorf(f.line("Timer"), "the timer never elapses: add OnCalendar=, OnBootSec=, OnUnitActiveSec= or another On setting")
+}
+
+var pathOptions = []string{
+	"DirectoryNotEmpty", "PathChanged", "PathExists", "PathExistsGlob", "PathModified",
+}
+
+func validatePath(n Name, f *File) error {
+	if err := f.needSection(n, "Path", "PathExists="); err != nil {
+		return err
+	}
+	watched := f.settings("Path", pathOptions...)
+	if len(watched) == 0 {
+		return fileErrorf(f.line("Path"), "the path unit watches nothing: add PathExists=, PathChanged=, DirectoryNotEmpty= or another path setting")
+	}
+	absolute := func(o Option) bool { return o.Value[0] == '/' || o.Value[0] == '%' }
+	if !slices.ContainsFunc(watched, absolute) {
+		return fileErrorf(watched[0].Line, "%s=%s is no absolute path, and the unit watches nothing else: begin it with a slash",
+			watched[0].Name, watched[0].Value)
+	}
+	return nil
+}
+
+// needSection refuses a file without a unit type's own section.
+func (f *File) needSection(n Name, section, example string) error {
+	if f.line(section) > 0 {
+		return nil
+	}
+	for _, s := range f.sections {
+		kind := strings.ToLower(s.name)
+		switch {
+		case kind == strings.ToLower(section):
+			return fileErrorf(s.line, "[%s] would be ignored: write it as [%s]", s.name, section)
+		case slices.Contains(runnableTypes, kind):
+			return fileErrorf(s.line, "%s needs a [%s] section and has a [%s] one: name it %s.%s, or add [%s] with %s",
+				n, section, s.name, n.Base(), kind, section, example)
+		}
+	}
+	return fileErrorf(0, "%s needs a [%s] section: add one with %s", n, section, example)
+}
+
+// settings returns the values in force of options that add up, unfolded, in
+// their order. As in systemd an empty value takes back all before it, of any of the names.
+func (f *File) settings(section string, names ...string) []Option {
+	var list []Option
+	for _, o := range f.options {
+		if o.Section != section || !slices.Contains(names, o.Name) {
+			continue
+		}
+		if o.Value = unfold(o.Value); o.Value == "" {
+			list = list[:0]
+			continue
+		}
+		list = append(list, o)
+	}
+	return list
+}
+
+// last returns the last value of an option that isn't empty, unfolded.
+func (f *File) last(section, name string) (Option, bool) {
+	for _, o := range slices.Backward(f.options) {
+		if o.Section == section && o.Name == name {
+			if o.Value = unfold(o.Value); o.Value != "" {
+				return o, true
+			}
+		}
+	}
+	return Option{}, false
+}
