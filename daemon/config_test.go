@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const someID = "0123456789abcdef0123456789abcdef"
+
+func TestCompleteRefuses(t *testing.T) {
+	cases := []struct {
+		name   string
+		change func(*Config)
+		says   string // and what to do
+	}{
+		{"machine-id too short", func(c *Config) { c.MachineID = "abc" }, "systemd-machine-id-setup"},
+		{"unknown manager", func(c *Config) { c.Manager = "docker" }, "choose auto, systemd"},
+		{"port out of range", func(c *Config) { c.Port = 65535 }, "from 1 to 65532"},
+		{"address is a name", func(c *Config) { c.Address = "host.example" }, "give this machine's IP"},
+		{"address is any", func(c *Config) { c.Address = "0.0.0.0" }, "give this machine's IP"},
+		{"empty seed", func(c *Config) { c.Join = []string{""} }, "host or host:port"},
+		{"seed is neither", func(c *Config) { c.Join = []string{"a:b:c"} }, "neither host nor host:port"},
+		{"negative grace", func(c *Config) { c.DaemonGrace = -time.Second }, "can't be negative"},
+		{"probe interval too short", func(c *Config) { c.ProbeInterval = time.Millisecond }, "from 50ms"},
+		{"metadata key with a space", func(c *Config) { c.Metadata = map[string]string{"a b": "c"} }, "metadata"},
+		{"socket path too long", func(c *Config) { c.Socket = "/" + strings.Repeat("x", 120) }, "shorter --run-dir"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := Config{MachineID: someID, Name: "n1", Address: "127.0.0.1"}
+			c.change(&cfg)
+			if err := cfg.Complete(); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want something about %q", err, c.says)
+			}
+		})
+	}
+}
+
+func TestCompleteFillsIn(t *testing.T) {
+	cfg := Config{MachineID: someID, Name: "n1", Join: []string{"10.0.0.1", "fd00::1", "[fd00::2]:99", "host:1"}}
+	if err := cfg.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	want := "10.0.0.1:7370 [fd00::1]:7370 [fd00::2]:99 host:1"
+	if got := strings.Join(cfg.Join, " "); got != want {
+		t.Errorf("seeds are %s, want %s", got, want)
+	}
+	if cfg.Address == "" || cfg.Socket != DefaultSocket || cfg.Manager == ManagerAuto || cfg.DaemonGrace != DefaultDaemonGrace {
+		t.Errorf("not filled in: %+v", cfg)
+	}
+}
+
+func TestLockDirRefusesTheSecond(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	release, err := lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockDir(dir); err == nil || !strings.Contains(err.Error(), "another daemon works in") {
+		t.Errorf("the second lock: %v", err)
+	}
+	release()
+	release, err = lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
+
+func TestListenUnix(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run", "s.sock")
+	l, err := listenUnix(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("mode %v, %v; want 0660", info.Mode().Perm(), err)
+	}
+	if _, err := listenUnix(path); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
+		t.Errorf("the second listener: %v", err)
+	}
+	// A daemon that was killed leaves its socket behind.
+	l.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false)
+	l.Close()
+	if l, err = listenUnix(path); err != nil {
+		t.Fatalf("over a dead daemon's socket: %v", err)
+	}
+	l.Close()
+}
+
+func TestPeerBook(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers.json")
+	b, err := openPeerBook(path)
+	if err != nil || !b.empty() {
+		t.Fatalf("a new book: %v, %v", b, err)
+	}
+	for _, list := range [][]string{{"b:1", "a:1"}, nil} { // nobody found is no reason to forget
+		if err := b.keep(list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err = openPeerBook(path); err != nil || strings.Join(b.list(), " ") != "a:1 b:1" {
+		t.Errorf("read back %v, %v", b, err)
+	}
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openPeerBook(path); err == nil || !strings.Contains(err.Error(), "--join") {
+		t.Errorf("a torn book: %v", err)
+	}
+}
