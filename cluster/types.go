@@ -23,9 +23,9 @@ type Machine struct {
 	// listens, or would if it became a voter. Empty with external etcd.
 	EtcdPeerURL   string `json:"etcdPeerURL,omitempty"`
 	EtcdClientURL string `json:"etcdClientURL,omitempty"`
-	// VoterTicket is the leader's word that this machine shall run an etcd
-	// member, with all it needs to join; empty for a machine that shall not.
-	VoterTicket string `json:"voterTicket,omitempty"`
+	// Seat is the machine's seat in the embedded etcd, by the leader's word;
+	// a machine with one runs a member.
+	Seat Seat `json:"seat,omitempty"`
 
 	// Schedule is set by an operator: empty (schedulable), cordoned or drained.
 	Schedule Schedulability `json:"schedule,omitempty"`
@@ -43,6 +43,16 @@ const (
 	Schedulable Schedulability = ""
 	Cordoned    Schedulability = "cordoned" // keeps its units, takes no more
 	Drained     Schedulability = "drained"  // its units are moved away
+)
+
+// Seat is a machine's part in the embedded etcd.
+type Seat string
+
+// Seats.
+const (
+	NoSeat  Seat = ""
+	Learner Seat = "learner" // has a copy, doesn't count
+	Voter   Seat = "voter"
 )
 
 // Departure is how a daemon left.

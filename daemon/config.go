@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fleettop/cluster/etcdserver"
+	"fleettop/cluster/membership"
 )
 
 // Defaults of a Config.
@@ -22,7 +24,7 @@ const (
 	DefaultSocket        = DefaultRunDir + "/fleettop.sock"
 	DefaultPort          = 7370
 	DefaultDaemonGrace   = 10 * time.Second
-	DefaultProbeInterval = 200 * time.Millisecond
+	DefaultProbeInterval = membership.DefaultProbeInterval
 )
 
 // ManagerKind names who runs the units of this machine.
@@ -62,7 +64,7 @@ type Config struct {
 	// EtcdEndpoints uses an existing etcd cluster instead of an embedded one.
 	EtcdEndpoints []string
 	// EtcdTLS is for EtcdEndpoints.
-	EtcdTLS *tls.Config
+	EtcdTLS etcdserver.TLS
 
 	// DaemonGrace is how long a machine whose daemon is gone, but which
 	// still answers, keeps its units.
@@ -123,7 +125,7 @@ func (c *Config) Complete() error {
 	if c.ProbeInterval == 0 {
 		c.ProbeInterval = DefaultProbeInterval
 	}
-	if c.DaemonGrace < 0 || c.ProbeInterval < 50*time.Millisecond || c.ProbeInterval > 5*time.Second {
+	if c.DaemonGrace < 0 || c.ProbeInterval < membership.MinProbeInterval || c.ProbeInterval > 5*time.Second {
 		return errors.New("--daemon-grace can't be negative, and --probe-interval must be from 50ms to 5s")
 	}
 	return nil

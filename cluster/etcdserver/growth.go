@@ -1,0 +1,283 @@
+package etcdserver
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Member is a member of the etcd cluster.
+type Member struct {
+	ID      uint64
+	Machine string // empty until it first started; PeerURL tells it then
+	PeerURL string
+	Learner bool
+	Started bool
+}
+
+// Candidate is a machine of the cluster, as seen by whoever decides. All
+// machines that are known belong in the list, also those that are members: a
+// member whose machine isn't in it counts as having left.
+type Candidate struct {
+	Machine string
+	PeerURL string
+	Alive   bool
+	Since   time.Time // since when it has been alive, or dead
+	Left    bool      // it left for good, or is about to
+}
+
+// StepKind is what a step does.
+type StepKind string
+
+// Steps.
+const (
+	AddLearner StepKind = "add learner"
+	Promote    StepKind = "promote"
+	Remove     StepKind = "remove"
+)
+
+// Step is one change of the etcd cluster's members.
+type Step struct {
+	Kind    StepKind
+	Machine string // empty for a member that never started and whose machine is unknown
+	PeerURL string
+	Member  uint64 // etcd's ID; 0 for AddLearner
+	Reason  string
+}
+
+// DefaultReplaceAfter is how long a voter may be gone before it is replaced.
+const DefaultReplaceAfter = 5 * time.Minute
+
+// learnerPatience is how long a learner may be gone, as through a restart of
+// its daemon, before it is removed.
+const learnerPatience = 30 * time.Second
+
+// NextStep returns the next change of the members that brings the cluster
+// closer to one voter for one or two machines, three from three machines on
+// and five from seven on, or false if there is nothing to do now. With two
+// machines the second is a learner. Machines join as learners; two learners
+// are promoted one right after the other, so that the number of voters is
+// even for no longer than that. A voter that left, or was gone for
+// replaceAfter, is removed when a live machine can take its place, and then
+// replaced: etcd refuses to add anybody while one of three voters is dead.
+// Nothing is done without a live quorum, or that would end it. The result
+// depends on nothing but the arguments, and not on their order.
+func NextStep(members []Member, candidates []Candidate, now time.Time, replaceAfter time.Duration) (Step, bool) {
+	c := survey(members, candidates, now, replaceAfter)
+	if c.live() < quorum(len(c.voters)) {
+		return Step{}, false
+	}
+	for _, rule := range []func() (Step, bool){c.dropLearner, c.dropDoomed, c.promote, c.add, c.evenOut} {
+		if step, ok := rule(); ok {
+			return step, true
+		}
+	}
+	return Step{}, false
+}
+
+func quorum(voters int) int { return voters/2 + 1 }
+
+// seat is a member together with what is known of its machine.
+type seat struct {
+	Member
+	alive  bool
+	doomed bool // to be removed as soon as it is safe
+	reason string
+}
+
+// cluster is what the rules look at. All lists are sorted by preference.
+type cluster struct {
+	voters, learners []seat
+	spares           []Candidate // alive, here to stay, and not a member
+	machines         int         // here to stay, alive or not
+	want             int         // voters
+}
+
+func survey(members []Member, candidates []Candidate, now time.Time, replaceAfter time.Duration) *cluster {
+	c := &cluster{}
+	taken := map[string]bool{}
+	for _, m := range members {
+		patience := replaceAfter
+		if m.Learner {
+			patience = min(learnerPatience, replaceAfter)
+		}
+		s := seat{Member: m, doomed: true, reason: "its machine is not in the cluster any more"}
+		for _, cand := range candidates {
+			if !m.is(cand) {
+				continue
+			}
+			taken[cand.Machine] = true
+			s.Machine, s.alive = cand.Machine, cand.Alive
+			s.reason = "it left for good"
+			s.doomed = cand.Left
+			if gone := now.Sub(cand.Since); !cand.Left && !cand.Alive && gone >= patience {
+				s.doomed = true
+				s.reason = fmt.Sprintf("gone for %s", gone.Round(time.Second))
+			}
+			break
+		}
+		if m.Learner {
+			c.learners = append(c.learners, s)
+		} else {
+			c.voters = append(c.voters, s)
+		}
+	}
+	for _, cand := range candidates {
+		if cand.Left {
+			continue
+		}
+		c.machines++
+		if cand.Alive && !taken[cand.Machine] {
+			c.spares = append(c.spares, cand)
+		}
+	}
+	bySeat := func(a, b seat) int {
+		return cmp.Or(cmp.Compare(a.Machine, b.Machine), cmp.Compare(a.ID, b.ID))
+	}
+	slices.SortFunc(c.voters, bySeat)
+	slices.SortFunc(c.learners, bySeat)
+	slices.SortFunc(c.spares, func(a, b Candidate) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Machine, b.Machine))
+	})
+	switch {
+	// Five voters stay five until there aren't five machines: a machine more
+	// or less must not take voters in and out.
+	case c.machines >= 7, c.machines >= 5 && len(c.voters) >= 4:
+		c.want = 5
+	case c.machines >= 3:
+		c.want = 3
+	default:
+		c.want = 1
+	}
+	return c
+}
+
+// is tells whether the member runs on the machine. Before its first start
+// etcd knows it by its URL only.
+func (m Member) is(c Candidate) bool {
+	if m.Machine != "" {
+		return m.Machine == c.Machine
+	}
+	return m.PeerURL == c.PeerURL
+}
+
+func (c *cluster) live() int {
+	n := 0
+	for _, v := range c.voters {
+		if v.alive {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *cluster) even() bool { return len(c.voters)%2 == 0 }
+
+// kept are the voters that are to stay.
+func (c *cluster) kept() int {
+	n := 0
+	for _, v := range c.voters {
+		if !v.doomed {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *cluster) ready() []seat {
+	return slices.DeleteFunc(slices.Clone(c.learners), func(s seat) bool { return !s.alive || !s.Started || s.doomed })
+}
+
+// safe tells whether the others are a live quorum of themselves.
+func (c *cluster) safe(v seat) bool {
+	live := c.live()
+	if v.alive {
+		live--
+	}
+	return len(c.voters) > 1 && live >= quorum(len(c.voters)-1)
+}
+
+func (c *cluster) dropLearner() (Step, bool) {
+	for _, l := range c.learners {
+		if l.doomed {
+			return remove(l, l.reason), true
+		}
+	}
+	if c.want > 1 && !c.even() && c.kept() == c.want && len(c.voters) == c.want && len(c.learners) > 0 {
+		return remove(c.learners[len(c.learners)-1], fmt.Sprintf("%d voters are enough", c.want)), true
+	}
+	return Step{}, false
+}
+
+// dropDoomed removes a voter that is gone, if that makes the number odd, or
+// shrinks the cluster, or somebody can take its place.
+func (c *cluster) dropDoomed() (Step, bool) {
+	if !c.even() && len(c.voters) <= c.want && len(c.ready()) == 0 && len(c.spares) == 0 {
+		return Step{}, false
+	}
+	// The dead first: removing a living one that leaves takes a vote away.
+	for _, alive := range []bool{false, true} {
+		for _, v := range c.voters {
+			if v.doomed && v.alive == alive && c.safe(v) {
+				return remove(v, v.reason), true
+			}
+		}
+	}
+	return Step{}, false
+}
+
+// promote makes voters of learners: one if that makes the number odd, or
+// replaces the only voter, and one of two that are both ready.
+func (c *cluster) promote() (Step, bool) {
+	ready := c.ready()
+	missing := c.want - c.kept()
+	if len(ready) == 0 || missing <= 0 {
+		return Step{}, false
+	}
+	if !c.even() && len(c.voters) == c.kept() && (len(ready) < 2 || missing < 2) {
+		return Step{}, false
+	}
+	l := ready[0]
+	return Step{Kind: Promote, Machine: l.Machine, PeerURL: l.PeerURL, Member: l.ID,
+		Reason: fmt.Sprintf("%d machines get %s", c.machines, voters(c.want))}, true
+}
+
+func (c *cluster) add() (Step, bool) {
+	missing := c.want - c.kept()
+	reason := fmt.Sprintf("%d machines get %s", c.machines, voters(c.want))
+	if c.want == 1 && missing <= 0 && !c.even() && c.machines == 2 {
+		missing, reason = 1, "of two machines one votes and the other stands by"
+	}
+	if missing <= len(c.learners) || len(c.learners) >= maxLearners || len(c.spares) == 0 {
+		return Step{}, false
+	}
+	s := c.spares[0]
+	return Step{Kind: AddLearner, Machine: s.Machine, PeerURL: s.PeerURL, Reason: reason}, true
+}
+
+// evenOut removes a voter where nobody is left to make the number odd.
+func (c *cluster) evenOut() (Step, bool) {
+	if !c.even() || (c.kept() < c.want && len(c.learners) > 0) {
+		return Step{}, false
+	}
+	for _, alive := range []bool{false, true} {
+		for _, v := range slices.Backward(c.voters) {
+			if v.alive == alive && c.safe(v) {
+				return remove(v, fmt.Sprintf("%s tolerate no more failures than %s", voters(len(c.voters)), voters(len(c.voters)-1))), true
+			}
+		}
+	}
+	return Step{}, false
+}
+
+func remove(s seat, reason string) Step {
+	return Step{Kind: Remove, Machine: s.Machine, PeerURL: s.PeerURL, Member: s.ID, Reason: reason}
+}
+
+func voters(n int) string {
+	if n == 1 {
+		return "1 voter"
+	}
+	return fmt.Sprintf("%d voters", n)
+}

@@ -1,0 +1,108 @@
+package etcdserver
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// A message of etcd's is passed on at most this often; while a voter is away,
+// each of several repeats every second.
+const logEvery = 30 * time.Second
+
+// serverError is the message with which etcd's server ends itself. The error
+// in it, that it was removed for one, is told in no other way.
+const serverError = "server error"
+
+// newZap returns a logger that passes warnings and worse on to log, a level
+// lower: what worries etcd about a peer is for us to decide on. ended, if not
+// nil, is told why a server ends itself.
+func newZap(log *slog.Logger, ended func(error)) *zap.Logger {
+	return zap.New(&core{log: log, ended: ended, limits: &limits{last: map[string]time.Time{}}})
+}
+
+// core implements zapcore.Core.
+type core struct {
+	log    *slog.Logger
+	ended  func(error)
+	limits *limits
+}
+
+// limits is shared by a core and those derived from it.
+type limits struct {
+	mu   sync.Mutex           // guards last
+	last map[string]time.Time // by message; etcd's messages are constants
+}
+
+func (l *limits) due(message string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, ok := l.last[message]; ok && now.Sub(at) < logEvery {
+		return false
+	}
+	if len(l.last) >= 256 {
+		clear(l.last)
+	}
+	l.last[message] = now
+	return true
+}
+
+func (c *core) level(l zapcore.Level) slog.Level {
+	switch {
+	case l >= zapcore.DPanicLevel:
+		return slog.LevelError
+	case l == zapcore.ErrorLevel:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// Enabled implements zapcore.LevelEnabler.
+func (c *core) Enabled(l zapcore.Level) bool {
+	return l >= zapcore.WarnLevel && (c.ended != nil || c.log.Enabled(context.Background(), c.level(l)))
+}
+
+// With implements zapcore.Core.
+func (c *core) With(fields []zapcore.Field) zapcore.Core {
+	return &core{log: c.log.With(attributes(fields)...), ended: c.ended, limits: c.limits}
+}
+
+// Check implements zapcore.Core.
+func (c *core) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if !c.Enabled(e.Level) || (e.Level < zapcore.DPanicLevel && !c.limits.due(e.Message, e.Time)) {
+		return to
+	}
+	return to.AddCore(e, c)
+}
+
+// Write implements zapcore.Core.
+func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if c.ended != nil && e.Message == serverError {
+		for _, f := range fields {
+			if err, ok := f.Interface.(error); ok {
+				c.ended(err)
+			}
+		}
+	}
+	c.log.Log(context.Background(), c.level(e.Level), "etcd: "+e.Message, attributes(fields)...)
+	return nil
+}
+
+// Sync implements zapcore.Core.
+func (c *core) Sync() error { return nil }
+
+func attributes(fields []zapcore.Field) []any {
+	enc := zapcore.NewMapObjectEncoder()
+	out := make([]any, 0, len(fields))
+	for _, f := range fields {
+		f.AddTo(enc)
+		if v, ok := enc.Fields[f.Key]; ok {
+			out = append(out, slog.Any(f.Key, v))
+		}
+	}
+	return out
+}

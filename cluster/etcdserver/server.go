@@ -1,0 +1,277 @@
+package etcdserver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc"
+)
+
+// ErrRemoved means that this member was removed from its cluster: Discard its
+// data, and it may be added again.
+var ErrRemoved = errors.New("this machine's etcd was removed from its cluster")
+
+// ErrHasData means that a directory that should be empty holds a member's data.
+var ErrHasData = errors.New("the data directory holds a member already: restart it, or choose another --data-dir")
+
+// transferPatience is how long a closing leader tries to hand over.
+const transferPatience = time.Second
+
+// Server is this machine's running member.
+type Server struct {
+	cfg  Config
+	etcd *embed.Etcd
+	done chan struct{}
+	err  error // why it ended; read after done is closed
+
+	mu      sync.Mutex     // guards clients and reason
+	clients []*grpc.Server // what serves clients, to be cut off at once on Close
+	reason  error          // why etcd said that it ends
+
+	closing  sync.Once
+	stop     chan struct{}
+	watching sync.WaitGroup
+}
+
+// Bootstrap starts the first member of a new cluster, cfg.ClusterID. It
+// returns when the member serves, or with ErrHasData if cfg.Dir has data.
+func Bootstrap(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	if cfg.ClusterID == "" {
+		return nil, errors.New("a new cluster needs an ID")
+	}
+	return cfg.startNew(ctx, cfg.Machine+"="+cfg.PeerURL(), true)
+}
+
+// Join starts a member that was added to its cluster as a learner, by the
+// ticket made for it. The ticket lists the cluster's members and is refused
+// by them once they changed; get another one then. Join returns when the
+// member serves.
+func Join(ctx context.Context, cfg Config, ticket Ticket) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	if ticket.Machine != cfg.Machine || ticket.PeerURL != cfg.PeerURL() {
+		return nil, fmt.Errorf("the ticket is for machine %s at %s, and this is %s at %s: ask for one of its own",
+			ticket.Machine, ticket.PeerURL, cfg.Machine, cfg.PeerURL())
+	}
+	cfg.ClusterID = ticket.ClusterID
+	return cfg.startNew(ctx, ticket.InitialCluster, false)
+}
+
+// startNew starts a member without data, and waits until it serves.
+func (c *Config) startNew(ctx context.Context, initial string, isNew bool) (*Server, error) {
+	if err := claim(c.Dir, marker{c.ClusterID, c.Machine}); err != nil {
+		return nil, err
+	}
+	if HasData(c.Dir) {
+		return nil, ErrHasData
+	}
+	s, err := c.start(initial, isNew)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-s.Ready():
+		return s, nil
+	case <-s.done:
+		err = s.err
+	case <-ctx.Done():
+		err = fmt.Errorf("start etcd: %w: see that the other voters are up and reach %s", ctx.Err(), c.PeerAddr)
+	}
+	s.Close()
+	return nil, err
+}
+
+// Restart starts the member whose data cfg.Dir holds, and returns without
+// waiting for its quorum; Ready tells. It returns a *ForeignDataError if the
+// data is another cluster's or machine's. If the member was removed while it
+// was away, the server ends with ErrRemoved as soon as the others tell it.
+func Restart(_ context.Context, cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	if !HasData(cfg.Dir) {
+		return nil, fmt.Errorf("%s has no etcd data to restart from: bootstrap or join", cfg.Dir)
+	}
+	if cfg.ClusterID == "" {
+		has, err := readMarker(cfg.Dir)
+		if err != nil {
+			return nil, err
+		}
+		cfg.ClusterID = has.ClusterID
+	}
+	if err := claim(cfg.Dir, marker{cfg.ClusterID, cfg.Machine}); err != nil {
+		return nil, err
+	}
+	return cfg.start(cfg.Machine+"="+cfg.PeerURL(), false)
+}
+
+func (c *Config) start(initial string, isNew bool) (*Server, error) {
+	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{})}
+	e, err := c.etcdConfig(initial, isNew, s.register, s.ended)
+	if err != nil {
+		return nil, fmt.Errorf("configure etcd: %w", err)
+	}
+	if s.etcd, err = embed.StartEtcd(e); err != nil {
+		return nil, startFailure(err)
+	}
+	s.watching.Go(s.watch)
+	return s, nil
+}
+
+// startFailure adds to etcd's words what to do.
+func startFailure(err error) error {
+	hint := "see that the data directory is writable and has space"
+	switch text := err.Error(); {
+	case isRemoval(err):
+		return ErrRemoved
+	case strings.Contains(text, "address already in use"), strings.Contains(text, "cannot assign requested address"):
+		hint = "free the address, or choose another for etcd"
+	case strings.Contains(text, "error validating peerURLs"), strings.Contains(text, "member count is unequal"):
+		hint = "the cluster's members changed meanwhile; get a new ticket and join again"
+	case strings.Contains(text, "cannot fetch cluster info"):
+		hint = "see that the voters are up and their peer port is reachable from here"
+	}
+	return fmt.Errorf("start etcd: %w: %s", err, hint)
+}
+
+// register takes note of a gRPC server that serves clients.
+func (s *Server) register(g *grpc.Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients = append(s.clients, g)
+}
+
+// ended takes note of why etcd ends itself.
+func (s *Server) ended(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason == nil {
+		s.reason = err
+	}
+}
+
+// watch waits for the end of the server and notes its reason.
+func (s *Server) watch() {
+	defer close(s.done)
+	var err error
+	select {
+	case <-s.stop:
+		return
+	case err = <-s.etcd.Err(): // of a listener, or in consequence of the server's end
+		select {
+		case <-s.etcd.Server.StopNotify():
+		case <-s.stop:
+		case <-time.After(time.Second):
+		}
+	case <-s.etcd.Server.StopNotify():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = endReason(cmp.Or(s.reason, err, errors.New("it gave no reason")))
+}
+
+func endReason(err error) error {
+	if isRemoval(err) {
+		return ErrRemoved
+	}
+	return fmt.Errorf("etcd ended by itself: %w: see its log, and restart the daemon", err)
+}
+
+// isRemoval tells by the text: etcd has no type or value for it to compare with.
+func isRemoval(err error) bool {
+	return strings.Contains(err.Error(), "permanently removed from the cluster")
+}
+
+// Done is closed when the server has ended, by itself or by Close. One that
+// ended by itself still has to be closed.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Err returns why the server ended by itself: ErrRemoved, or another failure.
+// It is nil while it runs, and after Close.
+func (s *Server) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Ready is closed when the member has found its quorum and serves.
+func (s *Server) Ready() <-chan struct{} { return s.etcd.Server.ReadyNotify() }
+
+// ClientURL returns where this member serves clients.
+func (s *Server) ClientURL() string { return s.cfg.ClientURL() }
+
+// ClusterID returns the ID of the cluster this member is in.
+func (s *Server) ClusterID() string { return s.cfg.ClusterID }
+
+// MemberID returns etcd's ID of this member.
+func (s *Server) MemberID() uint64 { return uint64(s.etcd.Server.MemberID()) }
+
+// IsLeader tells whether this member leads raft; not to be confused with the
+// cluster's leader, who is elected through it.
+func (s *Server) IsLeader() bool { return s.etcd.Server.Leader() == s.etcd.Server.MemberID() }
+
+// IsLearner tells whether this member doesn't vote yet.
+func (s *Server) IsLearner() bool { return s.etcd.Server.IsLearner() }
+
+// Client returns a client that talks to this member alone. It goes through
+// the network stack rather than into the server directly: the in-process
+// client knows no RequireLeader, so that a watch without a quorum would stay
+// silent instead of ending. The caller closes it.
+func (s *Server) Client() (*clientv3.Client, error) {
+	return NewClient(ClientConfig{Endpoints: []string{s.ClientURL()}, TLS: s.cfg.TLS, Logger: s.cfg.Logger})
+}
+
+// Close hands over raft's leadership, cuts off all clients and returns when
+// everything has stopped, within a few seconds.
+func (s *Server) Close() { s.shut(true) }
+
+func (s *Server) shut(handOver bool) {
+	s.closing.Do(func() {
+		close(s.stop)
+		s.watching.Wait()
+		if handOver {
+			s.handOver()
+		}
+		s.mu.Lock()
+		for _, g := range s.clients {
+			// Open watches would keep a graceful stop waiting for seconds.
+			g.Stop()
+		}
+		s.mu.Unlock()
+		s.etcd.Server.HardStop()
+		s.etcd.Close()
+	})
+}
+
+// handOver gives the leadership away, so that no election timeout passes
+// before the others have a leader again. It doesn't matter whether it works.
+func (s *Server) handOver() {
+	if !s.IsLeader() {
+		return
+	}
+	done := make(chan struct{})
+	s.watching.Go(func() {
+		defer close(done)
+		if err := s.etcd.Server.TryTransferLeadershipOnShutdown(); err != nil {
+			s.cfg.Logger.Debug("hand over raft's leadership", "error", err)
+		}
+	})
+	select {
+	case <-done:
+	case <-time.After(transferPatience):
+	}
+}

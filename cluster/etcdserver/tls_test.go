@@ -1,0 +1,95 @@
+package etcdserver
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// newTLS makes an authority and a certificate for 127.0.0.1 signed by it.
+func newTLS(t *testing.T) TLS {
+	t.Helper()
+	dir := t.TempDir()
+	file := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	sign := func(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) []byte {
+		template.SerialNumber = big.NewInt(time.Now().UnixNano())
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	newKey := func() *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	caKey, key := newKey(), newKey()
+	ca := &x509.Certificate{Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	caDER := sign(ca, ca, caKey, caKey)
+	der := sign(&x509.Certificate{Subject: pkix.Name{CommonName: "m0"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, ca, key, caKey)
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return TLS{CertFile: file("cert.pem", "CERTIFICATE", der), KeyFile: file("key.pem", "EC PRIVATE KEY", keyDER), CAFile: file("ca.pem", "CERTIFICATE", caDER)}
+}
+
+func TestMutualTLS(t *testing.T) {
+	certs := newTLS(t)
+	cfg := newConfig(t, "m0")
+	cfg.ClusterID, cfg.TLS = testCluster, certs
+	first, err := Bootstrap(limit(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(first.Close)
+	client, err := first.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	write(t, client, "k", "v")
+
+	second := newConfig(t, "m1")
+	second.TLS = certs
+	if err := Do(limit(t), client, Step{Kind: AddLearner, Machine: "m1", PeerURL: second.PeerURL()}); err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{configs: map[string]Config{"m1": second}, servers: map[string]*Server{}}
+	f.join(t, client, "m1")
+
+	for name, theirs := range map[string]TLS{"no certificate": {}, "certificate of another authority": newTLS(t)} {
+		stranger, err := NewClient(ClientConfig{Endpoints: []string{first.ClientURL()}, TLS: theirs, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		if _, err := stranger.Get(ctx, "k"); err == nil {
+			t.Errorf("a client with %s was let in", name)
+		}
+		cancel()
+		stranger.Close()
+	}
+}

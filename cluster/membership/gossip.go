@@ -1,0 +1,115 @@
+package membership
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// memberlist keeps its suspicions to itself. So whoever suspects a member says
+// so in an event of its own, with the age of the last answer it had, and the
+// suspect, hearing that, says that it lives.
+const (
+	wordSuspect = "suspect" // payload: ID, and milliseconds since the last answer
+	wordAlive   = "alive"   // payload: ID of the sender
+)
+
+// word is an event to be gossiped.
+type word struct{ name, payload string }
+
+// say queues a word. A full queue drops it: probes repeat, and words with them.
+func (m *Membership) say(w word) {
+	select {
+	case m.outbox <- w:
+	default:
+	}
+}
+
+// speak gossips what was queued.
+func (m *Membership) speak() {
+	for {
+		select {
+		case <-m.stop:
+			return
+		case w := <-m.outbox:
+			if err := m.serf.UserEvent(w.name, []byte(w.payload), false); err != nil {
+				m.cfg.Logger.Debug("gossip: "+w.name, "error", err)
+			}
+		}
+	}
+}
+
+// doubt is called, from within memberlist, when a probe of ours failed.
+func (m *Membership) doubt(id string) {
+	var lastSeen time.Time
+	m.suspect(id, time.Time{})
+	m.mu.Lock()
+	if member, ok := m.table.members[id]; ok {
+		lastSeen = member.LastSeen
+	}
+	m.mu.Unlock()
+	if !lastSeen.IsZero() {
+		m.say(word{wordSuspect, fmt.Sprintf("%s %d", id, time.Since(lastSeen).Milliseconds())})
+	}
+}
+
+func (m *Membership) suspect(id string, lastSeen time.Time) {
+	if m.update(func(t *table, now time.Time) bool {
+		return t.suspected(id, lastSeen, now.Add(m.cfg.suspicionLimit()), now)
+	}) {
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// hearWord takes in what a member said. Anything malformed is ignored, as it
+// comes from a daemon of another version.
+func (m *Membership) hearWord(name string, payload []byte) {
+	switch name {
+	case wordAlive:
+		m.update(func(t *table, now time.Time) bool { return t.seen(string(payload), now) })
+	case wordSuspect:
+		id, ms, _ := strings.Cut(string(payload), " ")
+		age, err := strconv.ParseUint(ms, 10, 32)
+		if err != nil {
+			return
+		}
+		if id == m.cfg.ID {
+			m.refute()
+			return
+		}
+		// The word was under way for up to two rounds of gossip.
+		silence := time.Duration(age)*time.Millisecond + m.cfg.ProbeInterval
+		m.suspect(id, time.Now().Add(-silence))
+	}
+}
+
+// refute says that we live, once for several suspicions at a time.
+func (m *Membership) refute() {
+	m.mu.Lock()
+	now := time.Now()
+	due := now.Sub(m.refuted) >= m.cfg.ProbeInterval/2
+	if due {
+		m.refuted = now
+	}
+	m.mu.Unlock()
+	if due {
+		m.say(word{wordAlive, m.cfg.ID})
+	}
+}
+
+// pings is memberlist's PingDelegate: it notes every answered probe.
+type pings struct{ m *Membership }
+
+// AckPayload adds nothing to our answers.
+func (pings) AckPayload() []byte { return nil }
+
+// NotifyPingComplete notes a sign of life.
+func (p pings) NotifyPingComplete(other *memberlist.Node, _ time.Duration, _ []byte) {
+	p.m.update(func(t *table, now time.Time) bool { return t.seen(other.Name, now) })
+}

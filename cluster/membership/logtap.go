@@ -1,0 +1,88 @@
+package membership
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// logTap receives the log of serf and memberlist. It passes lines on to slog,
+// sparingly, and finds in them the one fact that memberlist tells nobody
+// otherwise: that a probe of ours failed and a member is under suspicion.
+type logTap struct {
+	log       *slog.Logger
+	suspected func(id string) // must not block: it runs inside memberlist
+
+	mu   sync.Mutex           // guards last
+	last map[string]time.Time // when a kind of line was last passed on
+}
+
+// A kind of line is passed on at most this often; a machine that stays away
+// would otherwise fill the log with failed reconnects.
+const logEvery = 30 * time.Second
+
+const (
+	suspectPrefix = "memberlist: Suspect "
+	suspectSuffix = " has failed, no acks received"
+)
+
+// Write takes one line of log.Logger's.
+func (t *logTap) Write(line []byte) (int, error) {
+	level, text := parseLine(line)
+	if id, ok := suspectOf(text); ok {
+		t.suspected(id)
+	}
+	if t.log.Enabled(context.Background(), level) && t.due(level, string(text), time.Now()) {
+		t.log.Log(context.Background(), level, "gossip: "+string(text))
+	}
+	return len(line), nil
+}
+
+// parseLine splits off the level. Theirs are one too high for us: an
+// unreachable peer is an [ERR] there and everyday life here.
+func parseLine(line []byte) (slog.Level, []byte) {
+	line = bytes.TrimRight(line, "\n")
+	if len(line) == 0 || line[0] != '[' {
+		return slog.LevelDebug, line
+	}
+	name, text, _ := bytes.Cut(line[1:], []byte("] "))
+	switch string(name) {
+	case "ERR":
+		return slog.LevelWarn, text
+	case "WARN":
+		return slog.LevelInfo, text
+	}
+	return slog.LevelDebug, text
+}
+
+// suspectOf returns the member a line declares suspect.
+func suspectOf(text []byte) (string, bool) {
+	rest, ok := bytes.CutPrefix(text, []byte(suspectPrefix))
+	if !ok {
+		return "", false
+	}
+	id, ok := bytes.CutSuffix(rest, []byte(suspectSuffix))
+	return string(id), ok
+}
+
+// due limits lines above debug, by their first four words.
+func (t *logTap) due(level slog.Level, text string, now time.Time) bool {
+	if level < slog.LevelInfo {
+		return true
+	}
+	words := strings.SplitN(text, " ", 5)
+	kind := strings.Join(words[:min(len(words), 4)], " ")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at, ok := t.last[kind]; ok && now.Sub(at) < logEvery {
+		return false
+	}
+	if len(t.last) >= 256 { // words of four can carry addresses; don't collect them for ever
+		clear(t.last)
+	}
+	t.last[kind] = now
+	return true
+}

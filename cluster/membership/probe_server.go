@@ -1,0 +1,115 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// probeConns is how many probes are answered at a time. When there are
+	// more, the oldest makes room: an honest one is over in an instant.
+	probeConns    = 64
+	probePatience = time.Second // with one prober
+	acceptPause   = 20 * time.Millisecond
+)
+
+// ServeProbes answers probes on l as machine id. It closes l and returns when
+// ctx has ended (nil) or l is broken (why), after all handlers have ended.
+func ServeProbes(ctx context.Context, l net.Listener, id string) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	var open openConns
+	var handlers sync.WaitGroup
+	var err error
+	for {
+		var conn net.Conn
+		if conn, err = l.Accept(); err != nil {
+			if ctx.Err() == nil && transient(err) {
+				// Out of file descriptors, most likely. Those who wait in
+				// the backlog are answered when it is over.
+				pause(ctx, acceptPause)
+				continue
+			}
+			break
+		}
+		open.add(conn)
+		handlers.Go(func() {
+			defer open.remove(conn)
+			answerProbe(conn, id)
+		})
+	}
+	l.Close()
+	open.closeAll()
+	handlers.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("answer probes on %s: %w", l.Addr(), err)
+}
+
+func answerProbe(conn net.Conn, id string) {
+	if conn.SetDeadline(time.Now().Add(probePatience)) != nil {
+		return
+	}
+	line, err := readLine(conn)
+	if err != nil || !strings.HasPrefix(line, probeAsk) {
+		return
+	}
+	// A prober that is gone by now needs no answer.
+	_, _ = io.WriteString(conn, probeAnswer+id+"\n")
+}
+
+func transient(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.EINTR)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// openConns are the connections being answered, oldest first.
+type openConns struct {
+	mu   sync.Mutex // guards list
+	list []net.Conn
+}
+
+func (o *openConns) add(c net.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.list) == probeConns {
+		o.list[0].Close()
+		o.list = slices.Delete(o.list, 0, 1)
+	}
+	o.list = append(o.list, c)
+}
+
+func (o *openConns) remove(c net.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.Close()
+	if i := slices.Index(o.list, c); i >= 0 {
+		o.list = slices.Delete(o.list, i, i+1)
+	}
+}
+
+func (o *openConns) closeAll() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range o.list {
+		c.Close()
+	}
+}

@@ -1,0 +1,164 @@
+package membership
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// serve answers probes as id(n) until the test ends, and checks that it ends well.
+func serve(t *testing.T, n int) string {
+	t.Helper()
+	l := listen(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- ServeProbes(ctx, l, id(n)) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("ServeProbes: %v", err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("ServeProbes didn't return after its context ended")
+		}
+	})
+	return l.Addr().String()
+}
+
+// reply accepts connections and lets answer do with them what it wants.
+func reply(t *testing.T, answer func(net.Conn)) string {
+	t.Helper()
+	l := listen(t)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+			answer(c)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestProbeVerdicts(t *testing.T) {
+	const patience = 150 * time.Millisecond
+	closed := listen(t)
+	closed.Close()
+	read := func(c net.Conn) { bufio.NewReader(c).ReadString('\n') }
+	for _, c := range []struct {
+		name, addr string
+		want       Verdict
+	}{
+		{"lives", serve(t, 1), Answered},
+		{"another ID", serve(t, 2), Refused},
+		{"nobody listens", closed.Addr().String(), Refused},
+		{"mute", reply(t, func(net.Conn) {}), Hung},
+		{"never accepts", listen(t).Addr().String(), Hung},
+		{"hangs up", reply(t, func(c net.Conn) { read(c); c.Close() }), Hung},
+		{"talks nonsense", reply(t, func(c net.Conn) { read(c); fmt.Fprintln(c, "220 mail.example ESMTP") }), Hung},
+		{"talks for ever", reply(t, func(c net.Conn) { read(c); fmt.Fprint(c, strings.Repeat("x", 4096)) }), Hung},
+		{"half an answer", reply(t, func(c net.Conn) { read(c); fmt.Fprint(c, probeAnswer+id(1)) }), Hung},
+		{"no port", "127.0.0.1", Unknown},
+		{"no such host", "nobody.invalid:1", Unknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			start := time.Now()
+			if got := Probe(t.Context(), c.addr, id(1), patience); got != c.want {
+				t.Errorf("verdict %s, want %s", got, c.want)
+			}
+			if d := time.Since(start); d > 2*time.Second {
+				t.Errorf("took %s", d)
+			}
+		})
+	}
+}
+
+// A full backlog drops our SYN as a dead machine would.
+func TestProbeOfSilence(t *testing.T) {
+	l := listen(t)
+	addr := l.Addr().String()
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shrinkBacklog(t, raw)
+	for range 4 {
+		c, err := net.DialTimeout("tcp", addr, 50*time.Millisecond)
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
+		}
+	}
+	if got := Probe(t.Context(), addr, id(1), 100*time.Millisecond); got != Silent {
+		t.Errorf("verdict %s, want %s", got, Silent)
+	}
+}
+
+func TestProbeCancelledSaysNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	addr := reply(t, func(net.Conn) { cancel() })
+	start := time.Now()
+	if got := Probe(ctx, addr, id(1), 10*time.Second); got != Unknown {
+		t.Errorf("verdict %s, want %s", got, Unknown)
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("cancelled probe took %s", d)
+	}
+}
+
+func TestProbesAreAnsweredInAFlood(t *testing.T) {
+	addr := serve(t, 1)
+	for range 3 * probeConns { // connections that never ask
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if got := Probe(t.Context(), addr, id(1), time.Second); got != Answered {
+		t.Errorf("verdict %s in a flood, want %s", got, Answered)
+	}
+}
+
+func TestServerHangsUpOnNonsense(t *testing.T) {
+	addr := serve(t, 1)
+	for _, line := range []string{"GET / HTTP/1.1\n", strings.Repeat("x", 100_000)} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, line)
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if n, err := c.Read(make([]byte, 100)); err == nil {
+			t.Errorf("answered %d bytes to %.10q", n, line)
+		} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Errorf("didn't hang up on %.10q", line)
+		}
+	}
+}
+
+func TestServeProbesReportsABrokenListener(t *testing.T) {
+	l := listen(t)
+	l.Close()
+	if err := ServeProbes(t.Context(), l, id(1)); err == nil {
+		t.Error("no error from a closed listener")
+	}
+}

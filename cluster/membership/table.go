@@ -1,0 +1,154 @@
+package membership
+
+import (
+	"maps"
+	"sort"
+	"time"
+)
+
+// State is what gossip says of a member.
+type State string
+
+// States.
+const (
+	Alive   State = "alive"
+	Suspect State = "suspect" // somebody's probes went unanswered; it may still refute that
+	Failed  State = "failed"  // it did not
+	Left    State = "left"    // it said goodbye
+)
+
+// Member is one member of the cluster as this one sees it.
+type Member struct {
+	ID      string
+	Address string // gossip, host:port
+	State   State
+	Since   time.Time // when this member learned of the state
+	// LastSeen is the last sign of life known here: an answered probe of
+	// ours or of whoever suspects it, or word from the member itself.
+	LastSeen time.Time
+	Tags     map[string]string
+}
+
+// table turns what is heard into members. Every method takes the time, and
+// reports whether members changed in a way worth telling; LastSeen alone isn't.
+type table struct {
+	self    string
+	members map[string]*Member
+	// expires is when an undecided suspicion is dropped.
+	expires map[string]time.Time
+}
+
+func newTable(self string) *table {
+	return &table{self: self, members: map[string]*Member{}, expires: map[string]time.Time{}}
+}
+
+// present records that gossip has the member as alive.
+func (t *table) present(id, addr string, tags map[string]string, now time.Time) bool {
+	m, ok := t.members[id]
+	if !ok {
+		m = &Member{ID: id}
+		t.members[id] = m
+	}
+	changed := m.State != Alive || m.Address != addr || !maps.Equal(m.Tags, tags)
+	m.Address, m.Tags = addr, tags
+	m.LastSeen = now
+	t.enter(m, Alive, now)
+	return changed
+}
+
+// gone records that gossip has the member as failed or left.
+func (t *table) gone(id string, state State, now time.Time) bool {
+	m, ok := t.members[id]
+	if !ok || m.State == state {
+		return false
+	}
+	if state == Left {
+		m.LastSeen = now
+	}
+	t.enter(m, state, now)
+	return true
+}
+
+// forgotten records that gossip dropped the member.
+func (t *table) forgotten(id string) bool {
+	_, ok := t.members[id]
+	delete(t.members, id)
+	delete(t.expires, id)
+	return ok
+}
+
+// suspected records that a member's probes of id went unanswered; the last
+// one answered was at lastSeen, or never if that is zero. The suspicion is
+// dropped at limit if nothing more is heard.
+func (t *table) suspected(id string, lastSeen, limit, now time.Time) bool {
+	m, ok := t.members[id]
+	if !ok || id == t.self || m.State == Left {
+		return false
+	}
+	if lastSeen.After(m.LastSeen) {
+		m.LastSeen = lastSeen
+	}
+	if m.State == Failed {
+		return false
+	}
+	t.expires[id] = limit
+	if m.State == Suspect {
+		return false
+	}
+	m.State, m.Since = Suspect, now
+	return true
+}
+
+// seen records a sign of life, which ends a suspicion. It does not bring back
+// a failed member: that is gossip's to say.
+func (t *table) seen(id string, now time.Time) bool {
+	m, ok := t.members[id]
+	if !ok || m.State == Failed || m.State == Left {
+		return false
+	}
+	if now.After(m.LastSeen) {
+		m.LastSeen = now
+	}
+	if m.State != Suspect {
+		return false
+	}
+	t.enter(m, Alive, now)
+	return true
+}
+
+// expire drops suspicions that came to nothing, and returns when the next one
+// will have; zero for none.
+func (t *table) expire(now time.Time) (changed bool, next time.Time) {
+	for id, at := range t.expires {
+		switch {
+		case !at.After(now):
+			t.enter(t.members[id], Alive, now)
+			changed = true
+		case next.IsZero() || at.Before(next):
+			next = at
+		}
+	}
+	return changed, next
+}
+
+func (t *table) enter(m *Member, state State, now time.Time) {
+	delete(t.expires, m.ID)
+	if m.State != state {
+		m.State, m.Since = state, now
+	}
+}
+
+// list copies the members, sorted by ID.
+func (t *table) list(now time.Time) []Member {
+	out := make([]Member, 0, len(t.members))
+	for _, m := range t.members {
+		c := *m
+		c.Tags = maps.Clone(m.Tags)
+		if c.ID == t.self && c.State == Alive {
+			c.LastSeen = now
+		}
+		out = append(out, c)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out
+}

@@ -1,0 +1,140 @@
+package membership
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestTableKeepsItsPromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(1000, 0)
+		tb := newTable("a")
+		tb.present("a", "1", nil, now)
+		ids := rapid.SampledFrom([]string{"a", "b", "c"})
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 500).Draw(t, "ms")) * time.Millisecond)
+			who := ids.Draw(t, "who")
+			before := snapshot(tb, now)
+			var changed bool
+			switch rapid.IntRange(0, 6).Draw(t, "what") {
+			case 0:
+				changed = tb.present(who, rapid.SampledFrom([]string{"1", "2"}).Draw(t, "addr"), nil, now)
+			case 1:
+				changed = tb.gone(who, Failed, now)
+			case 2:
+				changed = tb.gone(who, Left, now)
+			case 3:
+				changed = tb.suspected(who, now.Add(-300*time.Millisecond), now.Add(time.Second), now)
+			case 4:
+				changed = tb.seen(who, now)
+			case 5:
+				var next time.Time
+				changed, next = tb.expire(now)
+				if !next.IsZero() && !next.After(now) {
+					t.Fatalf("next limit %s isn't after %s", next, now)
+				}
+			case 6:
+				if who != "a" {
+					changed = tb.forgotten(who)
+				}
+			}
+			after := snapshot(tb, now)
+			if told := !same(before, after); told != changed {
+				t.Fatalf("changed = %v for %+v -> %+v", changed, before, after)
+			}
+			for i, m := range after {
+				if i > 0 && after[i-1].ID >= m.ID {
+					t.Fatalf("not sorted: %+v", after)
+				}
+				if m.LastSeen.After(now) || m.Since.After(now) {
+					t.Fatalf("the future in %+v", m)
+				}
+				if _, limited := tb.expires[m.ID]; limited != (m.State == Suspect) {
+					t.Fatalf("%s is %s, time limit: %v", m.ID, m.State, limited)
+				}
+				if m.ID == "a" && m.State == Suspect {
+					t.Fatal("suspects itself")
+				}
+			}
+			for _, b := range before {
+				for _, a := range after {
+					if a.ID == b.ID && a.ID != tb.self && a.LastSeen.Before(b.LastSeen) {
+						t.Fatalf("last seen of %s went back", a.ID)
+					}
+				}
+			}
+		}
+	})
+}
+
+func snapshot(t *table, now time.Time) []Member { return t.list(now) }
+
+func same(a, b []Member) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].ID != b[i].ID || a[i].Address != b[i].Address || a[i].State != b[i].State || !a[i].Since.Equal(b[i].Since) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestFailedStaysFailedUntilGossipSaysOtherwise(t *testing.T) {
+	now := time.Unix(1000, 0)
+	tb := newTable("a")
+	tb.present("b", "1", nil, now)
+	tb.gone("b", Failed, now.Add(time.Second))
+	tb.seen("b", now.Add(2*time.Second))
+	tb.suspected("b", time.Time{}, now.Add(time.Hour), now.Add(3*time.Second))
+	if m := tb.members["b"]; m.State != Failed || !m.LastSeen.Equal(now) {
+		t.Errorf("%+v, want failed and last seen at %s", m, now)
+	}
+	if !tb.present("b", "1", nil, now.Add(4*time.Second)) || tb.members["b"].State != Alive {
+		t.Errorf("%+v after it came back", tb.members["b"])
+	}
+}
+
+func TestLogTapReadsSuspicions(t *testing.T) {
+	var suspects []string
+	tap := &logTap{log: quiet(), suspected: func(id string) { suspects = append(suspects, id) }, last: map[string]time.Time{}}
+	for _, line := range []string{
+		"[INFO] memberlist: Suspect " + id(7) + " has failed, no acks received\n",
+		"[INFO] memberlist: Suspect " + id(8) + " has flailed\n",
+		"[DEBUG] memberlist: Failed UDP ping: " + id(9) + " (timeout reached)\n",
+		"\n", "[", "no level",
+	} {
+		if n, err := tap.Write([]byte(line)); n != len(line) || err != nil {
+			t.Errorf("Write(%q) = %d, %v", line, n, err)
+		}
+	}
+	if len(suspects) != 1 || suspects[0] != id(7) {
+		t.Errorf("suspects %v, want %s", suspects, id(7))
+	}
+}
+
+func TestLogTapIsSparing(t *testing.T) {
+	tap := &logTap{last: map[string]time.Time{}}
+	now := time.Unix(1000, 0)
+	line := "memberlist: Failed to connect to 10.0.0."
+	for i, c := range []struct {
+		level slog.Level
+		after time.Duration
+		text  string
+		want  bool
+	}{
+		{slog.LevelWarn, 0, line + "1", true},
+		{slog.LevelWarn, time.Second, line + "2", false},
+		{slog.LevelDebug, time.Second, line + "2", true},
+		{slog.LevelWarn, time.Second, "serf: Something else entirely", true},
+		{slog.LevelWarn, logEvery, line + "1", true},
+	} {
+		if got := tap.due(c.level, c.text, now.Add(c.after)); got != c.want {
+			t.Errorf("line %d: due = %v, want %v", i, got, c.want)
+		}
+	}
+}

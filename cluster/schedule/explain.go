@@ -1,0 +1,116 @@
+package schedule
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"fleettop/cluster"
+)
+
+// Explanation says where a unit is or will go, and what each machine has to say to that.
+type Explanation struct {
+	Unit string `json:"unit"`
+	// On has the IDs of the machines it is or will be on: several for a global unit, none when it is unplaced.
+	On       []string  `json:"on"`
+	Reason   string    `json:"reason"`
+	Verdicts []Verdict `json:"verdicts"` // by machine name
+}
+
+// Verdict is one machine's answer to a unit.
+type Verdict struct {
+	Machine string `json:"machine"` // ID
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Reason  string `json:"reason"`
+}
+
+// Explain tells where a unit is or would be placed now, and why. It fails
+// with an error wrapping cluster.ErrNotFound for a unit that isn't there.
+func (p *Planner) Explain(in Input, name string) (Explanation, error) {
+	rec, ok := in.Snapshot.Units[name]
+	if !ok {
+		return Explanation{}, fmt.Errorf("explain %s: %w; list-unit-files shows the units there are", name, cluster.ErrNotFound)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sync(in)
+	p.settled = nil
+	pl := p.plan(in, time.Time{})
+	defer pl.undo()
+	i, known := pl.byName[name]
+	if !known {
+		return pl.explainUnwanted(rec), nil
+	}
+	u := &pl.units[i]
+	e := Explanation{Unit: name, On: []string{}, Verdicts: []Verdict{}}
+	if !u.wanted {
+		e = pl.explainUnwanted(rec)
+	} else if pl.failed[i] {
+		e.Reason = "unplaced: " + pl.unplaced(u)
+	} else {
+		e.Reason = pl.standing(u, i)
+	}
+	on := pl.machinesWith(u)
+	for _, m := range on {
+		e.On = append(e.On, pl.machines[m].id)
+		if u.wanted {
+			pl.take(i, m)
+		}
+	}
+	if u.wanted {
+		e.Verdicts = pl.verdicts(u, on)
+	}
+	return e, nil
+}
+
+func (p *plan) explainUnwanted(u cluster.Unit) Explanation {
+	return Explanation{Unit: u.Name, On: []string{}, Verdicts: []Verdict{}, Reason: "desired state " + string(u.Desired) + ": load or start it to have it placed"}
+}
+
+// standing says why a placed unit is where it is.
+func (p *plan) standing(u *unit, i int32) string {
+	if c, ok := p.chosen[i]; ok {
+		return p.why(u, c)
+	}
+	if u.global() {
+		return "a global unit runs on every eligible machine"
+	}
+	return u.given[0].Reason
+}
+
+func (p *plan) machinesWith(u *unit) []int32 {
+	var on []int32
+	if u.at >= 0 {
+		on = append(on, u.at)
+	}
+	for m := range u.on {
+		on = append(on, m)
+	}
+	slices.Sort(on)
+	return on
+}
+
+// verdicts asks each machine about a unit that was taken from where it was.
+func (p *plan) verdicts(u *unit, on []int32) []Verdict {
+	var list []Verdict
+	for k := range p.machines {
+		m := &p.machines[k]
+		v := Verdict{Machine: m.id, Name: m.name}
+		why := p.verdict(u, int32(k))
+		switch here := slices.Contains(on, int32(k)); {
+		case u.parsed.err != "":
+			v.Reason = "it can't be placed: " + u.parsed.err
+		case why.kind != fits:
+			v.Reason, v.OK = p.says(why, false), here
+		default:
+			v.OK = true
+			v.Reason = plural(len(m.residents), "unit")
+			if u.spread >= 0 {
+				v.Reason += fmt.Sprintf(", %s of %s", plural(int(p.siblings(u, int32(k))), "instance"), u.parsed.template)
+			}
+		}
+		list = append(list, v)
+	}
+	return list
+}

@@ -1,0 +1,270 @@
+package schedule
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"fleettop/cluster"
+)
+
+// plan is one run of the planner over a world. It keeps a log of what it did to the world, to undo it.
+type plan struct {
+	*world
+	in  Input
+	now time.Time
+
+	log     []step
+	moved   map[int32]cause  // units taken from where they stood, and why
+	chosen  map[int32]choice // units placed by this plan
+	failed  map[int32]bool   // units that found no machine
+	evicted map[int32]bool   // units a replacer took the place of
+	queue   []int32          // units to place in the next round
+	gone    []departure      // global units taken from machines
+	noRoom  map[string]bool  // keys of units that fit nowhere as the world is
+
+	scratch, common []int32 // reused buffers
+	marks           []int   // machines marked with mark are kept from the unit at hand
+	mark            int
+}
+
+type step struct {
+	unit, machine int32
+	added         bool
+}
+
+type departure struct {
+	unit, machine int32
+	why           cause
+}
+
+// choice is a machine picked for a unit, with what speaks for it.
+type choice struct {
+	machine  int32
+	eligible int   // machines to choose from
+	load     int32 // units on it before
+	siblings int32 // instances of the same template on it before
+	with     int32 // the unit it was grouped with; -1 for none
+	instead  int32 // the unit whose place it took; -1 for none
+}
+
+func (p *Planner) plan(in Input, now time.Time) *plan {
+	pl := &plan{world: p.world, in: in, now: now, moved: map[int32]cause{}, chosen: map[int32]choice{},
+		failed: map[int32]bool{}, evicted: map[int32]bool{}, noRoom: map[string]bool{}, marks: make([]int, len(p.world.machines))}
+	for _, i := range pl.pending {
+		u := &pl.units[i]
+		if len(u.given) > 0 {
+			if pl.held(pl.byID[u.given[0].Machine]) {
+				continue
+			}
+			pl.moved[i] = u.outOf
+		}
+		pl.queue = append(pl.queue, i)
+	}
+	pl.displace()
+	pl.spreadGlobals()
+	pl.placeAll()
+	return pl
+}
+
+// held tells whether a failed machine's units are to stay because too many vanished at once.
+func (p *plan) held(m int32) bool {
+	on := &p.machines[m]
+	return p.in.Hold && on.known && on.state == cluster.Failed && on.rec.Schedule != cluster.Drained
+}
+
+// displace takes the units off machines that don't run.
+func (p *plan) displace() {
+	for k := range p.machines {
+		m, on := int32(k), &p.machines[k]
+		if on.state.Runs() || len(on.residents) == 0 || p.held(m) {
+			continue
+		}
+		why := cause{kind: unhealthy, detail: string(on.state)}
+		for _, i := range slices.Sorted(slices.Values(on.residents)) {
+			p.take(i, m)
+			if p.units[i].global() {
+				p.gone = append(p.gone, departure{i, m, why})
+			} else {
+				p.moved[i] = why
+				p.queue = append(p.queue, i)
+			}
+		}
+	}
+}
+
+// spreadGlobals gives global units to every machine that takes them.
+func (p *plan) spreadGlobals() {
+	for _, i := range p.globals {
+		u := &p.units[i]
+		for m, why := range u.off {
+			if !p.held(m) {
+				p.gone = append(p.gone, departure{i, m, why})
+			}
+		}
+		if u.parsed.err == "" {
+			for _, m := range p.classOf(&u.parsed).able {
+				_, there := u.on[m]
+				_, leaving := u.off[m]
+				if !there && !leaving && p.verdictHere(u, m).kind == fits {
+					p.put(i, m)
+				}
+			}
+		}
+		if len(u.on) == 0 {
+			p.failed[i] = true
+		}
+	}
+}
+
+func (p *plan) put(i, m int32) {
+	p.add(i, m)
+	p.log = append(p.log, step{i, m, true})
+}
+
+func (p *plan) take(i, m int32) {
+	p.remove(i, m)
+	p.log = append(p.log, step{i, m, false})
+}
+
+// undo gives the world back as it was.
+func (p *plan) undo() {
+	for _, s := range slices.Backward(p.log) {
+		if s.added {
+			p.remove(s.unit, s.machine)
+		} else {
+			p.add(s.unit, s.machine)
+		}
+	}
+	p.log = nil
+}
+
+// placeAll places what is queued, in rounds: a unit that replaces others puts
+// them back into the queue, and their leaving may make room for units that found none.
+func (p *plan) placeAll() {
+	for len(p.queue) > 0 {
+		groups := p.groups(p.queue)
+		p.queue = nil
+		clear(p.noRoom)
+		for _, g := range groups {
+			p.placeGroup(g)
+		}
+		if len(p.queue) > 0 {
+			for i := range p.failed {
+				if !p.units[i].global() {
+					p.queue = append(p.queue, i)
+				}
+			}
+			p.failed = onlyGlobals(p.world, p.failed)
+		}
+	}
+}
+
+func onlyGlobals(w *world, failed map[int32]bool) map[int32]bool {
+	kept := map[int32]bool{}
+	for i := range failed {
+		if w.units[i].global() {
+			kept[i] = true
+		}
+	}
+	return kept
+}
+
+// evict takes a unit, and those that must be with it, off a machine for a replacer.
+func (p *plan) evict(i, m int32, why cause) {
+	p.take(i, m)
+	p.evicted[i] = true
+	delete(p.chosen, i)
+	if _, ok := p.moved[i]; !ok {
+		p.moved[i] = why
+	}
+	p.queue = append(p.queue, i)
+	for _, f := range p.units[i].followers {
+		if p.units[f].at == m && !p.units[f].global() {
+			p.evict(f, m, cause{kind: apart, unit: i})
+		}
+	}
+}
+
+// group is units that must end on one machine.
+type group struct {
+	members []int32 // targets before those that follow them
+	running bool    // a member ran before
+	able    int     // machines that take the pickiest member, other units aside
+}
+
+// groups ties queued units by MachineOf and orders the groups: what ran
+// before comes first, then what fits on the fewest machines, then by name.
+func (p *plan) groups(queue []int32) []group {
+	slices.Sort(queue)
+	queue = slices.Compact(queue)
+	queued := map[int32]bool{}
+	tied := false
+	for _, i := range queue {
+		queued[i] = true
+		tied = tied || len(p.units[i].targets) > 0
+	}
+	groups := make([]group, 0, len(queue))
+	seen := map[int32]bool{}
+	for _, i := range queue {
+		if seen[i] {
+			continue
+		}
+		g := group{members: []int32{i}}
+		if tied {
+			g.members = p.tied(i, queued, seen)
+		}
+		g.able = len(p.machines)
+		for _, j := range g.members {
+			u := &p.units[j]
+			g.running = g.running || len(u.given) > 0
+			g.able = min(g.able, len(p.classOf(&u.parsed).able))
+		}
+		groups = append(groups, g)
+	}
+	slices.SortStableFunc(groups, func(a, b group) int {
+		if a.running != b.running {
+			if a.running {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.able, b.able)
+	})
+	return groups
+}
+
+// tied returns the queued units reached from one over MachineOf in either
+// direction, targets first.
+func (p *plan) tied(start int32, queued, seen map[int32]bool) []int32 {
+	reached := []int32{start}
+	in := map[int32]bool{start: true}
+	for k := 0; k < len(reached); k++ {
+		u := &p.units[reached[k]]
+		for _, list := range [][]int32{u.targets, u.followers} {
+			for _, t := range list {
+				if t >= 0 && queued[t] && !in[t] {
+					in[t] = true
+					reached = append(reached, t)
+				}
+			}
+		}
+	}
+	slices.Sort(reached)
+	var order []int32
+	var visit func(int32)
+	visit = func(i int32) {
+		if seen[i] || !in[i] {
+			return
+		}
+		seen[i] = true
+		for _, t := range p.units[i].targets {
+			visit(t)
+		}
+		order = append(order, i)
+	}
+	for _, i := range reached {
+		visit(i)
+	}
+	return order
+}

@@ -1,0 +1,194 @@
+package schedule
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"fleettop/cluster"
+)
+
+// result turns what the plan did to the world into moves.
+func (p *plan) result() Result {
+	var r Result
+	for _, i := range p.extra {
+		p.withdrawExtra(&r, &p.units[i])
+	}
+	for _, d := range p.gone {
+		u := &p.units[d.unit]
+		k := u.givenTo(p.machines[d.machine].id)
+		r.Moves = append(r.Moves, p.move(u, &u.given[k], nil,
+			"taken from "+p.machines[d.machine].name+": "+p.leaving(d.why)))
+	}
+	for _, i := range p.globals {
+		p.globalMoves(&r, &p.units[i])
+	}
+	for i := range p.moved {
+		p.changedMove(&r, i)
+	}
+	for i := range p.chosen {
+		if _, ok := p.moved[i]; !ok {
+			p.changedMove(&r, i)
+		}
+	}
+	for _, i := range p.outdated {
+		u := &p.units[i]
+		if _, ok := p.moved[i]; !ok && !u.global() {
+			r.Moves = append(r.Moves, p.update(u, &u.given[0]))
+		}
+	}
+	reasons := map[string]string{}
+	for i := range p.failed {
+		u := &p.units[i]
+		r.Unplaced = append(r.Unplaced, Unplaced{u.name, p.unplacedLike(u, reasons)})
+	}
+	slices.SortFunc(r.Moves, compareMoves)
+	slices.SortFunc(r.Unplaced, func(a, b Unplaced) int { return cmp.Compare(a.Unit, b.Unit) })
+	for k := range r.Moves {
+		m := &r.Moves[k]
+		if m.From != nil && m.To == nil {
+			if n, ok := slices.BinarySearchFunc(r.Unplaced, m.Unit, func(u Unplaced, name string) int { return cmp.Compare(u.Unit, name) }); ok {
+				m.Reason += "; no other place for it: " + r.Unplaced[n].Reason
+			}
+		}
+	}
+	return r
+}
+
+// unplacedLike is unplaced, worked out once for units that fit the same machines.
+func (p *plan) unplacedLike(u *unit, known map[string]string) string {
+	if u.parsed.err != "" || len(u.targets)+len(u.replacers) > 0 {
+		return p.unplaced(u)
+	}
+	key := u.sameRoom()
+	if _, ok := known[key]; !ok {
+		known[key] = p.unplaced(u)
+	}
+	return known[key]
+}
+
+// order of moves by kind: what ends first, what is most urgent next.
+func kindOf(m cluster.Move) int {
+	switch {
+	case m.To == nil:
+		return 0
+	case m.From == nil:
+		return 2
+	case m.From.Machine != m.To.Machine:
+		return 1
+	}
+	return 3
+}
+
+func machineOf(m cluster.Move) string {
+	if m.From != nil {
+		return m.From.Machine
+	}
+	return m.To.Machine
+}
+
+func compareMoves(a, b cluster.Move) int {
+	return cmp.Or(kindOf(a)-kindOf(b), cmp.Compare(a.Unit, b.Unit), cmp.Compare(machineOf(a), machineOf(b)))
+}
+
+func (p *plan) move(u *unit, from, to *cluster.Assignment, reason string) cluster.Move {
+	return cluster.Move{Unit: u.name, From: from, To: to, Reason: reason, Generation: u.rec.Generation}
+}
+
+// withdrawExtra takes away assignments that can't stand: of a unit nobody
+// wants, and all but the latest of one that runs once.
+func (p *plan) withdrawExtra(r *Result, u *unit) {
+	extra, reason := u.given, ""
+	switch {
+	case u.rec.Name == "":
+		reason = "the unit was destroyed"
+	case !u.wanted:
+		reason = "desired state " + string(u.rec.Desired)
+	case u.global() || len(u.given) < 2:
+		return
+	default:
+		extra = u.given[1:]
+		reason = "assigned twice; only the latest assignment stands"
+	}
+	for k := range extra {
+		r.Moves = append(r.Moves, p.move(u, &extra[k], nil, reason))
+	}
+}
+
+func (p *plan) globalMoves(r *Result, u *unit) {
+	for m, k := range u.on {
+		switch {
+		case k < 0:
+			r.Moves = append(r.Moves, p.move(u, nil, p.assignment(u, m, "a global unit runs on every eligible machine"),
+				"a global unit runs on every eligible machine"))
+		case u.given[k].Generation != u.rec.Generation:
+			r.Moves = append(r.Moves, p.update(u, &u.given[k]))
+		}
+	}
+}
+
+// changedMove writes down where a unit went that this plan took or placed.
+func (p *plan) changedMove(r *Result, i int32) {
+	u := &p.units[i]
+	c, placed := p.chosen[i]
+	left, had := p.moved[i]
+	had = had && len(u.given) > 0
+	switch {
+	case !placed && !had:
+	case !placed:
+		from := &u.given[0]
+		r.Moves = append(r.Moves, p.move(u, from, nil, "taken from "+p.machines[p.byID[from.Machine]].name+": "+p.leaving(left)))
+	case !had:
+		why := p.why(u, c)
+		r.Moves = append(r.Moves, p.move(u, nil, p.assignment(u, c.machine, why), why))
+	case u.given[0].Machine == p.machines[c.machine].id:
+		if u.given[0].Generation != u.rec.Generation {
+			r.Moves = append(r.Moves, p.update(u, &u.given[0]))
+		}
+	default:
+		from := &u.given[0]
+		why := "moved from " + p.machines[p.byID[from.Machine]].name + ": " + p.leaving(left) + "; " + p.why(u, c)
+		r.Moves = append(r.Moves, p.move(u, from, p.assignment(u, c.machine, why), why))
+	}
+}
+
+func (p *plan) assignment(u *unit, m int32, reason string) *cluster.Assignment {
+	return &cluster.Assignment{
+		Machine: p.machines[m].id, Unit: u.name, Content: u.rec.Content, Hash: u.rec.Hash,
+		Desired: u.rec.Desired, Generation: u.rec.Generation, Restart: u.rec.Restart,
+		Epoch: p.in.Snapshot.Revision, Reason: reason, Since: p.now,
+	}
+}
+
+// update brings an assignment up to its unit; the placement stays what it was.
+func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
+	to := *a
+	to.Content, to.Hash, to.Desired = u.rec.Content, u.rec.Hash, u.rec.Desired
+	to.Generation, to.Restart = u.rec.Generation, u.rec.Restart
+	reason := "updated"
+	switch {
+	case to.Hash != a.Hash:
+		reason = "the unit file changed"
+	case to.Desired != a.Desired:
+		reason = fmt.Sprintf("desired state %s, was %s", to.Desired, a.Desired)
+	case to.Restart != a.Restart:
+		reason = "restart asked for"
+	}
+	return p.move(u, a, &to, reason)
+}
+
+// why says what spoke for a machine.
+func (p *plan) why(u *unit, c choice) string {
+	switch {
+	case c.with >= 0:
+		return "together with " + p.units[c.with].name
+	case c.instead >= 0:
+		return "takes the place of " + p.units[c.instead].name
+	case c.eligible == 1:
+		return fmt.Sprintf("the only eligible machine of %d", len(p.machines))
+	case u.spread >= 0:
+		return fmt.Sprintf("fewest instances of %s (%d), then fewest units (%d), of %d eligible machines",
+			u.parsed.template, c.siblings, c.load, c.eligible)
+	}
+	return fmt.Sprintf("fewest units (%d) of %d eligible machines", c.load, c.eligible)
+}

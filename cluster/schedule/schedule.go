@@ -1,0 +1,113 @@
+package schedule
+
+import (
+	"sync"
+	"time"
+
+	"fleettop/cluster"
+)
+
+// Input is all a plan depends on.
+type Input struct {
+	Snapshot *cluster.Snapshot
+	// Health has the verdict on each machine, by ID. One that nobody has judged
+	// yet keeps its units and takes no more; one without a record has failed.
+	Health map[string]cluster.Health
+	// Hold keeps the units of failed machines where they are: too many
+	// vanished at once. A machine that an operator drained or removed, or
+	// that said goodbye, is not held.
+	Hold bool
+}
+
+// Unplaced is a unit that is wanted and on no machine, and why.
+type Unplaced struct {
+	Unit   string `json:"unit"`
+	Reason string `json:"reason"` // "4 machines: 2 lack ssd=true, 2 conflict with db@1.service"
+}
+
+// Result is a plan. Its order depends on nothing but the input: withdrawals,
+// moves, placements, updates, each by unit and machine.
+type Result struct {
+	Moves    []cluster.Move
+	Unplaced []Unplaced // by unit
+}
+
+// Planner makes plans. It remembers parsed requirements and an index of the
+// last snapshot, which makes it fast and never changes what it answers: a
+// snapshot is immutable, so maps that two snapshots share need no second look.
+// Methods may be called from several goroutines; the zero value is not usable, call New.
+type Planner struct {
+	mu      sync.Mutex // guards what follows
+	parsed  map[string]parsed
+	world   *world
+	settled *Result // the last result, if it moved nothing and its input still stands
+	hold    bool    // of the last plan
+}
+
+// New returns a Planner.
+func New() *Planner { return &Planner{parsed: map[string]parsed{}} }
+
+// Plan returns what must change to give every wanted unit a place. now is
+// written into new assignments.
+func (p *Planner) Plan(in Input, now time.Time) Result {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	same := p.sync(in)
+	if same && p.settled != nil && p.hold == in.Hold {
+		return *p.settled
+	}
+	pl := p.plan(in, now)
+	res := pl.result()
+	pl.undo()
+	p.hold, p.settled = in.Hold, nil
+	if len(res.Moves) == 0 {
+		p.settled = &res
+	}
+	return res
+}
+
+// sync brings the index up to a snapshot and the machines' health, and tells
+// whether nothing that matters to a plan changed since the last time.
+func (p *Planner) sync(in Input) (same bool) {
+	same = true
+	if p.world == nil || !p.world.of(in.Snapshot) {
+		p.world, p.parsed = newWorld(in.Snapshot, p.parsed)
+		same = false
+	}
+	if p.world.setHealth(in.Health) {
+		same = false
+	}
+	return same
+}
+
+// WhatIf returns the units that would have no place left if a machine died, by name.
+func (p *Planner) WhatIf(in Input, machineID string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	stranded := map[string]bool{}
+	var names []string
+	before := p.unplacedWithout(in, "")
+	for _, u := range before {
+		stranded[u.Unit] = true
+	}
+	for _, u := range p.unplacedWithout(in, machineID) {
+		if !stranded[u.Unit] {
+			names = append(names, u.Unit)
+		}
+	}
+	return names
+}
+
+// unplacedWithout plans with one machine taken to be dead, and forgets the health it assumed.
+func (p *Planner) unplacedWithout(in Input, machineID string) []Unplaced {
+	p.sync(in)
+	p.settled = nil
+	if machineID != "" {
+		p.world.assume(machineID, cluster.Failed)
+		in.Hold = false
+	}
+	pl := p.plan(in, time.Time{})
+	res := pl.result()
+	pl.undo()
+	return res.Unplaced
+}

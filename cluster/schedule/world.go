@@ -1,0 +1,352 @@
+package schedule
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+// machine is one machine and the units placed on it so far.
+type machine struct {
+	id, name  string
+	rec       cluster.Machine
+	known     bool // it has a record
+	state     cluster.HealthState
+	residents []int32 // units, in no order
+}
+
+// unit is one unit that is wanted or assigned.
+type unit struct {
+	name   string
+	rec    cluster.Unit // zero when the unit is gone
+	wanted bool
+	parsed parsed
+	spread int32 // index of its template's counts; -1 when it has no siblings
+	// given has its assignments in the snapshot. Of a unit that isn't
+	// global only the first, with the highest epoch, can stand.
+	given               []cluster.Assignment
+	at                  int32           // where it is placed now; -1 for nowhere
+	on                  map[int32]int   // of a global unit: the machines, and the index in given, -1 for a new one
+	off                 map[int32]cause // of a global unit: the given machines it must leave, and why
+	outOf               cause           // why it can't stay where it was given, if so
+	conflicts, matching []*pattern
+	targets             []int32 // MachineOf; -1 for a unit that is on no list
+	followers           []int32
+	replaces, replacers []int32
+}
+
+func (u *unit) global() bool { return u.parsed.req.Global }
+
+// world is the index of a snapshot: every unit that can stay placed where it
+// stands. A plan changes it and takes its changes back.
+type world struct {
+	unitsOf       map[string]cluster.Unit
+	assignmentsOf map[cluster.UnitOnMachine]cluster.Assignment
+	machinesOf    map[string]cluster.Machine
+
+	loads    []int32   // units on each machine
+	machines []machine // by name and ID: the order that breaks ties
+	byID     map[string]int32
+	units    []unit // by name
+	byName   map[string]int32
+	patterns patterns
+	spreads  [][]int32 // by template with several wanted instances: instances on each machine
+	classes  map[string]*class
+
+	pending  []int32 // wanted units that have no place or can't stay, whatever the machines' health
+	outdated []int32 // units that may stay and whose assignments are older than they are
+	globals  []int32
+	extra    []int32 // units with assignments that can't stand, whatever else
+}
+
+// sameMap tells whether two maps are one, without looking into them.
+func sameMap[K comparable, V any](a, b map[K]V) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+}
+
+// of tells whether the index is of this snapshot.
+func (w *world) of(s *cluster.Snapshot) bool {
+	return sameMap(w.unitsOf, s.Units) && sameMap(w.assignmentsOf, s.Assignments) && sameMap(w.machinesOf, s.Machines)
+}
+
+func newWorld(s *cluster.Snapshot, memo map[string]parsed) (*world, map[string]parsed) {
+	w := &world{unitsOf: s.Units, assignmentsOf: s.Assignments, machinesOf: s.Machines,
+		patterns: patterns{all: map[string]*pattern{}}, classes: map[string]*class{}}
+	w.addMachines(s)
+	memo = w.addUnits(s, memo)
+	w.link()
+	w.settle()
+	return w, memo
+}
+
+func (w *world) addMachines(s *cluster.Snapshot) {
+	for id, rec := range s.Machines {
+		w.machines = append(w.machines, machine{id: id, name: nameOf(id, rec), rec: rec, known: true})
+	}
+	gone := map[string]bool{}
+	for k := range s.Assignments {
+		if _, ok := s.Machines[k.Machine]; !ok && !gone[k.Machine] {
+			gone[k.Machine] = true
+			w.machines = append(w.machines, machine{id: k.Machine, name: nameOf(k.Machine, cluster.Machine{}), state: cluster.Failed})
+		}
+	}
+	slices.SortFunc(w.machines, func(a, b machine) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
+	})
+	w.loads = make([]int32, len(w.machines))
+	w.byID = make(map[string]int32, len(w.machines))
+	for i := range w.machines {
+		w.byID[w.machines[i].id] = int32(i)
+	}
+}
+
+// nameOf is what people call a machine.
+func nameOf(id string, m cluster.Machine) string {
+	return cmp.Or(m.Name, id[:min(8, len(id))])
+}
+
+func (w *world) addUnits(s *cluster.Snapshot, memo map[string]parsed) map[string]parsed {
+	given := map[string][]cluster.Assignment{}
+	for k, a := range s.Assignments {
+		given[k.Unit] = append(given[k.Unit], a)
+	}
+	names := make([]string, 0, len(s.Units))
+	for name, u := range s.Units {
+		if wants(u) || given[name] != nil {
+			names = append(names, name)
+		}
+	}
+	for name := range given {
+		if _, ok := s.Units[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	w.units = make([]unit, len(names))
+	w.byName = make(map[string]int32, len(names))
+	kept := make(map[string]parsed, len(names))
+	known := files{}
+	for i, name := range names {
+		u := &w.units[i]
+		*u = unit{name: name, rec: s.Units[name], given: given[name], at: -1, spread: -1}
+		u.wanted = wants(u.rec)
+		slices.SortFunc(u.given, func(a, b cluster.Assignment) int {
+			return cmp.Or(cmp.Compare(b.Epoch, a.Epoch), cmp.Compare(a.Machine, b.Machine))
+		})
+		w.byName[name] = int32(i)
+		if !u.wanted || len(u.given) > 1 {
+			w.extra = append(w.extra, int32(i))
+		}
+		if !u.wanted {
+			continue
+		}
+		ps, ok := memo[name]
+		if !ok || ps.hash != u.rec.Hash {
+			ps = parse(&u.rec, known)
+		}
+		u.parsed, kept[name] = ps, ps
+	}
+	return kept
+}
+
+func wants(u cluster.Unit) bool { return u.Desired == units.Loaded || u.Desired == units.Launched }
+
+// link ties units to the patterns, templates and units they name.
+func (w *world) link() {
+	instances := map[string]int{}
+	for i := range w.units {
+		if u := &w.units[i]; u.wanted {
+			instances[u.parsed.template]++
+			for _, g := range u.parsed.req.Conflicts {
+				u.conflicts = append(u.conflicts, w.patterns.intern(g))
+			}
+		}
+	}
+	spreads := map[string]int32{}
+	for i := range w.units {
+		u, t := &w.units[i], w.units[i].parsed.template
+		if !u.wanted {
+			continue
+		}
+		u.matching = w.patterns.matching(u.name)
+		for _, name := range u.parsed.req.MachineOf {
+			target, ok := w.byName[name]
+			if !ok {
+				u.targets = append(u.targets, -1)
+				continue
+			}
+			u.targets = append(u.targets, target)
+			w.units[target].followers = append(w.units[target].followers, int32(i))
+		}
+		if t == "" || instances[t] < 2 || u.global() {
+			continue
+		}
+		n, ok := spreads[t]
+		if !ok {
+			n = int32(len(w.spreads))
+			spreads[t] = n
+			w.spreads = append(w.spreads, make([]int32, len(w.machines)))
+		}
+		u.spread = n
+	}
+	w.linkReplaces()
+}
+
+// linkReplaces resolves Replaces= to units. Units that replace each other in a
+// circle don't replace each other at all: it would never end.
+func (w *world) linkReplaces() {
+	var replacing []int32
+	for i := range w.units {
+		u := &w.units[i]
+		if !u.wanted || len(u.parsed.req.Replaces) == 0 || u.global() {
+			continue
+		}
+		replacing = append(replacing, int32(i))
+		for j := range w.units {
+			o := &w.units[j]
+			if i != j && o.wanted && !o.global() && matchesAny(u.parsed.req.Replaces, o.name) {
+				u.replaces = append(u.replaces, int32(j))
+			}
+		}
+	}
+	circular := map[[2]int32]bool{}
+	for _, i := range replacing {
+		for _, j := range w.units[i].replaces {
+			if w.reaches(j, i, map[int32]bool{}) {
+				circular[[2]int32{i, j}] = true
+			}
+		}
+	}
+	for _, i := range replacing {
+		u := &w.units[i]
+		u.replaces = slices.DeleteFunc(u.replaces, func(j int32) bool { return circular[[2]int32{i, j}] })
+		for _, j := range u.replaces {
+			w.units[j].replacers = append(w.units[j].replacers, i)
+		}
+	}
+}
+
+func (w *world) reaches(from, to int32, seen map[int32]bool) bool {
+	if from == to {
+		return true
+	}
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	for _, next := range w.units[from].replaces {
+		if w.reaches(next, to, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+// add places a unit on a machine; remove is its exact inverse.
+func (w *world) add(i, m int32) {
+	u := &w.units[i]
+	if u.global() {
+		u.on[m] = u.givenTo(w.machines[m].id)
+	} else {
+		u.at = m
+	}
+	w.machines[m].residents = append(w.machines[m].residents, i)
+	w.count(u, m, 1)
+}
+
+func (w *world) remove(i, m int32) {
+	u := &w.units[i]
+	if u.global() {
+		delete(u.on, m)
+	} else {
+		u.at = -1
+	}
+	list := w.machines[m].residents
+	k := slices.Index(list, i)
+	list[k] = list[len(list)-1]
+	w.machines[m].residents = list[:len(list)-1]
+	w.count(u, m, -1)
+}
+
+func (w *world) count(u *unit, m, by int32) {
+	w.loads[m] += by
+	if u.spread >= 0 {
+		w.spreads[u.spread][m] += by
+	}
+	for _, p := range u.conflicts {
+		bump(p.owners, m, by)
+	}
+	for _, p := range u.matching {
+		bump(p.matched, m, by)
+	}
+}
+
+// givenTo returns the index of the unit's assignment to a machine, or -1.
+func (u *unit) givenTo(id string) int {
+	return slices.IndexFunc(u.given, func(a cluster.Assignment) bool { return a.Machine == id })
+}
+
+// hosts tells whether a unit is placed on a machine.
+func (w *world) hosts(m, i int32) bool {
+	if i < 0 {
+		return false
+	}
+	if u := &w.units[i]; !u.global() {
+		return u.at == m
+	}
+	_, ok := w.units[i].on[m]
+	return ok
+}
+
+// setHealth takes the machines' verdicts and tells whether any is another than before.
+func (w *world) setHealth(health map[string]cluster.Health) (changed bool) {
+	for i := range w.machines {
+		m := &w.machines[i]
+		state := cluster.Failed
+		if m.known {
+			state = cluster.Suspect // until somebody has judged it
+			if h, ok := health[m.id]; ok {
+				state = h.State
+			}
+		}
+		changed = changed || m.state != state
+		m.state = state
+	}
+	if changed {
+		w.classes = map[string]*class{}
+	}
+	return changed
+}
+
+// assume overrides one machine's verdict until the next setHealth.
+func (w *world) assume(id string, state cluster.HealthState) {
+	if i, ok := w.byID[id]; ok {
+		w.machines[i].state = state
+		w.classes = map[string]*class{}
+	}
+}
+
+// standingOrder returns the wanted units as they have precedence where they
+// stand: those whose file didn't change, then the longest placed, then by name.
+func (w *world) standingOrder() []int32 {
+	var order []int32
+	for i := range w.units {
+		if u := &w.units[i]; u.wanted && len(u.given) > 0 {
+			order = append(order, int32(i))
+		}
+	}
+	changed := func(u *unit) int {
+		if u.given[0].Hash != u.rec.Hash {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(order, func(i, j int32) int {
+		a, b := &w.units[i], &w.units[j]
+		return cmp.Or(changed(a)-changed(b), cmp.Compare(a.given[0].Epoch, b.given[0].Epoch), cmp.Compare(i, j))
+	})
+	return order
+}

@@ -1,0 +1,221 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fleettop/cluster"
+	"fleettop/cluster/etcdstore"
+	"fleettop/cluster/membership"
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/agent"
+	"fleettop/daemon/api"
+	"fleettop/daemon/engine"
+	"fleettop/daemon/health"
+	"fleettop/daemon/view"
+	"fleettop/units"
+	"fleettop/units/process"
+	"fleettop/units/systemd"
+)
+
+// ErrLeft is what Run returns when the machine has left the cluster for good.
+var ErrLeft = errors.New("this machine left the cluster")
+
+const (
+	sessionTTL    = 3 * time.Second
+	viewLinger    = 30 * time.Second // how long a view nobody reads is kept warm
+	farewellLimit = 1500 * time.Millisecond
+	stopLimit     = 3 * time.Second
+)
+
+// node is a daemon at work.
+type node struct {
+	cfg     Config
+	log     *slog.Logger
+	run     cluster.Run
+	members *membership.Membership
+	etcd    *etcdLink
+	store   *etcdstore.Store
+	view    *view.View
+	health  *health.Tracker
+	engine  *engine.Engine
+	agent   *agent.Agent
+
+	sessions chan cluster.Session // the newest, for the election
+	leave    chan struct{}        // closed when this machine shall leave for good
+	leaveOne sync.Once
+
+	mu      sync.Mutex // guards session
+	session cluster.Session
+}
+
+// Run is a daemon's life: it blocks until ctx ends, and then leaves in good
+// order without touching a unit, or until something it can't live without
+// fails. It returns ErrLeft when an operator made the machine leave, and a
+// *cluster.DuplicateError when another machine has the same machine-id.
+func Run(ctx context.Context, cfg Config) (err error) {
+	if err := cfg.Complete(); err != nil {
+		return err
+	}
+	unlock, err := lockDir(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	n := &node{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), leave: make(chan struct{})}
+	n.run = cluster.Run{Machine: cfg.MachineID, ID: newRunID(), Address: cfg.gossipAddress(), Boot: bootID(), Since: time.Now()}
+
+	socket, err := listenUnix(cfg.Socket)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	probes, err := net.Listen("tcp", cfg.probeAddress())
+	if err != nil {
+		return fmt.Errorf("listen for probes: %w: choose another --address or --port", err)
+	}
+	defer probes.Close()
+	manager, err := openManager(ctx, &cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, manager.Close()) }()
+
+	conflicts := make(chan error, 1)
+	n.members, err = membership.Open(membership.Config{
+		ID: cfg.MachineID, BindAddr: cfg.Address, BindPort: cfg.Port, AdvertiseAddr: cfg.Address,
+		Tags: map[string]string{tagName: cfg.Name}, ProbeInterval: cfg.ProbeInterval, Logger: n.log,
+		OnConflict: func(c *membership.ConflictError) {
+			select {
+			case conflicts <- c:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.members.Close()) }()
+	if n.etcd, err = openEtcd(ctx, &n.cfg, n.members); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.etcd.close()) }()
+	n.store = etcdstore.New(n.etcd.client, etcdstore.Options{Logger: n.log})
+	defer func() { err = errors.Join(err, n.store.Close()) }()
+
+	n.view = view.New(n.store, n.log, viewLinger)
+	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log}, n.members, n.view)
+	n.engine = engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: n.view, Health: n.health, Log: n.log})
+	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Name: cfg.Name, Store: n.store, Manager: manager,
+		NotesPath: filepath.Join(cfg.RunDir, "agent.json"), Log: n.log})
+	server := api.NewServer(api.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
+		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Log: n.log})
+
+	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket)
+	return n.work(ctx, socket, probes, server, conflicts)
+}
+
+// work runs the parts until ctx ends, the machine leaves or a part fails, and takes them apart.
+func (n *node) work(ctx context.Context, socket, probes net.Listener, server *api.Server, conflicts <-chan error) error {
+	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
+	defer unlink()
+	link, linkCtx := errgroup.WithContext(linkCtx)
+	link.Go(func() error { return n.etcd.run(linkCtx) })
+
+	partsCtx, stop := context.WithCancel(linkCtx)
+	defer stop()
+	parts, partsCtx := errgroup.WithContext(partsCtx)
+	background := func(f func(context.Context)) { parts.Go(func() error { f(partsCtx); return nil }) }
+	background(n.view.Run)
+	background(n.health.Run)
+	background(func(ctx context.Context) { notifySystemd(ctx, n.agent.Ping) })
+	background(n.watchOwnRecord)
+	parts.Go(func() error { return membership.ServeProbes(partsCtx, probes, n.cfg.MachineID) })
+	parts.Go(func() error { return serveAPI(partsCtx, socket, server, n.log) })
+	parts.Go(func() error { return n.agent.Run(partsCtx) })
+	parts.Go(func() error { return n.stayRegistered(partsCtx) })
+	parts.Go(func() error { return n.stand(partsCtx) })
+	parts.Go(func() error {
+		select {
+		case err := <-conflicts:
+			return err
+		case <-partsCtx.Done():
+			return nil
+		}
+	})
+
+	departure := cluster.Restarting
+	select {
+	case <-ctx.Done():
+		departure = farewell(context.WithoutCancel(ctx))
+	case <-n.leave:
+		departure = cluster.Left
+	case <-partsCtx.Done():
+	}
+	n.log.Info("stopping", "departure", departure)
+	n.sayGoodbye(linkCtx, departure)
+	stop()
+	err := parts.Wait()
+	if departure == cluster.Left && err == nil {
+		err = n.vanish(linkCtx)
+	}
+	n.closeSession(linkCtx, departure)
+	if departure == cluster.ShutDown || departure == cluster.Left {
+		leaveCtx, cancel := context.WithTimeout(linkCtx, time.Second)
+		if leaveErr := n.members.Leave(leaveCtx); leaveErr != nil {
+			n.log.Debug("no goodbye by gossip", "error", leaveErr)
+		}
+		cancel()
+	}
+	unlink()
+	err = errors.Join(err, link.Wait())
+	if departure == cluster.Left && err == nil {
+		err = ErrLeft
+	}
+	return err
+}
+
+func openManager(ctx context.Context, cfg *Config) (units.Manager, error) {
+	switch cfg.Manager {
+	case ManagerSystemd:
+		return systemd.Open(ctx, systemd.Options{Dir: cfg.unitsDir(), Logger: cfg.Log})
+	case ManagerSystemdUser:
+		return systemd.Open(ctx, systemd.Options{Dir: cfg.unitsDir(), User: true, Logger: cfg.Log})
+	default:
+		return process.New(process.Options{Dir: filepath.Join(cfg.RunDir, "process"), LogDir: filepath.Join(cfg.RunDir, "log"), Logger: cfg.Log})
+	}
+}
+
+func serveAPI(ctx context.Context, l net.Listener, h *api.Server, log *slog.Logger) error {
+	server := api.HTTPServer(ctx, h, log)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve the API: %w", err)
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	if server.Shutdown(limit) != nil {
+		server.Close()
+	}
+	<-served
+	return nil
+}
+
+func newRunID() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

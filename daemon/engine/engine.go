@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/health"
+)
+
+// Store is the part of cluster.Store the engine writes to.
+type Store interface {
+	Apply(ctx context.Context, term int64, moves []cluster.Move) (revision int64, errs []error, err error)
+	Evict(ctx context.Context, machine, runID string) error
+	Record(ctx context.Context, events ...cluster.Event) error
+}
+
+// View is the part of view.View the engine looks at.
+type View interface {
+	Hold() (release func())
+	Latest() (snap *cluster.Snapshot, live bool, lastSeen time.Time, changed <-chan struct{})
+}
+
+// Health is the part of health.Tracker the engine asks.
+type Health interface {
+	State() health.State
+	Changed() <-chan struct{}
+}
+
+// Config says what an engine works with.
+type Config struct {
+	Self    string // this machine's ID
+	Store   Store
+	View    View
+	Health  Health
+	Planner *schedule.Planner // its own, if nil
+	Log     *slog.Logger      // nowhere, if nil
+	Now     func() time.Time  // time.Now, if nil
+
+	Quiet   time.Duration // how long the store must be quiet before a look; 20 ms if zero
+	Longest time.Duration // longest delay of a look by changes that go on; 250 ms if zero
+	Every   time.Duration // a look without any change; a minute if zero
+}
+
+// Engine places units while it leads.
+type Engine struct {
+	cfg Config
+
+	mu       sync.Mutex // guards unplaced
+	unplaced map[string]string
+}
+
+// New returns an Engine. Nothing happens before Lead.
+func New(cfg Config) *Engine {
+	if cfg.Planner == nil {
+		cfg.Planner = schedule.New()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	defaults := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	defaults(&cfg.Quiet, 20*time.Millisecond)
+	defaults(&cfg.Longest, 250*time.Millisecond)
+	defaults(&cfg.Every, time.Minute)
+	return &Engine{cfg: cfg}
+}
+
+// Unplaced returns, by unit, why a wanted unit is on no machine. It is nil
+// while this engine doesn't lead.
+func (e *Engine) Unplaced() map[string]string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.unplaced)
+}
+
+func (e *Engine) setUnplaced(m map[string]string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unplaced = m
+}
+
+// Lead places units under a leadership until ctx ends, and returns when all it
+// started has ended: nil when ctx ended, an error wrapping
+// cluster.ErrNotLeader when the term is over, and any other error when a write's
+// outcome is unknown; a new term then starts from what is in the store.
+func (e *Engine) Lead(ctx context.Context, leader cluster.Leader) error {
+	release := e.cfg.View.Hold()
+	defer release()
+	defer e.setUnplaced(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	out := newOutbox(ctx, e.cfg)
+	defer out.wait()
+	defer cancel()
+
+	t := newTerm(leader, e.cfg.Planner)
+	err := e.lead(ctx, t, out)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (e *Engine) lead(ctx context.Context, t *term, out *outbox) error {
+	for {
+		// Channels before what they announce, so that no change is missed.
+		judged := e.cfg.Health.Changed()
+		state := e.cfg.Health.State()
+		snap, live, _, stored := e.cfg.View.Latest()
+		if !live || !t.ready(snap) {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-stored:
+			}
+			continue
+		}
+		look := t.look(snap, state, e.cfg.Now())
+		out.evict(look.evict)
+		refused, err := e.write(ctx, t, look, out)
+		if err != nil {
+			return err
+		}
+		e.setUnplaced(look.unplaced)
+		out.record(t.events())
+		if len(look.moves) > 0 && !refused {
+			continue // the view must show these before anything else
+		}
+		if !e.rest(ctx, t, out, stored, judged, refused) {
+			return nil
+		}
+	}
+}
+
+// write applies a look's moves. It tells whether some were not taken, mostly
+// because somebody was faster with a unit; another look follows soon.
+func (e *Engine) write(ctx context.Context, t *term, look look, out *outbox) (refused bool, err error) {
+	if len(look.moves) == 0 {
+		return false, nil
+	}
+	revision, errs, err := e.cfg.Store.Apply(ctx, t.leader.Term, look.moves)
+	if err != nil {
+		return false, fmt.Errorf("apply %d moves: %w", len(look.moves), err)
+	}
+	t.applied(look.moves, revision, errs, e.cfg.Now())
+	for k, err := range errs {
+		refused = refused || err != nil
+		if err != nil && !errors.Is(err, cluster.ErrConflict) {
+			e.cfg.Log.Error("a move was refused", "unit", look.moves[k].Unit, "reason", look.moves[k].Reason, "error", err)
+		}
+	}
+	return refused, nil
+}
+
+// rest waits for something to act on: a verdict ends it at once, changes in
+// the store when they pause or have gone on for long. It is false when ctx ends.
+func (e *Engine) rest(ctx context.Context, t *term, out *outbox, stored, judged <-chan struct{}, refused bool) bool {
+	wake := time.NewTimer(e.cfg.Every)
+	defer wake.Stop()
+	var latest time.Time // when the look is due at the latest, once there is something to look at
+	if refused {
+		latest = time.Now().Add(e.cfg.Longest)
+		wake.Reset(e.cfg.Longest)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-judged:
+			return true
+		case <-wake.C:
+			return true
+		case <-stored:
+			var snap *cluster.Snapshot
+			snap, _, _, stored = e.cfg.View.Latest()
+			t.started(snap, e.cfg.Now()) // how long a start took is measured as it is seen
+			out.record(t.events())
+			if latest.IsZero() {
+				latest = time.Now().Add(e.cfg.Longest)
+			}
+			wake.Reset(max(0, min(e.cfg.Quiet, time.Until(latest))))
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"fleettop/cluster"
+)
+
+// startPatience is how long a moved unit may take to become active before its
+// machine's failover is reported without it.
+const startPatience = time.Minute
+
+// failover times what became of the units of one dead machine.
+type failover struct {
+	machine  string
+	verb     string // failed, went down
+	verdict  time.Time
+	detect   time.Duration
+	begun    time.Time
+	moved    int
+	stranded int
+	starting map[string]*start
+	worst    cluster.Outage
+	worstOf  string
+	done     bool
+}
+
+// start is a unit that was given to a new machine and isn't active there yet.
+type start struct {
+	key     cluster.UnitOnMachine
+	epoch   int64
+	decide  time.Duration
+	applied time.Time
+}
+
+// track times a move off a dead machine, once it is written.
+func (t *term) track(m cluster.Move, now time.Time) {
+	if m.From == nil {
+		return
+	}
+	h := t.state.Health[m.From.Machine]
+	if h.State != cluster.Failed && h.State != cluster.Down || m.To != nil && m.To.Machine == m.From.Machine {
+		return
+	}
+	f := t.failoverOf(m.From.Machine, h, now)
+	if m.To == nil {
+		if strings.Contains(m.Reason, "no other place") {
+			f.stranded++
+		}
+		return
+	}
+	f.moved++
+	if m.From.Desired == "launched" {
+		f.starting[m.Unit] = &start{
+			key:   cluster.UnitOnMachine{Machine: m.To.Machine, Unit: m.Unit},
+			epoch: m.To.Epoch, decide: max(0, now.Sub(f.verdict)), applied: now,
+		}
+	}
+}
+
+func (t *term) failoverOf(machine string, h cluster.Health, now time.Time) *failover {
+	for _, f := range t.failovers {
+		if f.machine == machine && f.verdict.Equal(h.Since) && !f.done {
+			return f
+		}
+	}
+	f := &failover{machine: machine, verb: "failed", verdict: h.Since, begun: now, starting: map[string]*start{}}
+	if h.State == cluster.Down {
+		f.verb = "went down"
+	} else if !h.SilentSince.IsZero() {
+		f.detect = max(0, h.Since.Sub(h.SilentSince))
+	}
+	t.failovers = append(t.failovers, f)
+	return f
+}
+
+// started looks which moved units are active by now, and tells how long they were away.
+func (t *term) started(snap *cluster.Snapshot, now time.Time) {
+	if snap == nil || len(t.failovers) == 0 {
+		return
+	}
+	for _, f := range t.failovers {
+		for _, unit := range slices.Sorted(maps.Keys(f.starting)) {
+			t.startedOne(f, unit, snap, now)
+		}
+		if snap.Revision >= t.caughtUp {
+			t.finish(f, now)
+		}
+	}
+	t.failovers = slices.DeleteFunc(t.failovers, func(f *failover) bool { return f.done })
+}
+
+func (t *term) startedOne(f *failover, unit string, snap *cluster.Snapshot, now time.Time) {
+	s := f.starting[unit]
+	status, ok := snap.Statuses[s.key]
+	switch a, assigned := snap.Assignments[s.key]; {
+	case snap.Revision < t.caughtUp && !assigned:
+		return // the view doesn't show the move yet
+	case !assigned || a.Epoch != s.epoch:
+		delete(f.starting, unit) // taken away again
+		return
+	case !ok || status.Epoch != s.epoch:
+		return
+	case status.Active == "failed" || status.Error != "":
+		delete(f.starting, unit) // its agent tells of that
+		return
+	case status.Active != "active":
+		return
+	}
+	delete(f.starting, unit)
+	o := cluster.Outage{Detect: f.detect, Decide: s.decide, Start: max(0, now.Sub(s.applied))}
+	if f.worstOf == "" || o.Total() > f.worst.Total() {
+		f.worst, f.worstOf = o, unit
+	}
+	f.worst.Units++
+	o.Units = 1
+	t.event(cluster.Event{Kind: cluster.EventActive, Time: now, Unit: unit, Machine: s.key.Machine, From: f.machine, To: s.key.Machine,
+		Text: fmt.Sprintf("%s is active on %s, outage %s", unit, t.called(s.key.Machine), phases(o)), Outage: &o})
+}
+
+// finish tells of a failover when its last unit is active, or when that takes too long.
+func (t *term) finish(f *failover, now time.Time) {
+	if f.done || (len(f.starting) > 0 && now.Sub(f.begun) < startPatience) {
+		return
+	}
+	f.done = true
+	if f.moved+f.stranded == 0 {
+		return
+	}
+	parts := []string{t.called(f.machine) + " " + f.verb, countUnits(f.moved) + " moved"}
+	if f.stranded > 0 {
+		parts = append(parts, countUnits(f.stranded)+" without a place")
+	}
+	if n := len(f.starting); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d not active yet", n))
+	}
+	e := cluster.Event{Kind: cluster.EventFailover, Time: now, Machine: f.machine}
+	if f.worstOf != "" {
+		worst := f.worst
+		e.Outage = &worst
+		parts = append(parts, "worst outage "+phases(worst))
+	}
+	e.Text = strings.Join(parts, " · ")
+	t.event(e)
+}
+
+func countUnits(n int) string {
+	if n == 1 {
+		return "1 unit"
+	}
+	return fmt.Sprintf("%d units", n)
+}
+
+// phases renders an outage: 1.12s = detect 0.71 + decide 0.02 + start 0.39.
+func phases(o cluster.Outage) string {
+	return fmt.Sprintf("%.2fs = detect %.2f + decide %.2f + start %.2f",
+		o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())
+}

@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"fleettop/cluster"
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/health"
+	"fleettop/units"
+)
+
+// check checks what must hold at any time.
+func (s *sim) check() {
+	snap := s.truth.Snapshot()
+	places := map[string]string{}
+	for k, a := range snap.Assignments {
+		if k.Unit == "g.service" {
+			continue
+		}
+		if other, twice := places[k.Unit]; twice {
+			s.t.Fatalf("%s is assigned to %s and %s", k.Unit, other, k.Machine)
+		}
+		places[k.Unit] = k.Machine
+		if a.Epoch < s.epochs[k.Unit] {
+			s.t.Fatalf("%s went back from epoch %d to %d", k.Unit, s.epochs[k.Unit], a.Epoch)
+		}
+		s.epochs[k.Unit] = a.Epoch
+	}
+}
+
+// settled tells what is not yet as it must end: everything wanted runs once,
+// on a living machine, or is unplaced for a reason that a fresh look confirms.
+func (s *sim) settled() error {
+	snap := s.truth.Snapshot()
+	live := map[string]*node{}
+	st := health.State{}
+	for _, n := range s.nodes {
+		if n.on {
+			live[n.id] = n
+			n.view = snap
+			st = s.judged(n)
+		}
+	}
+	if live[snap.Leader.Machine] == nil {
+		return fmt.Errorf("nobody leads")
+	}
+	r := schedule.New().Plan(schedule.Input{Snapshot: snap, Health: st.Health}, s.clock.Now())
+	if len(r.Moves) > 0 {
+		return fmt.Errorf("still to do: %s: %s", r.Moves[0].Unit, r.Moves[0].Reason)
+	}
+	copies := map[string]int{}
+	for _, n := range live {
+		for _, name := range slices.Sorted(maps.Keys(n.running)) {
+			copies[name]++
+			if a, ok := snap.Assignments[cluster.UnitOnMachine{Machine: n.id, Unit: name}]; !ok || a.Epoch != n.running[name] {
+				return fmt.Errorf("%s runs %s, which is not its own", n.id, name)
+			}
+		}
+	}
+	for name, u := range snap.Units {
+		unplaced := slices.ContainsFunc(r.Unplaced, func(x schedule.Unplaced) bool { return x.Unit == name })
+		want := 1
+		if u.Desired == units.Inactive || unplaced {
+			want = 0
+		}
+		if name == "g.service" && want == 1 {
+			want = max(1, copies[name])
+		}
+		if copies[name] != want {
+			return fmt.Errorf("%s runs %d times, want %d", name, copies[name], want)
+		}
+	}
+	return nil
+}

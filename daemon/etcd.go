@@ -1,0 +1,440 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"fleettop/cluster"
+	"fleettop/cluster/etcdserver"
+	"fleettop/cluster/membership"
+)
+
+// Gossip tags.
+const (
+	tagName    = "name"    // the machine's name
+	tagCluster = "cluster" // the ID of the cluster it is in
+	tagEtcd    = "etcd"    // the URL of its etcd for clients; on voters only
+)
+
+const (
+	joinRetry    = 500 * time.Millisecond
+	joinComplain = 10 * time.Second // between words about a cluster that can't be joined
+	joinLimit    = 30 * time.Second
+	learnerLook  = 50 * time.Millisecond
+)
+
+// etcdLink is this daemon's way to etcd: an embedded member once it has one,
+// and a client that always points at members that live.
+type etcdLink struct {
+	cfg     *Config
+	log     *slog.Logger
+	members *membership.Membership
+	client  *clientv3.Client
+	invited chan struct{} // the leader gave this machine a seat in etcd; capacity 1
+	peers   *peerBook
+
+	mu        sync.Mutex // guards what follows
+	server    *etcdserver.Server
+	voter     bool   // server is up and votes
+	clusterID string // once known
+	founded   bool   // this run of the daemon founded the cluster
+	change    chan struct{}
+}
+
+// openEtcd prepares the way to etcd; run walks it. An embedded member with
+// data is started at once, and a new cluster is founded where there is
+// neither data nor anybody to join.
+func openEtcd(ctx context.Context, cfg *Config, members *membership.Membership) (*etcdLink, error) {
+	l := &etcdLink{cfg: cfg, log: cfg.Log, members: members, invited: make(chan struct{}, 1), change: make(chan struct{})}
+	var err error
+	if l.peers, err = openPeerBook(filepath.Join(cfg.StateDir, "peers.json")); err != nil {
+		return nil, err
+	}
+	if cfg.embedsEtcd() {
+		if err := l.begin(ctx); err != nil {
+			return nil, err
+		}
+	}
+	endpoints := cfg.EtcdEndpoints
+	if len(endpoints) == 0 {
+		// Nobody listens there until this machine votes or others are found.
+		endpoints = []string{l.clientURL()}
+	}
+	l.client, err = etcdserver.NewClient(etcdserver.ClientConfig{Endpoints: endpoints, TLS: cfg.EtcdTLS, Logger: l.log})
+	if err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+func (l *etcdLink) begin(ctx context.Context) error {
+	c := l.serverConfig()
+	switch {
+	case etcdserver.HasData(c.Dir):
+		server, err := etcdserver.Restart(ctx, c)
+		if errors.Is(err, etcdserver.ErrRemoved) {
+			return etcdserver.Discard(c.Dir)
+		}
+		if err != nil {
+			return err
+		}
+		l.took(server, false)
+	case len(l.cfg.Join) == 0 && l.peers.empty():
+		c.ClusterID = newRunID()
+		server, err := etcdserver.Bootstrap(ctx, c)
+		if err != nil {
+			return err
+		}
+		l.log.Info("founded a new cluster", "cluster", c.ClusterID)
+		l.took(server, true)
+	}
+	return nil
+}
+
+func (l *etcdLink) serverConfig() etcdserver.Config {
+	return etcdserver.Config{Dir: l.cfg.StateDir, Machine: l.cfg.MachineID,
+		PeerAddr: l.cfg.etcdPeer(), ClientAddr: l.cfg.etcdClient(), Logger: l.log}
+}
+
+func (l *etcdLink) peerURL() string   { return l.serverConfig().PeerURL() }
+func (l *etcdLink) clientURL() string { return l.serverConfig().ClientURL() }
+
+// took notes a running member, nil for one that ended.
+func (l *etcdLink) took(server *etcdserver.Server, founded bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.server, l.voter, l.founded = server, false, founded
+	if server != nil {
+		l.clusterID = server.ClusterID()
+	}
+	l.signal()
+}
+
+// signal wakes whoever waits for a change; l.mu is held.
+func (l *etcdLink) signal() {
+	close(l.change)
+	l.change = make(chan struct{})
+}
+
+// changed returns a channel closed at the next change of votes.
+func (l *etcdLink) changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.change
+}
+
+// votes tells whether this machine's member is up and votes.
+func (l *etcdLink) votes() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.voter
+}
+
+func (l *etcdLink) member() *etcdserver.Server {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.server
+}
+
+// run keeps gossip joined, the client pointed and the member running, until
+// ctx ends. It returns an error the daemon can't go on with.
+func (l *etcdLink) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	wg.Go(func() {
+		if err := l.stayJoined(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	wg.Go(func() {
+		if err := l.stayPointed(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	if l.cfg.embedsEtcd() {
+		wg.Go(func() {
+			if err := l.tendMember(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	<-ctx.Done()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// stayJoined finds the cluster's gossip and remembers who is in it, so that
+// this machine finds back after everybody was down.
+func (l *etcdLink) stayJoined(ctx context.Context) error {
+	seeds := slices.Concat(l.cfg.Join, l.peers.list())
+	complained := time.Time{}
+	for len(seeds) > 0 && ctx.Err() == nil {
+		err := l.members.Join(ctx, seeds)
+		if err == nil {
+			l.log.Info("joined the cluster's gossip", "members", len(l.members.Members()))
+			break
+		}
+		var conflict *membership.ConflictError
+		if errors.As(err, &conflict) {
+			return err
+		}
+		if time.Since(complained) > joinComplain && ctx.Err() == nil {
+			complained = time.Now()
+			l.log.Warn("no machine of the cluster answers yet; trying again", "error", err)
+		}
+		pause(ctx, joinRetry)
+	}
+	for ctx.Err() == nil {
+		changed := l.members.Changed()
+		var known []string
+		for _, m := range l.members.Members() {
+			if m.ID != l.cfg.MachineID && m.State != membership.Left {
+				known = append(known, m.Address)
+			}
+		}
+		if err := l.peers.keep(known); err != nil {
+			l.log.Warn("the cluster's addresses were not kept for the next start", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+	}
+	return nil
+}
+
+// stayPointed keeps the client's endpoints and this member's tags current:
+// a voter talks to its own member, everybody else to the voters that live.
+func (l *etcdLink) stayPointed(ctx context.Context) error {
+	var pointed, tagged []string
+	for ctx.Err() == nil {
+		membersChanged, linkChanged := l.members.Changed(), l.changed()
+		l.mu.Lock()
+		voter, clusterID, founded := l.voter, l.clusterID, l.founded
+		l.mu.Unlock()
+		endpoints := l.cfg.EtcdEndpoints
+		if l.cfg.embedsEtcd() {
+			var err error
+			if endpoints, err = l.voters(clusterID, founded); err != nil {
+				return err
+			}
+			if voter {
+				endpoints = []string{l.clientURL()}
+			}
+		}
+		if len(endpoints) > 0 && !slices.Equal(endpoints, pointed) {
+			l.client.SetEndpoints(endpoints...)
+			pointed = endpoints
+		}
+		tags := map[string]string{tagName: l.cfg.Name, tagCluster: clusterID}
+		if voter {
+			tags[tagEtcd] = l.clientURL()
+		}
+		if now := []string{tags[tagCluster], tags[tagEtcd]}; !slices.Equal(now, tagged) {
+			if err := l.members.SetTags(tags); err != nil {
+				l.log.Debug("tags not gossiped yet", "error", err)
+			}
+			tagged = now
+		}
+		select {
+		case <-ctx.Done():
+		case <-membersChanged:
+		case <-linkChanged:
+		}
+	}
+	return nil
+}
+
+// voters returns the client URLs of the voters that live, as gossip has it. It
+// refuses to go on where this machine has strayed into another cluster.
+func (l *etcdLink) voters(clusterID string, founded bool) ([]string, error) {
+	var urls []string
+	var stranger membership.Member
+	company := false
+	for _, m := range l.members.Members() {
+		theirs := m.Tags[tagCluster]
+		if m.State != membership.Alive && m.State != membership.Suspect || m.ID == l.cfg.MachineID || theirs == "" {
+			continue
+		}
+		if clusterID == "" {
+			clusterID = theirs
+			l.mu.Lock()
+			l.clusterID = theirs
+			l.mu.Unlock()
+		}
+		if theirs != clusterID {
+			stranger = m
+			continue
+		}
+		company = true
+		if url := m.Tags[tagEtcd]; url != "" {
+			urls = append(urls, url)
+		}
+	}
+	if stranger.ID != "" && (founded || !company) {
+		return nil, fmt.Errorf("the machine at %s is in cluster %s, and this one is in cluster %s by the data in %s: "+
+			"to join the other cluster, move that directory away and start with --join", stranger.Address, stranger.Tags[tagCluster], clusterID, l.cfg.StateDir)
+	}
+	slices.Sort(urls)
+	return urls, nil
+}
+
+// tendMember runs this machine's etcd member: the one it has, or the one it is
+// invited to start.
+func (l *etcdLink) tendMember(ctx context.Context) error {
+	for ctx.Err() == nil {
+		server := l.member()
+		if server == nil {
+			select {
+			case <-ctx.Done():
+			case <-l.invited:
+				if err := l.join(ctx); err != nil && ctx.Err() == nil {
+					l.log.Warn("this machine's etcd could not join yet; trying again", "error", err)
+					pause(ctx, joinRetry)
+					l.invite()
+				}
+			}
+			continue
+		}
+		if err := l.watchMember(ctx, server); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join takes the seat this machine was given, and returns nil also where it
+// was withdrawn meanwhile.
+func (l *etcdLink) join(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, joinLimit)
+	defer cancel()
+	l.mu.Lock()
+	clusterID := l.clusterID
+	l.mu.Unlock()
+	ticket, err := etcdserver.TicketFor(ctx, l.client, clusterID, l.cfg.MachineID, l.peerURL())
+	if errors.Is(err, etcdserver.ErrNoMember) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	server, err := etcdserver.Join(ctx, l.serverConfig(), ticket)
+	if err != nil {
+		return errors.Join(err, etcdserver.Discard(l.cfg.StateDir))
+	}
+	l.log.Info("this machine's etcd has joined and is learning")
+	l.took(server, false)
+	return nil
+}
+
+// watchMember notices when the member begins to vote and when it ends. A
+// member that was removed gives up its data; any other end is the daemon's.
+func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-server.Ready():
+	case <-server.Done():
+	}
+	look := time.NewTicker(learnerLook)
+	defer look.Stop()
+	for server.IsLearner() && server.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		case <-server.Done():
+		}
+	}
+	look.Stop()
+	if server.Err() == nil {
+		l.mu.Lock()
+		l.voter = true
+		l.signal()
+		l.mu.Unlock()
+		l.log.Info("this machine's etcd votes")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-server.Done():
+		}
+	}
+	err := server.Err()
+	server.Close()
+	l.took(nil, false)
+	if !errors.Is(err, etcdserver.ErrRemoved) {
+		return err
+	}
+	l.log.Warn("this machine's etcd was removed from the cluster; it may be asked back")
+	return etcdserver.Discard(l.cfg.StateDir)
+}
+
+// invite makes tendMember take the seat that this machine was given.
+func (l *etcdLink) invite() {
+	select {
+	case l.invited <- struct{}{}:
+	default:
+	}
+}
+
+// leave takes this machine's member out of the cluster and its data with it.
+func (l *etcdLink) leave(ctx context.Context) error {
+	if !l.cfg.embedsEtcd() {
+		return nil
+	}
+	server := l.member()
+	if server == nil {
+		return nil
+	}
+	return etcdserver.Do(ctx, l.client, etcdserver.Step{Kind: etcdserver.Remove, Machine: l.cfg.MachineID,
+		PeerURL: l.peerURL(), Member: server.MemberID()})
+}
+
+// close ends client and member. A member that left gives up its data.
+func (l *etcdLink) close() error {
+	var err error
+	if l.client != nil {
+		err = l.client.Close()
+	}
+	if server := l.member(); server != nil {
+		server.Close()
+		if errors.Is(server.Err(), etcdserver.ErrRemoved) {
+			err = errors.Join(err, etcdserver.Discard(l.cfg.StateDir))
+		}
+	}
+	return err
+}
+
+// watchOwnRecord waits for the leader to give this machine a seat in etcd.
+func (n *node) watchOwnRecord(ctx context.Context) {
+	retry := retryLeast
+	for ctx.Err() == nil && n.cfg.embedsEtcd() {
+		snap, changes, err := n.store.Watch(ctx, cluster.Scope{Machine: n.cfg.MachineID})
+		if err == nil {
+			retry = retryLeast
+			for open := true; open; {
+				if snap.Machines[n.cfg.MachineID].Seat != cluster.NoSeat {
+					n.etcd.invite()
+				}
+				var c cluster.Change
+				if c, open = <-changes; open {
+					snap = snap.With(c)
+				}
+			}
+		}
+		pause(ctx, retry)
+		retry = min(2*retry, retryMost)
+	}
+}

@@ -1,0 +1,51 @@
+package health
+
+import (
+	"fmt"
+	"time"
+
+	"fleettop/cluster"
+)
+
+const (
+	// holdWindow is how close together machines must vanish to have vanished at once.
+	holdWindow = 5 * time.Second
+	// holdLeast is the size of cluster from which a majority can be counted.
+	holdLeast = 3
+)
+
+// census counts machines that vanish. Its zero value is ready.
+type census struct {
+	runs map[string]bool      // who was taken to run when last counted
+	fell map[string]time.Time // who failed without a word, and when
+	held bool
+}
+
+// count takes new verdicts and tells whether to hold, and says why. A hold
+// begins when more than half of the machines failed within holdWindow, and ends
+// when enough of them are back, or drained or removed by an operator. Machines
+// that said goodbye don't count.
+func (c *census) count(now time.Time, health map[string]cluster.Health, machines map[string]cluster.Machine) (hold bool, why string) {
+	fell, runs := map[string]time.Time{}, map[string]bool{}
+	for id, m := range machines {
+		h := health[id]
+		if h.State.Runs() {
+			runs[id] = true
+		}
+		if h.State != cluster.Failed || m.Schedule == cluster.Drained {
+			continue
+		}
+		if at, ok := c.fell[id]; ok && (c.held || now.Sub(at) <= holdWindow) {
+			fell[id] = at
+		} else if c.runs[id] {
+			fell[id] = now
+		}
+	}
+	c.fell, c.runs = fell, runs
+	total := len(runs) + len(fell)
+	c.held = 2*len(fell) > total && (c.held || total >= holdLeast)
+	if !c.held {
+		return false, ""
+	}
+	return true, fmt.Sprintf("%d of %d machines vanished at once: this side is more likely the one cut off, so their units are not moved; drain the machines that are really dead to have them moved", len(fell), total)
+}

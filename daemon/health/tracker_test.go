@@ -1,0 +1,189 @@
+package health
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/membership"
+	"fleettop/daemon/view"
+)
+
+var (
+	_ Members = (*membership.Membership)(nil)
+	_ View    = (*view.View)(nil)
+)
+
+const deadline = 10 * time.Second
+
+// world is gossip and a view that a test sets.
+type world struct {
+	mu      sync.Mutex
+	members map[string]membership.Member
+	snap    *cluster.Snapshot
+	gossip  chan struct{}
+	stored  chan struct{}
+}
+
+func (w *world) Members() []membership.Member {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []membership.Member
+	for _, m := range w.members {
+		list = append(list, m)
+	}
+	return list
+}
+
+func (w *world) Changed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gossip
+}
+
+func (w *world) Latest() (*cluster.Snapshot, bool, time.Time, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.snap, true, time.Time{}, w.stored
+}
+
+func (w *world) hear(id string, state membership.State) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.members[id]
+	m.ID, m.State, m.Since = id, state, time.Now()
+	if state == membership.Alive {
+		m.LastSeen = m.Since
+	}
+	w.members[id] = m
+	close(w.gossip)
+	w.gossip = make(chan struct{})
+}
+
+func (w *world) store(c cluster.Change) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.Revision = w.snap.Revision + 1
+	w.snap = w.snap.With(c)
+	close(w.stored)
+	w.stored = make(chan struct{})
+}
+
+// watched is a world with a Tracker looking at it.
+type watched struct {
+	*world
+	t       *testing.T
+	tracker *Tracker
+	probes  atomic.Int64
+	answer  atomic.Value // membership.Verdict
+}
+
+func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
+	t.Helper()
+	w := &watched{t: t, world: &world{members: map[string]membership.Member{}, snap: cluster.NewSnapshot(1),
+		gossip: make(chan struct{}), stored: make(chan struct{})}}
+	w.answer.Store(membership.Answered)
+	for _, id := range machines {
+		w.store(cluster.Change{Machines: map[string]*cluster.Machine{id: {ID: id, ProbeAddress: id + ":1"}},
+			Runs: map[string]*cluster.Run{id: {Machine: id, ID: "run"}}})
+		w.hear(id, membership.Alive)
+	}
+	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: func(ctx context.Context, addr, id string) membership.Verdict {
+		w.probes.Add(1)
+		v := w.answer.Load().(membership.Verdict)
+		if v == membership.Silent {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				return membership.Unknown
+			}
+		}
+		return v
+	}}, w, w)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.tracker.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	for _, id := range machines {
+		w.until(id, cluster.Up)
+	}
+	return w
+}
+
+func (w *watched) until(id string, state cluster.HealthState) cluster.Health {
+	w.t.Helper()
+	timeout := time.After(deadline)
+	for {
+		changed := w.tracker.Changed()
+		h := w.tracker.Health()[id]
+		if h.State == state {
+			return h
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			w.t.Fatalf("%s is %+v, want %s", id, h, state)
+		}
+	}
+}
+
+func TestTrackerSeesAMachineDie(t *testing.T) {
+	w := watch(t, time.Minute, "n1", "n2", "n3")
+	if n := w.probes.Load(); n != 0 {
+		t.Errorf("%d probes at rest", n)
+	}
+	w.answer.Store(membership.Silent)
+	w.hear("n2", membership.Suspect)
+	w.until("n2", cluster.Suspect)
+	w.hear("n2", membership.Failed)
+	h := w.until("n2", cluster.Failed)
+	if h.SilentSince.IsZero() || h.SilentSince.After(h.Since) {
+		t.Errorf("silent since %s, failed at %s", h.SilentSince, h.Since)
+	}
+	if w.tracker.State().Hold {
+		t.Error("held for one of three")
+	}
+	w.hear("n3", membership.Failed)
+	w.until("n3", cluster.Failed)
+	if s := w.tracker.State(); !s.Hold || s.HoldReason == "" {
+		t.Error("not held for two of three")
+	}
+	w.answer.Store(membership.Answered)
+	w.hear("n2", membership.Alive)
+	w.until("n2", cluster.Up)
+	if w.tracker.State().Hold {
+		t.Error("held still")
+	}
+}
+
+func TestTrackerGivesADaemonItsGrace(t *testing.T) {
+	w := watch(t, 300*time.Millisecond, "n1", "n2", "n3")
+	w.answer.Store(membership.Refused)
+	w.hear("n2", membership.Failed)
+	began := w.until("n2", cluster.DaemonGone)
+	if h := w.until("n2", cluster.Failed); h.Since.Sub(began.Since) < 200*time.Millisecond {
+		t.Errorf("its grace was %s", h.Since.Sub(began.Since))
+	}
+	w.hear("n3", membership.Failed)
+	w.until("n3", cluster.DaemonGone)
+	w.hear("n3", membership.Alive)
+	w.until("n3", cluster.Up)
+}
+
+func TestTrackerReadsTheStore(t *testing.T) {
+	w := watch(t, time.Minute, "n1", "n2", "n3")
+	w.store(cluster.Change{Units: map[string]*cluster.Unit{"a.service": {Name: "a.service"}}}) // says nothing of machines
+	w.store(cluster.Change{Machines: map[string]*cluster.Machine{"n2": {ID: "n2", Departure: cluster.ShutDown}}})
+	w.until("n2", cluster.Down)
+	w.store(cluster.Change{Machines: map[string]*cluster.Machine{"n2": {ID: "n2"}}})
+	w.until("n2", cluster.Up)
+	w.store(cluster.Change{Runs: map[string]*cluster.Run{"n3": nil}})
+	w.until("n3", cluster.DaemonGone)
+	w.store(cluster.Change{Machines: map[string]*cluster.Machine{"n4": {ID: "n4"}}})
+	w.until("n4", cluster.Suspect)
+	w.store(cluster.Change{Machines: map[string]*cluster.Machine{"n4": nil}})
+	w.until("n4", "")
+}

@@ -1,0 +1,263 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fleettop/cluster"
+	"fleettop/cluster/election"
+	"fleettop/cluster/membership"
+)
+
+const (
+	retryLeast = 50 * time.Millisecond
+	retryMost  = 2 * time.Second
+	// candidates is how many daemons stand for election where etcd isn't
+	// embedded; each keeps the whole state warm.
+	candidates = 5
+)
+
+// stayRegistered keeps a session open, and says who this machine is. It
+// returns only for a duplicate machine-id, or nil when ctx ends.
+func (n *node) stayRegistered(ctx context.Context) error {
+	retry := retryLeast
+	for ctx.Err() == nil {
+		s, err := n.store.Register(ctx, n.run, sessionTTL)
+		if err == nil {
+			err = n.store.UpdateMachine(ctx, n.cfg.MachineID, n.describe)
+			if err != nil {
+				s.Close(ctx, false)
+			}
+		}
+		var duplicate *cluster.DuplicateError
+		if errors.As(err, &duplicate) {
+			return err
+		}
+		if err != nil {
+			if retry >= retryMost && ctx.Err() == nil {
+				n.log.Warn("not registered with the cluster; units are left as they are", "error", err)
+			}
+			pause(ctx, retry)
+			retry = min(2*retry, retryMost)
+			continue
+		}
+		retry = retryLeast
+		n.log.Info("registered with the cluster")
+		n.mu.Lock()
+		n.session = s
+		n.mu.Unlock()
+		n.agent.SetSession(ctx, s)
+		offer(n.sessions, s)
+		select {
+		case <-s.Done():
+			n.log.Warn("the session with the cluster was lost; opening another")
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// describe brings the machine's record up to date.
+func (n *node) describe(m *cluster.Machine) error {
+	m.Name, m.Address, m.Version = n.cfg.Name, n.cfg.Address, n.cfg.Version
+	m.Metadata = maps.Clone(n.cfg.Metadata)
+	m.Manager = string(n.cfg.Manager)
+	m.GossipAddress, m.ProbeAddress = n.cfg.gossipAddress(), n.cfg.probeAddress()
+	m.EtcdPeerURL, m.EtcdClientURL = "", ""
+	if n.cfg.embedsEtcd() {
+		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.peerURL(), n.etcd.clientURL()
+	}
+	m.Departure, m.DepartureAt = cluster.NotDeparted, time.Time{}
+	return nil
+}
+
+// sayGoodbye tells the cluster how this daemon leaves, so that it need not guess.
+func (n *node) sayGoodbye(ctx context.Context, d cluster.Departure) {
+	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
+	defer cancel()
+	err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
+		if m.Name == "" {
+			return cluster.ErrNotFound // never registered
+		}
+		m.Departure, m.DepartureAt = d, time.Now()
+		return nil
+	})
+	if err != nil && !errors.Is(err, cluster.ErrNotFound) {
+		n.log.Warn("left without a goodbye; the cluster will find out by itself", "error", err)
+	}
+}
+
+// closeSession leaves the statuses standing for the next daemon, unless there won't be one.
+func (n *node) closeSession(ctx context.Context, d cluster.Departure) {
+	n.mu.Lock()
+	s := n.session
+	n.mu.Unlock()
+	if s == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
+	defer cancel()
+	if err := s.Close(ctx, d != cluster.Restarting); err != nil {
+		n.log.Debug("the session was not closed", "error", err)
+	}
+}
+
+// leaveForGood moves this machine's units away and makes Run end.
+func (n *node) leaveForGood(ctx context.Context) error {
+	snap, err := n.view.Snapshot(ctx, 0)
+	if err != nil {
+		return err
+	}
+	if len(snap.Runs) < 2 {
+		return errors.New("this is the only machine of the cluster: to end the cluster, stop the daemon and remove its state directory")
+	}
+	if err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
+		m.Schedule = cluster.Drained
+		return nil
+	}); err != nil {
+		return err
+	}
+	release := n.view.Hold()
+	defer release()
+	for {
+		snap, _, _, changed := n.view.Latest()
+		left := 0
+		if snap != nil {
+			for k := range snap.Assignments {
+				if k.Machine == n.cfg.MachineID {
+					left++
+				}
+			}
+			if left == 0 {
+				break
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%d units have not moved away yet: %w: find out why with 'fleettop explain', then leave again", left, ctx.Err())
+		}
+	}
+	n.leaveOne.Do(func() { close(n.leave) })
+	return nil
+}
+
+// vanish removes what the cluster knows of this machine.
+func (n *node) vanish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*stopLimit)
+	defer cancel()
+	if err := n.store.DeleteMachine(ctx, n.cfg.MachineID); err != nil && !errors.Is(err, cluster.ErrNotFound) {
+		return err
+	}
+	return n.etcd.leave(ctx)
+}
+
+// stand takes part in elections while this daemon is a candidate.
+func (n *node) stand(ctx context.Context) error {
+	var session cluster.Session
+	for {
+		changed := n.members.Changed()
+		linkChanged := n.etcd.changed()
+		var sessionLost <-chan struct{}
+		if session != nil {
+			sessionLost = session.Done()
+		}
+		if session != nil && n.isCandidate() {
+			if err := n.campaign(ctx, session); errors.Is(err, cluster.ErrSessionLost) {
+				session = nil
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-sessionLost:
+			session = nil
+		case session = <-n.sessions:
+		case <-changed:
+		case <-linkChanged:
+		}
+	}
+}
+
+// campaign stands for election until the session ends or this daemon is no candidate any more.
+func (n *node) campaign(ctx context.Context, s cluster.Session) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer n.view.Hold()()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer cancel()
+		return election.Run(ctx, n.store, s, n.log, n.lead)
+	})
+	g.Go(func() error {
+		n.engine.WatchLeader(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		for {
+			changed, linkChanged := n.members.Changed(), n.etcd.changed()
+			if !n.isCandidate() {
+				cancel()
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-changed:
+			case <-linkChanged:
+			}
+		}
+	})
+	return g.Wait()
+}
+
+// lead is the leader's work: placing units, and tending the voters of etcd.
+func (n *node) lead(ctx context.Context, l cluster.Leader) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.engine.Lead(ctx, l) })
+	if n.cfg.embedsEtcd() {
+		g.Go(func() error { return n.tendVoters(ctx) })
+	}
+	return g.Wait()
+}
+
+// isCandidate tells whether this daemon stands for election: voters do, or
+// where etcd isn't embedded the first few machines alive.
+func (n *node) isCandidate() bool {
+	if n.cfg.embedsEtcd() {
+		return n.etcd.votes()
+	}
+	var alive []string
+	for _, m := range n.members.Members() {
+		if m.State == membership.Alive || m.State == membership.Suspect {
+			alive = append(alive, m.ID)
+		}
+	}
+	slices.Sort(alive)
+	return slices.Contains(alive[:min(len(alive), candidates)], n.cfg.MachineID)
+}
+
+// offer replaces what waits in a channel of capacity 1.
+func offer[T any](ch chan T, v T) {
+	select {
+	case <-ch:
+	default:
+	}
+	ch <- v
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

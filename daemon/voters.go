@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/etcdserver"
+)
+
+const (
+	voterLook    = 5 * time.Second        // between looks at etcd's members when all is settled
+	voterSettle  = 20 * time.Second       // after a step, while a member may be starting
+	voterSoon    = 100 * time.Millisecond // between looks until then
+	voterRetry   = 250 * time.Millisecond // after a step that etcd refused for now
+	replaceAfter = etcdserver.DefaultReplaceAfter
+)
+
+// tendVoters grows, mends and shrinks the embedded etcd, one step at a time,
+// until ctx ends. Only the leader does.
+func (n *node) tendVoters(ctx context.Context) error {
+	alive := map[string]aliveness{}
+	last := time.Now()
+	for ctx.Err() == nil {
+		_, _, _, viewChanged := n.view.Latest()
+		healthChanged := n.health.Changed()
+		stepped, err := n.tendVotersOnce(ctx, alive)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, etcdserver.ErrNotReady) {
+			n.log.Warn("etcd's voters", "error", err)
+		}
+		switch {
+		case err != nil:
+			pause(ctx, voterRetry)
+			continue
+		case stepped:
+			last = time.Now()
+			continue
+		}
+		look := voterLook
+		if time.Since(last) < voterSettle {
+			look = voterSoon
+		}
+		select {
+		case <-ctx.Done():
+		case <-healthChanged:
+		case <-viewChanged:
+			pause(ctx, voterRetry) // most changes are of units, and come in crowds
+		case <-time.After(look):
+		}
+	}
+	return nil
+}
+
+// aliveness is since when a machine has been alive, or dead.
+type aliveness struct {
+	alive bool
+	since time.Time
+}
+
+// tendVotersOnce takes one step, and tells whether there was one to take.
+func (n *node) tendVotersOnce(ctx context.Context, seen map[string]aliveness) (bool, error) {
+	snap, err := n.view.Snapshot(ctx, 0)
+	if err != nil {
+		return false, err
+	}
+	healths := n.health.Health()
+	now := time.Now()
+	var candidates []etcdserver.Candidate
+	for id, m := range snap.Machines {
+		h := healths[id]
+		a := aliveness{alive: h.State == cluster.Up || h.State == cluster.Suspect, since: h.Since}
+		if was, ok := seen[id]; ok && was.alive == a.alive {
+			a.since = was.since
+		}
+		seen[id] = a
+		if m.EtcdPeerURL != "" {
+			candidates = append(candidates, etcdserver.Candidate{Machine: id, PeerURL: m.EtcdPeerURL,
+				Alive: a.alive, Since: a.since, Left: m.Departure == cluster.Left})
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	members, err := etcdserver.Members(ctx, n.etcd.client)
+	if err != nil {
+		return false, err
+	}
+	if err := n.seat(ctx, snap, members); err != nil {
+		return false, err
+	}
+	step, ok := etcdserver.NextStep(members, candidates, now, replaceAfter)
+	if !ok {
+		return false, nil
+	}
+	if err := etcdserver.Do(ctx, n.etcd.client, step); err != nil {
+		return false, err
+	}
+	name := snap.Machines[step.Machine].Name
+	n.log.Info("etcd's voters change", "step", step.Kind, "machine", name, "reason", step.Reason)
+	text := map[etcdserver.StepKind]string{
+		etcdserver.AddLearner: "%s learns to become a voter: %s",
+		etcdserver.Promote:    "%s votes: %s",
+		etcdserver.Remove:     "%s votes no more: %s",
+	}[step.Kind]
+	return true, n.store.Record(ctx, cluster.Event{Kind: cluster.EventVoter, Machine: step.Machine, Time: now, Text: fmt.Sprintf(text, name, step.Reason)})
+}
+
+// seat keeps the machines' records in line with etcd's members, which is how a
+// machine learns that it was given a seat.
+func (n *node) seat(ctx context.Context, snap *cluster.Snapshot, members []etcdserver.Member) error {
+	for id, m := range snap.Machines {
+		seat := cluster.NoSeat
+		for _, member := range members {
+			switch {
+			case member.Machine != id && (member.Machine != "" || member.PeerURL != m.EtcdPeerURL):
+			case member.Learner:
+				seat = cluster.Learner
+			default:
+				seat = cluster.Voter
+			}
+		}
+		if seat == m.Seat {
+			continue
+		}
+		if err := n.store.UpdateMachine(ctx, id, func(m *cluster.Machine) error {
+			m.Seat = seat
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
