@@ -36,6 +36,7 @@ const (
 	viewLinger    = 30 * time.Second // how long a view nobody reads is kept warm
 	farewellLimit = 1500 * time.Millisecond
 	stopLimit     = 3 * time.Second
+	leaveLimit    = 20 * time.Second // etcd refuses to lose a member for some seconds after the last change
 )
 
 // node is a daemon at work.
@@ -114,7 +115,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	defer func() { err = errors.Join(err, n.store.Close()) }()
 
 	n.view = view.New(n.store, n.log, viewLinger)
-	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log}, n.members, n.view)
+	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log}, n.etcd, n.view)
 	n.engine = engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: n.view, Health: n.health, Log: n.log})
 	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Name: cfg.Name, Store: n.store, Manager: manager,
 		NotesPath: filepath.Join(cfg.RunDir, "agent.json"), Log: n.log})
@@ -145,14 +146,7 @@ func (n *node) work(ctx context.Context, socket, probes net.Listener, server *ap
 	parts.Go(func() error { return n.agent.Run(partsCtx) })
 	parts.Go(func() error { return n.stayRegistered(partsCtx) })
 	parts.Go(func() error { return n.stand(partsCtx) })
-	parts.Go(func() error {
-		select {
-		case err := <-conflicts:
-			return err
-		case <-partsCtx.Done():
-			return nil
-		}
-	})
+	parts.Go(func() error { return n.judgeConflicts(partsCtx, conflicts) })
 
 	departure := cluster.Restarting
 	select {

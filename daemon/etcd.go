@@ -45,7 +45,6 @@ type etcdLink struct {
 	server    *etcdserver.Server
 	voter     bool   // server is up and votes
 	clusterID string // once known
-	founded   bool   // this run of the daemon founded the cluster
 	change    chan struct{}
 }
 
@@ -86,7 +85,7 @@ func (l *etcdLink) begin(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.took(server, false)
+		l.took(server)
 	case len(l.cfg.Join) == 0 && l.peers.empty():
 		c.ClusterID = newRunID()
 		server, err := etcdserver.Bootstrap(ctx, c)
@@ -94,7 +93,7 @@ func (l *etcdLink) begin(ctx context.Context) error {
 			return err
 		}
 		l.log.Info("founded a new cluster", "cluster", c.ClusterID)
-		l.took(server, true)
+		l.took(server)
 	}
 	return nil
 }
@@ -108,10 +107,10 @@ func (l *etcdLink) peerURL() string   { return l.serverConfig().PeerURL() }
 func (l *etcdLink) clientURL() string { return l.serverConfig().ClientURL() }
 
 // took notes a running member, nil for one that ended.
-func (l *etcdLink) took(server *etcdserver.Server, founded bool) {
+func (l *etcdLink) took(server *etcdserver.Server) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.server, l.voter, l.founded = server, false, founded
+	l.server, l.voter = server, false
 	if server != nil {
 		l.clusterID = server.ClusterID()
 	}
@@ -222,12 +221,12 @@ func (l *etcdLink) stayPointed(ctx context.Context) error {
 	for ctx.Err() == nil {
 		membersChanged, linkChanged := l.members.Changed(), l.changed()
 		l.mu.Lock()
-		voter, clusterID, founded := l.voter, l.clusterID, l.founded
+		voter, clusterID := l.voter, l.clusterID
 		l.mu.Unlock()
 		endpoints := l.cfg.EtcdEndpoints
 		if l.cfg.embedsEtcd() {
 			var err error
-			if endpoints, err = l.voters(clusterID, founded); err != nil {
+			if endpoints, err = l.voters(clusterID); err != nil {
 				return err
 			}
 			if voter {
@@ -257,9 +256,28 @@ func (l *etcdLink) stayPointed(ctx context.Context) error {
 	return nil
 }
 
+// Members is gossip's list, in which a machine that came back in another
+// cluster, as after it lost its disk, counts as failed.
+func (l *etcdLink) Members() []membership.Member {
+	l.mu.Lock()
+	ours := l.clusterID
+	l.mu.Unlock()
+	list := l.members.Members()
+	for i, m := range list {
+		if theirs := m.Tags[tagCluster]; ours != "" && theirs != "" && theirs != ours {
+			list[i].State = membership.Failed
+		}
+	}
+	return list
+}
+
+// Changed is gossip's.
+func (l *etcdLink) Changed() <-chan struct{} { return l.members.Changed() }
+
 // voters returns the client URLs of the voters that live, as gossip has it. It
-// refuses to go on where this machine has strayed into another cluster.
-func (l *etcdLink) voters(clusterID string, founded bool) ([]string, error) {
+// refuses to go on where this machine was told to join a cluster and has the
+// data of another one.
+func (l *etcdLink) voters(clusterID string) ([]string, error) {
 	var urls []string
 	var stranger membership.Member
 	company := false
@@ -283,7 +301,7 @@ func (l *etcdLink) voters(clusterID string, founded bool) ([]string, error) {
 			urls = append(urls, url)
 		}
 	}
-	if stranger.ID != "" && (founded || !company) {
+	if stranger.ID != "" && !company && len(l.cfg.Join) > 0 {
 		return nil, fmt.Errorf("the machine at %s is in cluster %s, and this one is in cluster %s by the data in %s: "+
 			"to join the other cluster, move that directory away and start with --join", stranger.Address, stranger.Tags[tagCluster], clusterID, l.cfg.StateDir)
 	}
@@ -335,7 +353,7 @@ func (l *etcdLink) join(ctx context.Context) error {
 		return errors.Join(err, etcdserver.Discard(l.cfg.StateDir))
 	}
 	l.log.Info("this machine's etcd has joined and is learning")
-	l.took(server, false)
+	l.took(server)
 	return nil
 }
 
@@ -373,7 +391,7 @@ func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) e
 	}
 	err := server.Err()
 	server.Close()
-	l.took(nil, false)
+	l.took(nil)
 	if !errors.Is(err, etcdserver.ErrRemoved) {
 		return err
 	}
@@ -398,8 +416,14 @@ func (l *etcdLink) leave(ctx context.Context) error {
 	if server == nil {
 		return nil
 	}
-	return etcdserver.Do(ctx, l.client, etcdserver.Step{Kind: etcdserver.Remove, Machine: l.cfg.MachineID,
-		PeerURL: l.peerURL(), Member: server.MemberID()})
+	step := etcdserver.Step{Kind: etcdserver.Remove, Machine: l.cfg.MachineID, PeerURL: l.peerURL(), Member: server.MemberID()}
+	for {
+		err := etcdserver.Do(ctx, l.client, step)
+		if !errors.Is(err, etcdserver.ErrNotReady) || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, joinRetry)
+	}
 }
 
 // close ends client and member. A member that left gives up its data.

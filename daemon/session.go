@@ -63,6 +63,29 @@ func (n *node) stayRegistered(ctx context.Context) error {
 	return nil
 }
 
+// registered tells whether this run of the daemon ever had a session.
+func (n *node) registered() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.session != nil
+}
+
+// judgeConflicts ends a daemon that comes second with its machine-id. The one
+// that was there first goes on.
+func (n *node) judgeConflicts(ctx context.Context, conflicts <-chan error) error {
+	for {
+		select {
+		case err := <-conflicts:
+			if !n.registered() {
+				return err
+			}
+			n.log.Error("another machine claims to be this one; it is refused", "error", err)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // describe brings the machine's record up to date.
 func (n *node) describe(m *cluster.Machine) error {
 	m.Name, m.Address, m.Version = n.cfg.Name, n.cfg.Address, n.cfg.Version
@@ -150,7 +173,7 @@ func (n *node) leaveForGood(ctx context.Context) error {
 
 // vanish removes what the cluster knows of this machine.
 func (n *node) vanish(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*stopLimit)
+	ctx, cancel := context.WithTimeout(ctx, leaveLimit)
 	defer cancel()
 	if err := n.store.DeleteMachine(ctx, n.cfg.MachineID); err != nil && !errors.Is(err, cluster.ErrNotFound) {
 		return err

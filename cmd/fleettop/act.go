@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/daemon/api"
+	"fleettop/units"
+)
+
+// attempt is how long fleet's client waits between two looks; --block-attempts counts in it.
+const attempt = 250 * time.Millisecond
+
+// actFlags are the flags of the verbs that change units.
+type actFlags struct {
+	replace  bool
+	noBlock  bool
+	attempts int
+	wait     time.Duration
+}
+
+func (a *app) actionCommands() []*cobra.Command {
+	return []*cobra.Command{
+		a.actionCommand(api.Submit, "submit FILE...", "Make unit files known to the cluster"),
+		a.actionCommand(api.Load, "load UNIT|FILE...", "Give units to machines, without starting them"),
+		a.actionCommand(api.Start, "start UNIT|FILE...", "Start units, submitting local files first"),
+		a.actionCommand(api.Stop, "stop UNIT|GLOB...", "Stop units; they stay loaded on their machines"),
+		a.actionCommand(api.Restart, "restart UNIT|GLOB...", "Stop and start units where they are"),
+		a.actionCommand(api.Unload, "unload UNIT|GLOB...", "Stop units and take them from their machines"),
+		a.actionCommand(api.Destroy, "destroy UNIT|GLOB...", "Stop units and forget them"),
+	}
+}
+
+func takesFiles(v api.Verb) bool { return v == api.Submit || v == api.Load || v == api.Start }
+
+func (a *app) actionCommand(verb api.Verb, use, short string) *cobra.Command {
+	var fl actFlags
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  atLeastOne,
+		RunE:  func(cmd *cobra.Command, args []string) error { return a.act(cmd.Context(), verb, &fl, args) },
+	}
+	f := cmd.Flags()
+	if takesFiles(verb) {
+		f.BoolVar(&fl.replace, "replace", false, "put the given files in the place of those submitted before")
+	} else {
+		cmd.ValidArgsFunction = a.completeUnits
+	}
+	if verb == api.Load || verb == api.Start {
+		cmd.ValidArgsFunction = a.completeUnitsAndFiles
+	}
+	if verb != api.Submit && verb != api.Destroy {
+		f.BoolVar(&fl.noBlock, "no-block", false, "don't wait until it is done")
+		f.IntVar(&fl.attempts, "block-attempts", 0, "wait for so many quarters of a second, as fleet counts; 0 for as long as it takes")
+		f.DurationVar(&fl.wait, "wait", 0, "wait so long at most, also for units that no machine can take now; 0 gives up on those at once")
+	}
+	return cmd
+}
+
+func atLeastOne(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("name what to %s: %s", cmd.Name(), cmd.UseLine())
+	}
+	return nil
+}
+
+func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []string) error {
+	if fl.attempts < 0 || fl.wait < 0 {
+		return usageError{errors.New("--block-attempts and --wait can't be negative")}
+	}
+	if fl.noBlock && (fl.attempts > 0 || fl.wait > 0) {
+		return usageError{errors.New("--no-block waits for nothing: leave out --block-attempts and --wait")}
+	}
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	results, failed, err := a.send(ctx, c, verb, fl.replace, args)
+	if err != nil {
+		return err
+	}
+	var outcomes []outcome
+	var goals []goal
+	for _, r := range results {
+		if r.Warning != "" {
+			fmt.Fprintln(a.err, "WARNING:", r.Warning)
+		}
+		switch {
+		case r.Error != nil:
+			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: refused, Text: r.Error.Error()})
+		case waits(verb, r) && !fl.noBlock:
+			goals = append(goals, goal{unit: r.Name, verb: verb, generation: r.Generation})
+		default:
+			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: reached, Text: immediate(verb, r)})
+		}
+	}
+	for _, o := range outcomes {
+		a.tell(o)
+	}
+	if len(goals) > 0 {
+		more, err := a.await(ctx, c, goals, fl)
+		outcomes = append(outcomes, more...)
+		if err != nil {
+			return err
+		}
+	}
+	if a.json() {
+		if err := writeJSON(a.out, outcomes); err != nil {
+			return err
+		}
+	}
+	for _, o := range outcomes {
+		failed = failed || o.Verdict != reached
+	}
+	if failed {
+		return errReported
+	}
+	return nil
+}
+
+// send sends what the arguments mean to the daemon; failed tells whether some
+// of them were refused here already.
+func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bool, args []string) (results []api.UnitResult, failed bool, err error) {
+	req := api.ActionRequest{Verb: verb, Replace: replace, Units: args}
+	if takesFiles(verb) {
+		var errs []error
+		req.Files, req.Units, errs = gather(verb, args)
+		for _, err := range errs {
+			failed = true
+			fmt.Fprintln(a.err, "fleettop:", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	if len(req.Units) > 0 {
+		if req.Units, err = known(ctx, c, req.Units); err != nil {
+			return nil, failed, err
+		}
+	}
+	if len(req.Units)+len(req.Files) == 0 {
+		return nil, failed, nil
+	}
+	for _, b := range batches(req) {
+		reply, err := c.Act(ctx, b)
+		if err != nil {
+			return results, failed, err
+		}
+		results = append(results, reply.Results...)
+	}
+	return results, failed, nil
+}
+
+// waits tells whether there is something to wait for: placing a global unit
+// never ends, as machines come and go.
+func waits(verb api.Verb, r api.UnitResult) bool {
+	if verb == api.Submit || verb == api.Destroy || r.Global {
+		return false
+	}
+	return verb != api.Stop || r.Desired == units.Loaded
+}
+
+// immediate is what is told of a unit that isn't waited for, in fleet's words.
+func immediate(verb api.Verb, r api.UnitResult) string {
+	switch {
+	case verb == api.Destroy:
+		return "Destroyed " + r.Name
+	case verb == api.Submit && r.Desired != units.Inactive:
+		return fmt.Sprintf("Unit %s is submitted already, and to be %s", r.Name, r.Desired)
+	case verb == api.Submit, verb == api.Stop && r.Desired == units.Inactive:
+		return fmt.Sprintf("Unit %s inactive", r.Name)
+	case r.Global:
+		return fmt.Sprintf("Triggered global unit %s %s", r.Name, verb)
+	}
+	return fmt.Sprintf("Triggered unit %s %s", r.Name, verb)
+}
+
+// tell prints an outcome: what was reached for the reader of the output, the rest for the person.
+func (a *app) tell(o outcome) {
+	switch {
+	case o.Verdict != reached:
+		fmt.Fprintln(a.err, o.Text)
+	case !a.json():
+		fmt.Fprintln(a.out, o.Text)
+	}
+}

@@ -1,0 +1,464 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+	"fleettop/daemon/api/apitest"
+	"fleettop/units"
+)
+
+const service = "[Unit]\nDescription=A test\n[Service]\nExecStart=/bin/true\n"
+
+// shell is a command line against a cluster under test, in a folder of its own.
+type shell struct {
+	*apitest.Cluster
+	t *testing.T
+}
+
+func newShell(t *testing.T, machines int) *shell {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	t.Setenv("NO_COLOR", "")
+	return &shell{apitest.Start(t, machines), t}
+}
+
+// file writes a file into the shell's folder.
+func (s *shell) file(name, content string) {
+	s.t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// try runs a command line and returns its exit code and what it printed.
+func (s *shell) try(args ...string) (code int, out, errOut string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	var o, e bytes.Buffer
+	code = run(ctx, append([]string{"--endpoint", s.Endpoint}, args...), strings.NewReader(""), &o, &e)
+	return code, o.String(), e.String()
+}
+
+// must runs a command line that has to work, and returns its output.
+func (s *shell) must(args ...string) string {
+	s.t.Helper()
+	code, out, errOut := s.try(args...)
+	if code != 0 || errOut != "" {
+		s.t.Fatalf("fleettop %s: exit %d\n%s%s", strings.Join(args, " "), code, out, errOut)
+	}
+	return out
+}
+
+// fails runs a command line that has to fail with a code and some words.
+func (s *shell) fails(code int, says string, args ...string) {
+	s.t.Helper()
+	got, out, errOut := s.try(args...)
+	if got != code || !strings.Contains(errOut, says) {
+		s.t.Errorf("fleettop %s: exit %d, want %d with %q\n%s%s", strings.Join(args, " "), got, code, says, out, errOut)
+	}
+}
+
+func (s *shell) wants(out string, words ...string) {
+	s.t.Helper()
+	for _, w := range words {
+		if !strings.Contains(out, w) {
+			s.t.Errorf("no %q in\n%s", w, out)
+		}
+	}
+}
+
+func TestTheBlogPost(t *testing.T) {
+	s := newShell(t, 3)
+	for _, name := range []string{"myapp.service", "anotherapp.service", "someapp.service"} {
+		s.file(name, service)
+	}
+	out := s.must("start", "myapp", "anotherapp.service", "./someapp.service")
+	s.wants(out, "Unit myapp.service launched on ", "Unit anotherapp.service launched on ", "Unit someapp.service launched on ")
+	if got, want := s.must("list-unit-files"), strings.TrimLeft(`
+UNIT                HASH     DSTATE    STATE     TARGET
+anotherapp.service  e7823f5  launched  launched  10000000.../198.18.1.1
+myapp.service       e7823f5  launched  launched  20000000.../198.18.1.2
+someapp.service     e7823f5  launched  launched  30000000.../198.18.1.3
+`, "\n"); got != want {
+		t.Errorf("list-unit-files:\n%swant\n%s", got, want)
+	}
+	if got, want := s.must("list-units"), strings.TrimLeft(`
+UNIT                MACHINE                 ACTIVE  SUB
+anotherapp.service  10000000.../198.18.1.1  active  running
+myapp.service       20000000.../198.18.1.2  active  running
+someapp.service     30000000.../198.18.1.3  active  running
+`, "\n"); got != want {
+		t.Errorf("list-units:\n%swant\n%s", got, want)
+	}
+	if got, want := s.must("list-machines"), strings.TrimLeft(`
+MACHINE      IP          METADATA
+10000000...  198.18.1.1  rack=1
+20000000...  198.18.1.2  rack=2
+30000000...  198.18.1.3  rack=3
+`, "\n"); got != want {
+		t.Errorf("list-machines:\n%swant\n%s", got, want)
+	}
+	s.SetHealth(apitest.Machine(2).ID, cluster.Failed)
+	apitest.Eventually(t, "myapp has moved", func() bool {
+		return !strings.Contains(s.must("list-units", "--no-legend", "--fields=unit,machine", "--full", "myapp.service"), apitest.Machine(2).ID)
+	})
+	if out := s.must("list-machines", "--no-legend"); strings.Contains(out, "20000000") {
+		t.Errorf("a dead machine is listed as if it were up:\n%s", out)
+	}
+	s.wants(s.must("list-machines", "--all"), "n2", "failed", "up, leader")
+}
+
+func TestLifeOfAUnit(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	for _, step := range []struct{ args, says string }{
+		{"submit a.service", "Unit a.service inactive"},
+		{"submit a.service", "Unit a.service inactive"},
+		{"load a.service", "Unit a.service loaded on 10000000.../198.18.1.1"},
+		{"start a", "Unit a.service launched on 10000000.../198.18.1.1"},
+		{"load a", "Unit a.service launched on 10000000.../198.18.1.1"},
+		{"submit a.service", "Unit a.service is submitted already, and to be launched"},
+		{"restart a", "Unit a.service restarted on 10000000.../198.18.1.1"},
+		{"stop a*", "Unit a.service loaded on 10000000.../198.18.1.1"},
+		{"unload a.service", "Unit a.service inactive"},
+		{"stop a.service", "Unit a.service inactive"},
+		{"start --no-block a.service", "Triggered unit a.service start"},
+		{"destroy a.service", "Destroyed a.service"},
+	} {
+		if out := s.must(strings.Fields(step.args)...); out != step.says+"\n" {
+			t.Errorf("%s: %qwant %q", step.args, out, step.says)
+		}
+	}
+	s.fails(1, "Unit a.service not found", "stop", "a.service")
+	s.fails(1, "Unit a.service not found", "cat", "a.service")
+	s.fails(1, `no unit matches "a*"`, "stop", "a*")
+}
+
+func TestRestartIsReal(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	s.must("start", "a.service")
+	pid := func() (pid int) {
+		var u api.UnitDetail
+		if err := json.Unmarshal([]byte(s.must("-o", "json", "status", "a")), &u); err != nil {
+			t.Fatal(err)
+		}
+		return u.Placements[0].Status.PID
+	}
+	before := pid()
+	s.must("restart", "a")
+	if after := pid(); after == before || after == 0 {
+		t.Errorf("PID %d before, %d after", before, after)
+	}
+}
+
+func TestTemplates(t *testing.T) {
+	s := newShell(t, 3)
+	s.file("zk@.service", service)
+	s.must("submit", "zk@.service")
+	s.fails(1, "zk@.service is a template: load an instance of it, such as zk@1.service", "load", "zk@.service")
+	s.wants(s.must("load", "zk@1.service", "zk@2.service", "zk@3.service"), "zk@1.service loaded", "zk@2.service loaded", "zk@3.service loaded")
+	s.must("start", "zk@1", "zk@2", "zk@3")
+	where := s.must("list-units", "--no-legend", "--fields", "machine", "zk@?.service")
+	s.wants(where, "198.18.1.1", "198.18.1.2", "198.18.1.3")
+	s.must("destroy", "zk@*")
+	s.wants(s.must("start", "zk@7.service"), "Unit zk@7.service launched") // from the template's file at hand
+}
+
+func TestUnplaced(t *testing.T) {
+	s := newShell(t, 2)
+	s.file("far.service", service+"[X-Fleet]\nMachineMetadata=rack=99\n")
+	s.file("near.service", service+"[X-Fleet]\nMachineMetadata=rack=2\n")
+	began := time.Now()
+	s.fails(1, "rack=99", "start", "far.service")
+	if took := time.Since(began); took < settle || took > 10*time.Second {
+		t.Errorf("it took %v to give up on a unit that no machine can take", took)
+	}
+	s.fails(1, "Unit far.service is not placed", "start", "--wait=100ms", "far.service")
+	s.wants(s.must("status", "far"), "Unplaced: ", "rack=99")
+	s.wants(s.must("explain", "far"), "unplaced", "n1", "n2", "no")
+	s.must("cordon", "n2")
+	time.AfterFunc(700*time.Millisecond, func() { s.Client().Schedule(context.Background(), "n2", "uncordon") })
+	s.wants(s.must("start", "--wait=15s", "near.service"), "Unit near.service launched on 20000000.../198.18.1.2")
+}
+
+func TestWaiting(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	s.must("submit", "a.service")
+	s.Pause()
+	s.fails(1, "Timed out after 250ms waiting for unit a.service to start: it has no machine yet", "start", "--block-attempts=1", "a")
+	s.must("stop", "--no-block", "a")
+	s.Resume()
+	s.must("start", "a")
+	s.Break("a.service", units.Status{Active: "failed", Sub: "failed", Result: "exit-code"}, "")
+	s.fails(1, "Unit a.service failed on 10000000.../198.18.1.1: exit-code", "restart", "a")
+	s.Break("a.service", units.Status{Active: "inactive"}, "the host already owns a unit of this name")
+	s.fails(1, "the host already owns a unit of this name", "restart", "a")
+	s.wants(s.must("status", "a"), "Error: the host already owns")
+}
+
+func TestInterrupted(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	s.Pause()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	var out, errOut bytes.Buffer
+	if code := run(ctx, []string{"--endpoint", s.Endpoint, "start", "a.service"}, nil, &out, &errOut); code != exitInterrupted {
+		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
+	}
+	s.wants(errOut.String(), "The cluster carries on; 1 of 1 units")
+}
+
+func TestLocalFiles(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	s.must("start", "a.service")
+	s.must("verify", "a.service")
+	s.file("a.service", service+"Nice=5\n")
+	s.fails(1, "--replace", "submit", "a.service")
+	s.fails(1, "differs from the one submitted", "verify", "a.service")
+	code, out, errOut := s.try("start", "a.service")
+	if code != 0 || !strings.Contains(errOut, "WARNING: ") || !strings.Contains(out, "launched") {
+		t.Errorf("start with a differing file: %d\n%s%s", code, out, errOut)
+	}
+	if got := s.must("cat", "a.service"); got != service {
+		t.Errorf("cat: %q", got)
+	}
+	s.must("start", "--replace", "a.service")
+	if got := s.must("cat", "a"); got != service+"Nice=5\n" {
+		t.Errorf("cat after --replace: %q", got)
+	}
+	s.file("new.service", service)
+	s.fails(1, "not submitted", "verify", "new.service")
+}
+
+func TestBadFiles(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("good.service", service)
+	s.file("big.service", service+strings.Repeat("#", 1<<20))
+	s.file("binary.service", "\x7fELF\x00\xff\xfe")
+	s.file("empty.service", "")
+	s.file("typo.service", service+"[X-Fleet]\nMachineMetdata=a=b\n")
+	s.file("conflicting.service", service+"[X-Fleet]\nGlobal=true\nMachineOf=good.service\n")
+	s.file("open.service", "[Service\n")
+	if err := os.Mkdir("folder.service", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, says := range map[string]string{
+		"big.service": "256 KiB", "binary.service": "binary.service", "empty.service": "empty.service", "typo.service": "MachineMetadata",
+		"conflicting.service": "Global", "open.service": "open.service:1:", "folder.service": "folder.service", "a/b.service": "no slash", "none.service": "none.service",
+	} {
+		s.fails(1, says, "submit", name)
+		s.fails(1, says, "verify", name)
+		code, out, _ := s.try("submit", name, "good.service")
+		if code != 1 || !strings.Contains(out, "Unit good.service inactive") {
+			t.Errorf("%s kept a good one from being submitted: %d\n%s", name, code, out)
+		}
+		s.must("destroy", "good.service")
+	}
+	if out := s.must("list-unit-files", "--no-legend"); out != "" {
+		t.Errorf("bad files are known:\n%s", out)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	s := newShell(t, 1)
+	for _, tc := range []struct{ args, says string }{
+		{"explode", `unknown verb "explode"`},
+		{"list-unit", "did you mean list-unit"},
+		{"start", "name what to start"},
+		{"start --nope a", "--nope"},
+		{"start --no-block --wait 1s a", "--no-block"},
+		{"start --block-attempts=-1 a", "negative"},
+		{"stop --replace a", "--replace"},
+		{"list-units --fields=unit,nope", `unknown field "nope"`},
+		{"list-units -o yaml", "text or json"},
+		{"explain", "accepts 1 arg"},
+		{"list-machines n1", "unknown"},
+		{"daemon --log-level=loud", "loud"},
+		{"daemon --etcd-cert=x", "--etcd-endpoints"},
+		{"--endpoint=ftp://x list-units", "unix:///"},
+		{"events --limit=-1", "negative"},
+	} {
+		s.fails(2, tc.says, strings.Fields(tc.args)...)
+	}
+	s.wants(s.must(), "Usage:", "list-units")
+	s.wants(s.must("--help"), "Usage:")
+	s.wants(s.must("version"), "fleettop version ", "commit ", "go1.")
+	s.wants(s.must("--version"), "fleettop version ")
+	s.fails(1, "systemctl start fleettop", "--endpoint=unix:///nowhere/x.sock", "list-units")
+}
+
+func TestLooking(t *testing.T) {
+	s := newShell(t, 2)
+	s.file("a.service", service)
+	s.file("g.service", service+"[X-Fleet]\nGlobal=true\n")
+	s.must("start", "a.service")
+	s.wants(s.must("start", "g.service"), "Triggered global unit g.service start")
+	apitest.Eventually(t, "the global unit is everywhere", func() bool {
+		return strings.Count(s.must("list-units", "--no-legend", "g.service"), "active") == 2
+	})
+	if got, want := s.must("list-unit-files", "--fields", "unit,state,target,global,desc"), strings.TrimLeft(`
+UNIT       STATE     TARGET                  GLOBAL  DESC
+a.service  launched  10000000.../198.18.1.1  false   A test
+g.service  -         global                  true    A test
+`, "\n"); got != want {
+		t.Errorf("list-unit-files:\n%swant\n%s", got, want)
+	}
+	s.wants(s.must("status", "a"), "● a.service - A test", "Desired: launched by ", "Machine: 10000000.../198.18.1.1 (n1)", "Active: active (running) since ", "Main PID: 1", "Reason: ", "e7823f5")
+	s.wants(s.must("explain", "a"), "a.service: ", "n1", "here", "n2", "could")
+	s.wants(s.must("events"), "started a.service", "(by ")
+	s.wants(s.must("drain", "n2"), "Machine 20000000... (n2) is drained")
+	s.wants(s.must("list-machines", "-a"), "drained", "MACHINE", "SCHEDULE")
+	s.fails(1, "is up", "forget", "n2")
+	s.fails(1, "machine n9 not found", "cordon", "n9")
+	s.wants(s.must("leave"), "leaving")
+	<-s.Left
+	var rows []unitRow
+	if err := json.Unmarshal([]byte(s.must("list-units", "-o", "json", "a.service")), &rows); err != nil || len(rows) != 1 || rows[0].Active != "active" || rows[0].Address != "198.18.1.1" {
+		t.Errorf("list-units -o json: %+v, %v", rows, err)
+	}
+	var outcomes []outcome
+	if err := json.Unmarshal([]byte(s.must("restart", "-o", "json", "a")), &outcomes); err != nil || len(outcomes) != 1 || outcomes[0].Verdict != reached || outcomes[0].Machine != apitest.Machine(1).ID {
+		t.Errorf("restart -o json: %+v, %v", outcomes, err)
+	}
+}
+
+func TestStaleStateIsSaid(t *testing.T) {
+	s := newShell(t, 2)
+	s.file("a.service", service)
+	s.must("start", "a.service")
+	s.Store.SetReachable(false)
+	apitest.Eventually(t, "the daemon notices", func() bool { _, live, _, _ := s.View.Latest(); return !live })
+	code, out, errOut := s.try("list-units")
+	if code != 0 || !strings.Contains(out, "a.service") || !strings.Contains(errOut, "the cluster's store can't be reached") {
+		t.Errorf("list-units without a store: %d\n%s%s", code, out, errOut)
+	}
+	s.fails(1, "store", "stop", "a.service")
+	s.Store.SetReachable(true)
+}
+
+func TestFollowEvents(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watched{want: "destroyed a.service", found: cancel}
+	done := make(chan int)
+	go func() { done <- run(ctx, []string{"--endpoint", s.Endpoint, "events", "-f"}, nil, out, &bytes.Buffer{}) }()
+	s.must("submit", "a.service")
+	s.must("destroy", "a.service")
+	select {
+	case code := <-done:
+		if code != exitInterrupted {
+			t.Errorf("exit %d", code)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the event was not followed")
+	}
+}
+
+// watched calls found when what it waits for is written.
+type watched struct {
+	bytes.Buffer
+	want  string
+	found func()
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	defer func() {
+		if strings.Contains(w.String(), w.want) {
+			w.found()
+		}
+	}()
+	return w.Buffer.Write(b)
+}
+
+func TestCompletion(t *testing.T) {
+	s := newShell(t, 2)
+	s.file("web@1.service", service)
+	s.file("db.service", service)
+	s.must("submit", "web@1.service", "db.service")
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"stop", "w"}, "web@1.service"},
+		{[]string{"stop", "web@1.service", ""}, "db.service"},
+		{[]string{"drain", ""}, "n2"},
+		{[]string{"list-units", "--fields", ""}, "machine"},
+	} {
+		code, out, _ := s.try(append([]string{"__complete"}, tc.args...)...)
+		if code != 0 || !strings.Contains(out, tc.want) || tc.args[0] == "stop" && strings.Count(out, ".service") != 1 {
+			t.Errorf("completing %v: %d\n%s", tc.args, code, out)
+		}
+	}
+	for _, sh := range []string{"bash", "zsh", "fish"} {
+		s.wants(s.must("completion", sh), "fleettop")
+	}
+}
+
+func TestTableIsAlignedByWidth(t *testing.T) {
+	var b bytes.Buffer
+	rows := [][]cell{{{"NAME", bold}, {"X", bold}}, {{"日本", ""}, {"1", green}}, {{"e\u0301", ""}, {"2", ""}}}
+	if err := writeTable(&b, false, rows); err != nil {
+		t.Fatal(err)
+	}
+	if want := "NAME  X\n日本  1\ne\u0301     2\n"; b.String() != want {
+		t.Errorf("table:\n%swant\n%s", b.String(), want)
+	}
+	b.Reset()
+	if err := writeTable(&b, true, rows[1:2]); err != nil {
+		t.Fatal(err)
+	}
+	if want := "日本  \x1b[32m1\x1b[0m\n"; b.String() != want {
+		t.Errorf("coloured: %q", b.String())
+	}
+}
+
+func TestUnitName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("here.service", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for arg, want := range map[string]string{"a": "a.service", "a.b": "a.b.service", "a.timer": "a.timer", "web@1": "web@1.service", "a*": "a*",
+		"./here.service": "here.service", "no/where.service": "no/where.service"} {
+		if got := unitName(arg); got != want {
+			t.Errorf("unitName(%q) = %q, want %q", arg, got, want)
+		}
+	}
+	if got := localFile(filepath.Join(".", "here")); got != "here.service" {
+		t.Errorf("localFile: %q", got)
+	}
+}
+
+func TestBatches(t *testing.T) {
+	big := strings.Repeat("x", 3<<20)
+	req := api.ActionRequest{Verb: api.Submit, Units: []string{"a"}}
+	for range 7 {
+		req.Files = append(req.Files, api.File{Content: big})
+	}
+	n, units := 0, 0
+	for _, b := range batches(req) {
+		n += len(b.Files)
+		units += len(b.Units)
+		if len(b.Files) == 0 || len(b.Files) > 2 {
+			t.Errorf("a batch of %d files", len(b.Files))
+		}
+	}
+	if n != 7 || units != 1 {
+		t.Errorf("%d files and %d units in all batches", n, units)
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/cluster"
+	"fleettop/cluster/etcdserver"
+	"fleettop/cluster/membership"
+	"fleettop/daemon"
+)
+
+// Exit codes after which systemd must not start the daemon again; the unit
+// file fleettop.service names them.
+const (
+	exitLeft   = 64 // the machine left the cluster
+	exitBarred = 65 // another machine has its identity
+)
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string { return e.err.Error() }
+func (e exitError) Unwrap() error { return e.err }
+
+func (a *app) daemonCommand() *cobra.Command {
+	var cfg daemon.Config
+	var manager, level string
+	cmd := &cobra.Command{
+		Use:   "daemon",
+		Short: "Run this machine's daemon",
+		Long: "daemon makes this machine part of a cluster. The first daemon begins the cluster; the others\n" +
+			"join it with --join. Stopping, upgrading or killing a daemon never touches a unit.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLog(a.err, level)
+			if err != nil {
+				return usageError{err}
+			}
+			cfg.Log, cfg.Manager = log, daemon.ManagerKind(manager)
+			cfg.Version, _ = build()
+			return runDaemon(cmd.Context(), cfg)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&cfg.Join, "join", nil, "machines of the cluster to join, as host or host:port; none begins a cluster, or goes on with the one in --state-dir")
+	f.StringVar(&cfg.Address, "address", "", "IP other machines reach this one at, and the daemon listens on (default this machine's main address)")
+	f.IntVar(&cfg.Port, "port", daemon.DefaultPort, "first of four ports in a row: gossip, probes, etcd clients, etcd peers")
+	f.StringVar(&cfg.Name, "name", "", "name of this machine, for people (default the hostname)")
+	f.StringVar(&cfg.MachineID, "machine-id", "", "identity of this machine, 32 hexadecimal digits (default /etc/machine-id)")
+	f.StringToStringVar(&cfg.Metadata, "metadata", nil, "key=value,… for MachineMetadata= in unit files")
+	f.StringVar(&manager, "manager", string(daemon.ManagerAuto), "who runs the units: auto, systemd, systemd-user or process")
+	f.StringVar(&cfg.StateDir, "state-dir", daemon.DefaultStateDir, "directory for what must survive a reboot")
+	f.StringVar(&cfg.RunDir, "run-dir", daemon.DefaultRunDir, "directory for what must not")
+	f.StringVar(&cfg.Socket, "socket", "", "the API's unix socket (default fleettop.sock in --run-dir)")
+	f.StringSliceVar(&cfg.EtcdEndpoints, "etcd-endpoints", nil, "use this etcd cluster instead of an embedded one")
+	f.StringVar(&cfg.EtcdTLS.CertFile, "etcd-cert", "", "client certificate for --etcd-endpoints")
+	f.StringVar(&cfg.EtcdTLS.KeyFile, "etcd-key", "", "key of --etcd-cert")
+	f.StringVar(&cfg.EtcdTLS.CAFile, "etcd-ca", "", "authority that signed the certificates of --etcd-endpoints")
+	f.DurationVar(&cfg.DaemonGrace, "daemon-grace", daemon.DefaultDaemonGrace, "how long a machine that lives may be without its daemon before its units move")
+	f.DurationVar(&cfg.ProbeInterval, "probe-interval", daemon.DefaultProbeInterval, "pace of the failure detector: a death is noticed after about five of them")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	for _, dir := range []string{"state-dir", "run-dir"} {
+		_ = cmd.MarkFlagDirname(dir)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("manager", cobra.FixedCompletions([]string{"auto", "systemd", "systemd-user", "process"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func runDaemon(ctx context.Context, cfg daemon.Config) error {
+	tls := cfg.EtcdTLS
+	switch {
+	case tls != (etcdserver.TLS{}) && len(cfg.EtcdEndpoints) == 0:
+		return usageError{errors.New("--etcd-cert, --etcd-key and --etcd-ca go with --etcd-endpoints: give that too, or leave them out")}
+	case tls != (etcdserver.TLS{}) && (tls.CertFile == "" || tls.KeyFile == "" || tls.CAFile == ""):
+		return usageError{errors.New("TLS to etcd needs all three of --etcd-cert, --etcd-key and --etcd-ca")}
+	}
+	err := daemon.Run(ctx, cfg)
+	duplicate, conflict := (*cluster.DuplicateError)(nil), (*membership.ConflictError)(nil)
+	switch {
+	case errors.Is(err, daemon.ErrLeft):
+		return exitError{exitLeft, err}
+	case errors.As(err, &duplicate), errors.As(err, &conflict):
+		return exitError{exitBarred, err}
+	}
+	return err
+}
+
+// newLog logs to a writer; without times where systemd's journal notes them itself.
+func newLog(w io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil || strings.ContainsAny(level, "+-") {
+		return nil, fmt.Errorf("unknown --log-level %q: choose debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	if os.Getenv("JOURNAL_STREAM") != "" && !isTerminal(w) {
+		opts.ReplaceAttr = func(groups []string, at slog.Attr) slog.Attr {
+			if len(groups) == 0 && at.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return at
+		}
+	}
+	return slog.New(slog.NewTextHandler(w, opts)), nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// runDemoProcess starts the demo as a process of its own, with its temporary
+// files in a directory of the test's.
+func runDemoProcess(t *testing.T) (cmd *exec.Cmd, out *safeBuffer, tmp string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Short, as sockets have their place in it.
+	if tmp, err = os.MkdirTemp("", "demo"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(tmp) })
+	out = &safeBuffer{}
+	cmd = exec.Command(self, "demo")
+	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the demo said:\n%s", out)
+		}
+	})
+	return cmd, out, tmp
+}
+
+// leftovers lists files below dir and processes whose command line names it.
+func leftovers(dir string) []string {
+	var left []string
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		left = append(left, filepath.Join(dir, e.Name()))
+	}
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		if raw, err := os.ReadFile(path); err == nil && bytes.Contains(raw, []byte(dir)) {
+			left = append(left, path+": "+strings.ReplaceAll(string(raw), "\x00", " "))
+		}
+	}
+	return left
+}
+
+func finish(cmd *exec.Cmd, limit time.Duration) error {
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		cmd.Process.Kill()
+		return fmt.Errorf("still running after %s", limit)
+	}
+}
+
+func TestDemoTellsItsStory(t *testing.T) {
+	cmd, out, tmp := runDemoProcess(t)
+	if err := finish(cmd, 2*time.Minute); err != nil {
+		t.Fatalf("the demo: %v", err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	last := lines[len(lines)-1]
+	if !regexp.MustCompile(`^demo: ok machines=3 units=3 moved=[1-3] outage=\d+\.\d\ds$`).MatchString(last) {
+		t.Errorf("the last line is %q", last)
+	}
+	if n := strings.Count(out.String(), "UNIT  "); n != 2 {
+		t.Errorf("list-unit-files was shown %d times, want 2", n)
+	}
+	if left := leftovers(tmp); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestDemoInterruptedLeavesNothing(t *testing.T) {
+	for _, after := range []string{"starting", "ready", "$ fleettop start"} {
+		t.Run(after, func(t *testing.T) {
+			cmd, out, tmp := runDemoProcess(t)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if err := out.await(ctx, after); err != nil {
+				t.Error(err)
+			}
+			// People press it twice.
+			for range 2 {
+				if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := finish(cmd, time.Minute); err == nil {
+				t.Error("the demo was interrupted and says that all is well")
+			}
+			if left := leftovers(tmp); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}

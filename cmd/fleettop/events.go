@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+)
+
+func (a *app) eventsCommand() *cobra.Command {
+	var follow bool
+	var since string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Print the timeline: what happened, when, and who did it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usageError{fmt.Errorf("--limit can't be negative")}
+			}
+			if follow {
+				return a.followEvents(cmd.Context(), since, limit)
+			}
+			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
+				list, err := c.Events(ctx, since, limit)
+				if err != nil {
+					return err
+				}
+				for _, ev := range list {
+					if err := a.printEvent(ev); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on")
+	f.StringVar(&since, "since", "", "only what happened since a time (2026-01-31T15:04:05Z) or an age (90m)")
+	f.IntVar(&limit, "limit", 0, "the newest so many; 0 for 200")
+	return cmd
+}
+
+// followEvents prints events as they come. When the daemon goes away it waits
+// for it, and goes on where it was.
+func (a *app) followEvents(ctx context.Context, since string, limit int) error {
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	printed := map[string]bool{} // of the last moment, which is asked for again
+	var last time.Time
+	heard := time.Now()
+	for {
+		var broken error
+		err := c.FollowEvents(ctx, since, limit, func(ev cluster.Event) error {
+			heard = time.Now()
+			if printed[ev.ID] {
+				return nil
+			}
+			if ev.Time.After(last) {
+				last = ev.Time
+				clear(printed)
+			}
+			printed[ev.ID] = true
+			broken = a.printEvent(ev)
+			return broken
+		})
+		if broken != nil || ctx.Err() != nil {
+			return err
+		}
+		if _, refused := err.(*api.Error); refused && last.IsZero() || time.Since(heard) > a.timeout {
+			return err
+		}
+		if !last.IsZero() {
+			since, limit = last.Format(time.RFC3339Nano), 10000
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// printEvent prints an event as a line; as JSON, too, one a line.
+func (a *app) printEvent(ev cluster.Event) error {
+	if a.json() {
+		raw, err := json.Marshal(ev)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.out, "%s\n", raw)
+		return err
+	}
+	var b strings.Builder
+	on := a.coloured(a.out)
+	fmt.Fprintf(&b, "%s  %s  %s", paint(on, dim, ev.Time.Local().Format("2006-01-02 15:04:05.000")),
+		paint(on, eventColour(ev.Kind), fmt.Sprintf("%-8s", ev.Kind)), ev.Text)
+	if o := ev.Outage; o != nil {
+		fmt.Fprintf(&b, "  outage %.2fs = detect %.2f + decide %.2f + start %.2f", o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())
+	}
+	if ev.By != "" {
+		fmt.Fprintf(&b, "  (by %s)", ev.By)
+	}
+	b.WriteByte('\n')
+	_, err := fmt.Fprint(a.out, b.String())
+	return err
+}
+
+func eventColour(k cluster.EventKind) string {
+	switch k {
+	case cluster.EventFailed, cluster.EventHold:
+		return red
+	case cluster.EventMoved, cluster.EventMachine, cluster.EventLeader:
+		return yellow
+	case cluster.EventActive, cluster.EventFailover, cluster.EventPlaced:
+		return green
+	}
+	return plain
+}

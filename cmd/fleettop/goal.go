@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+	"fleettop/units"
+)
+
+// verdict is how a verb stands for a unit.
+type verdict string
+
+// Verdicts.
+const (
+	reached  verdict = "reached"
+	failed   verdict = "failed"   // it was tried and went wrong
+	refused  verdict = "refused"  // the daemon didn't take the request
+	unplaced verdict = "unplaced" // no machine can take it now
+	pending  verdict = "pending"
+	timedOut verdict = "timed-out"
+)
+
+// outcome is a verdict with what to say about it.
+type outcome struct {
+	Unit    string  `json:"unit"`
+	Verdict verdict `json:"outcome"`
+	Machine string  `json:"machine,omitempty"`
+	Text    string  `json:"text"`
+}
+
+// goal is what a blocking verb waits for.
+type goal struct {
+	unit       string
+	verb       api.Verb
+	generation int64
+}
+
+// scene is a state of the cluster, indexed by unit.
+type scene struct {
+	*api.State
+	assigned map[string]api.Assignment // of a global unit, the first by machine
+	reported map[string][]cluster.Status
+}
+
+func newScene(s *api.State) *scene {
+	sc := &scene{State: s, assigned: make(map[string]api.Assignment, len(s.Assignments)), reported: make(map[string][]cluster.Status, len(s.Statuses))}
+	for p, a := range s.Assignments {
+		if before, ok := sc.assigned[p.Unit]; !ok || p.Machine < before.Machine {
+			sc.assigned[p.Unit] = a
+		}
+	}
+	for p, st := range s.Statuses {
+		sc.reported[p.Unit] = append(sc.reported[p.Unit], st)
+	}
+	return sc
+}
+
+// judge tells how a goal stands.
+func (g goal) judge(s *scene) outcome {
+	o := outcome{Unit: g.unit}
+	say := func(v verdict, format string, args ...any) outcome {
+		o.Verdict, o.Text = v, fmt.Sprintf(format, args...)
+		return o
+	}
+	u, ok := s.Units[g.unit]
+	switch {
+	case !ok:
+		return say(failed, "Unit %s was destroyed meanwhile", g.unit)
+	case u.Generation < g.generation:
+		return say(pending, "the daemon has not seen the change yet")
+	case u.Generation > g.generation && !suits(g.verb, u.Desired):
+		return say(failed, "Unit %s was changed meanwhile%s: it is to be %s now", g.unit, by(u.By), u.Desired)
+	}
+	a, assigned := s.assigned[g.unit]
+	if g.verb == api.Unload {
+		return g.judgeUnload(s, assigned, say)
+	}
+	if !assigned {
+		switch reason := s.Unplaced[g.unit]; {
+		case reason != "":
+			return say(unplaced, "Unit %s is not placed: %s\nIt will be placed when a machine can take it; `fleettop explain %s` says more.", g.unit, reason, g.unit)
+		case s.Leader.Machine == "":
+			return say(pending, "no machine leads the cluster at the moment")
+		}
+		return say(pending, "it has no machine yet")
+	}
+	o.Machine = a.Machine
+	on := machineLegend(a.Machine, s.Machines[a.Machine].Address, false)
+	st, reported := s.Statuses[api.Placement{Machine: a.Machine, Unit: g.unit}]
+	switch {
+	case a.Generation < g.generation:
+		return say(pending, "the leader has not passed it on to %s yet", on)
+	case !reported || st.Epoch != a.Epoch || st.Generation < g.generation:
+		if h := s.Machines[a.Machine].Health; h.State != "up" && h.State != "" {
+			return say(pending, "%s is %s (%s)", on, h.State, h.Evidence)
+		}
+		return say(pending, "%s is at it", on)
+	case st.Error != "":
+		return say(failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, g.verb, on, st.Error, g.unit)
+	case g.verb != api.Load && g.verb != api.Stop && st.Active == "failed":
+		return say(failed, "Unit %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, on, cmp.Or(st.Result, st.Sub), g.unit)
+	case g.verb == api.Stop && (st.Active == "active" || st.Active == "deactivating"):
+		return say(pending, "%s is stopping it", on)
+	}
+	switch g.verb {
+	case api.Restart:
+		return say(reached, "Unit %s restarted on %s", g.unit, on)
+	case api.Load, api.Stop:
+		return say(reached, "Unit %s %s on %s", g.unit, a.Desired, on)
+	}
+	return say(reached, "Unit %s launched on %s", g.unit, on)
+}
+
+func (g goal) judgeUnload(s *scene, assigned bool, say func(verdict, string, ...any) outcome) outcome {
+	if assigned {
+		return say(pending, "the leader has not withdrawn it yet")
+	}
+	for _, st := range s.reported[g.unit] {
+		on := machineLegend(st.Machine, s.Machines[st.Machine].Address, false)
+		if st.Error != "" {
+			return say(failed, "Unit %s: unload failed on %s: %s\n`fleettop status %s` says more.", g.unit, on, st.Error, g.unit)
+		}
+		return say(pending, "%s is stopping it", on)
+	}
+	return say(reached, "Unit %s inactive", g.unit)
+}
+
+func by(who string) string {
+	if who == "" {
+		return ""
+	}
+	return " by " + who
+}
+
+// suits tells whether a desired state is what the verb asked for, or more.
+func suits(v api.Verb, d units.DesiredState) bool {
+	switch v {
+	case api.Load:
+		return d != units.Inactive
+	case api.Start, api.Restart:
+		return d == units.Launched
+	case api.Stop:
+		return d == units.Loaded
+	}
+	return d == units.Inactive
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/daemon/api"
+)
+
+// Exit codes.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// errReported ends a command with exit code 1 when all was said already.
+var errReported = errors.New("reported")
+
+// usageError is a mistake in the command line.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// app is one run of the command line: what it reads and writes, and the flags all verbs share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+
+	endpoint string
+	timeout  time.Duration
+	noColor  bool
+	output   string // text or json
+}
+
+// run runs the command line and returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	a := &app{in: in, out: out, err: errOut}
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errReported):
+		return exitFailed
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	fmt.Fprintln(errOut, "fleettop:", err)
+	if usage := (usageError{}); errors.As(err, &usage) {
+		fmt.Fprintf(errOut, "See `%s --help`.\n", cmd.CommandPath())
+		return exitUsage
+	}
+	if own := (exitError{}); errors.As(err, &own) {
+		return own.code
+	}
+	return exitFailed
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fleettop",
+		Short: "A cluster-wide init system with a face",
+		Long: "fleettop runs systemd units on a cluster of machines and keeps them running when a machine dies.\n" +
+			"Start a daemon on each machine (`fleettop daemon`), or try it all here (`fleettop demo`).",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{unknownVerb(cmd, args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.output != "text" && a.output != "json" {
+				return usageError{fmt.Errorf("unknown output %q: choose text or json", a.output)}
+			}
+			return nil
+		},
+	}
+	ver, _ := build()
+	root.Version = ver
+	root.SetVersionTemplate("fleettop version {{.Version}}\n")
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := root.PersistentFlags()
+	f.StringVar(&a.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), api.DefaultEndpoint), "the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
+	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long one request to the daemon may take")
+	f.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
+	f.StringVarP(&a.output, "output", "o", "text", "text or json")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+
+	root.AddGroup(&cobra.Group{ID: "units", Title: "Units:"}, &cobra.Group{ID: "look", Title: "Looking:"},
+		&cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "run", Title: "Running it:"})
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("units", a.actionCommands()...)
+	add("units", a.verifyCommand())
+	add("look", a.listUnitsCommand(), a.listUnitFilesCommand(), a.statusCommand(), a.catCommand(), a.explainCommand(), a.eventsCommand())
+	add("machines", a.listMachinesCommand(), a.scheduleCommand("cordon"), a.scheduleCommand("drain"), a.scheduleCommand("uncordon"),
+		a.forgetCommand(), a.leaveCommand())
+	add("run", a.daemonCommand(), a.demoCommand(), a.versionCommand())
+	root.SetHelpCommandGroupID("run")
+	root.SetCompletionCommandGroupID("run")
+	root.InitDefaultHelpCmd()
+	root.SuggestionsMinimumDistance = 2
+	wrapArgs(root)
+	return root
+}
+
+// wrapArgs makes wrong arguments of any verb a usage error.
+func wrapArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		wrapArgs(sub)
+	}
+}
+
+func unknownVerb(root *cobra.Command, word string) error {
+	msg := fmt.Sprintf("unknown verb %q", word)
+	if near := root.SuggestionsFor(word); len(near) > 0 {
+		msg += ": did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(msg)
+}
+
+// dial returns a client; the caller closes it.
+func (a *app) dial() (*api.Client, error) {
+	c, err := api.Dial(a.endpoint)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+// withClient calls f with a client and a context that ends with the request timeout.
+func (a *app) withClient(ctx context.Context, f func(context.Context, *api.Client) error) error {
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	return f(ctx, c)
+}
+
+// warnStale tells when what was answered is not current.
+func (a *app) warnStale(st api.Store) {
+	if !st.Connected {
+		fmt.Fprintf(a.err, "warning: the cluster's store can't be reached; this is how it was %s ago. Units keep running.\n", age(time.Since(st.Since)))
+	}
+}
+
+func (a *app) json() bool { return a.output == "json" }

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/daemon/api"
+)
+
+// eachUnit asks the daemon for each unit the arguments mean and hands it to f.
+// A unit that isn't there is told, and the others still handled.
+func (a *app) eachUnit(ctx context.Context, args []string, f func(i int, u *api.UnitDetail) error) error {
+	return a.withClient(ctx, func(ctx context.Context, c *api.Client) error {
+		names, err := known(ctx, c, args)
+		if err != nil {
+			return err
+		}
+		missing := false
+		for i, name := range names {
+			u, err := c.Unit(ctx, name)
+			if refusal, ok := err.(*api.Error); ok && refusal.Code != api.CodeUnavailable {
+				missing = true
+				fmt.Fprintln(a.err, refusal)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if i == 0 {
+				a.warnStale(u.Store)
+			}
+			if err := f(i, u); err != nil {
+				return err
+			}
+		}
+		if missing {
+			return errReported
+		}
+		return nil
+	})
+}
+
+func (a *app) catCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cat UNIT|GLOB...",
+		Short: "Print unit files as they were submitted",
+		Args:  atLeastOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.eachUnit(cmd.Context(), args, func(_ int, u *api.UnitDetail) error {
+				if a.json() {
+					return writeJSON(a.out, api.File{Name: u.Name, Content: u.Content})
+				}
+				_, err := io.WriteString(a.out, u.Content)
+				return err
+			})
+		},
+		ValidArgsFunction: a.completeUnits,
+	}
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status UNIT|GLOB...",
+		Short: "Tell how units are, where, since when and why there",
+		Args:  atLeastOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.eachUnit(cmd.Context(), args, func(i int, u *api.UnitDetail) error {
+				if a.json() {
+					return writeJSON(a.out, u)
+				}
+				if i > 0 {
+					fmt.Fprintln(a.out)
+				}
+				_, err := io.WriteString(a.out, statusText(u, time.Now(), a.coloured(a.out)))
+				return err
+			})
+		},
+		ValidArgsFunction: a.completeUnits,
+	}
+}
+
+// statusText is a unit in the manner of systemctl status.
+func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
+	var b strings.Builder
+	title := u.Name
+	if u.Description != "" {
+		title += " - " + u.Description
+	}
+	fmt.Fprintf(&b, "%s %s\n", paint(colour, stateColour(activeOf(u)), "●"), title)
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%9s: %s\n", label, fmt.Sprintf(format, args...))
+	}
+	wanted := string(u.Desired)
+	if u.By != "" {
+		wanted += " by " + u.By
+	}
+	line("Desired", "%s%s", wanted, since(u.At, now))
+	line("File", "%s (generation %d)", shortHash(u.Hash, false), u.Generation)
+	switch {
+	case u.Unplaced != "":
+		line("Unplaced", "%s", paint(colour, yellow, u.Unplaced))
+	case len(u.Placements) == 0:
+		line("Active", "inactive: on no machine")
+	}
+	refs := refsByID(u.Machines)
+	for i, p := range u.Placements {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		m := refs[p.Machine]
+		line("Machine", "%s (%s)", machineLegend(p.Machine, m.Address, false), orDash(m.Name))
+		switch a := p.Assignment; {
+		case a == nil:
+			line("Reason", "it was taken away from there and is being stopped")
+		case a.Reason != "":
+			line("Reason", "%s%s", a.Reason, since(a.Since, now))
+		}
+		placementText(line, u, p, now, colour)
+	}
+	return b.String()
+}
+
+func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.UnitPlacement, now time.Time, colour bool) {
+	st := p.Status
+	if st == nil {
+		line("Active", "not known: the machine has reported nothing of it yet")
+		return
+	}
+	load := paint(colour, loadColour(st.Load), orDash(st.Load))
+	if st.Hash != "" && st.Hash != u.Hash {
+		load += fmt.Sprintf(" (an older file: %s)", shortHash(st.Hash, false))
+	}
+	line("Loaded", "%s", load)
+	active := paint(colour, stateColour(st.Active), fmt.Sprintf("%s (%s)", orDash(st.Active), orDash(st.Sub)))
+	line("Active", "%s%s", active, since(st.Since, now))
+	if st.Result != "" && st.Result != "success" {
+		line("Result", "%s", paint(colour, red, st.Result))
+	}
+	if st.PID > 0 {
+		line("Main PID", "%d", st.PID)
+	}
+	if st.Restarts > 0 {
+		line("Restarts", "%d", st.Restarts)
+	}
+	if st.Error != "" {
+		line("Error", "%s", paint(colour, red, st.Error))
+	}
+}
+
+func activeOf(u *api.UnitDetail) string {
+	state := "inactive"
+	for _, p := range u.Placements {
+		if p.Status != nil && p.Status.Active != "inactive" {
+			state = p.Status.Active
+		}
+	}
+	return state
+}
+
+func since(at, now time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" since %s; %s ago", at.Local().Format("Mon 2006-01-02 15:04:05 MST"), age(max(0, now.Sub(at))))
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/daemon/api"
+	"fleettop/units"
+)
+
+// verification is what verify found of a file.
+type verification struct {
+	File  string `json:"file"`
+	Unit  string `json:"unit"`
+	OK    bool   `json:"ok"`
+	Text  string `json:"text"`
+	local *units.File
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify FILE...",
+		Short: "Check unit files, and whether they are the ones submitted",
+		Long: "Check that unit files are valid, and that the cluster has the same ones.\n" +
+			"Where no daemon answers, only the first is checked.",
+		Args: atLeastOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list := make([]verification, 0, len(args))
+			for _, path := range args {
+				list = append(list, verifyFile(path))
+			}
+			err := a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
+				for i := range list {
+					if err := list[i].compare(ctx, c); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if nobody := (*api.UnreachableError)(nil); errors.As(err, &nobody) {
+				fmt.Fprintf(a.err, "Not compared with the cluster's: no daemon at %s.\n", a.endpoint)
+			} else if err != nil {
+				return err
+			}
+			return a.printVerifications(list)
+		},
+	}
+}
+
+func (a *app) printVerifications(list []verification) error {
+	bad := false
+	for _, v := range list {
+		bad = bad || !v.OK
+		switch {
+		case a.json():
+		case v.OK:
+			fmt.Fprintln(a.out, v.Text)
+		default:
+			fmt.Fprintln(a.err, v.Text)
+		}
+	}
+	if a.json() {
+		if err := writeJSON(a.out, list); err != nil {
+			return err
+		}
+	}
+	if bad {
+		return errReported
+	}
+	return nil
+}
+
+// verifyFile checks a file by itself.
+func verifyFile(path string) verification {
+	v := verification{File: path, Unit: unitName(filepath.Base(path))}
+	name, err := units.ParseName(v.Unit)
+	if err != nil {
+		v.Text = fmt.Sprintf("%s: %v", path, err)
+		return v
+	}
+	file, err := readUnitFile(path)
+	if err == nil {
+		if err = units.Validate(name, file); err != nil {
+			err = inFile(path, err)
+		}
+	}
+	if err != nil {
+		v.Text = err.Error()
+		return v
+	}
+	v.OK, v.local = true, file
+	v.Text = fmt.Sprintf("Unit %s is valid", v.Unit)
+	return v
+}
+
+// compare checks a valid file against the one submitted.
+func (v *verification) compare(ctx context.Context, c *api.Client) error {
+	if !v.OK {
+		return nil
+	}
+	u, err := c.Unit(ctx, v.Unit)
+	if refusal, ok := err.(*api.Error); ok && refusal.Code == api.CodeNotFound {
+		v.OK, v.Text = false, fmt.Sprintf("Unit %s is valid, but not submitted: `fleettop submit %s`", v.Unit, v.File)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if u.Hash != v.local.Hash() {
+		v.OK = false
+		v.Text = fmt.Sprintf("Unit %s differs from the one submitted (hash %.7s, submitted %.7s): `fleettop submit --replace %s` puts yours in its place",
+			v.Unit, v.local.Hash(), u.Hash, v.File)
+		return nil
+	}
+	v.Text = fmt.Sprintf("Unit %s verified successfully", v.Unit)
+	return nil
+}

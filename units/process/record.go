@@ -1,0 +1,133 @@
+package process
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// record is what must outlive the daemon of one unit.
+type record struct {
+	Boot       string    `json:"boot"` // the boot in which the rest is true
+	Hash       string    `json:"hash"`
+	Sub        string    `json:"sub"`
+	Since      time.Time `json:"since"` // of the active state that Sub implies
+	Result     string    `json:"result,omitempty"`
+	Detail     string    `json:"detail,omitempty"` // what first went wrong, a sentence
+	Restarts   int       `json:"restarts,omitempty"`
+	Invocation string    `json:"invocation,omitempty"`
+	Main       *procID   `json:"main,omitempty"`
+	Control    *procID   `json:"control,omitempty"`
+	Sessions   []procID  `json:"sessions,omitempty"` // leaders of the sessions commands were started in
+	Index      int       `json:"index,omitempty"`    // of the command that runs, in its list
+	Forked     bool      `json:"forked,omitempty"`   // a forking unit's ExecStart has returned
+	// MainExit is how the main process last ended; nil while it runs or if there was none.
+	MainExit *exit       `json:"mainExit,omitempty"`
+	Deadline time.Time   `json:"deadline,omitzero"`  // when the timer of this state runs out
+	Starts   []time.Time `json:"starts,omitempty"`   // as far as the start limit looks back
+	Stopping bool        `json:"stopping,omitempty"` // somebody asked for the stop that is under way
+	Again    bool        `json:"again,omitempty"`    // and to start it after that
+}
+
+// disk is the state directory.
+//
+//	lock            held by the manager that has it open
+//	units/NAME      the unit file, as loaded
+//	state/NAME      its record
+//	notify/         sockets of sd_notify
+//	tmp/            files before they are renamed into place
+type disk struct {
+	dir  string
+	lock *os.File
+}
+
+func openDisk(dir string) (*disk, error) {
+	for _, sub := range []string{"", "units", "state", "notify", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, fmt.Errorf("make the state directory: %w: choose another one, or run as a user who may write there", err)
+		}
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the state directory: %w: run as the user who owns it", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("%s is in use by another daemon: stop it, or choose another state directory", dir)
+	}
+	stale, _ := filepath.Glob(filepath.Join(dir, "tmp", "*"))
+	for _, p := range stale {
+		_ = os.Remove(p)
+	}
+	return &disk{dir: dir, lock: lock}, nil
+}
+
+func (d *disk) close() error { return d.lock.Close() }
+
+func (d *disk) unitPath(name string) string   { return filepath.Join(d.dir, "units", name) }
+func (d *disk) recordPath(name string) string { return filepath.Join(d.dir, "state", name) }
+
+// names lists the units held, sorted.
+func (d *disk) names() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(d.dir, "units"))
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+// write replaces a file as a whole or not at all.
+func (d *disk) write(path string, content []byte) error {
+	tmp, err := os.CreateTemp(filepath.Join(d.dir, "tmp"), "")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(content)
+	if err2 := tmp.Close(); err == nil {
+		err = err2
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+	}
+	return err
+}
+
+func (d *disk) save(name string, r *record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return d.write(d.recordPath(name), b)
+}
+
+// load reads a unit's record; a unit without one has never been started.
+func (d *disk) load(name string) (record, error) {
+	r := record{Sub: subDead}
+	b, err := os.ReadFile(d.recordPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	return r, err
+}
+
+// remove forgets a unit, its file last: as long as that is there the unit is held.
+func (d *disk) remove(name string) error {
+	for _, p := range []string{d.recordPath(name), d.unitPath(name)} {
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

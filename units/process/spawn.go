@@ -1,0 +1,173 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// launch is a program about to be started.
+type launch struct {
+	path       string
+	argv, env  []string
+	dir        string
+	umask      int
+	credential *syscall.Credential
+	stdin      *os.File
+	out, err   *os.File
+}
+
+// spawner starts programs, one at a time, on a thread of its own: the file
+// mode mask belongs to a thread here, and to the whole process anywhere else.
+type spawner struct {
+	requests chan request
+	done     chan struct{}
+}
+
+type request struct {
+	launch
+	reply chan<- reply
+}
+
+type reply struct {
+	p   *process
+	err error
+}
+
+func newSpawner() (*spawner, error) {
+	s := &spawner{requests: make(chan request), done: make(chan struct{})}
+	ready := make(chan error)
+	go func() {
+		defer close(s.done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		err := unix.Unshare(unix.CLONE_FS)
+		ready <- err
+		if err != nil {
+			return
+		}
+		for r := range s.requests {
+			p, err := r.start()
+			r.reply <- reply{p, err}
+		}
+	}()
+	if err := <-ready; err != nil {
+		return nil, fmt.Errorf("give the starter of programs a file mode mask of its own: %w", err)
+	}
+	return s, nil
+}
+
+func (s *spawner) close() {
+	close(s.requests)
+	<-s.done
+}
+
+// start runs a program in a session of its own. It returns when the program
+// has been executed, or with the errno of what kept it from being.
+func (s *spawner) start(l launch) (*process, error) {
+	c := make(chan reply, 1)
+	s.requests <- request{l, c}
+	r := <-c
+	return r.p, r.err
+}
+
+func (l launch) start() (*process, error) {
+	unix.Umask(l.umask)
+	fd := -1
+	pid, err := syscall.ForkExec(l.path, l.argv, &syscall.ProcAttr{
+		Dir: l.dir, Env: l.env,
+		Files: []uintptr{l.stdin.Fd(), l.out.Fd(), l.err.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: l.credential, PidFD: &fd},
+	})
+	runtime.KeepAlive(l)
+	if err != nil {
+		return nil, err
+	}
+	// Until it is waited for, the number can't be anybody else's.
+	st, err := readStat(pid)
+	if err == nil && fd < 0 {
+		err = errors.New("the kernel has no pidfds: Linux 5.10 or later is needed")
+	}
+	if err == nil {
+		err = syscall.SetNonblock(fd, true)
+	}
+	if err != nil {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
+		return nil, err
+	}
+	return newProcess(st.procID, fd), nil
+}
+
+// findProgram does what a shell does, with a PATH of our own.
+func findProgram(name, path string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, nil
+	}
+	for _, dir := range filepath.SplitList(path) {
+		p := filepath.Join(dir, name)
+		if info, err := os.Stat(p); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("no such program in %s", path)
+}
+
+// account is whom a unit's commands run as.
+type account struct {
+	name, home, shell string
+	credential        *syscall.Credential // nil for the daemon's own
+}
+
+// findAccount resolves User= and Group=.
+func findAccount(name, group string, h *host) (account, error) {
+	if name == "" && group == "" {
+		return account{}, nil
+	}
+	u, err := h.user, error(nil)
+	if name != "" {
+		if _, bad := strconv.Atoi(name); bad == nil {
+			u, err = user.LookupId(name)
+		} else {
+			u, err = user.Lookup(name)
+		}
+		if err != nil {
+			return account{}, fmt.Errorf("no such user for User=%s: create it on this machine, or correct the name", name)
+		}
+	}
+	gid := u.Gid
+	if group != "" {
+		if _, bad := strconv.Atoi(group); bad == nil {
+			gid = group
+		} else if g, err := user.LookupGroup(group); err == nil {
+			gid = g.Gid
+		} else {
+			return account{}, fmt.Errorf("no such group for Group=%s: create it on this machine, or correct the name", group)
+		}
+	}
+	a := account{name: u.Username, home: u.HomeDir, shell: shellOf(u.Username)}
+	if !h.root {
+		if u.Uid != h.user.Uid || gid != h.user.Gid {
+			return account{}, fmt.Errorf("only root can run units as somebody else, as User=%s asks: run the daemon as root, or leave the option out", name)
+		}
+		return a, nil
+	}
+	cred := &syscall.Credential{Uid: number32(u.Uid), Gid: number32(gid)}
+	groups, _ := u.GroupIds() // without a group file there are none
+	for _, g := range groups {
+		cred.Groups = append(cred.Groups, number32(g))
+	}
+	a.credential = cred
+	return a, nil
+}
+
+func number32(s string) uint32 {
+	n, _ := strconv.ParseUint(s, 10, 32) // the user database has only numbers here
+	return uint32(n)
+}
