@@ -252,6 +252,11 @@ func (c *cluster) add() (Step, bool) {
 	if missing <= len(c.learners) || len(c.learners) >= maxLearners || len(c.spares) == 0 {
 		return Step{}, false
 	}
+	// A member that starts asks all others for their version. Two that start
+	// at once would wait for each other until that times out, after six seconds.
+	if slices.ContainsFunc(c.learners, func(l seat) bool { return l.alive && !l.Started }) {
+		return Step{}, false
+	}
 	s := c.spares[0]
 	return Step{Kind: AddLearner, Machine: s.Machine, PeerURL: s.PeerURL, Reason: reason}, true
 }

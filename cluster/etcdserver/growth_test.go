@@ -56,6 +56,8 @@ func TestNextStep(t *testing.T) {
 		{"two machines are settled", "a:V b:L", ""},
 		{"third machine", "a:V b:L c", "add learner c"},
 		{"third has not started", "a:V b:L c:U", ""},
+		{"third waits for the second to start", "a:V b:U c", ""},
+		{"third doesn't wait for a dead second", "a:V b:U!5s c", "add learner c"},
 		{"both are ready", "a:V b:L c:L", "promote b"},
 		{"second of two promotions", "a:V b:V c:L", "promote c"},
 		{"three machines are settled", "a:V b:V c:V", ""},

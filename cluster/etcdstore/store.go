@@ -1,0 +1,125 @@
+package etcdstore
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"fleettop/cluster"
+)
+
+var _ cluster.Store = (*Store)(nil)
+
+const (
+	defaultPrefix  = "/fleettop/v1/"
+	defaultTimeout = 5 * time.Second
+)
+
+// Options are the choices of a Store. The zero value is useful.
+type Options struct {
+	Prefix    string           // of all keys, ending in a slash; "/fleettop/v1/" if empty
+	Timeout   time.Duration    // longest wait for one request, whatever the caller's context allows; 5 s if 0
+	Logger    *slog.Logger     // slog.Default() if nil
+	Now       func() time.Time // stamps events and leaderships; time.Now if nil
+	OwnClient bool             // Close closes the client too
+}
+
+// Store is a cluster.Store on etcd. It is safe for several goroutines.
+type Store struct {
+	client  *clientv3.Client
+	leases  pb.LeaseClient
+	keys    layout
+	timeout time.Duration
+	log     *slog.Logger
+	now     func() time.Time
+	owns    bool
+
+	ctx     context.Context // ends with Close; every goroutine of the store ends with it
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	mu        sync.Mutex // guards what follows
+	clusterID string
+	bad       map[string]struct{} // keys whose values were already complained about
+	recorded  int                 // events since the timeline was last trimmed
+}
+
+// New returns a Store on an etcd client that has a connection of its own, not
+// one made within the server's process. The client should be configured with
+// keepalives, so that a dead member is noticed.
+func New(client *clientv3.Client, opts Options) *Store {
+	if opts.Prefix == "" {
+		opts.Prefix = defaultPrefix
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = defaultTimeout
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	s := &Store{
+		client:   client,
+		leases:   pb.NewLeaseClient(client.ActiveConnection()),
+		keys:     layout{prefix: opts.Prefix},
+		timeout:  opts.Timeout,
+		log:      opts.Logger,
+		now:      opts.Now,
+		owns:     opts.OwnClient,
+		bad:      map[string]struct{}{},
+		recorded: trimEvery, // the first Record trims
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Close ends the store's watches and stops renewing its sessions, whose leases
+// run out, and waits until all of that has stopped.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.running.Wait()
+	if s.owns {
+		return s.client.Close()
+	}
+	return nil
+}
+
+// spawn runs f in a goroutine that Close waits for, unless the store is closed.
+func (s *Store) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.running.Go(f)
+	return true
+}
+
+// bounded limits one request.
+func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.timeout)
+}
+
+// get is one bounded read.
+func (s *Store) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	limited, cancel := s.bounded(ctx)
+	defer cancel()
+	resp, err := s.client.Get(limited, key, opts...)
+	return resp, wrap(ctx, err)
+}
+
+// commit is one bounded transaction: then if all guards hold, else otherwise.
+func (s *Store) commit(ctx context.Context, guards []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+	limited, cancel := s.bounded(ctx)
+	defer cancel()
+	resp, err := s.client.Txn(limited).If(guards...).Then(then...).Else(otherwise...).Commit()
+	return resp, wrap(ctx, err)
+}
