@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -15,7 +16,6 @@ import (
 	"time"
 
 	sddaemon "github.com/coreos/go-systemd/v22/daemon"
-	sddbus "github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
 
 	"fleettop/cluster"
@@ -95,15 +95,9 @@ func farewell(ctx context.Context) cluster.Departure {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	conn, err := sddbus.NewSystemdConnectionContext(ctx)
-	if err != nil {
-		if conn, err = sddbus.NewSystemConnectionContext(ctx); err != nil {
-			return cluster.Restarting
-		}
-	}
-	defer conn.Close()
-	state, err := conn.GetManagerProperty("SystemState")
-	if err == nil && strings.Trim(state, `"`) == "stopping" {
+	// Its exit code is not zero for any state but running.
+	state, _ := exec.CommandContext(ctx, "systemctl", "is-system-running").Output()
+	if strings.TrimSpace(string(state)) == "stopping" {
 		return cluster.ShutDown
 	}
 	return cluster.Restarting

@@ -1,0 +1,157 @@
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/godbus/dbus/v5"
+
+	"fleettop/units"
+)
+
+// verb is a job's name, to people and to systemd.
+type verb struct {
+	name   string
+	method string
+	repeat bool // may be asked for again when its result was lost
+}
+
+var (
+	start   = verb{"start", "StartUnit", true}
+	stop    = verb{"stop", "StopUnit", true}
+	restart = verb{"restart", "RestartUnit", false}
+)
+
+// Start implements units.Manager.
+func (m *Manager) Start(ctx context.Context, name string) error { return m.runJob(ctx, start, name) }
+
+// Stop implements units.Manager.
+func (m *Manager) Stop(ctx context.Context, name string) error { return m.runJob(ctx, stop, name) }
+
+// Restart implements units.Manager.
+func (m *Manager) Restart(ctx context.Context, name string) error {
+	return m.runJob(ctx, restart, name)
+}
+
+// runJob queues a job and waits for its result. When ctx ends before, the job
+// goes on without its caller.
+func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
+	for {
+		m.mu.Lock()
+		u := m.table.byName[name]
+		held := u != nil && (u.visible || v == stop)
+		var before unitResult
+		if held {
+			before = u.unitResult()
+		}
+		m.mu.Unlock()
+		if !held {
+			return fmt.Errorf("%s %q: %w; load it first", v.name, name, units.ErrNotLoaded)
+		}
+		s, err := m.session(ctx)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", v.name, name, err)
+		}
+		o, err := s.job(ctx, v.method, name)
+		if errors.Is(err, errLost) && v.repeat && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return v.refused(name, err)
+		}
+		return v.ended(name, before, o)
+	}
+}
+
+// job queues a job and waits for its outcome.
+func (s *session) job(ctx context.Context, method, name string) (outcome, error) {
+	s.jobs.asking()
+	var path dbus.ObjectPath
+	err := s.call(ctx, method, name, "replace").Store(&path)
+	wait := s.jobs.asked(path, err)
+	if err != nil {
+		return outcome{}, err
+	}
+	select {
+	case o := <-wait:
+		return o, nil
+	case <-s.bus.Context().Done():
+		return outcome{}, errLost
+	case <-ctx.Done():
+		s.jobs.leave(path, wait)
+		return outcome{}, fmt.Errorf("its job is still queued or running: %w", ctx.Err())
+	}
+}
+
+// outcome is a job's result and what was known of its unit at that moment.
+type outcome struct {
+	result string
+	unit   unitResult
+}
+
+// jobs matches job results with those who wait for them. A result may be read
+// before the answer that names the job is, so while questions are open every
+// result is kept.
+type jobs struct {
+	mu      sync.Mutex // guards what follows
+	waiting map[dbus.ObjectPath][]chan outcome
+	open    int // questions without an answer
+	early   map[dbus.ObjectPath]outcome
+}
+
+func newJobs() *jobs {
+	return &jobs{waiting: map[dbus.ObjectPath][]chan outcome{}, early: map[dbus.ObjectPath]outcome{}}
+}
+
+// asking is called before systemd is asked for a job.
+func (j *jobs) asking() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.open++
+}
+
+// asked is called with the answer, and returns where the outcome will come.
+func (j *jobs) asked(path dbus.ObjectPath, err error) <-chan outcome {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	ch := make(chan outcome, 1)
+	if err == nil {
+		if o, ok := j.early[path]; ok {
+			ch <- o
+		} else {
+			j.waiting[path] = append(j.waiting[path], ch)
+		}
+	}
+	if j.open--; j.open == 0 {
+		clear(j.early)
+	}
+	return ch
+}
+
+// done hands an outcome to all who wait for it.
+func (j *jobs) done(path dbus.ObjectPath, o outcome) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.open > 0 {
+		j.early[path] = o
+	}
+	for _, ch := range j.waiting[path] {
+		ch <- o
+	}
+	delete(j.waiting, path)
+}
+
+// leave gives up waiting.
+func (j *jobs) leave(path dbus.ObjectPath, wait <-chan outcome) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	left := slices.DeleteFunc(j.waiting[path], func(ch chan outcome) bool { return ch == wait })
+	if len(left) == 0 {
+		delete(j.waiting, path)
+		return
+	}
+	j.waiting[path] = left
+}

@@ -1,0 +1,199 @@
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"fleettop/units"
+)
+
+const (
+	tempPattern = ".new-*.tmp"     // no unit type, so never a unit's name
+	pendingFile = ".reload-needed" // the same
+)
+
+// heldFile is a unit file on disk.
+type heldFile struct {
+	name    string
+	hash    string
+	install bool // it has an [Install] section
+	written time.Time
+}
+
+// store is the directory of unit files, and the links by which systemd finds them.
+type store struct {
+	dir   string
+	links string
+}
+
+// path and link are where a unit's file and link are. The name was parsed
+// before, so it has no slash and isn't a dot.
+func (d store) path(name string) string { return filepath.Join(d.dir, name) }
+func (d store) link(name string) string { return filepath.Join(d.links, name) }
+
+// open makes the directories and returns what is held, without what an
+// interrupted write left behind. Pending tells that systemd hasn't read all of it.
+func (d store) open() (held []heldFile, pending bool, err error) {
+	for _, dir := range []string{d.dir, d.links} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, false, fmt.Errorf("the directory of unit files: %w; run as the user who owns it, or choose another one", err)
+		}
+	}
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return nil, false, fmt.Errorf("reading the directory of unit files: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		switch n, err := units.ParseName(name); {
+		case name == pendingFile:
+			pending = true
+		case strings.HasPrefix(name, ".new-") && strings.HasSuffix(name, ".tmp"):
+			if err := os.Remove(filepath.Join(d.dir, name)); err != nil {
+				return nil, false, fmt.Errorf("removing what an interrupted write left: %w", err)
+			}
+		case err == nil && !n.IsTemplate() && e.Type().IsRegular():
+			f, err := d.read(name)
+			if err != nil {
+				return nil, false, err
+			}
+			held = append(held, f)
+		}
+	}
+	return held, pending, nil
+}
+
+func (d store) read(name string) (heldFile, error) {
+	content, err := os.ReadFile(d.path(name))
+	if err != nil {
+		return heldFile{}, err
+	}
+	info, err := os.Stat(d.path(name))
+	if err != nil {
+		return heldFile{}, err
+	}
+	f := heldFile{name: name, written: info.ModTime().UTC()}
+	// A file somebody spoilt is held without a hash, so the next Load replaces it.
+	if parsed, err := units.ParseFile(string(content)); err == nil {
+		f.hash, f.install = parsed.Hash(), hasInstall(parsed)
+	}
+	return f, nil
+}
+
+func hasInstall(f *units.File) bool {
+	for _, o := range f.Options() {
+		if o.Section == "Install" {
+			return true
+		}
+	}
+	return false
+}
+
+// write puts a unit's file and link in place, each at once. Where it fails, a
+// file that was there before still is, and a new one is not.
+func (d store) write(name, content string) error {
+	_, err := os.Lstat(d.path(name))
+	isNew := errors.Is(err, fs.ErrNotExist)
+	if err := d.replace(name, content); err != nil {
+		return fmt.Errorf("write the file of %s: %w; make room in %s, or see that it can be written", name, err, d.dir)
+	}
+	if err := d.relink(name); err != nil {
+		err = fmt.Errorf("link %s for systemd: %w; make room in %s, or see that it can be written", name, err, d.links)
+		if isNew {
+			err = errors.Join(err, os.Remove(d.path(name)))
+		}
+		return err
+	}
+	return nil
+}
+
+func (d store) replace(name, content string) (err error) {
+	temp, err := os.CreateTemp(d.dir, tempPattern)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temp.Name()))
+		}
+	}()
+	_, err = temp.WriteString(content)
+	if err == nil {
+		err = temp.Chmod(0o644)
+	}
+	if err = errors.Join(err, temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), d.path(name))
+}
+
+// relink points a unit's link at its file.
+func (d store) relink(name string) error {
+	if d.linked(name) {
+		return nil
+	}
+	if err := os.Remove(d.link(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(d.path(name), d.link(name))
+}
+
+// alias points a second name of a unit at its link.
+func (d store) alias(alias, name string) error {
+	if err := os.Remove(d.link(alias)); err != nil {
+		return err
+	}
+	return os.Symlink(d.link(name), d.link(alias))
+}
+
+// linked tells whether a unit's link is in place.
+func (d store) linked(name string) bool {
+	target, err := os.Readlink(d.link(name))
+	return err == nil && target == d.path(name)
+}
+
+// intact tells whether a unit's file and link are in place.
+func (d store) intact(name string) bool {
+	_, err := os.Lstat(d.path(name))
+	return err == nil && d.linked(name)
+}
+
+// remove takes a unit's link and file away. The file goes last: as long as it
+// is there the unit is held, and can be unloaded once more.
+func (d store) remove(name string) error {
+	if target, err := os.Readlink(d.link(name)); err == nil && d.owns(target) {
+		if err := os.Remove(d.link(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// owns tells whether a path is of the directory of unit files.
+func (d store) owns(path string) bool { return filepath.Dir(path) == d.dir }
+
+// setPending leaves a mark for a manager to come, in case this one doesn't
+// live to have its files read.
+func (d store) setPending() error {
+	f, err := os.OpenFile(filepath.Join(d.dir, pendingFile), os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (d store) clearPending() error {
+	err := os.Remove(filepath.Join(d.dir, pendingFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
