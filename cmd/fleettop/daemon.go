@@ -15,6 +15,7 @@ import (
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
 	"fleettop/daemon"
+	"fleettop/daemon/keys"
 )
 
 // Exit codes after which systemd must not start the daemon again; the unit
@@ -22,6 +23,7 @@ import (
 const (
 	exitLeft   = 64 // the machine left the cluster
 	exitBarred = 65 // another machine has its identity
+	exitNoKey  = 66 // it has no cluster key
 )
 
 // exitError is an error with an exit code of its own.
@@ -56,7 +58,7 @@ func (a *app) daemonCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringSliceVar(&cfg.Join, "join", nil, "machines of the cluster to join, as host or host:port; none begins a cluster, or goes on with the one in --state-dir")
 	f.StringVar(&cfg.Address, "address", "", "IP other machines reach this one at, and the daemon listens on (default this machine's main address)")
-	f.IntVar(&cfg.Port, "port", daemon.DefaultPort, "first of four ports in a row: gossip, probes, etcd clients, etcd peers")
+	f.IntVar(&cfg.Port, "port", daemon.DefaultPort, "first of five ports in a row: gossip, probes, etcd clients, etcd peers, the API for other machines")
 	f.StringVar(&cfg.Name, "name", "", "name of this machine, for people (default the hostname)")
 	f.StringVar(&cfg.MachineID, "machine-id", "", "identity of this machine, 32 hexadecimal digits (default /etc/machine-id)")
 	f.StringToStringVar(&cfg.Metadata, "metadata", nil, "key=value,… for MachineMetadata= in unit files")
@@ -64,6 +66,10 @@ func (a *app) daemonCommand() *cobra.Command {
 	f.StringVar(&cfg.StateDir, "state-dir", daemon.DefaultStateDir, "directory for what must survive a reboot")
 	f.StringVar(&cfg.RunDir, "run-dir", daemon.DefaultRunDir, "directory for what must not")
 	f.StringVar(&cfg.Socket, "socket", "", "the API's unix socket (default fleettop.sock in --run-dir)")
+	f.StringVar(&cfg.KeyFile, "key-file", keys.DefaultFile, "the cluster's key; without one, the daemon listens on loopback only")
+	f.StringVar(&cfg.PKI.CertFile, "tls-cert", "", "certificate of this machine, for servers and clients, with its --address in it (default: minted from the cluster's key)")
+	f.StringVar(&cfg.PKI.KeyFile, "tls-key", "", "key of --tls-cert")
+	f.StringVar(&cfg.PKI.CAFile, "tls-ca", "", "authorities that sign the machines' certificates and nobody else's: what they sign is let in")
 	f.StringSliceVar(&cfg.EtcdEndpoints, "etcd-endpoints", nil, "use this etcd cluster instead of an embedded one")
 	f.StringVar(&cfg.EtcdTLS.CertFile, "etcd-cert", "", "client certificate for --etcd-endpoints")
 	f.StringVar(&cfg.EtcdTLS.KeyFile, "etcd-key", "", "key of --etcd-cert")
@@ -94,6 +100,8 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 		return exitError{exitLeft, err}
 	case errors.As(err, &duplicate), errors.As(err, &conflict):
 		return exitError{exitBarred, err}
+	case errors.Is(err, daemon.ErrNoKey):
+		return exitError{exitNoKey, err}
 	}
 	return err
 }

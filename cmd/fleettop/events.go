@@ -107,9 +107,6 @@ func (a *app) printEvent(ev cluster.Event) error {
 	on := a.coloured(a.out)
 	fmt.Fprintf(&b, "%s  %s  %s", paint(on, dim, ev.Time.Local().Format("2006-01-02 15:04:05.000")),
 		paint(on, eventColour(ev.Kind), fmt.Sprintf("%-8s", ev.Kind)), ev.Text)
-	if o := ev.Outage; o != nil {
-		fmt.Fprintf(&b, "  outage %.2fs = detect %.2f + decide %.2f + start %.2f", o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())
-	}
 	if ev.By != "" {
 		fmt.Fprintf(&b, "  (by %s)", ev.By)
 	}

@@ -117,12 +117,16 @@ func (g goal) judgeUnload(s *scene, assigned bool, say func(verdict, string, ...
 	if assigned {
 		return say(pending, "the leader has not withdrawn it yet")
 	}
+	waitsFor := ""
 	for _, st := range s.reported[g.unit] {
 		on := machineLegend(st.Machine, s.Machines[st.Machine].Address, false)
 		if st.Error != "" {
 			return say(failed, "Unit %s: unload failed on %s: %s\n`fleettop status %s` says more.", g.unit, on, st.Error, g.unit)
 		}
-		return say(pending, "%s is stopping it", on)
+		waitsFor = on
+	}
+	if waitsFor != "" {
+		return say(pending, "%s is stopping it", waitsFor)
 	}
 	return say(reached, "Unit %s inactive", g.unit)
 }

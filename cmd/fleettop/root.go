@@ -116,7 +116,7 @@ func (a *app) root() *cobra.Command {
 	add("look", a.listUnitsCommand(), a.listUnitFilesCommand(), a.statusCommand(), a.catCommand(), a.explainCommand(), a.eventsCommand())
 	add("machines", a.listMachinesCommand(), a.scheduleCommand("cordon"), a.scheduleCommand("drain"), a.scheduleCommand("uncordon"),
 		a.forgetCommand(), a.leaveCommand())
-	add("run", a.daemonCommand(), a.demoCommand(), a.versionCommand())
+	add("run", a.daemonCommand(), a.keyCommand(), a.demoCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("run")
 	root.SetCompletionCommandGroupID("run")
 	root.InitDefaultHelpCmd()

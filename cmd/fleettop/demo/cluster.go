@@ -16,11 +16,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fleettop/daemon/keys"
 	"fleettop/units/process"
 )
 
 const (
-	portsEach = 4  // a daemon's consecutive ports
+	portsEach = 5  // a daemon's consecutive ports
 	portTries = 50 // draws of a port range before giving up
 	firstPort = 20000
 	lastPort  = 32000 // below the kernel's range for outgoing connections
@@ -62,6 +63,10 @@ func Start(binary string, n int) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{binary: binary, dir: dir}
+	keyFile := filepath.Join(dir, "key")
+	if err := keys.NewRing(keys.Generate()).Create(keyFile); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	for i := range n {
 		m := &Machine{Name: "n" + strconv.Itoa(i+1), ID: newMachineID()}
 		m.dir = filepath.Join(dir, m.Name)
@@ -74,7 +79,7 @@ func Start(binary string, n int) (*Cluster, error) {
 	for i, m := range c.Machines {
 		m.args = []string{"daemon", "--manager=process", "--address=127.0.0.1", "--port=" + strconv.Itoa(m.port),
 			"--machine-id=" + m.ID, "--name=" + m.Name, "--metadata=rack=" + strconv.Itoa(i%2+1),
-			"--state-dir=" + filepath.Join(m.dir, "state"), "--run-dir=" + filepath.Join(m.dir, "run")}
+			"--key-file=" + keyFile, "--state-dir=" + filepath.Join(m.dir, "state"), "--run-dir=" + filepath.Join(m.dir, "run")}
 		for j, seed := range c.Machines {
 			// The first start needs one machine that founds the cluster.
 			if j != i && i != 0 {
@@ -108,7 +113,7 @@ func (c *Cluster) freePorts() (int, error) {
 			return port, nil
 		}
 	}
-	return 0, errors.New("found no four free ports in a row on 127.0.0.1: stop something that listens there")
+	return 0, errors.New("found no five free ports in a row on 127.0.0.1: stop something that listens there")
 }
 
 func portsFree(port int) bool {

@@ -1,0 +1,396 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+const (
+	actTries    = 8               // rounds against others who change the same units
+	viewCatchUp = 2 * time.Second // for the view to show what was written
+)
+
+func (s *Server) act(w http.ResponseWriter, r *http.Request) {
+	var req ActionRequest
+	if e := readJSON(w, r, &req); e != nil {
+		writeError(w, e)
+		return
+	}
+	s.answerAction(w, r, req)
+}
+
+func (s *Server) submitUnits(w http.ResponseWriter, r *http.Request) {
+	var req SubmitRequest
+	if e := readJSON(w, r, &req); e != nil {
+		writeError(w, e)
+		return
+	}
+	verb, ok := map[units.DesiredState]Verb{"": Submit, units.Inactive: Submit, units.Loaded: Load, units.Launched: Start}[req.Desired]
+	if !ok {
+		writeError(w, refuse(CodeInvalid, "choose inactive, loaded or launched", "%q is no desired state", req.Desired))
+		return
+	}
+	s.answerAction(w, r, ActionRequest{Verb: verb, Files: req.Units, Replace: req.Replace})
+}
+
+func (s *Server) answerAction(w http.ResponseWriter, r *http.Request, req ActionRequest) {
+	a, e := s.newAction(req, actor(r))
+	if e == nil {
+		e = a.run(r.Context())
+	}
+	if e != nil {
+		writeError(w, e)
+		return
+	}
+	reply := a.reply()
+	status := http.StatusOK
+	if !slices.ContainsFunc(reply.Results, func(res UnitResult) bool { return res.Error == nil }) {
+		reply.Error = reply.Results[0].Error
+		status = statusOf[reply.Error.Code]
+	}
+	writeJSON(w, status, reply)
+}
+
+// action is a verb being carried out for a batch of units.
+type action struct {
+	s       *Server
+	verb    Verb
+	replace bool
+	by      string
+	items   []*item
+	files   map[string]*item // those that came with a file, by name
+	seen    int64            // revision that shows the outcome
+}
+
+// item is one unit of an action.
+type item struct {
+	name     units.Name
+	given    *file // came with the request
+	fallback bool
+	settled  bool
+	old      *cluster.Unit
+	done     step
+	result   UnitResult
+}
+
+func (it *item) fail(e *Error) { it.settled, it.result.Error = true, e }
+
+// newAction checks all that can be checked without the cluster's state.
+func (s *Server) newAction(req ActionRequest, by string) (*action, *Error) {
+	if !slices.Contains(Verbs(), req.Verb) {
+		return nil, refuse(CodeInvalid, "choose one of "+joinVerbs(), "unknown verb %q", req.Verb)
+	}
+	switch {
+	case len(req.Files)+len(req.Units) == 0:
+		return nil, refuse(CodeInvalid, "name at least one", "no unit to %s", req.Verb)
+	case len(req.Files) > 0 && !req.Verb.takesFiles():
+		return nil, refuse(CodeInvalid, "name the units instead", "%s takes no files", req.Verb)
+	case req.Replace && !req.Verb.takesFiles():
+		return nil, refuse(CodeInvalid, "it goes with submit, load and start", "%s replaces no files", req.Verb)
+	}
+	a := &action{s: s, verb: req.Verb, replace: req.Replace, by: by, files: map[string]*item{}}
+	for _, f := range req.Files {
+		a.addFile(f)
+	}
+	named := map[string]bool{}
+	for _, name := range req.Units {
+		if named[name] || a.files[name] != nil {
+			continue
+		}
+		named[name] = true
+		a.add(name)
+	}
+	return a, nil
+}
+
+func joinVerbs() string {
+	words := make([]string, 0, len(Verbs()))
+	for _, v := range Verbs() {
+		words = append(words, string(v))
+	}
+	return strings.Join(words, ", ")
+}
+
+// add appends an item, already failed if the name can't be meant.
+func (a *action) add(name string) *item {
+	it := &item{result: UnitResult{Name: name}}
+	a.items = append(a.items, it)
+	n, err := units.ParseName(name)
+	if err != nil {
+		it.fail(refuse(CodeInvalid, "", "%v", err))
+		return it
+	}
+	it.name = n
+	if n.IsTemplate() && a.verb.places() {
+		it.fail(refuse(CodeInvalid, string(a.verb)+" an instance of it, such as "+n.Prefix()+"@1."+n.Type(), "%s is a template", name))
+	}
+	return it
+}
+
+func (a *action) addFile(f File) {
+	if before := a.files[f.Name]; before != nil && before.given != nil && before.given.content == f.Content {
+		return
+	} else if before != nil {
+		before.fail(refuse(CodeInvalid, "name each unit once", "%s was given twice, with different contents", f.Name))
+		return
+	}
+	it := a.add(f.Name)
+	a.files[f.Name] = it
+	if it.settled {
+		return
+	}
+	given, e := parse(it.name, f.Content)
+	if e != nil {
+		it.fail(e)
+		return
+	}
+	it.given, it.fallback = given, f.Fallback
+}
+
+// parse refuses a file that can't work as the unit.
+func parse(n units.Name, content string) (*file, *Error) {
+	parsed, err := units.ParseFile(content)
+	if err == nil {
+		err = units.Validate(n, parsed)
+	}
+	if err != nil {
+		return nil, refuse(CodeInvalid, "", "%s: %v", n, err)
+	}
+	return &file{content: content, hash: parsed.Hash()}, nil
+}
+
+// run carries the action out: decide on what the view shows, write guarded by
+// generations, and again for what others changed meanwhile. An error means
+// that nothing was learned of what is not settled.
+func (a *action) run(ctx context.Context) *Error {
+	v := a.s.cfg.View
+	release := v.Hold()
+	defer release()
+	for range actTries {
+		patience, cancel := context.WithTimeout(ctx, readPatience)
+		snap, err := v.Snapshot(patience, a.seen)
+		cancel()
+		if err != nil {
+			return asError(err)
+		}
+		a.seen = snap.Revision
+		again, e := a.round(ctx, snap)
+		if e != nil {
+			return e
+		}
+		if !again {
+			a.finish(ctx)
+			return nil
+		}
+		a.s.await(ctx, func(now *cluster.Snapshot) bool { return now.Revision > snap.Revision })
+	}
+	for _, it := range a.items {
+		if !it.settled {
+			it.fail(refuse(CodeConflict, "see what it is now and try again", "%s is being changed by somebody else at the same time", it.name))
+		}
+	}
+	a.finish(ctx)
+	return nil
+}
+
+// round decides and writes once; again tells whether somebody was faster for some unit.
+func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool, e *Error) {
+	now := time.Now()
+	for _, it := range a.items {
+		if !it.settled {
+			a.decide(it, snap, now)
+		}
+	}
+	a.refuseCircles(snap)
+	var puts []cluster.Unit
+	var putItems, deleteItems []*item
+	var deletes []string
+	for _, it := range a.items {
+		switch {
+		case it.settled:
+		case it.done.destroy:
+			deletes, deleteItems = append(deletes, it.name.String()), append(deleteItems, it)
+		case it.done.changed:
+			puts, putItems = append(puts, it.done.next), append(putItems, it)
+		default:
+			it.settled = true
+		}
+	}
+	if len(puts) > 0 {
+		errs, err := a.s.cfg.Store.PutUnits(ctx, puts)
+		if err != nil {
+			return false, unsure(err)
+		}
+		again = settle(putItems, errs)
+	}
+	if len(deletes) > 0 {
+		errs, err := a.s.cfg.Store.DeleteUnits(ctx, deletes)
+		if err != nil {
+			return false, unsure(err)
+		}
+		for i, it := range deleteItems {
+			if errors.Is(errs[i], cluster.ErrNotFound) {
+				it.fail(notFound(it.name.String()))
+				errs[i] = nil
+			}
+		}
+		again = settle(deleteItems, errs) || again
+	}
+	return again, nil
+}
+
+// unsure is for a write that failed as a whole: some of it may have been done.
+func unsure(err error) *Error {
+	e := asError(err)
+	if e.Code == CodeUnavailable {
+		e.Hint = "it is not known whether the change was made; units keep running; look and repeat the command when the store has its quorum back"
+	}
+	return e
+}
+
+// settle takes what the store said of each item; again tells whether some must be tried again.
+func settle(items []*item, errs []error) (again bool) {
+	for i, it := range items {
+		switch err := errs[i]; {
+		case it.settled:
+		case err == nil:
+			it.settled, it.result.Changed = true, true
+		case errors.Is(err, cluster.ErrConflict), errors.Is(err, cluster.ErrExists), errors.Is(err, cluster.ErrNotFound):
+			again = true
+		default:
+			it.fail(asError(err))
+		}
+	}
+	return again
+}
+
+// decide settles what is to be done with an item, or fails it.
+func (a *action) decide(it *item, snap *cluster.Snapshot, now time.Time) {
+	name := it.name.String()
+	it.old = nil
+	if u, ok := snap.Units[name]; ok {
+		it.old = &u
+	}
+	f, e := a.fileFor(it, snap)
+	if e == nil {
+		it.done, e = decide(a.verb, name, it.old, f, a.replace, a.by, now)
+	}
+	if e != nil {
+		it.fail(e)
+		return
+	}
+	it.result = UnitResult{Name: name, Desired: it.done.next.Desired, Generation: it.done.next.Generation,
+		Global: a.s.facts.of(it.done.next).global, Warning: it.done.warning}
+	if it.done.destroy {
+		it.result.Desired = ""
+	}
+}
+
+// fileFor is the file an item is to have: its own, or for an instance the
+// cluster doesn't know its template's. Nil means to leave it as it is.
+func (a *action) fileFor(it *item, snap *cluster.Snapshot) (*file, *Error) {
+	if it.given != nil && !it.fallback {
+		return it.given, nil
+	}
+	if it.old != nil {
+		return nil, nil
+	}
+	if it.name.IsInstance() && a.verb.takesFiles() {
+		if t := a.files[it.name.Template()]; t != nil && t.given != nil && !t.fallback && t.result.Error == nil {
+			return parse(it.name, t.given.content)
+		}
+		if t, ok := snap.Units[it.name.Template()]; ok {
+			return parse(it.name, t.Content)
+		}
+	}
+	if it.given != nil {
+		return it.given, nil
+	}
+	return nil, notFound(it.name.String())
+}
+
+// refuseCircles fails files that would replace each other in a circle.
+func (a *action) refuseCircles(snap *cluster.Snapshot) {
+	var suspects []*item
+	for _, it := range a.items {
+		if !it.settled && it.done.changed && !it.done.destroy && len(a.s.facts.of(it.done.next).replaces) > 0 {
+			suspects = append(suspects, it)
+		}
+	}
+	if len(suspects) == 0 {
+		return
+	}
+	replaces := map[string][]string{}
+	for name, u := range snap.Units {
+		replaces[name] = a.s.facts.of(u).replaces
+	}
+	for _, it := range a.items {
+		if !it.settled {
+			replaces[it.name.String()] = a.s.facts.of(it.done.next).replaces
+		}
+	}
+	for _, it := range suspects {
+		name := it.name.String()
+		if circle := replaceCircle(name, replaces); circle != nil {
+			it.fail(refuse(CodeInvalid, "take Replaces= out of one of them", "%s would replace itself: %s", name, strings.Join(append(circle, name), " replaces ")))
+			delete(replaces, name)
+		}
+	}
+}
+
+// await waits, for a bounded time, until the view shows something, and returns
+// the snapshot that does, or nil. The caller holds the view.
+func (s *Server) await(ctx context.Context, shown func(*cluster.Snapshot) bool) *cluster.Snapshot {
+	ctx, cancel := context.WithTimeout(ctx, viewCatchUp)
+	defer cancel()
+	for {
+		snap, live, _, changed := s.cfg.View.Latest()
+		if live && shown(snap) {
+			return snap
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// finish records who did what, and waits until this daemon's own view shows it.
+func (a *action) finish(ctx context.Context) {
+	if events := a.timeline(); len(events) > 0 {
+		if err := a.s.cfg.Store.Record(ctx, events...); err != nil {
+			a.s.cfg.Log.Warn("an action is not in the timeline", "verb", a.verb, "error", err)
+		}
+	}
+	shown := a.s.await(ctx, func(snap *cluster.Snapshot) bool {
+		for _, it := range a.items {
+			if !it.result.Changed {
+				continue
+			}
+			u, known := snap.Units[it.name.String()]
+			if it.done.destroy && known && u == *it.old || !it.done.destroy && (!known || u.Generation < it.done.next.Generation) {
+				return false
+			}
+		}
+		return true
+	})
+	if shown != nil {
+		a.seen = shown.Revision
+	}
+}
+
+func (a *action) reply() *ActionReply {
+	r := &ActionReply{Revision: a.seen}
+	for _, it := range a.items {
+		r.Results = append(r.Results, it.result)
+	}
+	return r
+}

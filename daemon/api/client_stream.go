@@ -1,0 +1,97 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"fleettop/cluster"
+)
+
+// maxLine bounds a line of a stream: a snapshot of a very large cluster.
+const maxLine = 256 << 20
+
+// WatchOptions limits a watch; the zero value is everything.
+type WatchOptions struct {
+	Units    []string // names or globs
+	Machines []string // IDs
+	WhatIf   bool     // tell for each machine what its death would strand
+}
+
+// Watch folds the daemon's state into a State and calls f after each line,
+// until f or the connection fails, or ctx ends; it returns that error. The
+// state belongs to Watch: f must not keep it, and is not called concurrently.
+func (c *Client) Watch(ctx context.Context, opts WatchOptions, f func(*State, *Line) error) error {
+	q := url.Values{}
+	if len(opts.Units) > 0 {
+		q["unit"] = opts.Units
+	}
+	if len(opts.Machines) > 0 {
+		q["machine"] = opts.Machines
+	}
+	if opts.WhatIf {
+		q.Set("whatif", "true")
+	}
+	var state State
+	first := true
+	return c.lines(ctx, "/v1/watch", q, func(raw []byte) error {
+		var l Line
+		if err := json.Unmarshal(raw, &l); err != nil {
+			return fmt.Errorf("the watch of %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
+		}
+		if first && l.Kind != LineSnapshot {
+			return fmt.Errorf("the watch of %s begins with %q instead of a snapshot: is it a fleettop of another version?", c.endpoint, l.Kind)
+		}
+		first = false
+		state.Apply(&l)
+		return f(&state, &l)
+	})
+}
+
+// FollowEvents calls f for each of the newest limit events since a time or
+// age, and then for each new one, until f or the connection fails, or ctx ends.
+func (c *Client) FollowEvents(ctx context.Context, since string, limit int, f func(cluster.Event) error) error {
+	return c.lines(ctx, "/v1/events", eventQuery(since, limit, true), func(raw []byte) error {
+		var ev cluster.Event
+		if err := json.Unmarshal(raw, &ev); err != nil {
+			return fmt.Errorf("an event of %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
+		}
+		return f(ev)
+	})
+}
+
+// lines calls f for each line of a stream that isn't empty.
+func (c *Client) lines(ctx context.Context, path string, q url.Values, f func([]byte) error) error {
+	resp, err := c.do(ctx, http.MethodGet, path, q, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		if err != nil {
+			return c.explain(ctx, err)
+		}
+		return refusal(resp.Status, raw)
+	}
+	in := bufio.NewScanner(resp.Body)
+	in.Buffer(make([]byte, 64<<10), maxLine)
+	for in.Scan() {
+		if line := bytes.TrimSpace(in.Bytes()); len(line) > 0 {
+			if err := f(line); err != nil {
+				return err
+			}
+		}
+	}
+	err = in.Err()
+	if err == nil {
+		err = errors.New("the daemon ended the stream")
+	}
+	return c.explain(ctx, err)
+}

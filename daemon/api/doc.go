@@ -1,0 +1,25 @@
+// Package api is how everything outside the daemon talks to it: an HTTP
+// server over a daemon's view and store, and its Go client.
+//
+// All paths are under /v1. Replies are JSON; streams are JSON, one value a
+// line. An error is {"error": {"code", "message", "hint"}}: what is wrong and
+// what to do about it.
+//
+//	GET    /v1/watch?unit=&machine=&whatif=  a snapshot, then changes (Line)
+//	GET    /v1/state?unit=&machine=       the snapshot alone (Line)
+//	GET    /v1/units?unit=&placed=        units with their placements (UnitList)
+//	GET    /v1/units?table=true           the same for tables, flat and short (UnitTable)
+//	POST   /v1/units                      submit a batch (SubmitRequest, ActionReply)
+//	GET    /v1/units/{name}               one unit, with its content (UnitDetail)
+//	GET    /v1/units/{name}/explain       where it could run, and why not elsewhere
+//	POST   /v1/actions                    a verb for a batch of units (ActionRequest, ActionReply)
+//	GET    /v1/machines                   machines (MachineList)
+//	POST   /v1/machines/{id}/{verb}       cordon, drain, uncordon (Machine)
+//	DELETE /v1/machines/{id}              forget a dead machine (Machine)
+//	POST   /v1/leave                      this machine leaves the cluster for good
+//	GET    /v1/events?since=&limit=&follow=  the timeline (EventList, or a stream of events)
+//	GET    /v1/version, /healthz, /metrics
+//
+// Reads take ?revision=N and then show at least that revision; the reply to a
+// write carries the revision to ask for.
+package api

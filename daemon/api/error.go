@@ -1,0 +1,75 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"fleettop/cluster"
+	"fleettop/daemon/view"
+)
+
+// Code classes an Error.
+type Code string
+
+// Codes, and the HTTP status each is answered with.
+const (
+	CodeInvalid     Code = "invalid"            // 400
+	CodeForbidden   Code = "forbidden"          // 403
+	CodeNotFound    Code = "not_found"          // 404
+	CodeMethod      Code = "method_not_allowed" // 405
+	CodeConflict    Code = "conflict"           // 409
+	CodeTooLarge    Code = "too_large"          // 413
+	CodeContentType Code = "unsupported_media"  // 415
+	CodeInternal    Code = "internal"           // 500
+	CodeUnavailable Code = "unavailable"        // 503
+)
+
+var statusOf = map[Code]int{
+	CodeInvalid:     http.StatusBadRequest,
+	CodeForbidden:   http.StatusForbidden,
+	CodeNotFound:    http.StatusNotFound,
+	CodeMethod:      http.StatusMethodNotAllowed,
+	CodeConflict:    http.StatusConflict,
+	CodeTooLarge:    http.StatusRequestEntityTooLarge,
+	CodeContentType: http.StatusUnsupportedMediaType,
+	CodeInternal:    http.StatusInternalServerError,
+	CodeUnavailable: http.StatusServiceUnavailable,
+}
+
+// Error is a refusal: what is wrong, and what to do.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Message
+	}
+	return e.Message + ": " + e.Hint
+}
+
+func refuse(code Code, hint, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+const hintStore = "nothing was changed; units keep running; try again when the store has its quorum back"
+
+// asError turns what a store or a view returned into an Error.
+func asError(err error) *Error {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, view.ErrNotReady), errors.Is(err, cluster.ErrUnavailable):
+		return refuse(CodeUnavailable, hintStore, "%v", err)
+	case errors.Is(err, cluster.ErrNotFound):
+		return refuse(CodeNotFound, "", "%v", err)
+	case errors.Is(err, cluster.ErrConflict), errors.Is(err, cluster.ErrExists):
+		return refuse(CodeConflict, "try again", "%v", err)
+	}
+	return refuse(CodeInternal, "the daemon's log may say more", "%v", err)
+}

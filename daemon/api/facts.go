@@ -1,0 +1,90 @@
+package api
+
+import (
+	"sync"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+// facts is what a unit's file says that the API tells or decides by.
+type facts struct {
+	hash        string
+	description string
+	global      bool
+	replaces    []string // globs
+}
+
+// factBook remembers facts by unit, as files are parsed once and listed often.
+type factBook struct {
+	mu    sync.Mutex // guards known
+	known map[string]facts
+}
+
+func newFactBook() *factBook { return &factBook{known: map[string]facts{}} }
+
+// of returns the facts of some units. What can't be parsed has none.
+func (b *factBook) of(u cluster.Unit) facts {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f, ok := b.known[u.Name]
+	if !ok || f.hash != u.Hash {
+		f = readFacts(u)
+		b.known[u.Name] = f
+	}
+	return f
+}
+
+// prune forgets units that are gone, once they are the most.
+func (b *factBook) prune(snap *cluster.Snapshot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.known) <= 2*len(snap.Units)+64 {
+		return
+	}
+	for name := range b.known {
+		if _, ok := snap.Units[name]; !ok {
+			delete(b.known, name)
+		}
+	}
+}
+
+func readFacts(u cluster.Unit) facts {
+	out := facts{hash: u.Hash}
+	file, err := units.ParseFile(u.Content)
+	if err != nil {
+		return out
+	}
+	out.description = file.Description()
+	if n, err := units.ParseName(u.Name); err == nil {
+		if r, err := file.Requirements(n); err == nil {
+			out.global, out.replaces = r.Global, r.Replaces
+		}
+	}
+	return out
+}
+
+// replaceCircle returns the units that replace each other in a circle through
+// name, or nil. replaces has the globs of each unit.
+func replaceCircle(name string, replaces map[string][]string) []string {
+	seen := map[string]bool{}
+	var visit func(path []string) []string
+	visit = func(path []string) []string {
+		here := path[len(path)-1]
+		for _, pattern := range replaces[here] {
+			if units.MatchGlob(pattern, name) {
+				return path
+			}
+			for _, other := range sortedKeys(replaces) {
+				if !seen[other] && units.MatchGlob(pattern, other) {
+					seen[other] = true
+					if found := visit(append(path[:len(path):len(path)], other)); found != nil {
+						return found
+					}
+				}
+			}
+		}
+		return nil
+	}
+	return visit([]string{name})
+}

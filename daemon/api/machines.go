@@ -1,0 +1,153 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"fleettop/cluster"
+)
+
+var schedulability = map[string]cluster.Schedulability{
+	"cordon": cluster.Cordoned, "drain": cluster.Drained, "uncordon": cluster.Schedulable,
+}
+
+var machineEvent = map[string]string{"cordon": "cordoned", "drain": "drained", "uncordon": "uncordoned"}
+
+func (s *Server) listMachines(w http.ResponseWriter, r *http.Request) {
+	snap, st, release, e := s.read(r)
+	if e != nil {
+		writeError(w, e)
+		return
+	}
+	defer release()
+	counts := map[string]int{}
+	for k := range snap.Assignments {
+		counts[k.Machine]++
+	}
+	health := s.health(snap)
+	list := make([]MachineInfo, 0, len(snap.Machines))
+	for id, m := range snap.Machines {
+		list = append(list, MachineInfo{Machine: s.machine(snap, m, health[id]), Units: counts[id]})
+	}
+	slices.SortFunc(list, func(a, b MachineInfo) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	writeJSON(w, http.StatusOK, MachineList{Revision: snap.Revision, Store: st, Machines: list})
+}
+
+// findMachine finds a machine by its ID, its name or a beginning of its ID
+// that no other machine's shares; fleet's "1670f712..." is one.
+func findMachine(machines map[string]cluster.Machine, wanted string) (cluster.Machine, *Error) {
+	if m, ok := machines[wanted]; ok {
+		return m, nil
+	}
+	prefix := strings.TrimRight(wanted, ".…")
+	var byName, byPrefix []cluster.Machine
+	for _, id := range sortedKeys(machines) {
+		m := machines[id]
+		if m.Name == wanted {
+			byName = append(byName, m)
+		}
+		if prefix != "" && strings.HasPrefix(id, prefix) {
+			byPrefix = append(byPrefix, m)
+		}
+	}
+	found := byName
+	if len(found) == 0 {
+		found = byPrefix
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return cluster.Machine{}, refuse(CodeNotFound, "`fleettop list-machines --all` shows those there are", "machine %s not found", wanted)
+	}
+	ids := make([]string, 0, len(found))
+	for _, m := range found {
+		ids = append(ids, m.ID)
+	}
+	return cluster.Machine{}, refuse(CodeConflict, "give more of the ID", "%q could be %s", wanted, strings.Join(ids, " or "))
+}
+
+// changeMachine finds the machine a path names, lets do change it, and
+// answers with what it is once the view shows it changed.
+func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event string,
+	do func(ctx context.Context, snap *cluster.Snapshot, m cluster.Machine) *Error, shown func(*cluster.Snapshot, string) bool) {
+	snap, st, release, e := s.read(r)
+	if e != nil {
+		writeError(w, e)
+		return
+	}
+	defer release()
+	m, e := findMachine(snap.Machines, r.PathValue("id"))
+	if e == nil && !st.Connected {
+		e = asError(cluster.ErrUnavailable)
+	}
+	if e == nil && !shown(snap, m.ID) {
+		if e = do(r.Context(), snap, m); e == nil {
+			s.recordMachine(r, m, event)
+			if now := s.await(r.Context(), func(now *cluster.Snapshot) bool { return shown(now, m.ID) }); now != nil {
+				snap = now
+			}
+		}
+	}
+	if e != nil {
+		writeError(w, e)
+		return
+	}
+	if now, ok := snap.Machines[m.ID]; ok {
+		m = now
+	}
+	writeJSON(w, http.StatusOK, s.machine(snap, m, s.health(snap)[m.ID]))
+}
+
+func (s *Server) recordMachine(r *http.Request, m cluster.Machine, what string) {
+	ev := cluster.Event{Kind: cluster.EventMachine, Machine: m.ID, Text: m.Name + " was " + what, By: actor(r)}
+	if err := s.cfg.Store.Record(r.Context(), ev); err != nil {
+		s.cfg.Log.Warn("an action is not in the timeline", "machine", m.ID, "error", err)
+	}
+}
+
+func (s *Server) scheduleMachine(w http.ResponseWriter, r *http.Request) {
+	verb := r.PathValue("verb")
+	want, ok := schedulability[verb]
+	if !ok {
+		writeError(w, refuse(CodeNotFound, "choose cordon, drain or uncordon", "there is no verb %q for machines", verb))
+		return
+	}
+	s.changeMachine(w, r, machineEvent[verb], func(ctx context.Context, _ *cluster.Snapshot, m cluster.Machine) *Error {
+		err := s.cfg.Store.UpdateMachine(ctx, m.ID, func(m *cluster.Machine) error {
+			if m.Name == "" && m.Address == "" {
+				return cluster.ErrNotFound // forgotten meanwhile; must not come back as an empty record
+			}
+			m.Schedule = want
+			return nil
+		})
+		if err != nil {
+			return asError(err)
+		}
+		return nil
+	}, func(snap *cluster.Snapshot, id string) bool {
+		m, ok := snap.Machines[id]
+		return !ok || m.Schedule == want
+	})
+}
+
+func (s *Server) forgetMachine(w http.ResponseWriter, r *http.Request) {
+	s.changeMachine(w, r, "forgotten", func(ctx context.Context, snap *cluster.Snapshot, m cluster.Machine) *Error {
+		h := s.health(snap)[m.ID]
+		if _, running := snap.Runs[m.ID]; running || h.State.Runs() {
+			return refuse(CodeConflict, "run `fleettop leave` on it, or power it off first", "%s is %s: only a machine that is gone can be forgotten", cmp.Or(m.Name, m.ID), cmp.Or(h.State, cluster.Up))
+		}
+		if err := s.cfg.Store.DeleteMachine(ctx, m.ID); err != nil {
+			return asError(err)
+		}
+		return nil
+	}, func(snap *cluster.Snapshot, id string) bool {
+		_, known := snap.Machines[id]
+		return !known
+	})
+}

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/schedule"
+	"fleettop/units"
+)
+
+// Rendering: the cluster's words into the API's.
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}
+
+func comparePlacement(a, b Placement) int {
+	return cmp.Or(cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Machine, b.Machine))
+}
+
+// health has a verdict for each machine of the snapshot. Where the detector
+// has none, what the machine last said and whether its lease lives must do.
+func (s *Server) health(snap *cluster.Snapshot) map[string]cluster.Health {
+	known := s.cfg.Health.Health()
+	out := make(map[string]cluster.Health, len(snap.Machines))
+	for id, m := range snap.Machines {
+		h, ok := known[id]
+		if !ok {
+			h = assumedHealth(snap, m)
+		}
+		out[id] = h
+	}
+	return out
+}
+
+func assumedHealth(snap *cluster.Snapshot, m cluster.Machine) cluster.Health {
+	run, running := snap.Runs[m.ID]
+	switch {
+	case m.Departure == cluster.ShutDown || m.Departure == cluster.Left:
+		return cluster.Health{State: cluster.Down, Since: m.DepartureAt, Evidence: "it said goodbye: " + string(m.Departure)}
+	case running:
+		return cluster.Health{State: cluster.Up, Since: run.Since, Evidence: "its lease lives"}
+	}
+	return cluster.Health{State: cluster.Failed, Since: m.DepartureAt, Evidence: "no daemon of it is known"}
+}
+
+func (s *Server) machine(snap *cluster.Snapshot, m cluster.Machine, h cluster.Health) Machine {
+	return Machine{Machine: m, Health: h, Leader: m.ID == snap.Leader.Machine, Self: m.ID == s.cfg.Self}
+}
+
+func (s *Server) unit(u cluster.Unit) Unit {
+	f := s.facts.of(u)
+	return Unit{Name: u.Name, Description: f.description, Hash: u.Hash, Desired: u.Desired, Global: f.global,
+		Generation: u.Generation, Restart: u.Restart, By: u.By, At: u.At}
+}
+
+func assignment(a cluster.Assignment) Assignment {
+	return Assignment{Machine: a.Machine, Unit: a.Unit, Hash: a.Hash, Desired: a.Desired, Generation: a.Generation,
+		Restart: a.Restart, Epoch: a.Epoch, Reason: a.Reason, Since: a.Since}
+}
+
+// unplaced returns why each unit that no machine can take is not placed. The
+// planner is asked only when some unit that is wanted has no machine.
+func (s *Server) unplaced(snap *cluster.Snapshot, health map[string]cluster.Health) map[string]string {
+	placed := make(map[string]bool, len(snap.Assignments))
+	for k := range snap.Assignments {
+		placed[k.Unit] = true
+	}
+	waiting := false
+	for name, u := range snap.Units {
+		if u.Desired != units.Inactive && !placed[name] {
+			waiting = true
+			break
+		}
+	}
+	if !waiting {
+		return nil
+	}
+	plan := s.cfg.Planner.Plan(schedule.Input{Snapshot: snap, Health: health}, time.Now())
+	out := make(map[string]string, len(plan.Unplaced))
+	for _, u := range plan.Unplaced {
+		out[u.Unit] = u.Reason
+	}
+	return out
+}
+
+// placements are the snapshot's assignments and statuses by unit, each by machine.
+func placements(snap *cluster.Snapshot, want func(unit string) bool) map[string][]UnitPlacement {
+	out := map[string][]UnitPlacement{}
+	for k, a := range snap.Assignments {
+		if !want(k.Unit) {
+			continue
+		}
+		row := assignment(a)
+		p := UnitPlacement{Machine: k.Machine, Assignment: &row}
+		if st, ok := snap.Statuses[k]; ok {
+			p.Status = &st
+		}
+		out[k.Unit] = append(out[k.Unit], p)
+	}
+	for k, st := range snap.Statuses {
+		if _, assigned := snap.Assignments[k]; !assigned && want(k.Unit) {
+			out[k.Unit] = append(out[k.Unit], UnitPlacement{Machine: k.Machine, Status: &st})
+		}
+	}
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b UnitPlacement) int { return cmp.Compare(a.Machine, b.Machine) })
+	}
+	return out
+}
+
+func machineRefs(snap *cluster.Snapshot, list []UnitInfo) []MachineRef {
+	seen := map[string]MachineRef{}
+	for _, u := range list {
+		for _, p := range u.Placements {
+			m := snap.Machines[p.Machine]
+			seen[p.Machine] = MachineRef{ID: p.Machine, Name: m.Name, Address: m.Address}
+		}
+	}
+	out := make([]MachineRef, 0, len(seen))
+	for _, id := range sortedKeys(seen) {
+		out = append(out, seen[id])
+	}
+	return out
+}
+
+// current is fleet's current state of a unit on all its machines: launched on
+// one of them is launched.
+func current(list []UnitPlacement) units.DesiredState {
+	out := units.Inactive
+	for _, p := range list {
+		switch p.Current() {
+		case units.Launched:
+			return units.Launched
+		case units.Loaded:
+			out = units.Loaded
+		}
+	}
+	return out
+}

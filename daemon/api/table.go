@@ -1,0 +1,128 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"fleettop/units"
+)
+
+// UnitTable is the reply to GET /v1/units?table=true: what tables are made of,
+// and no more. A thousand units are listed often, and most of what that takes
+// would be JSON; so what follows the first line, which is the table's JSON, is
+// a line for each row: UnitRow's fields in their order, between tabs, with
+// \t, \n and \\ for a tab, a line end and a backslash within them, and 1 for true.
+type UnitTable struct {
+	Revision int64        `json:"revision"`
+	Store    Store        `json:"store"`
+	Machines []MachineRef `json:"machines"`
+	Rows     []UnitRow    `json:"-"` // by unit, then machine
+}
+
+// UnitRow is a unit on one of its machines, or on none.
+type UnitRow struct {
+	Unit        string             `json:"unit"`
+	Description string             `json:"desc,omitempty"`
+	Hash        string             `json:"hash"`              // of the file submitted
+	Running     string             `json:"running,omitempty"` // of the file the machine has, where that is another
+	Desired     units.DesiredState `json:"dstate"`
+	State       units.DesiredState `json:"state"` // fleet's current state, on all machines together
+	Global      bool               `json:"global,omitempty"`
+	Machine     string             `json:"machine,omitempty"`
+	Leaving     bool               `json:"leaving,omitempty"` // it was taken away from there and is being stopped
+	Load        string             `json:"load,omitempty"`
+	Active      string             `json:"active,omitempty"`
+	Sub         string             `json:"sub,omitempty"`
+	Reason      string             `json:"reason,omitempty"` // for the machine, or for there being none
+	Error       string             `json:"error,omitempty"`
+}
+
+// fields is how many fields a row has on the wire.
+const fields = 14
+
+func (r *UnitRow) wire() [fields]string {
+	return [fields]string{r.Unit, r.Description, r.Hash, r.Running, string(r.Desired), string(r.State), truth(r.Global),
+		r.Machine, truth(r.Leaving), r.Load, r.Active, r.Sub, r.Reason, r.Error}
+}
+
+func rowOf(f *[fields]string) UnitRow {
+	return UnitRow{Unit: f[0], Description: f[1], Hash: f[2], Running: f[3], Desired: units.DesiredState(f[4]), State: units.DesiredState(f[5]),
+		Global: f[6] != "", Machine: f[7], Leaving: f[8] != "", Load: f[9], Active: f[10], Sub: f[11], Reason: f[12], Error: f[13]}
+}
+
+func truth(b bool) string {
+	if b {
+		return "1"
+	}
+	return ""
+}
+
+var (
+	escaper   = strings.NewReplacer("\\", `\\`, "\t", `\t`, "\n", `\n`)
+	unescaper = strings.NewReplacer(`\\`, "\\", `\t`, "\t", `\n`, "\n")
+)
+
+func (t *UnitTable) encode() ([]byte, error) {
+	head, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.NewBuffer(make([]byte, 0, len(head)+1+160*len(t.Rows)))
+	b.Write(append(head, '\n'))
+	for i := range t.Rows {
+		for n, f := range t.Rows[i].wire() {
+			if n > 0 {
+				b.WriteByte('\t')
+			}
+			if strings.ContainsAny(f, "\\\t\n") {
+				f = escaper.Replace(f)
+			}
+			b.WriteString(f)
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes(), nil
+}
+
+// decode reads what encode wrote.
+func (t *UnitTable) decode(raw []byte) error {
+	head, body, ok := bytes.Cut(raw, []byte{'\n'})
+	if err := json.Unmarshal(head, t); err != nil {
+		return err
+	} else if !ok {
+		return fmt.Errorf("the table ends within its first line")
+	}
+	t.Rows = make([]UnitRow, 0, bytes.Count(body, []byte{'\n'}))
+	for line := range strings.Lines(string(body)) {
+		rest, ok := strings.CutSuffix(line, "\n")
+		if !ok {
+			return fmt.Errorf("row %d of the table is cut off", len(t.Rows)+1)
+		}
+		var f [fields]string
+		for n := range f {
+			if f[n], rest, ok = strings.Cut(rest, "\t"); ok != (n < fields-1) {
+				return fmt.Errorf("row %d of the table doesn't have %d fields", len(t.Rows)+1, fields)
+			}
+			if strings.IndexByte(f[n], '\\') >= 0 {
+				f[n] = unescaper.Replace(f[n])
+			}
+		}
+		t.Rows = append(t.Rows, rowOf(&f))
+	}
+	return nil
+}
+
+func writeTable(w http.ResponseWriter, t *UnitTable) {
+	body, err := t.encode()
+	if err != nil {
+		writeError(w, asError(err))
+		return
+	}
+	w.Header().Set("Content-Type", "text/tab-separated-values; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body)
+}

@@ -1,0 +1,113 @@
+package api
+
+import (
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+// Verb is what can be done to a unit.
+type Verb string
+
+// Verbs, in fleet's words. None but Stop, Unload and Destroy lowers a unit's
+// desired state.
+const (
+	Submit  Verb = "submit"  // make the file known
+	Load    Verb = "load"    // at least loaded
+	Start   Verb = "start"   // launched
+	Stop    Verb = "stop"    // launched becomes loaded
+	Unload  Verb = "unload"  // inactive
+	Restart Verb = "restart" // launched, and stopped before if it runs
+	Destroy Verb = "destroy" // forget it
+)
+
+// Verbs lists all verbs.
+func Verbs() []Verb { return []Verb{Submit, Load, Start, Stop, Unload, Restart, Destroy} }
+
+// places tells whether the verb puts a unit onto a machine.
+func (v Verb) places() bool { return v == Load || v == Start || v == Restart }
+
+// takesFiles tells whether the verb submits files.
+func (v Verb) takesFiles() bool { return v == Submit || v == Load || v == Start }
+
+// step is what a verb makes of one unit.
+type step struct {
+	next    cluster.Unit
+	changed bool
+	destroy bool
+	warning string
+}
+
+// file is content given along with a verb.
+type file struct {
+	content string
+	hash    string
+}
+
+// decide is what a verb makes of a unit: old is nil where the cluster doesn't
+// know it, f is nil where no file came with it. One of them is set.
+func decide(v Verb, name string, old *cluster.Unit, f *file, replace bool, by string, now time.Time) (step, *Error) {
+	var s step
+	switch {
+	case old == nil:
+		s.next = cluster.Unit{Name: name, Content: f.content, Hash: f.hash, Desired: units.Inactive}
+		s.changed = true
+	default:
+		s.next = *old
+		if f != nil {
+			if err := s.take(v, f, replace); err != nil {
+				return step{}, err
+			}
+		}
+	}
+	if v == Destroy {
+		return step{next: s.next, changed: true, destroy: true}, nil
+	}
+	if want := v.desired(s.next.Desired); want != s.next.Desired {
+		s.next.Desired, s.changed = want, true
+	}
+	replaced := old != nil && s.changed && old.Hash != s.next.Hash
+	if v == Restart || v == Start && replaced && old.Desired == units.Launched {
+		s.next.Restart, s.changed = s.next.Generation+1, true
+	}
+	if s.changed {
+		s.next.Generation++
+		s.next.By, s.next.At = by, now
+	}
+	return s, nil
+}
+
+// take gives a unit the content of a file, if that differs and may be.
+func (s *step) take(v Verb, f *file, replace bool) *Error {
+	switch {
+	case replace:
+		s.changed = s.next.Content != f.content
+		s.next.Content, s.next.Hash = f.content, f.hash
+	case s.next.Hash == f.hash:
+	case v == Submit:
+		return refuse(CodeConflict, "compare with `fleettop cat "+s.next.Name+"`; submit with --replace to put the new file in its place",
+			"%s is already submitted with other content (hash %.7s, yours is %.7s)", s.next.Name, s.next.Hash, f.hash)
+	default:
+		s.warning = "the file given for " + s.next.Name + " differs from the one submitted; the submitted one is used. Add --replace to override it."
+	}
+	return nil
+}
+
+func (v Verb) desired(now units.DesiredState) units.DesiredState {
+	switch v {
+	case Load:
+		if now == units.Inactive {
+			return units.Loaded
+		}
+	case Start, Restart:
+		return units.Launched
+	case Stop:
+		if now == units.Launched {
+			return units.Loaded
+		}
+	case Unload:
+		return units.Inactive
+	}
+	return now
+}

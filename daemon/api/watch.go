@@ -1,0 +1,324 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"time"
+
+	"fleettop/cluster"
+)
+
+const (
+	// lineQuiet is the least time between two lines of a watch; what happens
+	// meanwhile goes into one.
+	lineQuiet = 20 * time.Millisecond
+	// reasonsQuiet is how long after a change a watch looks into why units
+	// have no place, so that a burst costs one look.
+	reasonsQuiet = 100 * time.Millisecond
+)
+
+// watch streams the cluster's state. What it keeps for a reader is bounded by
+// the state itself, as a line tells what is different from the state told
+// before; a reader that takes nothing for long is cut off.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
+	snap, st, release, e := s.read(r)
+	if e != nil {
+		writeError(w, e)
+		return
+	}
+	defer release()
+	s.metrics.watchers.Inc()
+	defer s.metrics.watchers.Dec()
+	wa := s.newWatcher(r)
+	wa.out = newStream(w, wa.s.cfg.SlowReader)
+	defer wa.unsubscribe()
+	wa.subscribe(r.Context(), st.Connected)
+	if wa.send(wa.first(r.Context(), snap, st)) == nil {
+		wa.run(r.Context())
+	}
+}
+
+// state answers with the snapshot a watch would begin with.
+func (s *Server) state(w http.ResponseWriter, r *http.Request) {
+	snap, st, release, e := s.read(r)
+	if e != nil {
+		writeError(w, e)
+		return
+	}
+	defer release()
+	writeJSON(w, http.StatusOK, s.newWatcher(r).first(r.Context(), snap, st))
+}
+
+// watcher is one watch. It belongs to its request's goroutine.
+type watcher struct {
+	s        *Server
+	out      *stream
+	units    selector
+	machines selector
+
+	// What the reader was told.
+	snap       *cluster.Snapshot
+	store      Store
+	rows       map[string]Machine
+	states     map[string]cluster.HealthState // of all machines: they decide what can be placed
+	unplaced   map[string]Unplaced
+	asksWhatIf bool
+	whatIf     map[string]WhatIf
+	lastEvent  cluster.Event // the one with the highest ID
+
+	// The subscription brings the events; nil while there is none.
+	sub         <-chan cluster.Change
+	unsubscribe context.CancelFunc
+	caught      map[string]bool // events read from the store that the subscription may repeat
+}
+
+func (s *Server) newWatcher(r *http.Request) *watcher {
+	q := r.URL.Query()
+	return &watcher{s: s, units: newSelector(q["unit"]), machines: newSelector(q["machine"]), asksWhatIf: q.Get("whatif") == "true",
+		snap: cluster.NewSnapshot(0), unsubscribe: func() {}}
+}
+
+// first is the first line.
+func (wa *watcher) first(ctx context.Context, snap *cluster.Snapshot, st Store) *Line {
+	wa.store = st
+	l := &Line{Kind: LineSnapshot, ClusterID: snap.ClusterID, Self: wa.s.cfg.Self, Version: wa.s.cfg.Version, Leader: &snap.Leader, Store: &st}
+	health := wa.s.health(snap)
+	wa.advance(l, snap, health)
+	wa.explain(l, health)
+	wa.wonder(l, health)
+	if st.Connected {
+		l.Events = wa.missed(ctx, eventsDefault)
+	}
+	return l
+}
+
+// subscribe begins a subscription if the store is there; a short patience
+// keeps a store that vanishes at this moment from holding up the watch.
+func (wa *watcher) subscribe(ctx context.Context, live bool) {
+	if !live {
+		return
+	}
+	ctx, wa.unsubscribe = context.WithCancel(ctx)
+	patience := time.AfterFunc(time.Second, wa.unsubscribe)
+	_, sub, err := wa.s.cfg.View.Subscribe(ctx)
+	if patience.Stop() && err == nil {
+		wa.sub = sub
+	} else {
+		wa.unsubscribe()
+	}
+}
+
+// missed reads the events since the last one told.
+func (wa *watcher) missed(ctx context.Context, limit int) []cluster.Event {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	list, err := wa.s.cfg.Store.Events(ctx, wa.lastEvent.Time, limit)
+	if err != nil {
+		wa.s.cfg.Log.Debug("a watch goes on without the events it missed", "error", err)
+		return nil
+	}
+	since := wa.lastEvent.ID
+	wa.caught = make(map[string]bool, len(list))
+	var out []cluster.Event
+	for _, ev := range list {
+		wa.caught[ev.ID] = true
+		if ev.ID > since {
+			out = wa.event(out, ev)
+		}
+	}
+	return out
+}
+
+// event appends an event if the reader wants it.
+func (wa *watcher) event(out []cluster.Event, ev cluster.Event) []cluster.Event {
+	if ev.ID > wa.lastEvent.ID {
+		wa.lastEvent = ev
+	}
+	if ev.Unit != "" && !wa.units.match(ev.Unit) {
+		return out
+	}
+	if ev.Machine+ev.From+ev.To != "" && !wa.machines.match(ev.Machine) && !wa.machines.match(ev.From) && !wa.machines.match(ev.To) {
+		return out
+	}
+	return append(out, ev)
+}
+
+// run sends a line for each change until ctx ends or the reader is gone.
+func (wa *watcher) run(ctx context.Context) {
+	beat := time.NewTicker(wa.s.cfg.Heartbeat)
+	defer beat.Stop()
+	quiet := time.NewTimer(0) // no line before it fires
+	defer quiet.Stop()
+	reasons := time.NewTimer(reasonsQuiet)
+	defer reasons.Stop()
+	for {
+		_, _, _, viewChanged := wa.s.cfg.View.Latest()
+		healthChanged := wa.s.cfg.Health.Changed()
+		l, moved := wa.next(ctx)
+		if moved {
+			reasons.Reset(reasonsQuiet)
+		}
+		if wa.send(l) != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+			if wa.send(&Line{Kind: LineHeartbeat, Revision: wa.snap.Revision}) != nil {
+				return
+			}
+			continue
+		case <-reasons.C:
+			l := &Line{Kind: LineChange, Revision: wa.snap.Revision}
+			health := wa.s.health(wa.snap)
+			wa.explain(l, health)
+			if !wa.wonder(l, health) {
+				reasons.Reset(whatIfPause)
+			}
+			if wa.send(l) != nil {
+				return
+			}
+			continue
+		case <-viewChanged:
+		case <-healthChanged:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-quiet.C:
+			quiet.Reset(lineQuiet)
+		}
+	}
+}
+
+// next is the line that brings the reader up to date; moved tells whether
+// what it says may change what can be placed.
+func (wa *watcher) next(ctx context.Context) (l *Line, moved bool) {
+	snap, live, lost, _ := wa.s.cfg.View.Latest()
+	l = &Line{Kind: LineChange, Revision: wa.snap.Revision}
+	if live != wa.store.Connected {
+		wa.store = Store{Connected: live}
+		if !live {
+			wa.store.Since = lost
+		}
+		l.Kind, l.Store = LineStore, &wa.store
+	}
+	if snap == nil {
+		return l, false
+	}
+	wa.drain(l)
+	if wa.sub == nil && live {
+		if wa.subscribe(ctx, live); wa.sub != nil {
+			l.Events = append(l.Events, wa.missed(ctx, eventsDefault)...)
+		}
+	}
+	return l, wa.advance(l, snap, wa.s.health(snap))
+}
+
+// drain takes the events the subscription has.
+func (wa *watcher) drain(l *Line) {
+	for wa.sub != nil {
+		select {
+		case c, ok := <-wa.sub:
+			if !ok {
+				wa.unsubscribe()
+				wa.sub = nil
+				return
+			}
+			for _, ev := range c.Events {
+				if !wa.caught[ev.ID] {
+					l.Events = wa.event(l.Events, ev)
+				}
+			}
+		default:
+			return
+		}
+	}
+}
+
+// advance tells the reader how a snapshot and the machines' health differ from what it knows.
+func (wa *watcher) advance(l *Line, snap *cluster.Snapshot, health map[string]cluster.Health) (moved bool) {
+	c := diff(wa.snap, snap)
+	wa.snap, l.Revision = snap, snap.Revision
+	if c.ClusterID != nil {
+		l.ClusterID = *c.ClusterID
+	}
+	if c.Leader != nil {
+		l.Leader = c.Leader
+	}
+	rows := make(map[string]Machine, len(snap.Machines))
+	states := make(map[string]cluster.HealthState, len(snap.Machines))
+	for id, m := range snap.Machines {
+		states[id] = health[id].State
+		if wa.machines.match(id) {
+			rows[id] = wa.s.machine(snap, m, health[id])
+		}
+	}
+	var gone Gone
+	l.Machines, gone.Machines = diffRows(wa.rows, rows)
+	wa.rows = rows
+	wa.fill(l, &gone, c)
+	if !gone.empty() {
+		l.Gone = &gone
+	}
+	moved = len(c.Machines)+len(c.Units)+len(c.Assignments) > 0 || !maps.Equal(states, wa.states)
+	wa.states = states
+	return moved
+}
+
+// explain tells the reader what changed in why units have no place.
+func (wa *watcher) explain(l *Line, health map[string]cluster.Health) {
+	reasons := map[string]Unplaced{}
+	for name, reason := range wa.s.unplaced(wa.snap, health) {
+		if wa.units.match(name) {
+			reasons[name] = Unplaced{Unit: name, Reason: reason}
+		}
+	}
+	var gone []string
+	l.Unplaced, gone = diffRows(wa.unplaced, reasons)
+	wa.unplaced = reasons
+	if len(gone) > 0 {
+		if l.Gone == nil {
+			l.Gone = &Gone{}
+		}
+		l.Gone.Unplaced = gone
+	}
+}
+
+// wonder tells the reader what changed in what the death of a machine would
+// strand, and whether all that is worked out.
+func (wa *watcher) wonder(l *Line, health map[string]cluster.Health) (complete bool) {
+	if !wa.asksWhatIf {
+		return true
+	}
+	answers, complete := wa.s.whatIf.look(wa.s.cfg.Planner, wa.snap, health)
+	maps.DeleteFunc(answers, func(id string, _ WhatIf) bool { return !wa.machines.match(id) })
+	var gone []string
+	l.WhatIf, gone = diffRows(wa.whatIf, answers)
+	wa.whatIf = answers
+	if len(gone) > 0 {
+		if l.Gone == nil {
+			l.Gone = &Gone{}
+		}
+		l.Gone.WhatIf = gone
+	}
+	return complete
+}
+
+// send writes a line, unless it says nothing.
+func (wa *watcher) send(l *Line) error {
+	if l.Kind == LineChange && l.empty() {
+		return nil
+	}
+	line, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	if err := wa.out.write(line); err != nil {
+		return err
+	}
+	return wa.out.flush()
+}

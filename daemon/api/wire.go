@@ -1,0 +1,207 @@
+package api
+
+import (
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+// Store is the daemon's word on its connection to the cluster's store.
+type Store struct {
+	Connected bool `json:"connected"`
+	// Since is, while not connected, when the state shown was last known to be current.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Machine is a machine's record with what is known of its health.
+type Machine struct {
+	cluster.Machine
+	Health cluster.Health `json:"health"`
+	Leader bool           `json:"leader,omitempty"` // it leads the cluster
+	Self   bool           `json:"self,omitempty"`   // it is the one that answers
+}
+
+// Unit is a unit file and what is wanted of it.
+type Unit struct {
+	Name        string             `json:"name"`
+	Description string             `json:"description,omitempty"`
+	Hash        string             `json:"hash"`
+	Desired     units.DesiredState `json:"desired"`
+	Global      bool               `json:"global,omitempty"`
+	Generation  int64              `json:"generation"`
+	Restart     int64              `json:"restart,omitempty"` // generation at which a restart was last asked for
+	By          string             `json:"by,omitempty"`
+	At          time.Time          `json:"at"`
+	Content     string             `json:"content,omitempty"` // only where one unit is asked for
+}
+
+// Assignment is a cluster.Assignment without the unit's content.
+type Assignment struct {
+	Machine    string             `json:"machine"`
+	Unit       string             `json:"unit"`
+	Hash       string             `json:"hash"`
+	Desired    units.DesiredState `json:"desired"`
+	Generation int64              `json:"generation"`
+	Restart    int64              `json:"restart,omitempty"`
+	Epoch      int64              `json:"epoch"`
+	Reason     string             `json:"reason"`
+	Since      time.Time          `json:"since"`
+}
+
+// Unplaced is a unit that no machine can take, and why.
+type Unplaced struct {
+	Unit   string `json:"unit"`
+	Reason string `json:"reason"`
+}
+
+// Placement names a unit on a machine.
+type Placement struct {
+	Machine string `json:"machine"`
+	Unit    string `json:"unit"`
+}
+
+// Kinds of Line.
+const (
+	LineSnapshot  = "snapshot"  // everything; what was known before is void
+	LineChange    = "change"    // what changed, and what is gone
+	LineStore     = "store"     // the store was lost or is back; the state stays
+	LineHeartbeat = "heartbeat" // nothing happened
+)
+
+// Line is one line of the watch. State.Apply folds lines into a State.
+type Line struct {
+	Kind        string           `json:"kind"`
+	Revision    int64            `json:"revision"`
+	ClusterID   string           `json:"clusterID,omitempty"`
+	Self        string           `json:"self,omitempty"`    // machine that answers; in snapshots
+	Version     string           `json:"version,omitempty"` // of the daemon that answers; in snapshots
+	Leader      *cluster.Leader  `json:"leader,omitempty"`
+	Store       *Store           `json:"store,omitempty"`
+	Machines    []Machine        `json:"machines,omitempty"`
+	Units       []Unit           `json:"units,omitempty"`
+	Assignments []Assignment     `json:"assignments,omitempty"`
+	Statuses    []cluster.Status `json:"statuses,omitempty"`
+	Unplaced    []Unplaced       `json:"unplaced,omitempty"`
+	WhatIf      []WhatIf         `json:"whatIf,omitempty"` // only where the watch asks for it
+	Events      []cluster.Event  `json:"events,omitempty"` // recent ones in a snapshot, new ones in a change
+	Gone        *Gone            `json:"gone,omitempty"`
+}
+
+// Gone lists what a change removed.
+type Gone struct {
+	Machines    []string    `json:"machines,omitempty"`
+	Units       []string    `json:"units,omitempty"`
+	Assignments []Placement `json:"assignments,omitempty"`
+	Statuses    []Placement `json:"statuses,omitempty"`
+	Unplaced    []string    `json:"unplaced,omitempty"`
+	WhatIf      []string    `json:"whatIf,omitempty"`
+}
+
+// UnitList is the reply to GET /v1/units.
+type UnitList struct {
+	Revision int64        `json:"revision"`
+	Store    Store        `json:"store"`
+	Units    []UnitInfo   `json:"units"`    // by name
+	Machines []MachineRef `json:"machines"` // those the placements name, by ID
+}
+
+// MachineRef is what is needed to name a machine to a person.
+type MachineRef struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Address string `json:"address"`
+}
+
+// UnitInfo is a unit with where it is and how it does.
+type UnitInfo struct {
+	Unit
+	State      units.DesiredState `json:"state"`                // fleet's current state
+	Placements []UnitPlacement    `json:"placements,omitempty"` // by machine
+	Unplaced   string             `json:"unplaced,omitempty"`   // why no machine can take it
+}
+
+// UnitPlacement is a unit on one machine. Assignment is nil where the machine
+// still reports a unit that was taken away from it, Status before its first report.
+type UnitPlacement struct {
+	Machine    string          `json:"machine"`
+	Assignment *Assignment     `json:"assignment,omitempty"`
+	Status     *cluster.Status `json:"status,omitempty"`
+}
+
+// UnitDetail is the reply to GET /v1/units/{name}.
+type UnitDetail struct {
+	Revision int64 `json:"revision"`
+	Store    Store `json:"store"`
+	UnitInfo
+	Machines []MachineRef `json:"machines"`
+}
+
+// MachineList is the reply to GET /v1/machines.
+type MachineList struct {
+	Revision int64         `json:"revision"`
+	Store    Store         `json:"store"`
+	Machines []MachineInfo `json:"machines"` // by name, then ID
+}
+
+// MachineInfo is a machine with the number of units assigned to it.
+type MachineInfo struct {
+	Machine
+	Units int `json:"units"`
+}
+
+// EventList is the reply to GET /v1/events.
+type EventList struct {
+	Events []cluster.Event `json:"events"` // oldest first
+}
+
+// Version is the reply to GET /v1/version.
+type Version struct {
+	Version   string `json:"version"`
+	Go        string `json:"go"`
+	MachineID string `json:"machineID"`
+}
+
+// File is a unit file to be submitted.
+type File struct {
+	Name    string `json:"name"`
+	Content string `json:"content"`
+	// Fallback files are used only for an instance that the cluster knows
+	// neither itself nor by its template.
+	Fallback bool `json:"fallback,omitempty"`
+}
+
+// SubmitRequest is the body of POST /v1/units.
+type SubmitRequest struct {
+	Units   []File             `json:"units"`
+	Replace bool               `json:"replace,omitempty"`
+	Desired units.DesiredState `json:"desired,omitempty"` // default inactive
+}
+
+// ActionRequest is the body of POST /v1/actions: a verb for units the cluster
+// knows, for files to be submitted first, or both.
+type ActionRequest struct {
+	Verb    Verb     `json:"verb"`
+	Units   []string `json:"units,omitempty"`
+	Files   []File   `json:"files,omitempty"`
+	Replace bool     `json:"replace,omitempty"`
+}
+
+// ActionReply is the reply to a write: a result for each unit named, in the
+// order they were. A read at Revision or later shows the outcome.
+type ActionReply struct {
+	Revision int64        `json:"revision"`
+	Results  []UnitResult `json:"results"`
+	Error    *Error       `json:"error,omitempty"` // the first of the results', when all failed
+}
+
+// UnitResult is what came of a verb for one unit.
+type UnitResult struct {
+	Name       string             `json:"name"`
+	Desired    units.DesiredState `json:"desired,omitempty"`
+	Generation int64              `json:"generation,omitempty"`
+	Global     bool               `json:"global,omitempty"`
+	Changed    bool               `json:"changed"`
+	Warning    string             `json:"warning,omitempty"`
+	Error      *Error             `json:"error,omitempty"`
+}
