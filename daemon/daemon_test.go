@@ -18,6 +18,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/keys"
 )
 
 const patience = 60 * time.Second
@@ -43,6 +44,12 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 	return w.buf.Write(p)
 }
 
+func (w *lockedWriter) contains(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.buf.String(), text)
+}
+
 // newMachine prepares a machine that joins others; nothing runs before start.
 func newMachine(t *testing.T, number int, join ...*machine) *machine {
 	t.Helper()
@@ -54,10 +61,18 @@ func newMachine(t *testing.T, number int, join ...*machine) *machine {
 	m.cfg = Config{
 		MachineID: fmt.Sprintf("%032x", number), Name: "n" + strconv.Itoa(number), Manager: ManagerProcess,
 		Address: "127.0.0.1", Port: freePorts(t), StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"),
-		Log: slog.New(slog.NewTextHandler(m.log, nil)),
+		KeyFile: filepath.Join(dir, "key"),
+		Log:     slog.New(slog.NewTextHandler(m.log, nil)),
 	}
+	ring := keys.NewRing(keys.Generate())
 	for _, j := range join {
+		if ring, err = keys.Load(j.cfg.KeyFile); err != nil {
+			t.Fatal(err)
+		}
 		m.cfg.Join = append(m.cfg.Join, j.cfg.gossipAddress())
+	}
+	if err := ring.Create(m.cfg.KeyFile); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		m.halt()
@@ -70,7 +85,7 @@ func newMachine(t *testing.T, number int, join ...*machine) *machine {
 	return m
 }
 
-// freePorts finds four consecutive ports that nobody uses.
+// freePorts finds consecutive ports that nobody uses.
 func freePorts(t *testing.T) int {
 	t.Helper()
 	for range 100 {
@@ -81,7 +96,7 @@ func freePorts(t *testing.T) int {
 		port := l.Addr().(*net.TCPAddr).Port
 		l.Close()
 		free := port < 65530
-		for p := port; free && p < port+4; p++ {
+		for p := port; free && p < port+ports; p++ {
 			if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p)); err == nil {
 				l.Close()
 			} else {
@@ -92,7 +107,7 @@ func freePorts(t *testing.T) int {
 			return port
 		}
 	}
-	t.Fatal("no four free ports in a row")
+	t.Fatal("no free ports in a row")
 	return 0
 }
 
@@ -295,6 +310,27 @@ func TestGrowShrinkAndLeave(t *testing.T) {
 	})
 }
 
+// Machines that were told of each other and find the founder last.
+func TestJoinersMeetBeforeTheCluster(t *testing.T) {
+	m1 := newMachine(t, 1)
+	m2 := newMachine(t, 2, m1)
+	m3 := newMachine(t, 3, m2, m1)
+	m2.cfg.Join = append(m2.cfg.Join, m3.cfg.gossipAddress())
+	m2.start()
+	m3.start()
+	for _, m := range []*machine{m2, m3} {
+		deadline := time.Now().Add(patience)
+		for !m.log.contains("are in no cluster yet") {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s did not meet the other", m.cfg.Name)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	m1.start()
+	m1.untilVoting(3)
+}
+
 func TestSecondDaemonWithTheSameMachineID(t *testing.T) {
 	m1 := newMachine(t, 1)
 	m1.start()
@@ -321,6 +357,9 @@ func TestStateOfAnotherClusterIsRefused(t *testing.T) {
 		m.untilVoting(1)
 	}
 	m2.halt()
+	if ring, err := keys.Load(m1.cfg.KeyFile); err != nil || ring.Save(m2.cfg.KeyFile) != nil {
+		t.Fatal(err)
+	}
 	m2.cfg.Join = []string{m1.cfg.gossipAddress()}
 	m2.start()
 	select {

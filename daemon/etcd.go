@@ -36,6 +36,7 @@ const (
 type etcdLink struct {
 	cfg     *Config
 	log     *slog.Logger
+	guard   *guard
 	members *membership.Membership
 	client  *clientv3.Client
 	invited chan struct{} // the leader gave this machine a seat in etcd; capacity 1
@@ -51,8 +52,8 @@ type etcdLink struct {
 // openEtcd prepares the way to etcd; run walks it. An embedded member with
 // data is started at once, and a new cluster is founded where there is
 // neither data nor anybody to join.
-func openEtcd(ctx context.Context, cfg *Config, members *membership.Membership) (*etcdLink, error) {
-	l := &etcdLink{cfg: cfg, log: cfg.Log, members: members, invited: make(chan struct{}, 1), change: make(chan struct{})}
+func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Membership) (*etcdLink, error) {
+	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members, invited: make(chan struct{}, 1), change: make(chan struct{})}
 	var err error
 	if l.peers, err = openPeerBook(filepath.Join(cfg.StateDir, "peers.json")); err != nil {
 		return nil, err
@@ -62,12 +63,15 @@ func openEtcd(ctx context.Context, cfg *Config, members *membership.Membership) 
 			return nil, err
 		}
 	}
-	endpoints := cfg.EtcdEndpoints
-	if len(endpoints) == 0 {
+	client := etcdserver.ClientConfig{Endpoints: cfg.EtcdEndpoints, TLS: cfg.EtcdTLS, Logger: l.log}
+	if cfg.embedsEtcd() {
 		// Nobody listens there until this machine votes or others are found.
-		endpoints = []string{l.clientURL()}
+		client.Endpoints = []string{l.clientURL()}
+		if client.TLSConfig, err = g.etcdClient(); err != nil {
+			return nil, errors.Join(err, l.close())
+		}
 	}
-	l.client, err = etcdserver.NewClient(etcdserver.ClientConfig{Endpoints: endpoints, TLS: cfg.EtcdTLS, Logger: l.log})
+	l.client, err = etcdserver.NewClient(client)
 	if err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -100,7 +104,7 @@ func (l *etcdLink) begin(ctx context.Context) error {
 
 func (l *etcdLink) serverConfig() etcdserver.Config {
 	return etcdserver.Config{Dir: l.cfg.StateDir, Machine: l.cfg.MachineID,
-		PeerAddr: l.cfg.etcdPeer(), ClientAddr: l.cfg.etcdClient(), Logger: l.log}
+		PeerAddr: l.cfg.etcdPeer(), ClientAddr: l.cfg.etcdClient(), TLS: l.guard.etcdServer(), Refused: l.guard.refuser("etcd"), Logger: l.log}
 }
 
 func (l *etcdLink) peerURL() string   { return l.serverConfig().PeerURL() }
@@ -181,6 +185,10 @@ func (l *etcdLink) stayJoined(ctx context.Context) error {
 	complained := time.Time{}
 	for len(seeds) > 0 && ctx.Err() == nil {
 		err := l.members.Join(ctx, seeds)
+		if err == nil && !l.inCluster() {
+			// Machines that wait for the cluster may find each other first.
+			err = errors.New("the machines that answer are in no cluster yet: start a daemon without --join on the first machine")
+		}
 		if err == nil {
 			l.log.Info("joined the cluster's gossip", "members", len(l.members.Members()))
 			break
@@ -212,6 +220,14 @@ func (l *etcdLink) stayJoined(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// inCluster tells whether this machine, or one that gossip hears, is in a cluster.
+func (l *etcdLink) inCluster() bool {
+	l.mu.Lock()
+	known := l.clusterID != "" || !l.cfg.embedsEtcd()
+	l.mu.Unlock()
+	return known || slices.ContainsFunc(l.members.Members(), func(m membership.Member) bool { return m.Tags[tagCluster] != "" })
 }
 
 // stayPointed keeps the client's endpoints and this member's tags current:
