@@ -26,6 +26,11 @@ type Machine struct {
 	// Seat is the machine's seat in the embedded etcd, by the leader's word;
 	// a machine with one runs a member.
 	Seat Seat `json:"seat,omitempty"`
+	// APIAddress is the host:port of the API for other machines; TLS by the
+	// cluster's key.
+	APIAddress string `json:"apiAddress,omitempty"`
+	// Keys are the IDs of the cluster keys it works with, the used one first.
+	Keys []string `json:"keys,omitempty"`
 
 	// Schedule is set by an operator: empty (schedulable), cordoned or drained.
 	Schedule Schedulability `json:"schedule,omitempty"`
@@ -156,6 +161,8 @@ const (
 	EventFailed   EventKind = "failed"   // a unit failed on its machine
 	EventHold     EventKind = "hold"     // too many machines vanished at once; nothing is moved
 	EventVoter    EventKind = "voter"    // etcd voters changed
+	EventRefused  EventKind = "refused"  // somebody tried what their role may not
+	EventKey      EventKind = "key"      // the cluster's key: rotated, given to a new machine
 )
 
 // Outage is how long a unit was away, by phase.

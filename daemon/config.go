@@ -15,6 +15,7 @@ import (
 
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
+	"fleettop/daemon/keys"
 )
 
 // Defaults of a Config.
@@ -54,12 +55,17 @@ type Config struct {
 
 	// Address is the IP other machines reach this one at; everything listens there.
 	Address string
-	// Port is the first of four consecutive ports: gossip (TCP and UDP),
-	// probes, etcd clients, etcd peers.
+	// Port is the first of five consecutive ports: gossip (TCP and UDP),
+	// probes, etcd clients, etcd peers, the API for other machines.
 	Port int
 	// Join lists machines of the cluster to join, as host or host:port of
 	// their gossip. Empty starts a new cluster, or goes on with the one in StateDir.
 	Join []string
+
+	// KeyFile is the cluster's key. Without one, a daemon listens on loopback only.
+	KeyFile string
+	// PKI is this machine's certificate where it isn't to be made from the key.
+	PKI keys.Files
 
 	// EtcdEndpoints uses an existing etcd cluster instead of an embedded one.
 	EtcdEndpoints []string
@@ -104,8 +110,12 @@ func (c *Config) Complete() error {
 	if c.Port == 0 {
 		c.Port = DefaultPort
 	}
-	if c.Port < 1 || c.Port > 65532 {
-		return fmt.Errorf("port %d is out of range: fleettop uses four ports from --port on, so choose one from 1 to 65532", c.Port)
+	if c.Port < 1 || c.Port > 65536-ports {
+		return fmt.Errorf("port %d is out of range: fleettop uses %d ports from --port on, so choose one from 1 to %d", c.Port, ports, 65536-ports)
+	}
+	c.KeyFile = orDefault(c.KeyFile, keys.DefaultFile)
+	if p := c.PKI; p != (keys.Files{}) && (p.CertFile == "" || p.KeyFile == "" || p.CAFile == "") {
+		return errors.New("certificates of your own need all three of --tls-cert, --tls-key and --tls-ca")
 	}
 	if c.Address == "" {
 		c.Address = mainAddress()
@@ -161,6 +171,13 @@ func (c *Config) gossipAddress() string { return c.at(0) }
 func (c *Config) probeAddress() string  { return c.at(1) }
 func (c *Config) etcdClient() string    { return c.at(2) }
 func (c *Config) etcdPeer() string      { return c.at(3) }
+func (c *Config) apiAddress() string    { return c.at(apiPort) }
+
+const (
+	apiPort = 4 // of the API for other machines, counted from Port
+	ports   = 5 // from Port on
+)
+
 func (c *Config) at(offset int) string {
 	return net.JoinHostPort(c.Address, strconv.Itoa(c.Port+offset))
 }

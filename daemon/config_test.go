@@ -18,7 +18,7 @@ func TestCompleteRefuses(t *testing.T) {
 	}{
 		{"machine-id too short", func(c *Config) { c.MachineID = "abc" }, "systemd-machine-id-setup"},
 		{"unknown manager", func(c *Config) { c.Manager = "docker" }, "choose auto, systemd"},
-		{"port out of range", func(c *Config) { c.Port = 65535 }, "from 1 to 65532"},
+		{"port out of range", func(c *Config) { c.Port = 65535 }, "from 1 to 65531"},
 		{"address is a name", func(c *Config) { c.Address = "host.example" }, "give this machine's IP"},
 		{"address is any", func(c *Config) { c.Address = "0.0.0.0" }, "give this machine's IP"},
 		{"empty seed", func(c *Config) { c.Join = []string{""} }, "host or host:port"},
@@ -72,7 +72,7 @@ func TestLockDirRefusesTheSecond(t *testing.T) {
 
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run", "s.sock")
-	l, err := listenUnix(path)
+	l, err := listenUnix(path, socketGroup)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,13 +80,13 @@ func TestListenUnix(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("mode %v, %v; want 0660", info.Mode().Perm(), err)
 	}
-	if _, err := listenUnix(path); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
+	if _, err := listenUnix(path, socketGroup); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
 		t.Errorf("the second listener: %v", err)
 	}
 	// A daemon that was killed leaves its socket behind.
 	l.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false)
 	l.Close()
-	if l, err = listenUnix(path); err != nil {
+	if l, err = listenUnix(path, socketGroup); err != nil {
 		t.Fatalf("over a dead daemon's socket: %v", err)
 	}
 	l.Close()

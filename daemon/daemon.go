@@ -22,6 +22,7 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/daemon/engine"
 	"fleettop/daemon/health"
+	"fleettop/daemon/peers"
 	"fleettop/daemon/view"
 	"fleettop/units"
 	"fleettop/units/process"
@@ -43,14 +44,17 @@ const (
 type node struct {
 	cfg     Config
 	log     *slog.Logger
+	guard   *guard
 	run     cluster.Run
 	members *membership.Membership
 	etcd    *etcdLink
+	peers   *peers.Peers // the other machines' APIs
 	store   *etcdstore.Store
 	view    *view.View
 	health  *health.Tracker
 	engine  *engine.Engine
 	agent   *agent.Agent
+	keepLog func(context.Context) error // nil where nothing has to run for it
 
 	sessions chan cluster.Session // the newest, for the election
 	leave    chan struct{}        // closed when this machine shall leave for good
@@ -73,14 +77,24 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer unlock()
-	n := &node{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), leave: make(chan struct{})}
-	n.run = cluster.Run{Machine: cfg.MachineID, ID: newRunID(), Address: cfg.gossipAddress(), Boot: bootID(), Since: time.Now()}
-
-	socket, err := listenUnix(cfg.Socket)
+	g, err := openGuard(&cfg)
 	if err != nil {
 		return err
 	}
-	defer socket.Close()
+	n := &node{cfg: cfg, log: cfg.Log, guard: g, sessions: make(chan cluster.Session, 1), leave: make(chan struct{})}
+	n.run = cluster.Run{Machine: cfg.MachineID, ID: newRunID(), Address: cfg.gossipAddress(), Boot: bootID(), Since: time.Now()}
+
+	d := &doors{}
+	defer d.close()
+	if d.operators, err = listenUnix(cfg.Socket, socketGroup); err != nil {
+		return err
+	}
+	if d.viewers, err = listenUnix(cfg.viewSocket(), viewGroup); err != nil {
+		return err
+	}
+	if d.machines, err = net.Listen("tcp", cfg.apiAddress()); err != nil {
+		return fmt.Errorf("listen for the other machines: %w: choose another --address or --port", err)
+	}
 	probes, err := net.Listen("tcp", cfg.probeAddress())
 	if err != nil {
 		return fmt.Errorf("listen for probes: %w: choose another --address or --port", err)
@@ -91,11 +105,17 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, manager.Close()) }()
+	log, keepLog, err := openLog(&cfg)
+	if err != nil {
+		return err
+	}
+	n.keepLog = keepLog
 
 	conflicts := make(chan error, 1)
 	n.members, err = membership.Open(membership.Config{
 		ID: cfg.MachineID, BindAddr: cfg.Address, BindPort: cfg.Port, AdvertiseAddr: cfg.Address,
 		Tags: map[string]string{tagName: cfg.Name}, ProbeInterval: cfg.ProbeInterval, Logger: n.log,
+		SecretKey: g.gossipKey(), OtherKeys: g.otherGossipKeys(), Refused: g.refuser("gossip"),
 		OnConflict: func(c *membership.ConflictError) {
 			select {
 			case conflicts <- c:
@@ -107,27 +127,29 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.members.Close()) }()
-	if n.etcd, err = openEtcd(ctx, &n.cfg, n.members); err != nil {
+	if n.etcd, err = openEtcd(ctx, &n.cfg, g, n.members); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.etcd.close()) }()
 	n.store = etcdstore.New(n.etcd.client, etcdstore.Options{Logger: n.log})
 	defer func() { err = errors.Join(err, n.store.Close()) }()
 
+	n.peers = peers.New(peers.Config{Identity: g.identity, Address: n.peerAddress})
+	defer n.peers.Close()
 	n.view = view.New(n.store, n.log, viewLinger)
 	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log}, n.etcd, n.view)
 	n.engine = engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: n.view, Health: n.health, Log: n.log})
 	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Name: cfg.Name, Store: n.store, Manager: manager,
 		NotesPath: filepath.Join(cfg.RunDir, "agent.json"), Log: n.log})
 	server := api.NewServer(api.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
-		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Log: n.log})
+		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyKeeper(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})
 
-	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket)
-	return n.work(ctx, socket, probes, server, conflicts)
+	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket, "keys", g.String())
+	return n.work(ctx, d, probes, server, conflicts)
 }
 
 // work runs the parts until ctx ends, the machine leaves or a part fails, and takes them apart.
-func (n *node) work(ctx context.Context, socket, probes net.Listener, server *api.Server, conflicts <-chan error) error {
+func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *api.Server, conflicts <-chan error) error {
 	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	defer unlink()
 	link, linkCtx := errgroup.WithContext(linkCtx)
@@ -142,7 +164,12 @@ func (n *node) work(ctx context.Context, socket, probes net.Listener, server *ap
 	background(func(ctx context.Context) { notifySystemd(ctx, n.agent.Ping) })
 	background(n.watchOwnRecord)
 	parts.Go(func() error { return membership.ServeProbes(partsCtx, probes, n.cfg.MachineID) })
-	parts.Go(func() error { return serveAPI(partsCtx, socket, server, n.log) })
+	parts.Go(func() error { return n.serveAPI(partsCtx, d, server) })
+	parts.Go(func() error { return n.guard.run(partsCtx) })
+	parts.Go(func() error { return n.followKeys(partsCtx) })
+	if n.keepLog != nil {
+		parts.Go(func() error { return n.keepLog(partsCtx) })
+	}
 	parts.Go(func() error { return n.agent.Run(partsCtx) })
 	parts.Go(func() error { return n.stayRegistered(partsCtx) })
 	parts.Go(func() error { return n.stand(partsCtx) })
@@ -186,26 +213,8 @@ func openManager(ctx context.Context, cfg *Config) (units.Manager, error) {
 	case ManagerSystemdUser:
 		return systemd.Open(ctx, systemd.Options{Dir: cfg.unitsDir(), User: true, Logger: cfg.Log})
 	default:
-		return process.New(process.Options{Dir: filepath.Join(cfg.RunDir, "process"), LogDir: filepath.Join(cfg.RunDir, "log"), Logger: cfg.Log})
+		return process.New(process.Options{Dir: filepath.Join(cfg.RunDir, "process"), LogDir: cfg.logDir(), Logger: cfg.Log})
 	}
-}
-
-func serveAPI(ctx context.Context, l net.Listener, h *api.Server, log *slog.Logger) error {
-	server := api.HTTPServer(ctx, h, log)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve the API: %w", err)
-	case <-ctx.Done():
-	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
-	defer cancel()
-	if server.Shutdown(limit) != nil {
-		server.Close()
-	}
-	<-served
-	return nil
 }
 
 func newRunID() string {

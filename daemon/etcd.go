@@ -39,11 +39,14 @@ type etcdLink struct {
 	guard   *guard
 	members *membership.Membership
 	client  *clientv3.Client
-	invited chan struct{} // the leader gave this machine a seat in etcd; capacity 1
+	lines   etcdserver.Lines   // the client's
+	invited chan struct{}      // the leader gave this machine a seat in etcd; capacity 1
+	reloads chan chan struct{} // the member is to read its authorities again; what is sent is closed when it has
 	peers   *peerBook
 
 	mu        sync.Mutex // guards what follows
 	server    *etcdserver.Server
+	accepted  string // the keys whose authorities server has read
 	voter     bool   // server is up and votes
 	clusterID string // once known
 	change    chan struct{}
@@ -53,9 +56,9 @@ type etcdLink struct {
 // data is started at once, and a new cluster is founded where there is
 // neither data nor anybody to join.
 func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Membership) (*etcdLink, error) {
-	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members, invited: make(chan struct{}, 1), change: make(chan struct{})}
+	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members, invited: make(chan struct{}, 1), reloads: make(chan chan struct{}), change: make(chan struct{})}
 	var err error
-	if l.peers, err = openPeerBook(filepath.Join(cfg.StateDir, "peers.json")); err != nil {
+	if l.peers, err = openPeerBook(filepath.Join(cfg.StateDir, peersFile)); err != nil {
 		return nil, err
 	}
 	if cfg.embedsEtcd() {
@@ -63,7 +66,7 @@ func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Me
 			return nil, err
 		}
 	}
-	client := etcdserver.ClientConfig{Endpoints: cfg.EtcdEndpoints, TLS: cfg.EtcdTLS, Logger: l.log}
+	client := etcdserver.ClientConfig{Endpoints: cfg.EtcdEndpoints, TLS: cfg.EtcdTLS, Lines: &l.lines, Logger: l.log}
 	if cfg.embedsEtcd() {
 		// Nobody listens there until this machine votes or others are found.
 		client.Endpoints = []string{l.clientURL()}
@@ -79,7 +82,7 @@ func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Me
 }
 
 func (l *etcdLink) begin(ctx context.Context) error {
-	c := l.serverConfig()
+	c, accepted := l.serverConfig(), l.guard.accepted()
 	switch {
 	case etcdserver.HasData(c.Dir):
 		server, err := etcdserver.Restart(ctx, c)
@@ -89,7 +92,7 @@ func (l *etcdLink) begin(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.took(server)
+		l.took(server, accepted)
 	case len(l.cfg.Join) == 0 && l.peers.empty():
 		c.ClusterID = newRunID()
 		server, err := etcdserver.Bootstrap(ctx, c)
@@ -97,7 +100,7 @@ func (l *etcdLink) begin(ctx context.Context) error {
 			return err
 		}
 		l.log.Info("founded a new cluster", "cluster", c.ClusterID)
-		l.took(server)
+		l.took(server, accepted)
 	}
 	return nil
 }
@@ -110,11 +113,12 @@ func (l *etcdLink) serverConfig() etcdserver.Config {
 func (l *etcdLink) peerURL() string   { return l.serverConfig().PeerURL() }
 func (l *etcdLink) clientURL() string { return l.serverConfig().ClientURL() }
 
-// took notes a running member, nil for one that ended.
-func (l *etcdLink) took(server *etcdserver.Server) {
+// took notes a running member, which was started when these keys were
+// accepted; nil for one that ended.
+func (l *etcdLink) took(server *etcdserver.Server, accepted string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.server, l.voter = server, false
+	l.server, l.voter, l.accepted = server, false, accepted
 	if server != nil {
 		l.clusterID = server.ClusterID()
 	}
@@ -251,6 +255,7 @@ func (l *etcdLink) stayPointed(ctx context.Context) error {
 		}
 		if len(endpoints) > 0 && !slices.Equal(endpoints, pointed) {
 			l.client.SetEndpoints(endpoints...)
+			l.lines.Keep(endpoints)
 			pointed = endpoints
 		}
 		tags := map[string]string{tagName: l.cfg.Name, tagCluster: clusterID}
@@ -290,11 +295,12 @@ func (l *etcdLink) Members() []membership.Member {
 // Changed is gossip's.
 func (l *etcdLink) Changed() <-chan struct{} { return l.members.Changed() }
 
-// voters returns the client URLs of the voters that live, as gossip has it. It
-// refuses to go on where this machine was told to join a cluster and has the
+// voters returns the client URLs of the voters that live, as gossip has it, and
+// of suspects only where there are no others: by the time the leader is sure
+// of a death, this machine's watches are somewhere else already. It refuses to go on where this machine was told to join a cluster and has the
 // data of another one.
 func (l *etcdLink) voters(clusterID string) ([]string, error) {
-	var urls []string
+	var urls, doubtful []string
 	var stranger membership.Member
 	company := false
 	for _, m := range l.members.Members() {
@@ -313,13 +319,18 @@ func (l *etcdLink) voters(clusterID string) ([]string, error) {
 			continue
 		}
 		company = true
-		if url := m.Tags[tagEtcd]; url != "" {
+		if url := m.Tags[tagEtcd]; url != "" && m.State == membership.Alive {
 			urls = append(urls, url)
+		} else if url != "" {
+			doubtful = append(doubtful, url)
 		}
 	}
 	if stranger.ID != "" && !company && len(l.cfg.Join) > 0 {
 		return nil, fmt.Errorf("the machine at %s is in cluster %s, and this one is in cluster %s by the data in %s: "+
 			"to join the other cluster, move that directory away and start with --join", stranger.Address, stranger.Tags[tagCluster], clusterID, l.cfg.StateDir)
+	}
+	if len(urls) == 0 {
+		urls = doubtful
 	}
 	slices.Sort(urls)
 	return urls, nil
@@ -364,12 +375,13 @@ func (l *etcdLink) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	accepted := l.guard.accepted()
 	server, err := etcdserver.Join(ctx, l.serverConfig(), ticket)
 	if err != nil {
 		return errors.Join(err, etcdserver.Discard(l.cfg.StateDir))
 	}
 	l.log.Info("this machine's etcd has joined and is learning")
-	l.took(server)
+	l.took(server, accepted)
 	return nil
 }
 
@@ -381,6 +393,8 @@ func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) e
 		return nil
 	case <-server.Ready():
 	case <-server.Done():
+	case done := <-l.reloads:
+		return l.restart(ctx, server, done)
 	}
 	look := time.NewTicker(learnerLook)
 	defer look.Stop()
@@ -390,6 +404,8 @@ func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) e
 			return nil
 		case <-look.C:
 		case <-server.Done():
+		case done := <-l.reloads:
+			return l.restart(ctx, server, done)
 		}
 	}
 	look.Stop()
@@ -403,16 +419,67 @@ func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) e
 		case <-ctx.Done():
 			return nil
 		case <-server.Done():
+		case done := <-l.reloads:
+			return l.restart(ctx, server, done)
 		}
 	}
 	err := server.Err()
 	server.Close()
-	l.took(nil)
+	l.took(nil, "")
 	if !errors.Is(err, etcdserver.ErrRemoved) {
 		return err
 	}
 	l.log.Warn("this machine's etcd was removed from the cluster; it may be asked back")
 	return etcdserver.Discard(l.cfg.StateDir)
+}
+
+// outdated tells whether the member runs with other authorities than it should.
+func (l *etcdLink) outdated() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.server != nil && l.accepted != l.guard.accepted()
+}
+
+// reload has the member restarted, since etcd reads its authorities only then,
+// and returns when it votes again, or has no need to.
+func (l *etcdLink) reload(ctx context.Context) error {
+	for l.outdated() {
+		changed, done := l.changed(), make(chan struct{})
+		select {
+		case l.reloads <- done:
+			<-done
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for {
+		changed := l.changed()
+		if server := l.member(); server == nil || l.votes() || server.IsLearner() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// restart ends the member and starts it again with its data.
+func (l *etcdLink) restart(ctx context.Context, server *etcdserver.Server, done chan struct{}) error {
+	defer close(done)
+	server.Close()
+	l.took(nil, "")
+	accepted := l.guard.accepted()
+	server, err := etcdserver.Restart(ctx, l.serverConfig())
+	if errors.Is(err, etcdserver.ErrRemoved) {
+		return etcdserver.Discard(l.cfg.StateDir)
+	}
+	if err == nil {
+		l.took(server, accepted)
+	}
+	return err
 }
 
 // invite makes tendMember take the seat that this machine was given.

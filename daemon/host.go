@@ -19,10 +19,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fleettop/cluster"
+	"fleettop/daemon/api"
 )
 
-// socketGroup may use the API beside root, where the host has such a group.
-const socketGroup = "fleettop"
+// Groups that may use the API beside root, where the host has them: one may do
+// everything, one may look.
+const (
+	socketGroup = api.Group
+	viewGroup   = api.ViewGroup
+)
 
 // lockDir makes sure that one daemon at a time works in a directory. The lock
 // ends with the process.
@@ -45,9 +50,9 @@ func lockDir(dir string) (release func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// listenUnix opens the API's socket for root and the socketGroup. A socket
-// left behind by a dead daemon is replaced, a living one's is not.
-func listenUnix(path string) (net.Listener, error) {
+// listenUnix opens a socket of the API for root and a group. A socket left
+// behind by a dead daemon is replaced, a living one's is not.
+func listenUnix(path, group string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("%w: run as root, or choose another --run-dir", err)
 	}
@@ -65,14 +70,14 @@ func listenUnix(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
-	if g, err := user.LookupGroup(socketGroup); err == nil && os.Geteuid() == 0 {
+	if g, err := user.LookupGroup(group); err == nil && os.Geteuid() == 0 {
 		gid, err := strconv.Atoi(g.Gid)
 		if err == nil {
 			err = os.Chown(path, 0, gid)
 		}
 		if err != nil {
 			l.Close()
-			return nil, fmt.Errorf("give %s to group %s: %w", path, socketGroup, err)
+			return nil, fmt.Errorf("give %s to group %s: %w", path, group, err)
 		}
 	}
 	return l, nil

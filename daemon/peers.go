@@ -10,6 +10,9 @@ import (
 	"sync"
 )
 
+// peersFile is where a peerBook is, in the state directory.
+const peersFile = "peers.json"
+
 // peerBook remembers the gossip addresses of the cluster's machines on disk.
 type peerBook struct {
 	path string

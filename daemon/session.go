@@ -18,6 +18,9 @@ import (
 const (
 	retryLeast = 50 * time.Millisecond
 	retryMost  = 2 * time.Second
+	// describeLimit is short, as an etcd leader that dies under a request never
+	// answers it, and nothing is reported before.
+	describeLimit = 2 * time.Second
 	// candidates is how many daemons stand for election where etcd isn't
 	// embedded; each keeps the whole state warm.
 	candidates = 5
@@ -30,7 +33,9 @@ func (n *node) stayRegistered(ctx context.Context) error {
 	for ctx.Err() == nil {
 		s, err := n.store.Register(ctx, n.run, sessionTTL)
 		if err == nil {
-			err = n.store.UpdateMachine(ctx, n.cfg.MachineID, n.describe)
+			limited, cancel := context.WithTimeout(ctx, describeLimit)
+			err = n.store.UpdateMachine(limited, n.cfg.MachineID, n.describe)
+			cancel()
 			if err != nil {
 				s.Close(ctx, false)
 			}
@@ -91,7 +96,7 @@ func (n *node) describe(m *cluster.Machine) error {
 	m.Name, m.Address, m.Version = n.cfg.Name, n.cfg.Address, n.cfg.Version
 	m.Metadata = maps.Clone(n.cfg.Metadata)
 	m.Manager = string(n.cfg.Manager)
-	m.GossipAddress, m.ProbeAddress = n.cfg.gossipAddress(), n.cfg.probeAddress()
+	m.GossipAddress, m.ProbeAddress, m.APIAddress = n.cfg.gossipAddress(), n.cfg.probeAddress(), n.cfg.apiAddress()
 	m.EtcdPeerURL, m.EtcdClientURL = "", ""
 	if n.cfg.embedsEtcd() {
 		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.peerURL(), n.etcd.clientURL()
@@ -105,8 +110,8 @@ func (n *node) sayGoodbye(ctx context.Context, d cluster.Departure) {
 	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
 	defer cancel()
 	err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
-		if m.Name == "" {
-			return cluster.ErrNotFound // never registered
+		if m.GossipAddress != n.cfg.gossipAddress() {
+			return cluster.ErrNotFound // never registered, or it is the record of the one whose identity this has
 		}
 		m.Departure, m.DepartureAt = d, time.Now()
 		return nil
@@ -247,6 +252,7 @@ func (n *node) campaign(ctx context.Context, s cluster.Session) error {
 func (n *node) lead(ctx context.Context, l cluster.Leader) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.engine.Lead(ctx, l) })
+	g.Go(func() error { return n.tendKeys(ctx) })
 	if n.cfg.embedsEtcd() {
 		g.Go(func() error { return n.tendVoters(ctx) })
 	}

@@ -2,6 +2,7 @@ package etcdserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,8 @@ import (
 type ClientConfig struct {
 	Endpoints []string // URLs
 	TLS       TLS
+	TLSConfig *tls.Config  // instead of TLS
+	Lines     *Lines       // where not nil, keeps the client's connections
 	Logger    *slog.Logger // nil for slog.Default
 }
 
@@ -49,9 +52,10 @@ func NewClient(cfg ClientConfig) (*clientv3.Client, error) {
 		MaxCallSendMsgSize:   MaxRequestBytes + 512<<10,
 		BackoffWaitBetween:   50 * time.Millisecond,
 		Logger:               newZap(cfg.Logger, nil),
-		DialOptions:          []grpc.DialOption{grpc.WithContextDialer(dial)},
+		DialOptions:          []grpc.DialOption{grpc.WithContextDialer(cfg.Lines.dial)},
 	}
-	if cfg.TLS.enabled() {
+	c.TLS = cfg.TLSConfig
+	if c.TLS == nil && cfg.TLS.enabled() {
 		var err error
 		if c.TLS, err = cfg.TLS.info().ClientConfig(); err != nil {
 			return nil, fmt.Errorf("read the certificate for etcd: %w: give a readable certificate, key and CA", err)

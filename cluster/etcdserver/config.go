@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
 	"google.golang.org/grpc"
@@ -16,9 +17,10 @@ import (
 
 const (
 	// heartbeat and election are what raft runs at: a dead leader is noticed
-	// after election to twice election.
-	heartbeat = 50 * time.Millisecond
-	election  = 500 * time.Millisecond
+	// after election to twice election. Heartbeats are most of what an idle
+	// cluster does, so there are as few as etcd allows for that election.
+	heartbeat = 100 * time.Millisecond
+	election  = 5 * heartbeat
 
 	// MaxTxnOps is how many operations a transaction may have.
 	MaxTxnOps = 1024
@@ -31,6 +33,8 @@ const (
 
 // TLS names the files of a certificate, its key and the authority that signs all. All
 // or none are set; with them, members and clients must show a certificate.
+// Certificate and key are read again for each connection, the authorities only
+// when a server or client is made.
 type TLS struct {
 	CertFile, KeyFile, CAFile string
 }
@@ -48,7 +52,9 @@ func (t TLS) info() transport.TLSInfo {
 	if !t.enabled() {
 		return transport.TLSInfo{}
 	}
-	return transport.TLSInfo{CertFile: t.CertFile, KeyFile: t.KeyFile, TrustedCAFile: t.CAFile, ClientCertAuth: true}
+	// A machine with several addresses may call from another one than the
+	// certificate has; that it is signed is what counts.
+	return transport.TLSInfo{CertFile: t.CertFile, KeyFile: t.KeyFile, TrustedCAFile: t.CAFile, ClientCertAuth: true, SkipClientSANVerify: true}
 }
 
 // Config says who this member is and where it keeps its data and listens.
@@ -63,7 +69,10 @@ type Config struct {
 	PeerAddr, ClientAddr             string
 	ListenPeerAddr, ListenClientAddr string
 	TLS                              TLS
-	Logger                           *slog.Logger // nil for slog.Default
+	// Refused is told of connections whose TLS handshake failed: from which
+	// address and why. It must not block. Nil logs them.
+	Refused func(source, why string)
+	Logger  *slog.Logger // nil for slog.Default
 }
 
 // PeerURL is PeerAddr as etcd's members know it.
@@ -98,8 +107,8 @@ func (c *Config) complete() error {
 
 // etcdConfig is etcd's configuration for a member of initial, a list of
 // name=URL, in a cluster that is new or exists. register gets the gRPC server,
-// and ended the reason if etcd ends by itself.
-func (c *Config) etcdConfig(initial string, isNew bool, register func(*grpc.Server), ended func(error)) (*embed.Config, error) {
+// and ended the reason if etcd ends by itself; opts are for the gRPC server.
+func (c *Config) etcdConfig(initial string, isNew bool, register func(*grpc.Server), ended func(error), opts ...grpc.ServerOption) (*embed.Config, error) {
 	e := embed.NewConfig()
 	e.Name, e.Dir = c.Machine, filepath.Join(c.Dir, dataDir)
 	e.InitialCluster, e.InitialClusterToken = initial, c.ClusterID
@@ -117,6 +126,7 @@ func (c *Config) etcdConfig(initial string, isNew bool, register func(*grpc.Serv
 		*u.to = []url.URL{{Scheme: c.TLS.scheme(), Host: u.addr}}
 	}
 	e.PeerTLSInfo, e.ClientTLSInfo = c.TLS.info(), c.TLS.info()
+	e.TlsMinVersion = string(tlsutil.TLSVersion13)
 
 	e.TickMs, e.ElectionMs = uint(heartbeat.Milliseconds()), uint(election.Milliseconds())
 	e.PreVote, e.InitialElectionTickAdvance = true, true
@@ -126,6 +136,8 @@ func (c *Config) etcdConfig(initial string, isNew bool, register func(*grpc.Serv
 	e.SnapshotCount, e.SnapshotCatchUpEntries = 2500, 500
 	e.MaxSnapFiles, e.MaxWalFiles = 2, 2
 	e.QuotaBackendBytes = quota
+	// What isn't in the database's file yet is in the log, which is synced.
+	e.BackendBatchInterval = 500 * time.Millisecond
 	e.AutoCompactionMode, e.AutoCompactionRetention = embed.CompactorModePeriodic, "10m"
 	// Old free pages are given back at a start that would free this much.
 	e.BootstrapDefragThresholdMegabytes = 64
@@ -136,7 +148,7 @@ func (c *Config) etcdConfig(initial string, isNew bool, register func(*grpc.Serv
 	e.WarningApplyDuration, e.WarningUnaryRequestDuration = time.Second, 3*time.Second
 	e.EnableGRPCGateway = false
 	e.SocketOpts.ReuseAddress = true
-	e.ServiceRegister = register
-	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(c.Logger, ended))
+	e.ServiceRegister, e.GRPCAdditionalServerOptions = register, opts
+	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newServerZap(c.Logger, ended, c.Refused))
 	return e, e.Validate()
 }

@@ -3,6 +3,7 @@ package etcdserver
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,14 +23,21 @@ const serverError = "server error"
 // lower: what worries etcd about a peer is for us to decide on. ended, if not
 // nil, is told why a server ends itself.
 func newZap(log *slog.Logger, ended func(error)) *zap.Logger {
-	return zap.New(&core{log: log, ended: ended, limits: &limits{last: map[string]time.Time{}}})
+	return newServerZap(log, ended, nil)
+}
+
+// newServerZap also tells refused, if not nil, of every connection whose TLS
+// handshake failed, instead of passing that on.
+func newServerZap(log *slog.Logger, ended func(error), refused func(source, why string)) *zap.Logger {
+	return zap.New(&core{log: log, ended: ended, refused: refused, limits: &limits{last: map[string]time.Time{}}})
 }
 
 // core implements zapcore.Core.
 type core struct {
-	log    *slog.Logger
-	ended  func(error)
-	limits *limits
+	log     *slog.Logger
+	ended   func(error)
+	refused func(source, why string)
+	limits  *limits
 }
 
 // limits is shared by a core and those derived from it.
@@ -63,17 +71,17 @@ func (c *core) level(l zapcore.Level) slog.Level {
 
 // Enabled implements zapcore.LevelEnabler.
 func (c *core) Enabled(l zapcore.Level) bool {
-	return l >= zapcore.WarnLevel && (c.ended != nil || c.log.Enabled(context.Background(), c.level(l)))
+	return l >= zapcore.WarnLevel && (c.ended != nil || c.refused != nil || c.log.Enabled(context.Background(), c.level(l)))
 }
 
 // With implements zapcore.Core.
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
-	return &core{log: c.log.With(attributes(fields)...), ended: c.ended, limits: c.limits}
+	return &core{log: c.log.With(attributes(fields)...), ended: c.ended, refused: c.refused, limits: c.limits}
 }
 
 // Check implements zapcore.Core.
 func (c *core) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !c.Enabled(e.Level) || (e.Level < zapcore.DPanicLevel && !c.limits.due(e.Message, e.Time)) {
+	if !c.Enabled(e.Level) || (e.Level < zapcore.DPanicLevel && !c.isRefusal(e.Message) && !c.limits.due(e.Message, e.Time)) {
 		return to
 	}
 	return to.AddCore(e, c)
@@ -88,8 +96,23 @@ func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 			}
 		}
 	}
+	if c.isRefusal(e.Message) {
+		enc := zapcore.NewMapObjectEncoder()
+		for _, f := range fields {
+			f.AddTo(enc)
+		}
+		source, _ := enc.Fields["remote-addr"].(string)
+		why, _ := enc.Fields["error"].(string)
+		c.refused(source, why)
+		return nil
+	}
 	c.log.Log(context.Background(), c.level(e.Level), "etcd: "+e.Message, attributes(fields)...)
 	return nil
+}
+
+// isRefusal tells by the message, as etcd sets its own hook for failed handshakes.
+func (c *core) isRefusal(message string) bool {
+	return c.refused != nil && strings.HasPrefix(message, "rejected connection on ")
 }
 
 // Sync implements zapcore.Core.

@@ -12,6 +12,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // ErrRemoved means that this member was removed from its cluster: Discard its
@@ -118,7 +120,7 @@ func Restart(_ context.Context, cfg Config) (*Server, error) {
 
 func (c *Config) start(initial string, isNew bool) (*Server, error) {
 	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{})}
-	e, err := c.etcdConfig(initial, isNew, s.register, s.ended)
+	e, err := c.etcdConfig(initial, isNew, s.register, s.ended, s.admission()...)
 	if err != nil {
 		return nil, fmt.Errorf("configure etcd: %w", err)
 	}
@@ -150,6 +152,38 @@ func (s *Server) register(g *grpc.Server) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients = append(s.clients, g)
+}
+
+// errClosing is what a client is told whose request comes too late; it tries
+// another server then.
+var errClosing = status.Error(codes.Unavailable, "this etcd is closing")
+
+// admission refuses requests from the moment the server closes. Under TLS,
+// gRPC is served by an HTTP server that goes on taking requests while gRPC
+// waits for those it has, so without this there may always be one more.
+func (s *Server) admission() []grpc.ServerOption {
+	closing := func() bool {
+		select {
+		case <-s.stop:
+			return true
+		default:
+			return false
+		}
+	}
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			if closing() {
+				return nil, errClosing
+			}
+			return handle(ctx, req)
+		}),
+		grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+			if closing() {
+				return errClosing
+			}
+			return handle(srv, stream)
+		}),
+	}
 }
 
 // ended takes note of why etcd ends itself.

@@ -31,9 +31,15 @@ type Config struct {
 	AdvertiseAddr string // IP the others reach it at; empty: BindAddr, or a private address of this machine
 	AdvertisePort int    // port the others reach it at; 0 for BindPort
 	Tags          map[string]string
-	// SecretKey encrypts the gossip: 16, 24 or 32 bytes, the same on all
-	// members. Empty means no encryption.
+	// SecretKey encrypts the gossip: 16, 24 or 32 bytes. Empty means no
+	// encryption. All members must accept it: it is their SecretKey, too, or
+	// one of their OtherKeys.
 	SecretKey []byte
+	// OtherKeys are accepted besides it.
+	OtherKeys [][]byte
+	// Refused is told of what was sent without an accepted key: from which
+	// address and why. It must not block. Nil logs it.
+	Refused func(source, why string)
 	// ProbeInterval is how often another member is probed; 0 for
 	// DefaultProbeInterval. All members should have the same.
 	ProbeInterval time.Duration
@@ -86,7 +92,7 @@ func (c *Config) complete() error {
 // serfConfig is the tuned detector. A silent machine is first probed after
 // less than one interval on average (all the others probe in turn), the probe
 // is given up after one interval, and the suspicion lasts three.
-func (c *Config) serfConfig(logger *log.Logger, ping memberlist.PingDelegate, alive memberlist.AliveDelegate, events chan<- serf.Event) *serf.Config {
+func (c *Config) serfConfig(carrier memberlist.Transport, keyring *memberlist.Keyring, logger *log.Logger, ping memberlist.PingDelegate, alive memberlist.AliveDelegate, events chan<- serf.Event) *serf.Config {
 	ml := memberlist.DefaultLANConfig()
 	ml.Name = c.ID
 	ml.BindAddr, ml.BindPort = c.BindAddr, c.BindPort
@@ -94,9 +100,9 @@ func (c *Config) serfConfig(logger *log.Logger, ping memberlist.PingDelegate, al
 	if ml.AdvertisePort == 0 {
 		ml.AdvertisePort = c.BindPort
 	}
-	ml.SecretKey = c.SecretKey
+	ml.SecretKey, ml.Keyring = c.SecretKey, keyring
 	ml.Logger = logger
-	ml.Transport = c.transport
+	ml.Transport = carrier
 	ml.Ping = ping
 	ml.Alive = alive
 
@@ -111,7 +117,9 @@ func (c *Config) serfConfig(logger *log.Logger, ping memberlist.PingDelegate, al
 	// others dead, and what the last survivor of three has to wait.
 	ml.SuspicionMaxTimeoutMult = 4
 	ml.AwarenessMaxMultiplier = 4
-	ml.GossipInterval = c.ProbeInterval / 2
+	// Probes and their answers carry gossip, too, so that rounds of their own
+	// need not be more frequent.
+	ml.GossipInterval = c.ProbeInterval
 	ml.GossipNodes = 3
 	ml.GossipToTheDeadTime = 30 * time.Second
 	ml.PushPullInterval = 15 * time.Second

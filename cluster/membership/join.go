@@ -90,8 +90,8 @@ func joinFailure(err error) string {
 		return "no answer"
 	case strings.Contains(text, "no route to host"):
 		return "no route to host"
-	case strings.Contains(text, "ncrypt"), strings.Contains(text, "EOF"):
-		return "it doesn't understand us, its cluster key is another (" + text + ")"
+	case strings.Contains(text, "crypt"), strings.Contains(text, "EOF"):
+		return "it doesn't understand us, its cluster key is another: if the key was rotated while this machine was off, run here the line that `fleettop join-command` prints there"
 	}
 	return text
 }

@@ -15,6 +15,7 @@ import (
 type logTap struct {
 	log       *slog.Logger
 	suspected func(id string) // must not block: it runs inside memberlist
+	refused   func(source, why string)
 
 	mu   sync.Mutex           // guards last
 	last map[string]time.Time // when a kind of line was last passed on
@@ -34,6 +35,10 @@ func (t *logTap) Write(line []byte) (int, error) {
 	level, text := parseLine(line)
 	if id, ok := suspectOf(text); ok {
 		t.suspected(id)
+	}
+	if source, why, ok := refusalOf(string(text)); ok && t.refused != nil {
+		t.refused(source, why)
+		return len(line), nil
 	}
 	if t.log.Enabled(context.Background(), level) && t.due(level, string(text), time.Now()) {
 		t.log.Log(context.Background(), level, "gossip: "+string(text))
@@ -66,6 +71,22 @@ func suspectOf(text []byte) (string, bool) {
 	}
 	id, ok := bytes.CutSuffix(rest, []byte(suspectSuffix))
 	return string(id), ok
+}
+
+// refusalOf returns who was refused, and why, if a line tells of somebody who
+// doesn't have our key.
+func refusalOf(text string) (source, why string, ok bool) {
+	text, source, found := strings.Cut(text, " from=")
+	if !found {
+		return "", "", false
+	}
+	switch {
+	case strings.Contains(text, "not encrypted"):
+		return source, "it speaks in clear", true
+	case strings.Contains(text, "could decrypt"), strings.HasPrefix(text, "memberlist: Decrypt packet failed"):
+		return source, "its cluster key is not one of ours", true
+	}
+	return "", "", false
 }
 
 // due limits lines above debug, by their first four words.

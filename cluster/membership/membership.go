@@ -1,10 +1,13 @@
 package membership
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -18,6 +21,7 @@ import (
 type Membership struct {
 	cfg     Config
 	serf    *serf.Serf
+	keyring *memberlist.Keyring
 	address string // gossip host:port as advertised
 	events  chan serf.Event
 	outbox  chan word     // what is to be gossiped; see gossip.go
@@ -59,11 +63,20 @@ func Open(cfg Config) (*Membership, error) {
 		reported: map[string]time.Time{},
 		claimed:  map[string]bool{},
 	}
-	tap := &logTap{log: cfg.Logger, suspected: m.doubt, last: map[string]time.Time{}}
-	s, err := serf.Create(cfg.serfConfig(log.New(tap, "", 0), pings{m}, alives{m}, m.events))
+	tap := &logTap{log: cfg.Logger, suspected: m.doubt, refused: cfg.Refused, last: map[string]time.Time{}}
+	var err error
+	if m.keyring, err = memberlist.NewKeyring(cfg.OtherKeys, cfg.SecretKey); err != nil {
+		return nil, fmt.Errorf("gossip: the secret key: %w", err)
+	}
+	carrier := cfg.transport
+	if carrier == nil {
+		if carrier, err = openTransport(cfg.BindAddr, cfg.BindPort, cfg.Logger); err != nil {
+			return nil, m.notOpen(err)
+		}
+	}
+	s, err := serf.Create(cfg.serfConfig(carrier, m.keyring, log.New(tap, "", 0), pings{m}, alives{m}, m.events))
 	if err != nil {
-		return nil, fmt.Errorf("gossip on %s: %w: choose a free address of this machine (--gossip)",
-			net.JoinHostPort(cfg.BindAddr, strconv.Itoa(cfg.BindPort)), err)
+		return nil, m.notOpen(errors.Join(err, carrier.Shutdown()))
 	}
 	m.serf = s
 	m.mu.Lock()
@@ -78,6 +91,11 @@ func Open(cfg Config) (*Membership, error) {
 		<-m.Changed()
 	}
 	return m, nil
+}
+
+func (m *Membership) notOpen(err error) error {
+	return fmt.Errorf("gossip on %s: %w: choose a free address of this machine (--address, --port)",
+		net.JoinHostPort(m.cfg.BindAddr, strconv.Itoa(m.cfg.BindPort)), err)
 }
 
 func (m *Membership) empty() bool {
@@ -111,6 +129,31 @@ func (m *Membership) Changed() <-chan struct{} {
 func (m *Membership) SetTags(tags map[string]string) error {
 	if err := m.serf.SetTags(tags); err != nil {
 		return fmt.Errorf("gossip new tags: %w: they may add up to %d bytes, and reach the others within a minute in any case", err, memberlist.MetaMaxSize)
+	}
+	return nil
+}
+
+// SetKeys makes gossip use a key and accept others besides it, and no more
+// than those. A Membership opened without a key stays without.
+func (m *Membership) SetKeys(use []byte, others [][]byte) error {
+	if len(m.keyring.GetKeys()) == 0 {
+		return errors.New("gossip isn't encrypted, and can't become so while it runs")
+	}
+	wanted := append([][]byte{use}, others...)
+	for _, key := range wanted {
+		if err := m.keyring.AddKey(key); err != nil {
+			return err
+		}
+	}
+	if err := m.keyring.UseKey(use); err != nil {
+		return err
+	}
+	for _, key := range slices.Clone(m.keyring.GetKeys()) {
+		if !slices.ContainsFunc(wanted, func(w []byte) bool { return bytes.Equal(w, key) }) {
+			if err := m.keyring.RemoveKey(key); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -54,7 +53,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Short: "Run a cluster of three machines on this computer; one dies, its units move",
 		Long: "demo runs three daemons on loopback, each with an embedded etcd and its units as child\n" +
 			"processes. It needs no root, installs nothing and leaves nothing behind. On a terminal the\n" +
-			"cluster stays up for you to power machines off and on; elsewhere the story is told once.",
+			"console opens on it, where K takes a machine's power away and B gives it back; elsewhere\n" +
+			"the story of a machine that dies is told once.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if machines < 3 || machines > 9 {
@@ -105,7 +105,7 @@ func (a *app) runDemo(ctx context.Context, machines int) (err error) {
 		return err
 	}
 	if isTerminal(a.out) && isTerminal(a.in) {
-		return d.interact(ctx)
+		return d.console(ctx)
 	}
 	return d.tell(ctx)
 }
@@ -319,105 +319,4 @@ func (d *theDemo) powerOff(ctx context.Context, victim *demo.Machine, lost []str
 // told tells whether the failover's last word is on the timeline.
 func (d *theDemo) told(l *api.Line) bool {
 	return slices.ContainsFunc(l.Events, func(e cluster.Event) bool { return e.Kind == cluster.EventFailover })
-}
-
-const demoHelp = `  off n2      take the power of n2 away      on n2       switch it on again
-  units       list-units                     machines    list-machines
-  quit        end the demo                   any other   is a fleettop verb: start, stop, status, explain, …
-`
-
-// interact lets a person play with the cluster, showing live what happens.
-func (d *theDemo) interact(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	followed := make(chan struct{})
-	go func() { defer close(followed); d.follow(ctx) }()
-	defer func() { cancel(); <-followed }()
-	fmt.Fprint(d.out, "The cluster is yours; what happens in it is shown as it happens.\n", demoHelp)
-	lines := make(chan string)
-	go func() { // ends with the process: a read of a terminal can't be called off
-		defer close(lines)
-		for in := bufio.NewScanner(d.in); in.Scan(); {
-			lines <- in.Text()
-		}
-	}()
-	for {
-		fmt.Fprint(d.out, "> ")
-		select {
-		case <-ctx.Done():
-			fmt.Fprintln(d.out)
-			return nil
-		case line, ok := <-lines:
-			if !ok || d.obey(ctx, strings.Fields(line)) {
-				return nil
-			}
-		}
-	}
-}
-
-// obey does what a line says, and tells whether it was the last one.
-func (d *theDemo) obey(ctx context.Context, words []string) (quit bool) {
-	if len(words) == 0 {
-		return false
-	}
-	var err error
-	switch verb := words[0]; {
-	case verb == "quit" || verb == "exit" || verb == "q":
-		return true
-	case verb == "help" || verb == "?":
-		fmt.Fprint(d.out, demoHelp)
-	case verb == "units":
-		err = d.verb(ctx, "list-units")
-	case verb == "machines":
-		err = d.verb(ctx, "list-machines")
-	case verb == "demo" || verb == "daemon":
-		err = fmt.Errorf("%s is not for within a demo", verb)
-	case (verb == "off" || verb == "on") && len(words) == 2:
-		err = d.switchPower(verb, words[1])
-	case verb == "off" || verb == "on":
-		err = fmt.Errorf("say which machine, such as: %s n2", verb)
-	default:
-		err = d.verb(ctx, words...)
-	}
-	if err != nil {
-		fmt.Fprintln(d.err, err)
-	}
-	return false
-}
-
-func (d *theDemo) switchPower(verb, name string) error {
-	m, err := d.cluster.Named(name)
-	if err != nil {
-		return err
-	}
-	if verb == "on" {
-		return d.cluster.PowerOn(m)
-	}
-	if _, err := d.anyOn(m); err != nil {
-		return err
-	}
-	_, err = d.cluster.PowerOff(m)
-	return err
-}
-
-// follow prints the timeline, from whichever machine is on, until ctx ends.
-func (d *theDemo) follow(ctx context.Context) {
-	since := time.Now()
-	for ctx.Err() == nil {
-		for _, m := range d.cluster.Machines {
-			client, err := api.Dial("unix://" + m.Socket)
-			if err != nil {
-				continue
-			}
-			_ = client.FollowEvents(ctx, since.Add(time.Nanosecond).Format(time.RFC3339Nano), 100, func(e cluster.Event) error {
-				since = e.Time
-				fmt.Fprintf(d.out, "\r%s  %s\n> ", e.Time.Local().Format("15:04:05.00"), e.Text)
-				return nil
-			})
-			client.Close()
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(demoLook):
-		}
-	}
 }

@@ -37,6 +37,7 @@ type app struct {
 	out, err io.Writer
 
 	endpoint string
+	host     string // ssh://…; instead of endpoint
 	timeout  time.Duration
 	noColor  bool
 	output   string // text or json
@@ -68,6 +69,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 }
 
 func (a *app) root() *cobra.Command {
+	var readOnly *bool
 	root := &cobra.Command{
 		Use:   "fleettop",
 		Short: "A cluster-wide init system with a face",
@@ -81,7 +83,7 @@ func (a *app) root() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.console(cmd, *readOnly) },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if a.output != "text" && a.output != "json" {
 				return usageError{fmt.Errorf("unknown output %q: choose text or json", a.output)}
@@ -96,8 +98,10 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	readOnly = a.consoleFlags(root)
 	f := root.PersistentFlags()
 	f.StringVar(&a.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), api.DefaultEndpoint), "the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
+	f.StringVarP(&a.host, "host", "H", os.Getenv("FLEETTOP_HOST"), "the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
 	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long one request to the daemon may take")
 	f.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
@@ -113,10 +117,10 @@ func (a *app) root() *cobra.Command {
 	}
 	add("units", a.actionCommands()...)
 	add("units", a.verifyCommand())
-	add("look", a.listUnitsCommand(), a.listUnitFilesCommand(), a.statusCommand(), a.catCommand(), a.explainCommand(), a.eventsCommand())
+	add("look", a.listUnitsCommand(), a.listUnitFilesCommand(), a.statusCommand(), a.catCommand(), a.explainCommand(), a.journalCommand(), a.eventsCommand())
 	add("machines", a.listMachinesCommand(), a.scheduleCommand("cordon"), a.scheduleCommand("drain"), a.scheduleCommand("uncordon"),
-		a.forgetCommand(), a.leaveCommand())
-	add("run", a.daemonCommand(), a.keyCommand(), a.demoCommand(), a.versionCommand())
+		a.forgetCommand(), a.leaveCommand(), a.joinCommandCommand(), a.joinCommand())
+	add("run", a.daemonCommand(), a.keyCommand(), a.dialStdioCommand(), a.demoCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("run")
 	root.SetCompletionCommandGroupID("run")
 	root.InitDefaultHelpCmd()
@@ -150,7 +154,11 @@ func unknownVerb(root *cobra.Command, word string) error {
 
 // dial returns a client; the caller closes it.
 func (a *app) dial() (*api.Client, error) {
-	c, err := api.Dial(a.endpoint)
+	dial, to := api.Dial, a.endpoint
+	if a.host != "" {
+		dial, to = dialRemote, a.host
+	}
+	c, err := dial(to)
 	if err != nil {
 		return nil, usageError{err}
 	}

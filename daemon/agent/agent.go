@@ -149,7 +149,7 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // untilRetry is the time to the earliest note to be retried, or to the next
-// look at a start that waits for a stop.
+// look at a start that waits for a stop or for the manager's word on its outcome.
 func (a *Agent) untilRetry() time.Duration {
 	least := fullPass
 	if a.leaving() {
@@ -158,6 +158,9 @@ func (a *Agent) untilRetry() time.Duration {
 	for unit, n := range a.notes {
 		if a.flights[unit] == nil && !n.RetryAt.IsZero() {
 			least = min(least, time.Until(n.RetryAt))
+		}
+		if !n.settled(a.held[unit], time.Now()) {
+			least = min(least, time.Until(n.done.Add(settleLimit)))
 		}
 	}
 	return max(least, 10*time.Millisecond)
@@ -311,7 +314,11 @@ func (a *Agent) land(f *flight) {
 		case s.Assignment.Unit == "":
 			a.note(s.Unit, Note{Desired: units.Inactive})
 		default:
-			a.note(s.Unit, noteOf(s.Assignment))
+			n := noteOf(s.Assignment)
+			if f.kind == Start || f.kind == Restart {
+				n.started, n.done = f.since, now
+			}
+			a.note(s.Unit, n)
 		}
 	}
 }
@@ -364,9 +371,13 @@ func (a *Agent) forget(unit string) {
 // statuses is what is to be reported: every unit held or refused.
 func (a *Agent) statuses() map[string]cluster.Status {
 	out := make(map[string]cluster.Status, len(a.held))
+	now := time.Now()
 	for name, h := range a.held {
 		n := a.notes[name]
 		s := cluster.Status{Machine: a.cfg.Machine, Status: h, Error: n.Error, Generation: n.Generation}
+		if !n.settled(h, now) {
+			s.Generation = 0
+		}
 		if w, ok := a.want[name]; ok {
 			s.Epoch = w.Epoch
 		}

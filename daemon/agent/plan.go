@@ -21,6 +21,21 @@ type Note struct {
 	// RetryAt is when a load that failed, or a job that could not even be
 	// submitted, is tried again; zero for never.
 	RetryAt time.Time `json:"retryAt,omitzero"`
+
+	// started and done are when the job that carried it out began and ended,
+	// in this run of the daemon.
+	started, done time.Time
+}
+
+// settleLimit is how long after a job the manager's word on its outcome is waited for.
+const settleLimit = time.Second
+
+// settled tells whether a status can be the outcome of the job that was
+// carried out: one from before it says nothing of how it went. A job that
+// changed nothing, as its conditions were not met, is believed after settleLimit.
+func (n Note) settled(h units.Status, now time.Time) bool {
+	idle := h.Active == "inactive" || h.Active == "failed"
+	return !idle || !h.Since.Before(n.started) || now.Sub(n.done) >= settleLimit
 }
 
 // covers tells whether the note is of this very assignment.

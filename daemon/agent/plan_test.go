@@ -181,3 +181,31 @@ func carryOut(s Step, held map[string]units.Status, notes map[string]Note, bad b
 	}
 	notes[s.Unit] = n
 }
+
+func TestSettled(t *testing.T) {
+	n := Note{started: t0, done: t0.Add(100 * time.Millisecond)}
+	for name, c := range map[string]struct {
+		active string
+		since  time.Duration // of the state, after the job began
+		now    time.Duration
+		want   bool
+	}{
+		"failed before the start":        {"failed", -time.Second, 200 * time.Millisecond, false},
+		"never ran before":               {"inactive", -time.Hour, 200 * time.Millisecond, false},
+		"failed after the start":         {"failed", 50 * time.Millisecond, 200 * time.Millisecond, true},
+		"a oneshot that is done":         {"inactive", 50 * time.Millisecond, 200 * time.Millisecond, true},
+		"runs":                           {"active", 50 * time.Millisecond, 200 * time.Millisecond, true},
+		"ran all the time":               {"active", -time.Hour, 200 * time.Millisecond, true},
+		"its conditions were not met":    {"inactive", -time.Hour, 100*time.Millisecond + settleLimit, true},
+		"failed, conditions not met now": {"failed", -time.Hour, 100*time.Millisecond + settleLimit, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := n.settled(units.Status{Active: c.active, Since: t0.Add(c.since)}, t0.Add(c.now)); got != c.want {
+				t.Errorf("settled is %v", got)
+			}
+		})
+	}
+	if !(Note{}).settled(units.Status{Active: "failed", Since: t0}, t0) {
+		t.Error("what another run of the daemon carried out is not settled")
+	}
+}

@@ -12,7 +12,9 @@ import (
 const (
 	reportQuiet = 4 * time.Millisecond   // statuses wait this long for company
 	reportRetry = 200 * time.Millisecond // after a report that did not get through
-	reportLimit = 5 * time.Second
+	// reportLimit is short, as a report that was handed to an etcd leader that
+	// died is never answered, and the next one tells all that it did.
+	reportLimit = 2 * time.Second
 	failureRoom = 64 // failures waiting to be recorded; more are only logged
 )
 

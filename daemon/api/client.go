@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -64,9 +65,9 @@ func Dial(endpoint string) (*Client, error) {
 	t := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, DisableCompression: true}
 	var d net.Dialer
 	switch {
-	case u.Scheme == "unix" && u.Host == "" && u.Path != "":
+	case isSocket(u):
 		c.socket, c.base = u.Path, "http://fleettop"
-		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", c.socket) }
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, c.socket) }
 	case u.Scheme == "http" && u.Host != "" && strings.Trim(u.Path, "/") == "":
 		c.base = "http://" + u.Host
 		d.Timeout = 5 * time.Second
@@ -76,6 +77,51 @@ func Dial(endpoint string) (*Client, error) {
 	}
 	c.http = &http.Client{Transport: t}
 	return c, nil
+}
+
+func isSocket(u *url.URL) bool { return u.Scheme == "unix" && u.Host == "" && u.Path != "" }
+
+// DialSocket connects to the daemon at a unix:// endpoint, without a client.
+func DialSocket(ctx context.Context, endpoint string) (net.Conn, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || !isSocket(u) {
+		return nil, fmt.Errorf("endpoint %q is not a socket of this machine: give unix:///path/to/fleettop.sock", endpoint)
+	}
+	conn, err := dialSocket(ctx, u.Path)
+	if err != nil {
+		return nil, (&Client{endpoint: endpoint, socket: u.Path}).explain(ctx, err)
+	}
+	return conn, nil
+}
+
+// dialSocket connects to a daemon's socket, or to the one for viewers beside
+// it, for those who may only look.
+func dialSocket(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if errors.Is(err, fs.ErrPermission) {
+		if view, viewErr := d.DialContext(ctx, "unix", ViewSocket(path)); viewErr == nil {
+			return view, nil
+		}
+	}
+	return conn, err
+}
+
+// ViewSocket is the path of the socket for viewers, by that for operators.
+func ViewSocket(path string) string {
+	ext := filepath.Ext(path)
+	return strings.TrimSuffix(path, ext) + "-view" + ext
+}
+
+// DialMultiplexed is DialWith for connections that are dear: all requests and
+// streams share one, and a dead one is noticed.
+func DialMultiplexed(endpoint string, dial func(context.Context) (net.Conn, error)) *Client {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	t := &http.Transport{Protocols: &protocols, DisableCompression: true, IdleConnTimeout: time.Minute,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second}}
+	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
+	return &Client{endpoint: endpoint, base: "http://fleettop", http: &http.Client{Transport: t}}
 }
 
 // DialWith returns a client of the daemon that dial connects to, in whatever
@@ -190,10 +236,13 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	}
 	out := &UnreachableError{Endpoint: c.endpoint, Err: err}
 	switch {
+	case strings.HasPrefix(c.endpoint, "ssh://"):
+		out.Advice = "Try `ssh HOST fleettop version` with the same user and port: it must work, and fleettop must be installed there and run."
 	case c.socket == "":
 		out.Advice = "Is the daemon running there, and the port right? Another one can be named with --endpoint."
 	case errors.Is(err, fs.ErrPermission):
-		out.Advice = "Its socket belongs to the group " + socketGroup(c.socket) + ": run as root (sudo), or join the group (usermod -aG " + socketGroup(c.socket) + " USER) and log in again."
+		out.Advice = "Its socket belongs to the group " + socketGroup(c.socket) + ": run as root (sudo), or join the group (usermod -aG " + socketGroup(c.socket) + " USER) and log in again. " +
+			"To look only, the group " + ViewGroup + " will do."
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		out.Advice = "Start one with `systemctl start fleettop` or `fleettop daemon`, try it out with `fleettop demo`, or name another socket with --endpoint."
 	default:

@@ -18,6 +18,13 @@
 //	DELETE /v1/machines/{id}              forget a dead machine (Machine)
 //	POST   /v1/leave                      this machine leaves the cluster for good
 //	GET    /v1/events?since=&limit=&follow=  the timeline (EventList, or a stream of events)
+//	GET    /v1/keys                       the cluster's keys by ID (KeyList)
+//	POST   /v1/keys/{rotate,finish}       change the key; drop the old one (KeyList)
+//	POST   /v1/join-token                 a token for a machine to join (JoinToken)
+//	GET    /v1/units/{name}/journal?lines=&since=&until=&priority=&grep=&follow=&machine=&fields=
+//	                                      the log of a unit, or of all that match a glob, wherever it runs (stream of LogLine)
+//	GET    /v1/journal?unit=&unit=&...    the same for several
+//	GET    /v1/stats?follow=&local=       CPU and memory of machines and units (stream of Stats)
 //	GET    /v1/version, /healthz, /metrics
 //
 // Reads take ?revision=N and then show at least that revision; the reply to a

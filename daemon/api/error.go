@@ -52,6 +52,11 @@ func (e *Error) Error() string {
 	return e.Message + ": " + e.Hint
 }
 
+// Refuse makes an Error.
+func Refuse(code Code, hint, format string, args ...any) *Error {
+	return refuse(code, hint, format, args...)
+}
+
 func refuse(code Code, hint, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint}
 }

@@ -1,9 +1,13 @@
 package api
 
 import (
+	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -13,33 +17,48 @@ import (
 const (
 	LogDivider = "divider" // the unit moved, or the view began anew; Text says it
 	LogMissed  = "missed"  // Missed lines were lost; Text says why
+	// LogPosition is no line of a log: Cursor is how far Machine's log was
+	// read. It comes only where it is asked for.
+	LogPosition = "position"
 )
 
 // LogLine is one line of a unit's log.
 type LogLine struct {
-	Kind     string            `json:"kind,omitempty"`
-	Time     time.Time         `json:"time"`
-	Machine  string            `json:"machine,omitempty"` // ID
-	Unit     string            `json:"unit,omitempty"`
-	Priority int               `json:"priority"` // syslog's: 0 emerg … 3 err, 4 warning, 6 info, 7 debug
-	Message  string            `json:"message,omitempty"`
-	Cursor   string            `json:"cursor,omitempty"`
-	Fields   map[string]string `json:"fields,omitempty"`
-	Missed   int               `json:"missed,omitempty"`
-	Text     string            `json:"text,omitempty"` // of a divider or a gap, for people
+	Kind     string    `json:"kind,omitempty"`
+	Time     time.Time `json:"time"`
+	Machine  string    `json:"machine,omitempty"` // ID
+	Unit     string    `json:"unit,omitempty"`
+	Priority int       `json:"priority"` // syslog's: 0 emerg … 3 err, 4 warning, 6 info, 7 debug
+	// Message is the text, with U+FFFD for bytes that are no UTF-8; Raw then has them all.
+	Message string            `json:"message,omitempty"`
+	Raw     []byte            `json:"raw,omitempty"`
+	Cursor  string            `json:"cursor,omitempty"`
+	Fields  map[string]string `json:"fields,omitempty"`
+	Missed  int               `json:"missed,omitempty"`
+	Text    string            `json:"text,omitempty"` // of a divider or a gap, for people
 }
 
-// JournalOptions says which part of a unit's log is wanted. The zero value is
+// JournalOptions says which part of which units' logs is wanted. The zero value is
 // all there is, up to now.
 type JournalOptions struct {
-	Unit     string // a name or a glob
-	Lines    int    // only so many of the newest; 0 for all
-	Since    string // a time or an age, as text
+	Unit     string   // a name or a glob
+	Units    []string // more of them
+	Lines    int      // only so many of the newest; 0 for all, less for none
+	Since    string   // a time as systemd writes it, or an age, as text
 	Until    string
-	Priority string // a syslog level by name or number: it and what is more urgent
+	Priority string // a syslog level by name or number: it and what is more urgent; or a range
 	Grep     string // a regular expression
-	Machine  string // only what this machine has, by ID
+	Machine  string // only what this machine has, by ID or name
 	Follow   bool   // go on with what is written from now on
+	Fields   bool   // with all the fields the log has
+
+	// After goes on behind a line's cursor, by machine. With it, Lines does
+	// not count, and Since is for the machines it doesn't name.
+	After map[string]string
+	// Positions asks for lines of LogPosition, to fill After with.
+	Positions bool
+	// Local is for machines: what this one has, without asking others.
+	Local bool
 }
 
 func (o JournalOptions) query() url.Values {
@@ -49,29 +68,129 @@ func (o JournalOptions) query() url.Values {
 			q.Set(key, value)
 		}
 	}
-	if o.Lines > 0 {
-		q.Set("lines", strconv.Itoa(o.Lines))
+	flag := func(key string, on bool) {
+		if on {
+			q.Set(key, "true")
+		}
+	}
+	if o.Lines != 0 {
+		q.Set("lines", strconv.Itoa(max(o.Lines, 0)))
 	}
 	set("since", o.Since)
 	set("until", o.Until)
 	set("priority", o.Priority)
 	set("grep", o.Grep)
 	set("machine", o.Machine)
-	if o.Follow {
-		q.Set("follow", "true")
+	flag("follow", o.Follow)
+	flag("fields", o.Fields)
+	flag("positions", o.Positions)
+	flag("local", o.Local)
+	for _, machine := range sortedKeys(o.After) {
+		q.Add("after", machine+"~"+o.After[machine])
 	}
 	return q
 }
 
-// Journal calls f for each line of a unit's log, oldest first, until its end
+// names are the units asked for.
+func (o JournalOptions) names() []string {
+	if o.Unit == "" {
+		return o.Units
+	}
+	return append([]string{o.Unit}, o.Units...)
+}
+
+// Journal calls f for each line of units' logs, oldest first, until its end
 // or, when following, until f or the connection fails or ctx ends; it returns
-// that error. The log follows the unit when it moves.
+// that error. The log follows the units when they move.
 func (c *Client) Journal(ctx context.Context, o JournalOptions, f func(LogLine) error) error {
-	return c.lines(ctx, "/v1/units/"+escape(o.Unit)+"/journal", o.query(), func(raw []byte) error {
-		var l LogLine
-		if err := json.Unmarshal(raw, &l); err != nil {
-			return fmt.Errorf("the log from %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
+	return c.JournalBatches(ctx, o, func(list []LogLine) error {
+		for _, l := range list {
+			if err := f(l); err != nil {
+				return err
+			}
 		}
-		return f(l)
+		return nil
 	})
+}
+
+// batchMost is how many lines JournalBatches hands over at once.
+const batchMost = 256
+
+// JournalBatches is Journal with all lines that have arrived at once.
+func (c *Client) JournalBatches(ctx context.Context, o JournalOptions, f func([]LogLine) error) error {
+	path, q := "/v1/journal", o.query()
+	if names := o.names(); len(names) == 1 {
+		path = "/v1/units/" + escape(names[0]) + "/journal"
+	} else {
+		q["unit"] = names
+	}
+	resp, err := c.do(ctx, http.MethodGet, path, q, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+		if err != nil {
+			return c.explain(ctx, err)
+		}
+		return refusal(resp.Status, raw)
+	}
+	in := bufio.NewReaderSize(resp.Body, 256<<10)
+	var list []LogLine
+	for {
+		raw, err := readLine(in)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the daemon ended the stream")
+			}
+			if len(list) > 0 {
+				if err := f(list); err != nil {
+					return err
+				}
+			}
+			return c.explain(ctx, err)
+		}
+		end := false
+		if len(raw) > 0 {
+			l, err := decodeLogLine(raw)
+			if err != nil {
+				return fmt.Errorf("the log from %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
+			}
+			switch l.Kind {
+			case logEnd:
+				end = true
+			case logError:
+				return refuse(CodeInternal, "", "%s", l.Text)
+			default:
+				list = append(list, l)
+			}
+		}
+		if waiting, _ := in.Peek(in.Buffered()); len(list) > 0 && (end || len(list) >= batchMost || bytes.IndexByte(waiting, '\n') < 0) {
+			if err := f(list); err != nil {
+				return err
+			}
+			list = make([]LogLine, 0, cap(list))
+		}
+		if end {
+			return nil
+		}
+	}
+}
+
+// readLine returns a line without its end. It is good until the next call.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	raw, err := in.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		whole := bytes.Clone(raw)
+		for errors.Is(err, bufio.ErrBufferFull) && len(whole) < maxLine {
+			raw, err = in.ReadSlice('\n')
+			whole = append(whole, raw...)
+		}
+		raw = whole
+	}
+	if err != nil {
+		return nil, err
+	}
+	return raw[:len(raw)-1], nil
 }

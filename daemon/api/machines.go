@@ -72,6 +72,16 @@ func findMachine(machines map[string]cluster.Machine, wanted string) (cluster.Ma
 	return cluster.Machine{}, refuse(CodeConflict, "give more of the ID", "%q could be %s", wanted, strings.Join(ids, " or "))
 }
 
+// FindMachine finds the machine that a person means by its ID, the beginning of
+// it, or its name. The error is an *Error.
+func FindMachine(machines map[string]cluster.Machine, wanted string) (cluster.Machine, error) {
+	m, e := findMachine(machines, wanted)
+	if e != nil {
+		return m, e
+	}
+	return m, nil
+}
+
 // changeMachine finds the machine a path names, lets do change it, and
 // answers with what it is once the view shows it changed.
 func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event string,

@@ -47,6 +47,10 @@ type Config struct {
 	// Leave makes this machine leave the cluster for good; the daemon ends
 	// soon after it returned nil. It must not wait for running requests.
 	Leave func(context.Context) error
+	Keys  KeyKeeper // nil where there is no key
+	// Logs and Stats serve the logs and the figures; nil for none.
+	Logs  Logs
+	Stats StatsKeeper
 	Log   *slog.Logger
 	// Heartbeat is the longest silence on a stream; default 5 s.
 	Heartbeat time.Duration
@@ -85,6 +89,13 @@ func NewServer(cfg Config) *Server {
 		"/v1/machines/{id}/{verb}": {"POST": {toAct, s.scheduleMachine}},
 		"/v1/leave":                {"POST": {toAct, s.leave}},
 		"/v1/events":               {"GET": {toLook, s.events}},
+		"/v1/units/{name}/journal": {"GET": {toLook, s.journal}},
+		"/v1/journal":              {"GET": {toLook, s.journal}},
+		"/v1/stats":                {"GET": {toLook, s.stats}},
+		"/v1/keys":                 {"GET": {toLook, s.listKeys()}},
+		"/v1/keys/rotate":          {"POST": {toAct, s.rotateKey()}},
+		"/v1/keys/finish":          {"POST": {toAct, s.finishRotation()}},
+		"/v1/join-token":           {"POST": {toAct, s.joinToken()}},
 		"/v1/version":              {"GET": {toLook, s.version}},
 		"/healthz":                 {"GET": {toLook, s.healthz}},
 		"/metrics":                 {"GET": {toLook, s.metrics.serve}},
@@ -106,8 +117,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // HTTPServer returns an http.Server for the handler, with limits fit for it.
 // Its streams end when ctx does; then Shutdown returns soon.
 func HTTPServer(ctx context.Context, h http.Handler, log *slog.Logger) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // where many requests share one connection, as through ssh
 	return &http.Server{
 		Handler:           h,
+		Protocols:         &protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    256 << 10,

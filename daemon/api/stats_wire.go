@@ -32,7 +32,16 @@ type UnitStats struct {
 // the connection fails, or ctx ends; it returns that error. A daemon that keeps
 // no figures answers with CodeNotFound.
 func (c *Client) Stats(ctx context.Context, f func(Stats) error) error {
-	return c.lines(ctx, "/v1/stats", url.Values{"follow": {"true"}}, func(raw []byte) error {
+	return c.stats(ctx, url.Values{"follow": {"true"}}, f)
+}
+
+// LocalStats is Stats of the daemon's own machine alone.
+func (c *Client) LocalStats(ctx context.Context, f func(Stats) error) error {
+	return c.stats(ctx, url.Values{"follow": {"true"}, "local": {"true"}}, f)
+}
+
+func (c *Client) stats(ctx context.Context, q url.Values, f func(Stats) error) error {
+	return c.lines(ctx, "/v1/stats", q, func(raw []byte) error {
 		var s Stats
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return fmt.Errorf("the figures of %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)

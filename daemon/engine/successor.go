@@ -12,7 +12,8 @@ const evictRetry = 100 * time.Millisecond
 
 // WatchLeader keeps a dead leader from being waited for: when this daemon's
 // own evidence says that the leader's machine is dead, it ends the leader's
-// lease, so that the election goes on at once. It holds the view, so that a new
+// lease, so that the election goes on at once; but not while so many machines
+// vanished that this one may be cut off. It holds the view, so that a new
 // leader starts with a warm one, and runs until ctx ends. Every candidate runs it, leading or not.
 func (e *Engine) WatchLeader(ctx context.Context) {
 	release := e.cfg.View.Hold()
@@ -22,7 +23,7 @@ func (e *Engine) WatchLeader(ctx context.Context) {
 		state := e.cfg.Health.State()
 		snap, live, _, stored := e.cfg.View.Latest()
 		var retry <-chan time.Time
-		if live && leaderDead(snap.Leader, state.Health, e.cfg.Self) {
+		if live && !state.Hold && leaderDead(snap.Leader, state.Health, e.cfg.Self) {
 			err := e.cfg.Store.Evict(ctx, snap.Leader.Machine, snap.Leader.Run)
 			if err != nil && ctx.Err() == nil {
 				e.cfg.Log.Warn("could not end the lease of the dead leader; trying again", "machine", snap.Leader.Machine, "error", err)

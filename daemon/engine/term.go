@@ -56,7 +56,8 @@ func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) l
 		l.unplaced[u.Unit] = u.Reason
 	}
 	for _, id := range slices.Sorted(maps.Keys(snap.Runs)) {
-		if state.Health[id].State == cluster.Failed {
+		// While this side may be the one cut off, the others are not robbed of their leases.
+		if state.Health[id].State == cluster.Failed && !state.Hold {
 			l.evict = append(l.evict, snap.Runs[id])
 		}
 	}
@@ -98,14 +99,19 @@ func shortID(id string) string { return id[:min(8, len(id))] }
 // called is what people call a machine.
 func (t *term) called(id string) string { return cmp.Or(t.names[id], shortID(id)) }
 
-// begin takes the machines as the last leader left them: one that has a run
-// was up for all anybody was told, whatever became of it since.
+// begin takes the machines as the last leader left them: one that has a run,
+// or still has units, was up for all anybody was told, whatever became of it since.
 func (t *term) begin(snap *cluster.Snapshot, state health.State) {
 	t.machines = map[string]cluster.HealthState{}
 	for id := range snap.Machines {
 		t.machines[id] = state.Health[id].State
 		if _, ok := snap.Runs[id]; ok {
 			t.machines[id] = cluster.Up
+		}
+	}
+	for k := range snap.Assignments {
+		if _, ok := t.machines[k.Machine]; ok {
+			t.machines[k.Machine] = cluster.Up
 		}
 	}
 	t.event(cluster.Event{Kind: cluster.EventLeader, Time: t.leader.Since, Machine: t.leader.Machine,

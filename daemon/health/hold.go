@@ -19,13 +19,16 @@ type census struct {
 	runs map[string]bool      // who was taken to run when last counted
 	fell map[string]time.Time // who failed without a word, and when
 	held bool
+	calm time.Time // since when enough are back, while others are waited for
 }
 
-// count takes new verdicts and tells whether to hold, and says why. A hold
+// count takes new verdicts and tells whether to hold, says why, and when to
+// count again if no new verdict comes before that (zero for never). A hold
 // begins when more than half of the machines failed within holdWindow, and ends
-// when enough of them are back, or drained or removed by an operator. Machines
-// that said goodbye don't count.
-func (c *census) count(now time.Time, health map[string]cluster.Health, machines map[string]cluster.Machine) (hold bool, why string) {
+// when all of them are back, or drained or removed by an operator; and the
+// grace after enough of them are, as those who were cut off together don't
+// come back at the very same moment. Machines that said goodbye don't count.
+func (c *census) count(now time.Time, grace time.Duration, health map[string]cluster.Health, machines map[string]cluster.Machine) (hold bool, why string, again time.Time) {
 	fell, runs := map[string]time.Time{}, map[string]bool{}
 	for id, m := range machines {
 		h := health[id]
@@ -43,9 +46,18 @@ func (c *census) count(now time.Time, health map[string]cluster.Health, machines
 	}
 	c.fell, c.runs = fell, runs
 	total := len(runs) + len(fell)
-	c.held = 2*len(fell) > total && (c.held || total >= holdLeast)
-	if !c.held {
-		return false, ""
+	switch {
+	case 2*len(fell) > total && (c.held || total >= holdLeast):
+		c.held, c.calm = true, time.Time{}
+		return true, fmt.Sprintf("%d of %d machines vanished at once: this side is more likely the one cut off, so their units are not moved; drain the machines that are really dead to have them moved", len(fell), total), again
+	case c.held && len(fell) > 0:
+		if c.calm.IsZero() {
+			c.calm = now
+		}
+		if end := c.calm.Add(grace); now.Before(end) {
+			return true, fmt.Sprintf("machines that vanished at once are coming back: the %d still missing get %s", len(fell), seconds(grace)), end
+		}
 	}
-	return true, fmt.Sprintf("%d of %d machines vanished at once: this side is more likely the one cut off, so their units are not moved; drain the machines that are really dead to have them moved", len(fell), total)
+	c.held, c.calm = false, time.Time{}
+	return false, "", again
 }

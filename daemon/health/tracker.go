@@ -222,7 +222,11 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 			t.probe(ctx, id, false)
 		}
 	}
-	next.Hold, next.HoldReason = t.census.count(now, next.Health, t.machines)
+	var when time.Time
+	next.Hold, next.HoldReason, when = t.census.count(now, t.cfg.Grace, next.Health, t.machines)
+	if !when.IsZero() && (again.IsZero() || when.Before(again)) {
+		again = when
+	}
 	if changed || next.Hold != old.Hold {
 		t.publish(next)
 	}

@@ -154,8 +154,36 @@ func TestTrackerSeesAMachineDie(t *testing.T) {
 	w.answer.Store(membership.Answered)
 	w.hear("n2", membership.Alive)
 	w.until("n2", cluster.Up)
+	if !w.tracker.State().Hold {
+		t.Error("n3 got no time to come back, too")
+	}
+	w.hear("n3", membership.Alive)
+	w.until("n3", cluster.Up)
 	if w.tracker.State().Hold {
 		t.Error("held still")
+	}
+}
+
+func TestTrackerEndsAHoldByItself(t *testing.T) {
+	w := watch(t, 200*time.Millisecond, "n1", "n2", "n3")
+	w.answer.Store(membership.Silent)
+	for _, id := range []string{"n2", "n3"} {
+		w.hear(id, membership.Failed)
+		w.until(id, cluster.Failed)
+	}
+	w.hear("n2", membership.Alive)
+	w.until("n2", cluster.Up)
+	timeout := time.After(deadline)
+	for {
+		changed := w.tracker.Changed()
+		if !w.tracker.State().Hold {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatal("held still")
+		}
 	}
 }
 

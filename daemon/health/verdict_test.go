@@ -143,16 +143,19 @@ func TestCensus(t *testing.T) {
 	}
 	up, failed, down := cluster.Up, cluster.Failed, cluster.Down
 	tests := map[string][]seen{
-		"one of three":            {{0, map[string]cluster.HealthState{"n2": failed}, "", false}},
-		"two of three":            {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}},
-		"one after the other":     {{0, map[string]cluster.HealthState{"n2": failed}, "", false}, {4 * time.Second, map[string]cluster.HealthState{"n3": failed}, "", true}},
-		"much later":              {{0, map[string]cluster.HealthState{"n2": failed}, "", false}, {6 * time.Second, map[string]cluster.HealthState{"n3": failed}, "", false}},
-		"goodbyes":                {{0, map[string]cluster.HealthState{"n2": down, "n3": down}, "", false}},
-		"it stays":                {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, nil, "", true}},
-		"released by one back":    {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, map[string]cluster.HealthState{"n2": up}, "", false}},
-		"released by drain":       {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, nil, "n2", false}},
-		"then the last one fails": {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, map[string]cluster.HealthState{"n2": up}, "", false}, {time.Hour, nil, "", false}},
-		"the first alone":         {{0, map[string]cluster.HealthState{"n1": failed}, "", false}},
+		"one of three":             {{0, map[string]cluster.HealthState{"n2": failed}, "", false}},
+		"two of three":             {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}},
+		"one after the other":      {{0, map[string]cluster.HealthState{"n2": failed}, "", false}, {4 * time.Second, map[string]cluster.HealthState{"n3": failed}, "", true}},
+		"much later":               {{0, map[string]cluster.HealthState{"n2": failed}, "", false}, {6 * time.Second, map[string]cluster.HealthState{"n3": failed}, "", false}},
+		"goodbyes":                 {{0, map[string]cluster.HealthState{"n2": down, "n3": down}, "", false}},
+		"it stays":                 {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, nil, "", true}},
+		"released by all back":     {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, map[string]cluster.HealthState{"n2": up, "n3": up}, "", false}},
+		"one back, one missing":    {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, map[string]cluster.HealthState{"n2": up}, "", true}, {grace - 1, nil, "", true}, {1, nil, "", false}},
+		"one back, then the other": {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, map[string]cluster.HealthState{"n2": up}, "", true}, {time.Second, map[string]cluster.HealthState{"n3": up}, "", false}},
+		"one back and gone again":  {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, map[string]cluster.HealthState{"n2": up}, "", true}, {time.Second, map[string]cluster.HealthState{"n2": failed}, "", true}, {time.Hour, nil, "", true}},
+		"released by drains":       {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, nil, "n2", true}, {time.Second, nil, "n3", false}},
+		"then the last one fails":  {{0, map[string]cluster.HealthState{"n2": failed, "n3": failed}, "", true}, {time.Hour, map[string]cluster.HealthState{"n2": up}, "", true}, {grace, nil, "", false}, {time.Hour, nil, "", false}},
+		"the first alone":          {{0, map[string]cluster.HealthState{"n1": failed}, "", false}},
 	}
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +166,7 @@ func TestCensus(t *testing.T) {
 			for _, id := range []string{"n1", "n2", "n3"} {
 				health[id], machines[id] = cluster.Health{State: up}, cluster.Machine{ID: id}
 			}
-			if hold, _ := c.count(now, health, machines); hold {
+			if hold, _, _ := c.count(now, grace, health, machines); hold {
 				t.Fatal("held from the start")
 			}
 			for k, s := range steps {
@@ -174,7 +177,7 @@ func TestCensus(t *testing.T) {
 				if s.drain != "" {
 					machines[s.drain] = cluster.Machine{ID: s.drain, Schedule: cluster.Drained}
 				}
-				if hold, why := c.count(now, health, machines); hold != s.hold || hold != (why != "") {
+				if hold, why, _ := c.count(now, grace, health, machines); hold != s.hold || hold != (why != "") {
 					t.Errorf("step %d: hold %v %q", k, hold, why)
 				}
 			}

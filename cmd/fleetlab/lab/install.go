@@ -23,6 +23,8 @@ const (
 type InstallOptions struct {
 	Binary      string // the host's path of the static binary
 	ServiceFile string // the host's path of the unit file; installed as fleettop.service
+	// NoKey leaves the machine without the lab's cluster key.
+	NoKey bool
 	// Env returns a machine's environment file, such as FLEETTOP_OPTIONS;
 	// nil leaves the file as it is.
 	Env func(*Machine) map[string]string
@@ -47,6 +49,11 @@ func (m *Machine) Install(ctx context.Context, opts InstallOptions) error {
 	}
 	if err := m.CopyIn(opts.ServiceFile, unitPath, 0o644); err != nil {
 		return err
+	}
+	if !opts.NoKey {
+		if err := m.placeKey(); err != nil {
+			return err
+		}
 	}
 	if opts.Env != nil {
 		if err := m.WriteFile(EnvFilePath, []byte(envFile(opts.Env(m))), 0o600); err != nil {

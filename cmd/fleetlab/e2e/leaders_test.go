@@ -1,0 +1,57 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"fleettop/cmd/fleetlab/lab"
+)
+
+// outageLimit is far above what an outage takes, and far below what waiting
+// for some timeout would; the figures are for `make failover`.
+const outageLimit = 6 * time.Second
+
+// TestLeadersPowerOff takes the power from the machine of the cluster's leader
+// and from that of etcd's leader, twice each, and boots it again every time:
+// units move, and the machine comes back as one of the cluster, a voter again.
+func TestLeadersPowerOff(t *testing.T) {
+	f := newFleet(t, 3, setup{})
+	units := []string{"a.service", "b.service", "c.service", "d.service", "e.service", "f.service"}
+	f.start(f.machines[0], sleepers(units...))
+	for _, unit := range units {
+		f.home(unit)
+	}
+	for round := range 4 {
+		victim, what := f.leader(), "the leader's machine"
+		if round%2 == 1 {
+			victim, what = f.etcdLeader(), "the machine of etcd's leader"
+		}
+		before := f.procs.snapshot()
+		died, err := victim.Kill()
+		f.must(err)
+		for _, unit := range units {
+			if before[place{victim.Name, unit}] == 0 {
+				continue
+			}
+			to, outage := f.movedTo(unit, victim, died, soon)
+			t.Logf("%s, %s: %s moved to %s, outage %.3f s", what, victim.Name, unit, to.Name, outage.Seconds())
+			if outage > outageLimit {
+				t.Errorf("%s: the outage of %s took %v", what, unit, outage)
+			}
+		}
+		t.Logf("timeline:%s", f.timeline(f.others(victim)[0], died))
+		f.reboot(victim)
+		f.procs.unchanged(t, before, victim)
+		f.procs.neverTwice(t)
+	}
+}
+
+// reboot gives a dead machine power and waits until the cluster is whole again.
+func (f *fleet) reboot(m *lab.Machine) {
+	f.t.Helper()
+	f.must(m.Boot(f.ctx))
+	f.must(m.WaitBooted(f.ctx))
+	f.settled(f.machines...)
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/cmd/fleettop/demo"
+	"fleettop/daemon/api"
+	"fleettop/tui"
+	"fleettop/tui/config"
+)
+
+// consoleFlags are those of the program without a verb.
+func (a *app) consoleFlags(root *cobra.Command) *bool {
+	return root.Flags().Bool("read-only", false, "look and change nothing: hides and refuses what acts")
+}
+
+// console shows the console, or says that it needs a terminal.
+func (a *app) console(cmd *cobra.Command, readOnly bool) error {
+	if !isTerminal(a.out) || !isTerminal(a.in) {
+		cmd.SetOut(a.err)
+		if err := cmd.Help(); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.err)
+		return usageError{errors.New("without a verb fleettop opens its console, which needs a terminal: give a verb, such as list-units, or run it on a terminal")}
+	}
+	c, err := a.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	// A hang-up must leave as tidily as an interrupt does.
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+	defer stop()
+	return a.show(ctx, tui.Options{Client: c, Other: a.otherDaemon, ReadOnly: readOnly})
+}
+
+// show runs the console on this terminal.
+func (a *app) show(ctx context.Context, o tui.Options) error {
+	path, err := config.Path()
+	if err == nil {
+		o.Config, err = config.Load(path)
+	}
+	if err != nil {
+		return err
+	}
+	term := os.Getenv("TERM")
+	o.In, o.Out, o.NoColor, o.Plain, o.Bare = a.in, a.out, a.noColor, tui.PlainTerminal(term), term == "dumb"
+	return tui.Run(ctx, o)
+}
+
+// otherDaemon reaches another machine's daemon the way the one of --endpoint
+// is reached, while that is away.
+func (a *app) otherDaemon(m api.Machine) (tui.Client, error) {
+	u, err := url.Parse(a.endpoint)
+	if err != nil || u.Scheme == "unix" || m.APIAddress == "" {
+		return nil, fmt.Errorf("%s can't be reached from here: only its own socket is known", m.Name)
+	}
+	u.Host = m.APIAddress
+	return api.Dial(u.String())
+}
+
+// demoPower switches the demo's machines.
+type demoPower struct {
+	mu sync.Mutex // guards the cluster, as keys come from several goroutines
+	d  *theDemo
+}
+
+func (p *demoPower) machine(id string) (*demo.Machine, error) {
+	for _, m := range p.d.cluster.Machines {
+		if m.ID == id {
+			return m, nil
+		}
+	}
+	return nil, fmt.Errorf("machine %.8s is not of this demo", id)
+}
+
+// Off implements tui.Power.
+func (p *demoPower) Off(id string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, err := p.machine(id)
+	if err != nil {
+		return err
+	}
+	if _, err := p.d.anyOn(m); err != nil {
+		return err
+	}
+	_, err = p.d.cluster.PowerOff(m)
+	return err
+}
+
+// On implements tui.Power.
+func (p *demoPower) On(id string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, err := p.machine(id)
+	if err != nil {
+		return err
+	}
+	return p.d.cluster.PowerOn(m)
+}
+
+// console lets a person play with the demo's cluster.
+func (d *theDemo) console(ctx context.Context) error {
+	first, err := d.anyOn(nil)
+	if err != nil {
+		return err
+	}
+	c, err := api.Dial("unix://" + first.Socket)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	sockets := map[string]string{}
+	for _, m := range d.cluster.Machines {
+		sockets[m.ID] = m.Socket
+	}
+	err = d.show(ctx, tui.Options{Client: c, Power: &demoPower{d: d}, Other: func(m api.Machine) (tui.Client, error) {
+		socket, ok := sockets[m.ID]
+		if !ok {
+			return nil, fmt.Errorf("machine %s is not of this demo", strings.TrimSpace(m.Name))
+		}
+		return api.Dial("unix://" + socket)
+	}})
+	if errors.Is(err, context.Canceled) {
+		return nil // the person, or the session, ended it
+	}
+	return err
+}

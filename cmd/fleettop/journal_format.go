@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"fleettop/daemon/api"
+	"fleettop/journal"
+)
+
+// journalPrinter writes lines of logs.
+type journalPrinter struct {
+	app      *app
+	fl       *journalFlags
+	out      *bufio.Writer
+	zone     *time.Location
+	colour   bool // may be used
+	terminal bool // is written to
+	several  bool // units are asked for
+	names    map[string]string
+	colours  map[string]string // by source
+	look     func() map[string]string
+	looked   time.Time
+	told     map[string]bool // dividers of this connection and those before
+}
+
+var journalForms = map[string]func(*journalPrinter, *api.LogLine){
+	"short": (*journalPrinter).short, "cat": (*journalPrinter).cat, "json": (*journalPrinter).json, "export": (*journalPrinter).export,
+}
+
+// print writes a line in the form that was asked for.
+func (p *journalPrinter) print(l *api.LogLine) {
+	if l.Kind == api.LogDivider {
+		// After a reconnection those of the past are told again.
+		key := l.Time.String() + l.Text
+		if p.told[key] {
+			return
+		}
+		if p.told == nil {
+			p.told = map[string]bool{}
+		}
+		p.told[key] = true
+	}
+	journalForms[p.fl.output](p, l)
+}
+
+// machine is what a machine is called.
+func (p *journalPrinter) machine(id string) string {
+	name, ok := p.names[id]
+	if !ok && time.Since(p.looked) > time.Second {
+		p.looked = time.Now()
+		maps.Copy(p.names, p.look())
+		name = p.names[id]
+	}
+	if name == "" {
+		return shortID(id, false)
+	}
+	return name
+}
+
+// sourceColours are told apart on dark and light ground.
+var sourceColours = []string{"36", "32", "35", "34", "33", "96", "92", "95", "94", "93"}
+
+// sourceColour is the same for a unit on a machine, today and tomorrow.
+func (p *journalPrinter) sourceColour(unit, machine string) string {
+	key := unit + "@" + machine
+	c, ok := p.colours[key]
+	if !ok {
+		h := fnv.New32a()
+		h.Write([]byte(key))
+		c = sourceColours[h.Sum32()%uint32(len(sourceColours))]
+		p.colours[key] = c
+	}
+	return c
+}
+
+func priorityColour(priority int) string {
+	switch {
+	case priority <= journal.Error:
+		return red
+	case priority == journal.Warning:
+		return yellow
+	case priority == journal.Notice:
+		return bold
+	case priority >= journal.Debug:
+		return dim
+	}
+	return plain
+}
+
+// short is journalctl's form: time, machine, who, message.
+func (p *journalPrinter) short(l *api.LogLine) {
+	at := l.Time.In(p.zone).Format("Jan 02 15:04:05")
+	if l.Kind != "" {
+		p.out.WriteString(paint(p.colour, bold, "-- "+at+" "+visible(l.Text, p.terminal)+" --"))
+		p.out.WriteByte('\n')
+		return
+	}
+	p.out.WriteString(at)
+	p.out.WriteByte(' ')
+	name := p.machine(l.Machine)
+	who := l.Fields["SYSLOG_IDENTIFIER"]
+	if who == "" || p.several {
+		who = strings.TrimSuffix(l.Unit, ".service")
+	}
+	who = visible(who, p.terminal)
+	if pid := l.Fields["_PID"]; pid != "" {
+		who += "[" + pid + "]"
+	}
+	if !p.fl.noHostname {
+		who = name + " " + who
+	}
+	colour := plain
+	if p.colour {
+		colour = p.sourceColour(l.Unit, l.Machine)
+	}
+	p.out.WriteString(paint(p.colour, colour, who))
+	p.out.WriteString(": ")
+	text := visible(l.Content(), true)
+	if strings.IndexByte(text, '\n') >= 0 {
+		indent := len("Jan 02 15:04:05 ") + displayWidth(who) + 2
+		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
+	}
+	p.out.WriteString(paint(p.colour, priorityColour(l.Priority), text))
+	p.out.WriteByte('\n')
+}
+
+// cat is the message alone, for programs as it was logged. What isn't a message is for people.
+func (p *journalPrinter) cat(l *api.LogLine) {
+	if l.Kind != "" {
+		p.out.Flush()
+		fmt.Fprintf(p.app.err, "-- %s --\n", visible(l.Text, true))
+		return
+	}
+	text := l.Content()
+	if p.terminal {
+		text = visible(text, true)
+	}
+	p.out.WriteString(paint(p.colour, priorityColour(l.Priority), text))
+	p.out.WriteByte('\n')
+}
+
+// visible makes control characters and bytes that are no UTF-8 readable
+// instead of having the terminal obey them. Tabs and newlines stay.
+func visible(text string, always bool) string {
+	if !always || !strings.ContainsFunc(text, hidden) && utf8.ValidString(text) {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case r == 0x7f:
+			b.WriteString("^?")
+		case r < 0x20 && hidden(r):
+			b.WriteByte('^')
+			b.WriteByte(byte(r) + '@')
+		case hidden(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteString(text[i : i+n])
+		}
+		i += n
+	}
+	return b.String()
+}
+
+// hidden are the characters that steer a terminal or reorder text on it.
+func hidden(r rune) bool {
+	switch {
+	case r == '\n' || r == '\t':
+		return false
+	case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f:
+		return true
+	}
+	return unicode.IsControl(r)
+}
+
+// fields are an entry's as systemd names them.
+func (p *journalPrinter) fields(l *api.LogLine) map[string]string {
+	m := map[string]string{"__REALTIME_TIMESTAMP": strconv.FormatInt(l.Time.UnixMicro(), 10)}
+	if l.Kind != "" {
+		m["FLEETTOP_KIND"], m["MESSAGE"] = l.Kind, l.Text
+		if l.Missed > 0 {
+			m["FLEETTOP_MISSED"] = strconv.Itoa(l.Missed)
+		}
+	} else {
+		maps.Copy(m, l.Fields)
+		m["__CURSOR"], m["MESSAGE"] = l.Cursor, l.Content()
+		m["PRIORITY"] = strconv.Itoa(l.Priority)
+	}
+	if l.Unit != "" {
+		m["FLEETTOP_UNIT"] = l.Unit
+	}
+	if l.Machine != "" {
+		if m["_MACHINE_ID"] == "" {
+			m["_MACHINE_ID"] = l.Machine
+		}
+		if m["_HOSTNAME"] == "" {
+			m["_HOSTNAME"] = p.machine(l.Machine)
+		}
+	}
+	return m
+}
+
+// json is journalctl's form: an object a line, with bytes that are no UTF-8 as numbers.
+func (p *journalPrinter) json(l *api.LogLine) {
+	object := map[string]any{}
+	for k, v := range p.fields(l) {
+		if utf8.ValidString(v) {
+			object[k] = v
+			continue
+		}
+		list := make([]int, len(v))
+		for i := range len(v) {
+			list[i] = int(v[i])
+		}
+		object[k] = list
+	}
+	enc := json.NewEncoder(p.out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(object) // fails only as the writer does, which Flush tells
+}
+
+// export is systemd's journal export format.
+func (p *journalPrinter) export(l *api.LogLine) {
+	m := p.fields(l)
+	first := []string{"__CURSOR", "__REALTIME_TIMESTAMP", "__MONOTONIC_TIMESTAMP", "_BOOT_ID"}
+	write := func(k string) {
+		v := m[k]
+		if utf8.ValidString(v) && !strings.ContainsFunc(v, func(r rune) bool { return r != '\t' && r < 0x20 }) {
+			p.out.WriteString(k + "=" + v + "\n")
+			return
+		}
+		p.out.WriteString(k + "\n")
+		var size [8]byte
+		binary.LittleEndian.PutUint64(size[:], uint64(len(v)))
+		p.out.Write(size[:])
+		p.out.WriteString(v)
+		p.out.WriteByte('\n')
+	}
+	for _, k := range first {
+		if _, ok := m[k]; ok {
+			write(k)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if !slices.Contains(first, k) {
+			write(k)
+		}
+	}
+	p.out.WriteByte('\n')
+}

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// fast reads a line in the form this package writes most of them in: the keys
+// in order, and text without escapes. It returns false for any other, which
+// encoding/json then reads.
+func (l *LogLine) fast(raw []byte) bool {
+	p := plainJSON{rest: raw, ok: true}
+	p.skip(`{`)
+	if p.has(`"kind":`) {
+		l.Kind = p.text()
+		p.skip(`,`)
+	}
+	p.skip(`"time":`)
+	at := p.text()
+	if !p.ok {
+		return false
+	}
+	var err error
+	if l.Time, err = time.Parse(time.RFC3339Nano, at); err != nil {
+		return false
+	}
+	if p.has(`,"machine":`) {
+		l.Machine = p.text()
+	}
+	if p.has(`,"unit":`) {
+		l.Unit = p.text()
+	}
+	p.skip(`,"priority":`)
+	l.Priority = p.number()
+	if p.has(`,"message":`) {
+		l.Message = p.text()
+	}
+	if p.has(`,"cursor":`) {
+		l.Cursor = p.text()
+	}
+	if p.has(`,"fields":{`) {
+		l.Fields = make(map[string]string, 4)
+		for p.ok && !p.has(`}`) {
+			if len(l.Fields) > 0 {
+				p.skip(`,`)
+			}
+			k := p.text()
+			p.skip(`:`)
+			l.Fields[k] = p.text()
+		}
+	}
+	if p.has(`,"missed":`) {
+		l.Missed = p.number()
+	}
+	if p.has(`,"text":`) {
+		l.Text = p.text()
+	}
+	p.skip(`}`)
+	return p.ok && len(p.rest) == 0
+}
+
+// plainJSON reads JSON that is what is expected; ok is false as soon as it isn't.
+type plainJSON struct {
+	rest []byte
+	ok   bool
+}
+
+func (p *plainJSON) has(prefix string) bool {
+	if !p.ok || len(p.rest) < len(prefix) || string(p.rest[:len(prefix)]) != prefix {
+		return false
+	}
+	p.rest = p.rest[len(prefix):]
+	return true
+}
+
+func (p *plainJSON) skip(prefix string) { p.ok = p.has(prefix) }
+
+func (p *plainJSON) text() string {
+	if p.skip(`"`); !p.ok {
+		return ""
+	}
+	end := bytes.IndexByte(p.rest, '"')
+	if end < 0 || bytes.IndexByte(p.rest[:end], '\\') >= 0 || !utf8.Valid(p.rest[:end]) {
+		p.ok = false
+		return ""
+	}
+	s := string(p.rest[:end])
+	p.rest = p.rest[end+1:]
+	return s
+}
+
+func (p *plainJSON) number() int {
+	n := 0
+	for n < len(p.rest) && n < 18 && (p.rest[n] >= '0' && p.rest[n] <= '9') {
+		n++
+	}
+	v, err := strconv.Atoi(string(p.rest[:n]))
+	if err != nil {
+		p.ok = false
+	}
+	p.rest = p.rest[n:]
+	return v
+}

@@ -1,0 +1,236 @@
+package daemon
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"fleettop/cluster/etcdserver"
+	"fleettop/cluster/membership"
+	"fleettop/daemon/api"
+	"fleettop/daemon/keys"
+	"fleettop/daemon/peers"
+)
+
+// intruder tries a machine's ports with a key of its own, or none.
+type intruder struct {
+	t      *testing.T
+	target *machine
+	ring   keys.Ring
+	id     *keys.Identity // nil without a key
+}
+
+const intruderID = "ffffffffffffffffffffffffffffffff"
+
+func newIntruder(t *testing.T, target *machine, ring keys.Ring) *intruder {
+	t.Helper()
+	in := &intruder{t: t, target: target, ring: ring}
+	if !ring.Empty() {
+		in.identify(time.Now)
+	}
+	return in
+}
+
+// identify mints a certificate by a clock.
+func (in *intruder) identify(now func() time.Time) {
+	in.t.Helper()
+	id, err := keys.NewIdentity(keys.Config{Machine: intruderID, Address: net.IPv4(127, 0, 0, 1), Ring: in.ring, Dir: in.t.TempDir(), Now: now})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	in.id = id
+}
+
+// tryAll returns what came of trying each port.
+func (in *intruder) tryAll() map[string]error {
+	return map[string]error{"gossip": in.gossip(), "the API": in.api(), "etcd's client port": in.etcd(), "etcd's peer port": in.peer()}
+}
+
+func (in *intruder) limit() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(in.t.Context(), 5*time.Second)
+}
+
+func (in *intruder) gossip() error {
+	cfg := membership.Config{ID: intruderID, BindAddr: "127.0.0.1", BindPort: freePorts(in.t), Logger: slog.New(slog.DiscardHandler)}
+	if !in.ring.Empty() {
+		cfg.SecretKey = in.ring.Primary().Gossip()
+	}
+	m, err := membership.Open(cfg)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	defer m.Close()
+	ctx, cancel := in.limit()
+	defer cancel()
+	if err := m.Join(ctx, []string{in.target.cfg.gossipAddress()}); err != nil {
+		return err
+	}
+	return m.Leave(ctx)
+}
+
+func (in *intruder) api() error {
+	ctx, cancel := in.limit()
+	defer cancel()
+	p := peers.New(peers.Config{Identity: in.id, Address: func(string) (string, error) { return in.target.cfg.apiAddress(), nil }})
+	defer p.Close()
+	c, err := p.Client(in.target.cfg.MachineID)
+	if err != nil {
+		return err
+	}
+	_, err = c.Machines(ctx)
+	return err
+}
+
+func (in *intruder) etcd() error {
+	ctx, cancel := in.limit()
+	defer cancel()
+	scheme, cfg := "http://", (*tls.Config)(nil)
+	if in.id != nil {
+		var err error
+		scheme = "https://"
+		if cfg, err = in.id.EtcdConfig(); err != nil {
+			return err
+		}
+		// Whatever the server shows is fine with an intruder.
+		cfg.VerifyConnection, cfg.InsecureSkipVerify = nil, true
+	}
+	c, err := etcdserver.NewClient(etcdserver.ClientConfig{Endpoints: []string{scheme + in.target.cfg.etcdClient()}, TLSConfig: cfg, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	_, err = c.Get(ctx, "/fleettop/v1/", nil...)
+	return err
+}
+
+func (in *intruder) peer() error {
+	ctx, cancel := in.limit()
+	defer cancel()
+	transport := &http.Transport{DisableKeepAlives: true}
+	scheme := "http://"
+	if in.id != nil {
+		cert, err := in.id.Certificate()
+		if err != nil {
+			return err
+		}
+		scheme = "https://"
+		transport.TLSClientConfig = &tls.Config{Certificates: []tls.Certificate{*cert}, InsecureSkipVerify: true}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+in.target.cfg.etcdPeer()+"/members", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("it answered %s", resp.Status)
+	}
+	return nil
+}
+
+func (w *lockedWriter) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
+}
+
+func TestIntruders(t *testing.T) {
+	m := newMachine(t, 1)
+	m.start()
+	m.untilVoting(1)
+	other := newMachine(t, 2)
+
+	expired := newIntruder(t, m, m.ring())
+	expired.identify(func() time.Time { return time.Now().Add(-2 * keys.Lifetime) })
+	early := newIntruder(t, m, m.ring())
+	early.identify(func() time.Time { return time.Now().Add(keys.Lifetime) })
+	for name, in := range map[string]*intruder{
+		"plain text":                        newIntruder(t, m, keys.Ring{}),
+		"another key":                       newIntruder(t, m, keys.NewRing(keys.Generate())),
+		"the key of another cluster":        newIntruder(t, m, other.ring()),
+		"a certificate that is too old":     expired,
+		"a certificate of the days to come": early,
+	} {
+		for door, err := range in.tryAll() {
+			// Gossip has no certificates that could be too old: the key counts.
+			if byKey := in == expired || in == early; err == nil && !(byKey && door == "gossip") {
+				t.Errorf("%s opens %s", name, door)
+			}
+		}
+	}
+	for door, err := range newIntruder(t, m, m.ring()).tryAll() {
+		if err != nil {
+			t.Errorf("the cluster's own key doesn't open %s: %v", door, err)
+		}
+	}
+	for _, door := range []string{"door=gossip", "door=API", "door=etcd"} {
+		if n := strings.Count(m.log.text(), door); n != 1 {
+			t.Errorf("the log tells %d times of what was refused at %s, want once", n, door)
+		}
+	}
+}
+
+// TestJoinDoorLeadsNowhereElse makes sure that asking for the door of the
+// joining gets nobody into the API.
+func TestJoinDoorLeadsNowhereElse(t *testing.T) {
+	m := newMachine(t, 1)
+	m.start()
+	m.untilVoting(1)
+	for _, path := range []string{"/v1/machines", "/v1/watch", "/metrics", "/healthz", "/join"} {
+		conn, err := tls.Dial("tcp", m.cfg.apiAddress(), &tls.Config{InsecureSkipVerify: true, ServerName: keys.JoinServerName})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		conn.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s without a certificate: %s", path, resp.Status)
+		}
+	}
+}
+
+func TestMachinesMayLookAndNotAct(t *testing.T) {
+	m := newMachine(t, 1)
+	m.start()
+	m.untilVoting(1)
+	in := newIntruder(t, m, m.ring())
+	p := peers.New(peers.Config{Identity: in.id, Address: func(string) (string, error) { return m.cfg.apiAddress(), nil }})
+	defer p.Close()
+	c, err := p.Client(m.cfg.MachineID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := in.limit()
+	defer cancel()
+	if _, err := c.Units(ctx, false); err != nil {
+		t.Error(err)
+	}
+	_, err = c.Act(ctx, api.ActionRequest{Verb: api.Start, Files: []api.File{{Name: "a.service", Content: "[Service]\nExecStart=/bin/true\n"}}})
+	if err == nil || !strings.Contains(err.Error(), "for operators") {
+		t.Errorf("a machine could start a unit: %v", err)
+	}
+	wrong, err := p.Client(strings.Repeat("0", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrong.Units(ctx, false); err == nil || !strings.Contains(err.Error(), "answers there") {
+		t.Errorf("another machine's answer was taken: %v", err)
+	}
+}

@@ -1,0 +1,131 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/membership"
+	"fleettop/daemon/keys"
+)
+
+const (
+	joinPath     = "/join"
+	joinBody     = 4 << 10 // bytes of a request
+	joinFailures = 5       // wrong tokens from one address in a minute
+	joinAttempts = 60      // tokens from everywhere in a minute
+)
+
+// joiners serves machines that have no key: they hand in a token for it, and
+// can do nothing else.
+type joiners struct {
+	n   *node
+	now func() time.Time
+
+	mu       sync.Mutex // guards what follows
+	minute   time.Time  // when counting began
+	attempts int
+	failures map[string]int // by IP
+}
+
+// joinReply is the key and where the cluster is.
+type joinReply struct {
+	Ring   string   `json:"ring,omitempty"`
+	Gossip []string `json:"gossip,omitempty"`
+	Error  string   `json:"error,omitempty"`
+}
+
+// ServeHTTP implements http.Handler.
+func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Connection", "close")
+	if r.Method != http.MethodPost || r.URL.Path != joinPath {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	source, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		source = r.RemoteAddr
+	}
+	reply, status := j.join(r, source)
+	if status != http.StatusOK {
+		j.n.guard.refuser("join")(source, reply.Error)
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(reply)
+}
+
+// join checks a token and gives the key away.
+func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
+	now := j.now()
+	if !j.begin(source, now) {
+		return joinReply{Error: "too many tokens were tried: wait a minute, then try again"}, http.StatusTooManyRequests
+	}
+	var body struct {
+		Token string `json:"token"`
+	}
+	if err := json.NewDecoder(io.LimitReader(r.Body, joinBody)).Decode(&body); err != nil {
+		return j.fail(source, keys.ErrBadToken)
+	}
+	t, err := keys.ParseToken(body.Token)
+	if err != nil {
+		return j.fail(source, err)
+	}
+	ring := j.n.guard.identity.Ring()
+	if err := ring.Check(t, now); err != nil {
+		return j.fail(source, err)
+	}
+	first, err := j.n.vault().use(r.Context(), t, now)
+	if err != nil {
+		j.n.log.Warn("a machine can't join now", "source", source, "error", err)
+		return joinReply{Error: "the cluster's store can't be reached, so that nobody can join: try again when it has its quorum back"}, http.StatusServiceUnavailable
+	}
+	if !first {
+		j.record(r, source, "the token "+t.ID()+" was handed in a second time from "+source+" and refused")
+		return j.fail(source, keys.ErrTokenUsed)
+	}
+	j.record(r, source, "a new machine at "+source+" was given the cluster's key, by token "+t.ID())
+	reply := joinReply{Ring: string(ring.Text())}
+	for _, m := range j.n.members.Members() {
+		if m.State == membership.Alive {
+			reply.Gossip = append(reply.Gossip, m.Address)
+		}
+	}
+	return reply, http.StatusOK
+}
+
+func (j *joiners) record(r *http.Request, source, text string) {
+	j.n.log.Info("join: " + text)
+	ev := cluster.Event{Kind: cluster.EventKey, Machine: j.n.cfg.MachineID, Time: j.now(), By: source, Text: text}
+	if err := j.n.store.Record(r.Context(), ev); err != nil {
+		j.n.log.Warn("a join is not in the timeline", "error", err)
+	}
+}
+
+// begin counts an attempt, and tells whether it may go on.
+func (j *joiners) begin(source string, now time.Time) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if since := now.Sub(j.minute); since < 0 || since >= time.Minute {
+		j.minute, j.attempts, j.failures = now, 0, map[string]int{}
+	}
+	j.attempts++
+	return j.attempts <= joinAttempts && j.failures[source] < joinFailures
+}
+
+func (j *joiners) fail(source string, err error) (joinReply, int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.failures[source]++
+	status := http.StatusForbidden
+	if errors.Is(err, keys.ErrTokenUsed) {
+		status = http.StatusConflict
+	}
+	return joinReply{Error: err.Error()}, status
+}

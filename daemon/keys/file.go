@@ -1,0 +1,87 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// DefaultFile is where a machine keeps the cluster's key.
+const DefaultFile = "/etc/fleettop/key"
+
+// Load reads a key file. It refuses one that others than its owner can read,
+// and returns an error wrapping fs.ErrNotExist where there is none.
+func Load(path string) (Ring, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Ring{}, fmt.Errorf("read the cluster key: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return Ring{}, fmt.Errorf("read the cluster key: %w", err)
+	}
+	if mode := st.Mode(); !mode.IsRegular() || mode.Perm()&0o077 != 0 {
+		return Ring{}, fmt.Errorf("the cluster key %s can be read by others than its owner (mode %04o): chmod 600 it, and rotate the key if somebody may have read it", path, mode.Perm())
+	}
+	text := make([]byte, 64<<10)
+	n, err := f.Read(text)
+	if err != nil && n == 0 && st.Size() > 0 {
+		return Ring{}, fmt.Errorf("read the cluster key %s: %w", path, err)
+	}
+	r, err := Parse(text[:n])
+	if err != nil {
+		return Ring{}, fmt.Errorf("the cluster key %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// Create writes a new key file, mode 0600, and refuses to replace one.
+func (r Ring) Create(path string) error {
+	temp, err := r.stage(path)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp)
+	// Unlike a rename, a link fails if somebody else's file is there.
+	if err := os.Link(temp, path); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already and may be a cluster's only key: it was left alone; choose another file with --key-file, or rotate keys with `fleettop key rotate`", path)
+	} else if err != nil {
+		return fmt.Errorf("write the cluster key: %w", err)
+	}
+	return nil
+}
+
+// Save writes a key file, mode 0600, in place of the one that is there.
+func (r Ring) Save(path string) error {
+	temp, err := r.stage(path)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return errors.Join(fmt.Errorf("write the cluster key: %w", err), os.Remove(temp))
+	}
+	return nil
+}
+
+// stage writes the ring to a file beside path, down to the disk.
+func (r Ring) stage(path string) (string, error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("write the cluster key: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".key-*.new") // mode 0600
+	if err != nil {
+		return "", fmt.Errorf("write the cluster key: %w", err)
+	}
+	_, err = f.Write(r.Text())
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(fmt.Errorf("write the cluster key: %w", err), os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}

@@ -1,0 +1,5 @@
+// Package logs serves the logs of units as one stream that follows each unit
+// wherever it goes. On each machine one reader serves any number of viewers; any
+// daemon answers for any unit by asking the machines that have something of
+// it, which filter what they have, and merges what they say by time.
+package logs

@@ -1,0 +1,110 @@
+package logs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fleettop/daemon/api"
+	"fleettop/journal"
+)
+
+// batchMost is how many lines go on in one piece.
+const batchMost = 256
+
+// query makes the query of a request's options, by a clock.
+func query(o api.JournalOptions, now time.Time) (q journal.Query, err error) {
+	q.Lines, q.Fields = o.Lines, o.Fields
+	if o.Since != "" {
+		if q.Since, err = api.LogTime(o.Since, now); err != nil {
+			return q, err
+		}
+	}
+	if o.Until != "" {
+		if q.Until, err = api.LogTime(o.Until, now); err != nil {
+			return q, err
+		}
+	}
+	if q.Priorities, err = journal.ParsePriorities(o.Priority); err != nil {
+		return q, err
+	}
+	q.Grep, err = journal.ParseGrep(o.Grep)
+	return q, err
+}
+
+// local streams what this machine has of units: what is there, then the
+// position it ends at, then, when following, what comes.
+func (s *Service) local(ctx context.Context, names []string, o api.JournalOptions, emit func([]api.LogLine) error) error {
+	if s.cfg.Source == nil {
+		return fmt.Errorf("%s keeps no logs", s.cfg.Self)
+	}
+	q, err := query(o, time.Now())
+	if err != nil {
+		return err
+	}
+	if after, ok := o.After[s.cfg.Self]; ok {
+		q.After, q.Lines, q.Since = journal.Cursor(after), 0, time.Time{}
+	}
+	var v *viewer
+	var upTo journal.Position
+	if o.Follow {
+		var leave func()
+		if v, upTo, leave, err = s.hub.join(names, o.Fields); err != nil {
+			return err
+		}
+		defer leave()
+	}
+	b := batch{emit: emit}
+	at, err := s.cfg.Source.Read(ctx, names, q, upTo, func(e journal.Entry) error { return b.add(api.NewLogLine(&e)) })
+	if err == nil {
+		b.list = append(b.list, api.LogLine{Kind: api.LogPosition, Time: time.Now(), Machine: s.cfg.Self, Cursor: string(at)})
+		err = b.flush()
+	}
+	if err != nil || !o.Follow {
+		return err
+	}
+	for {
+		list, missed, err := v.take(ctx)
+		for i := range list {
+			if !q.Match(&list[i]) {
+				continue
+			}
+			if err := b.add(api.NewLogLine(&list[i])); err != nil {
+				return err
+			}
+		}
+		if missed > 0 {
+			b.list = append(b.list, api.LogLine{Kind: api.LogMissed, Time: time.Now(), Machine: s.cfg.Self, Missed: missed,
+				Text: fmt.Sprintf("%d lines were missed, as they came faster than they were read: see them with --since", missed)})
+		}
+		if flushErr := b.flush(); flushErr != nil {
+			return flushErr
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// batch gathers lines.
+type batch struct {
+	list []api.LogLine
+	emit func([]api.LogLine) error
+}
+
+func (b *batch) add(l api.LogLine) error {
+	b.list = append(b.list, l)
+	if len(b.list) < batchMost {
+		return nil
+	}
+	return b.flush()
+}
+
+func (b *batch) flush() error {
+	if len(b.list) == 0 {
+		return nil
+	}
+	list := b.list
+	b.list = make([]api.LogLine, 0, batchMost)
+	return b.emit(list)
+}

@@ -1,0 +1,145 @@
+package logs
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+)
+
+const (
+	// holdFor is how long the first lines of a unit on its new machine wait
+	// for its outage to be known, so that the divider before them can tell it.
+	holdFor = 2 * time.Second
+	// holdMost is how many lines wait.
+	holdMost = 10000
+)
+
+// moves are the units that were lost with their machine and whose outage isn't known yet.
+type moves struct{ held map[string]*hold }
+
+type hold struct {
+	from, to string
+	lines    []item
+	first    time.Time // when the first of them came
+	told     bool      // the divider went without the outage
+}
+
+// hold keeps a line that has to wait.
+func (m *moves) hold(it item, now time.Time) bool {
+	h := m.held[it.Unit]
+	if h == nil || h.told || it.Kind != "" || it.Machine != h.to {
+		return false
+	}
+	if len(h.lines) == 0 {
+		h.first = now
+	}
+	h.lines = append(h.lines, it)
+	return true
+}
+
+// expire lets lines go that have waited for long enough.
+func (m *moves) expire(c *conductor, now time.Time) (left time.Duration) {
+	for _, unit := range sortedKeys(m.held) {
+		h := m.held[unit]
+		if h.told || len(h.lines) == 0 {
+			continue
+		}
+		wait := h.first.Add(holdFor).Sub(now)
+		if wait <= 0 || len(h.lines) >= holdMost {
+			h.told = true
+			c.put(c.divider(unit, h.from, h.to, nil, h.first))
+			h.release(c)
+		} else if left == 0 || wait < left {
+			left = wait
+		}
+	}
+	return left
+}
+
+func (h *hold) release(c *conductor) {
+	for _, it := range h.lines {
+		c.put(it.LogLine)
+	}
+	h.lines = nil
+}
+
+// apply takes a newer state of the cluster, and says what moved.
+func (c *conductor) apply(snap *cluster.Snapshot, events []cluster.Event) {
+	before := c.snap
+	c.snap = snap
+	if !sameMap(before.Assignments, snap.Assignments) {
+		c.moved(before, snap)
+	}
+	for _, e := range events {
+		h := c.moves.held[e.Unit]
+		if e.Kind != cluster.EventActive || e.Outage == nil || h == nil || h.to != e.To {
+			continue
+		}
+		delete(c.moves.held, e.Unit)
+		if h.told {
+			c.note(c.prefix(e.Unit) + fmt.Sprintf("is active on %s, outage %s", nameOf(snap, e.To), outage(*e.Outage)))
+			continue
+		}
+		c.put(c.divider(e.Unit, h.from, h.to, e.Outage, e.Time.Add(-e.Outage.Start)))
+		h.release(c)
+	}
+}
+
+// sameMap tells whether two maps of snapshots are one; With shares those that don't change.
+func sameMap(a, b map[cluster.UnitOnMachine]cluster.Assignment) bool {
+	return fmt.Sprintf("%p", a) == fmt.Sprintf("%p", b)
+}
+
+// moved finds the units that were taken from one machine and given to another.
+func (c *conductor) moved(before, after *cluster.Snapshot) {
+	came := map[string]string{}
+	for k := range after.Assignments {
+		if _, had := before.Assignments[k]; !had && selected(c.names, k.Unit) {
+			came[k.Unit] = k.Machine
+		}
+	}
+	health := c.s.cfg.Health.Health()
+	left := map[string]string{}
+	for k := range before.Assignments {
+		if _, has := after.Assignments[k]; !has && came[k.Unit] != "" {
+			left[k.Unit] = k.Machine
+		}
+	}
+	for _, unit := range sortedKeys(left) {
+		from, to := left[unit], came[unit]
+		if h, ok := health[from]; ok && !h.State.Runs() && after.Assignments[cluster.UnitOnMachine{Machine: to, Unit: unit}].Desired == "launched" {
+			if old := c.moves.held[unit]; old != nil {
+				old.release(c)
+			}
+			c.moves.held[unit] = &hold{from: from, to: to}
+			continue
+		}
+		c.put(c.divider(unit, from, to, nil, time.Now()))
+	}
+}
+
+// divider is the line between two machines.
+func (c *conductor) divider(unit, from, to string, o *cluster.Outage, at time.Time) api.LogLine {
+	text := c.prefix(unit) + fmt.Sprintf("moved %s → %s", nameOf(c.snap, from), nameOf(c.snap, to))
+	if o != nil {
+		text += ", outage " + outage(*o)
+	}
+	return api.LogLine{Kind: api.LogDivider, Time: at, Machine: to, Unit: unit, Text: text}
+}
+
+// prefix names the unit where there are several.
+func (c *conductor) prefix(unit string) string {
+	if len(c.names) == 1 && !isGlob(c.names[0]) {
+		return ""
+	}
+	return unit + " "
+}
+
+func outage(o cluster.Outage) string { return fmt.Sprintf("%.2fs", o.Total().Seconds()) }
+
+func sortedKeys[V any, K cmp.Ordered](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

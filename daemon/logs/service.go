@@ -1,0 +1,141 @@
+package logs
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+	"fleettop/daemon/view"
+	"fleettop/journal"
+	"fleettop/units"
+)
+
+// Peers reaches the other machines. The error says which machine and why.
+type Peers interface {
+	Client(machineID string) (*api.Client, error)
+}
+
+// Health is the daemon's verdict on machines.
+type Health interface {
+	Health() map[string]cluster.Health
+	Changed() <-chan struct{}
+}
+
+// Timeline has what happened.
+type Timeline interface {
+	Events(ctx context.Context, since time.Time, limit int) ([]cluster.Event, error)
+}
+
+// Config is what a Service works with.
+type Config struct {
+	Self     string         // ID of this machine
+	Source   journal.Source // its log; nil if it keeps none
+	View     *view.View
+	Health   Health
+	Peers    Peers
+	Timeline Timeline
+	Log      *slog.Logger
+}
+
+// Service serves logs. It implements api.Logs. Goroutines end with the
+// requests they are for.
+type Service struct {
+	cfg Config
+	hub hub
+}
+
+var _ api.Logs = (*Service)(nil)
+
+// New returns a Service.
+func New(cfg Config) *Service { return &Service{cfg: cfg, hub: hub{src: cfg.Source}} }
+
+const viewPatience = 5 * time.Second
+
+// Journal implements api.Logs.
+func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([]api.LogLine) error) error {
+	names := slices.Clone(o.Units)
+	if o.Unit != "" {
+		names = append(names, o.Unit)
+	}
+	if o.Local {
+		return s.local(ctx, names, o, emit)
+	}
+	release := s.cfg.View.Hold()
+	defer release()
+	waitCtx, cancel := context.WithTimeout(ctx, viewPatience)
+	snap, err := s.cfg.View.Snapshot(waitCtx, 0)
+	cancel()
+	if snap == nil {
+		return err // with a state of old, what it knows is asked
+	}
+	c := &conductor{s: s, o: o, names: names, emit: emit, snap: snap, began: time.Now(), positions: maps.Clone(o.After)}
+	if c.q, err = query(o, c.began); err != nil {
+		return &api.Error{Code: api.CodeInvalid, Message: err.Error()}
+	}
+	if o.Machine != "" {
+		if c.only, err = api.FindMachine(snap.Machines, o.Machine); err != nil {
+			return err
+		}
+	}
+	return c.run(ctx)
+}
+
+// selected tells whether a unit is one of those named, or matches a glob.
+func selected(names []string, unit string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return n == unit || isGlob(n) && units.MatchGlob(n, unit) })
+}
+
+func isGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
+
+// known are the units a request means: those the cluster knows or that are
+// still on a machine, and those that are named in full. Sorted.
+func known(snap *cluster.Snapshot, names []string) []string {
+	set := map[string]bool{}
+	add := func(unit string) {
+		if !set[unit] && selected(names, unit) {
+			set[unit] = true
+		}
+	}
+	for unit := range snap.Units {
+		add(unit)
+	}
+	for k := range snap.Assignments {
+		add(k.Unit)
+	}
+	for k := range snap.Statuses {
+		add(k.Unit)
+	}
+	for _, n := range names {
+		if !isGlob(n) {
+			set[n] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// present are the machines that have one of the units, or are still getting rid of it.
+func present(snap *cluster.Snapshot, names []string) map[string]bool {
+	on := map[string]bool{}
+	for k := range snap.Assignments {
+		if !on[k.Machine] && selected(names, k.Unit) {
+			on[k.Machine] = true
+		}
+	}
+	for k := range snap.Statuses {
+		if !on[k.Machine] && selected(names, k.Unit) {
+			on[k.Machine] = true
+		}
+	}
+	return on
+}
+
+// nameOf is what people call a machine.
+func nameOf(snap *cluster.Snapshot, id string) string {
+	return cmp.Or(snap.Machines[id].Name, id[:min(8, len(id))])
+}

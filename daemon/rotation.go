@@ -1,0 +1,195 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/daemon/keys"
+)
+
+const (
+	keyTries = 250 * time.Millisecond // between looks at a rotation that changes nothing in the view
+	keyLook  = time.Minute            // between looks at one that waits for machines that are off
+)
+
+// followKeys keeps this machine's keys those that the cluster agreed on, and
+// says so in the machine's record, until ctx ends.
+func (n *node) followKeys(ctx context.Context) error {
+	retry := retryLeast
+	for ctx.Err() == nil && n.guard.identity != nil {
+		err := n.vault().watch(ctx, func(s keys.Sealed) error {
+			if err := n.adopt(ctx, s); err != nil {
+				return err
+			}
+			retry = retryLeast
+			return nil
+		})
+		if retry >= retryMost && ctx.Err() == nil {
+			n.log.Warn("the cluster's keys can't be followed; trying again", "error", err)
+		}
+		pause(ctx, retry)
+		retry = min(2*retry, retryMost)
+	}
+	return nil
+}
+
+// adopt takes the ring that the cluster agreed on. The file comes first: a
+// machine that uses a key it would forget could not come back.
+func (n *node) adopt(ctx context.Context, s keys.Sealed) error {
+	have := n.guard.identity.Ring()
+	ring := have
+	if s.Generation > 0 {
+		var err error
+		if ring, err = s.Open(have); err != nil {
+			return err
+		}
+	}
+	if !ring.Equal(have) {
+		if err := ring.Save(n.cfg.KeyFile); err != nil {
+			return fmt.Errorf("%w: see that %s can be written", err, n.cfg.KeyFile)
+		}
+		if err := n.guard.setRing(ring); err != nil {
+			return err
+		}
+		if err := n.members.SetKeys(n.guard.gossipKey(), n.guard.otherGossipKeys()); err != nil {
+			return err
+		}
+		n.log.Info("the cluster's keys changed", "used", ring.IDs()[0], "accepted", ring.IDs()[1:])
+	}
+	if n.etcd.outdated() {
+		if err := n.waitForTurn(ctx, ring.IDs()); err != nil {
+			return err
+		}
+		if err := n.etcd.reload(ctx); err != nil {
+			return err
+		}
+	}
+	return n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
+		m.Keys = ring.IDs()
+		return nil
+	})
+}
+
+// waitForTurn waits until the voters before this one have restarted their
+// etcd, so that one at a time is away.
+func (n *node) waitForTurn(ctx context.Context, ids []string) error {
+	defer n.view.Hold()()
+	if _, err := n.view.Snapshot(ctx, 0); err != nil {
+		return err
+	}
+	for {
+		snap, _, _, viewChanged := n.view.Latest()
+		healthChanged := n.health.Changed()
+		healths := n.health.Health()
+		waiting := false
+		for id, m := range snap.Machines {
+			if id < n.cfg.MachineID && m.Seat != cluster.NoSeat && healths[id].State.Runs() && !slices.Equal(m.Keys, ids) {
+				waiting = true
+			}
+		}
+		if !waiting {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-viewChanged:
+		case <-healthChanged:
+		}
+	}
+}
+
+// tendKeys carries a rotation on until ctx ends. Only the leader does.
+func (n *node) tendKeys(ctx context.Context) error {
+	for ctx.Err() == nil && n.guard.identity != nil {
+		keysChanged := n.guard.changed()
+		if len(n.guard.identity.Ring().IDs()) < 2 {
+			select {
+			case <-ctx.Done():
+			case <-keysChanged:
+			}
+			continue
+		}
+		_, _, _, viewChanged := n.view.Latest()
+		healthChanged := n.health.Changed()
+		if _, err := n.stepKeys(ctx, false, ""); err != nil && ctx.Err() == nil {
+			n.log.Warn("the rotation of the cluster's key waits", "error", err)
+		}
+		pause(ctx, keyTries) // changes of units come in crowds
+		select {
+		case <-ctx.Done():
+		case <-keysChanged:
+		case <-viewChanged:
+		case <-healthChanged:
+		case <-time.After(keyLook):
+		}
+	}
+	return nil
+}
+
+// stepKeys takes the next step of a rotation, if it is time.
+func (n *node) stepKeys(ctx context.Context, finish bool, by string) (keys.Step, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	s, revision, err := n.vault().load(ctx)
+	if err != nil || s.Generation == 0 {
+		return keys.Step{}, err
+	}
+	ring, err := s.Open(n.guard.identity.Ring())
+	if err != nil {
+		return keys.Step{}, err
+	}
+	defer n.view.Hold()()
+	snap, err := n.view.Snapshot(ctx, 0)
+	if err != nil {
+		return keys.Step{}, err
+	}
+	now := time.Now()
+	step := keys.NextStep(ring, s.Newest, s.Since, n.holders(snap), now, finish)
+	if step.Next.Empty() {
+		return step, nil
+	}
+	next, err := step.Next.Seal(s.Generation+1, s.Newest, s.Since)
+	if err != nil {
+		return step, err
+	}
+	if err := n.vault().swap(ctx, revision, next); err != nil {
+		if errors.Is(err, cluster.ErrConflict) && by == "" {
+			return step, nil // another daemon took the same step
+		}
+		return step, err
+	}
+	n.log.Info("the rotation of the cluster's key goes on: " + step.Text)
+	n.recordKeys(ctx, by, step.Text)
+	return step, nil
+}
+
+// holders are the machines with the keys they work with.
+func (n *node) holders(snap *cluster.Snapshot) []keys.Holder {
+	healths := n.health.Health()
+	var out []keys.Holder
+	for id, m := range snap.Machines {
+		out = append(out, keys.Holder{Name: m.Name, Live: healths[id].State.Runs(), IDs: m.Keys})
+	}
+	return out
+}
+
+// recordKeys puts into the timeline what was done. It tries for as long as ctx
+// lasts, since a rotation itself makes etcd change its leader.
+func (n *node) recordKeys(ctx context.Context, by, text string) {
+	ev := cluster.Event{Kind: cluster.EventKey, Machine: n.cfg.MachineID, Time: time.Now(), By: by, Text: text}
+	err := n.store.Record(ctx, ev)
+	for err != nil && ctx.Err() == nil {
+		pause(ctx, retryLeast)
+		err = n.store.Record(ctx, ev)
+	}
+	if err != nil {
+		n.log.Warn("what was done to the cluster's keys is not in the timeline", "by", by, "what", text, "error", err)
+	}
+}
+
+func (n *node) vault() vault { return vault{n.etcd.client} }

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"fleettop/cluster"
+	"fleettop/daemon/keys"
+)
+
+// Keys of the vault. They are outside of the store's, which everybody watches.
+const (
+	vaultRing   = "/fleettop/keys/ring"
+	vaultTokens = "/fleettop/keys/token/"
+)
+
+// vault is where the cluster keeps its sealed ring, and the tokens that were used.
+type vault struct{ client *clientv3.Client }
+
+// load returns the sealed ring and the revision to swap it by. Its generation
+// is 0 if the cluster never rotated its key.
+func (v vault) load(ctx context.Context) (keys.Sealed, int64, error) {
+	r, err := v.client.Get(ctx, vaultRing)
+	if err != nil {
+		return keys.Sealed{}, 0, fmt.Errorf("%w: read the cluster's keys: %w", cluster.ErrUnavailable, err)
+	}
+	if len(r.Kvs) == 0 {
+		return keys.Sealed{}, 0, nil
+	}
+	s, err := unmarshalSealed(r.Kvs[0].Value)
+	return s, r.Kvs[0].ModRevision, err
+}
+
+func unmarshalSealed(raw []byte) (keys.Sealed, error) {
+	var s keys.Sealed
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return s, fmt.Errorf("the cluster's sealed keys can't be read: %w: is there a daemon of another version?", err)
+	}
+	return s, nil
+}
+
+// swap replaces the sealed ring, if it is still the one of that revision.
+func (v vault) swap(ctx context.Context, revision int64, s keys.Sealed) error {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	r, err := v.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(vaultRing), "=", revision)).Then(clientv3.OpPut(vaultRing, string(raw))).Commit()
+	if err != nil {
+		return fmt.Errorf("%w: write the cluster's keys: %w", cluster.ErrUnavailable, err)
+	}
+	if !r.Succeeded {
+		return fmt.Errorf("somebody else changed the cluster's keys at the same time: %w: see `fleettop key list`", cluster.ErrConflict)
+	}
+	return nil
+}
+
+// watch calls f with the sealed ring now and after each change, until f fails,
+// the connection breaks or ctx ends.
+func (v vault) watch(ctx context.Context, f func(keys.Sealed) error) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	r, err := v.client.Get(ctx, vaultRing)
+	if err != nil {
+		return err
+	}
+	var s keys.Sealed
+	if len(r.Kvs) > 0 {
+		if s, err = unmarshalSealed(r.Kvs[0].Value); err != nil {
+			return err
+		}
+	}
+	changes := v.client.Watch(ctx, vaultRing, clientv3.WithRev(r.Header.Revision+1))
+	for {
+		if err := f(s); err != nil {
+			return err
+		}
+		change, ok := <-changes
+		if !ok {
+			return errors.New("the watch of the cluster's keys ended")
+		}
+		if err := change.Err(); err != nil {
+			return err
+		}
+		for _, e := range change.Events {
+			if e.Type != clientv3.EventTypePut {
+				continue
+			}
+			if s, err = unmarshalSealed(e.Kv.Value); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// use notes that a token was used, and tells whether this was the first time.
+// It is forgotten once the token would be too old anyway.
+func (v vault) use(ctx context.Context, t keys.Token, now time.Time) (bool, error) {
+	lease, err := v.client.Grant(ctx, int64((t.Expires.Sub(now)+2*keys.TokenLifetime)/time.Second))
+	if err != nil {
+		return false, fmt.Errorf("%w: note the token's use: %w", cluster.ErrUnavailable, err)
+	}
+	key := vaultTokens + t.ID()
+	r, err := v.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		Then(clientv3.OpPut(key, now.UTC().Format(time.RFC3339), clientv3.WithLease(lease.ID))).Commit()
+	if err != nil {
+		return false, fmt.Errorf("%w: note the token's use: %w", cluster.ErrUnavailable, err)
+	}
+	return r.Succeeded, nil
+}

@@ -1,0 +1,92 @@
+package journal
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Filter says which entries are wanted. The zero value wants all.
+type Filter struct {
+	Since, Until time.Time      // zero for no bound
+	Priorities   *Priorities    // nil for all
+	Grep         *regexp.Regexp // nil for all
+}
+
+// Match tells whether an entry is wanted.
+func (f *Filter) Match(e *Entry) bool {
+	switch {
+	case !f.Since.IsZero() && e.Time.Before(f.Since), !f.Until.IsZero() && e.Time.After(f.Until):
+		return false
+	case f.Priorities != nil && (e.Priority < f.Priorities.From || e.Priority > f.Priorities.To):
+		return false
+	}
+	return f.Grep == nil || f.Grep.MatchString(e.Message)
+}
+
+// Priorities is a range of priorities, both ends included.
+type Priorities struct{ From, To int }
+
+var priorityNames = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+
+// PriorityName is syslog's name of a priority.
+func PriorityName(p int) string {
+	if p < 0 || p >= len(priorityNames) {
+		return strconv.Itoa(p)
+	}
+	return priorityNames[p]
+}
+
+// ParsePriorities reads a level by name or number, which stands for itself and
+// all that is more urgent, or a range FROM..TO. "" is nil: all.
+func ParsePriorities(text string) (*Priorities, error) {
+	if text == "" {
+		return nil, nil
+	}
+	from, to, isRange := strings.Cut(text, "..")
+	if !isRange {
+		p, err := parsePriority(text)
+		return &Priorities{Emergency, p}, err
+	}
+	a, err := parsePriority(from)
+	if err != nil {
+		return nil, err
+	}
+	b, err := parsePriority(to)
+	return &Priorities{min(a, b), max(a, b)}, err
+}
+
+func parsePriority(text string) (int, error) {
+	alias := map[string]string{"panic": "emerg", "error": "err", "warn": "warning"}
+	name := strings.ToLower(text)
+	if a, ok := alias[name]; ok {
+		name = a
+	}
+	if i := slices.Index(priorityNames, name); i >= 0 {
+		return i, nil
+	}
+	if n, err := strconv.Atoi(name); err == nil && n >= Emergency && n <= Debug {
+		return n, nil
+	}
+	return 0, fmt.Errorf("unknown priority %q: choose %s, a number from 0 to 7, or a range such as err..notice", text, strings.Join(priorityNames, ", "))
+}
+
+// ParseGrep compiles what messages are to match. As with journalctl, case
+// counts only if the pattern has an upper-case letter.
+func ParseGrep(pattern string) (*regexp.Regexp, error) {
+	if pattern == "" {
+		return nil, nil
+	}
+	flags := "(?i)"
+	if strings.ToLower(pattern) != pattern {
+		flags = ""
+	}
+	re, err := regexp.Compile(flags + pattern)
+	if err != nil {
+		return nil, fmt.Errorf("the pattern %q can't be read: %w: write it in the syntax of RE2, and \\ before what is meant literally", pattern, err)
+	}
+	return re, nil
+}

@@ -1,0 +1,171 @@
+package journald
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"fleettop/journal"
+)
+
+// Options says which journal to read. The zero value is this system's.
+type Options struct {
+	// Dirs hold the files: what is in memory before what is on disk. By
+	// default those of this machine below /run/log/journal and /var/log/journal.
+	Dirs []string
+	// Machine is the ID that entries carry.
+	Machine string
+	// User reads what the units of the user's own systemd logged.
+	User bool
+	// UID is that user; 0 for who runs this process.
+	UID int
+}
+
+func (o *Options) uid() string {
+	if o.UID != 0 {
+		return strconv.Itoa(o.UID)
+	}
+	return strconv.Itoa(os.Getuid())
+}
+
+// Source reads systemd's journal. It implements journal.Source.
+type Source struct{ opts Options }
+
+var _ journal.Source = (*Source)(nil)
+
+// Open returns the source of a machine's journal. Nothing is read yet, and
+// the directories may appear later.
+func Open(o Options) (*Source, error) {
+	if len(o.Dirs) == 0 {
+		raw, err := os.ReadFile("/etc/machine-id")
+		if err != nil {
+			return nil, fmt.Errorf("find the journal of this machine: %w: run systemd-machine-id-setup", err)
+		}
+		id := strings.TrimSpace(string(raw))
+		o.Dirs = []string{filepath.Join("/run/log/journal", id), filepath.Join("/var/log/journal", id)}
+	}
+	return &Source{o}, nil
+}
+
+// paths lists the journal's files, those in memory first. Only a directory
+// that is there and can't be read is an error.
+func (s *Source) paths() ([]string, error) {
+	var out []string
+	for _, dir := range s.opts.Dirs {
+		entries, err := os.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the journal: %w: run as root, or as a member of the group systemd-journal", err)
+		}
+		for _, e := range entries {
+			if name := e.Name(); strings.HasSuffix(name, ".journal") || strings.HasSuffix(name, ".journal~") {
+				out = append(out, filepath.Join(dir, name))
+			}
+		}
+	}
+	return out, nil
+}
+
+// open opens all files there are. Those that can't be are left out, unless none can.
+func (s *Source) open() ([]*file, error) {
+	paths, err := s.paths()
+	if err != nil {
+		return nil, err
+	}
+	var files []*file
+	var failed error
+	var unknown *FormatError
+	seen := map[[16]byte]bool{}
+	for _, p := range paths {
+		f, err := openFile(p)
+		switch {
+		case err == nil && seen[f.fileID]: // renamed meanwhile
+			f.close()
+		case err == nil:
+			seen[f.fileID] = true
+			files = append(files, f)
+		case errors.As(err, &unknown):
+			closeAll(files)
+			return nil, fmt.Errorf("read the journal: %w", err) // better than to leave lines out without a word
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotJournal):
+			failed = err
+		}
+	}
+	if len(files) == 0 && failed != nil {
+		return nil, fmt.Errorf("read the journal: %w", failed)
+	}
+	return files, nil
+}
+
+func closeAll(files []*file) {
+	for _, f := range files {
+		f.close()
+	}
+}
+
+// position is how far each file counts: the offset of the last entry. Files
+// that aren't in it came later.
+type position map[[16]byte]uint64
+
+// Read implements journal.Source.
+func (s *Source) Read(ctx context.Context, units []string, q journal.Query, upTo journal.Position, f func(journal.Entry) error) (journal.Cursor, error) {
+	var after *cursor
+	if q.After != "" {
+		c, err := parseCursor(q.After)
+		if err != nil {
+			return "", err
+		}
+		after = &c
+	}
+	files, err := s.open()
+	if err != nil {
+		return "", err
+	}
+	defer closeAll(files)
+	at, _ := upTo.(position)
+	if upTo == nil {
+		at = positionOf(files)
+	}
+	r := reading{src: s, wanted: journal.Wanted{Units: map[string]bool{}, Fields: q.Fields}, q: &q, after: after}
+	for _, u := range units {
+		r.wanted.Units[u] = true
+	}
+	for _, file := range files {
+		if last, ok := at[file.fileID]; ok && last != 0 {
+			r.add(file, last)
+		}
+	}
+	defer r.close()
+	end := r.cursor()
+	if q.Lines > 0 {
+		return end, r.newest(ctx, f)
+	}
+	return end, r.forward(ctx, f)
+}
+
+// lastOffset is the offset of a file's last entry, or 0.
+func (f *file) lastOffset() uint64 {
+	if f.entries == 0 {
+		return 0
+	}
+	list, err := f.all(nil, f.entries-1, 1)
+	if err != nil || len(list) == 0 {
+		return 0
+	}
+	return list[0]
+}
+
+func positionOf(files []*file) position {
+	p := position{}
+	for _, f := range files {
+		p[f.fileID] = f.lastOffset()
+	}
+	return p
+}

@@ -1,0 +1,271 @@
+package journald
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"fleettop/journal"
+)
+
+const (
+	// lookEvery is how often the files are asked for new entries while
+	// somebody follows: reading two hundred bytes, where journald would let
+	// its readers wait for 250 ms.
+	lookEvery = 20 * time.Millisecond
+	// scanEvery is the longest time between two looks at the directories;
+	// most changes show in their modification times.
+	scanEvery = 2 * time.Second
+	// nextMost is how many entries of a file Next looks at in one call.
+	nextMost = 4096
+)
+
+// tail follows the files that are written to. It implements journal.Tail.
+type tail struct {
+	src  *Source
+	wake chan struct{}
+	stop chan struct{}
+	done chan struct{}
+
+	files   map[[16]byte]*growing
+	passed  position // files that are done with, or that were full already
+	dirs    []time.Time
+	scanned time.Time
+	// moved is the last entry that was read from memory: what turns up on
+	// disk with an earlier one's time is a copy.
+	moved entry
+}
+
+// growing is a file that may get more entries.
+type growing struct {
+	d        *decoder
+	path     string
+	inMemory bool
+	done     uint64 // entries that were looked at
+	last     uint64 // the offset of the last of them
+	rest     bool   // it was replaced: when all is read it is done with
+	offsets  []uint64
+}
+
+// Tail implements journal.Source.
+func (s *Source) Tail() (journal.Tail, error) {
+	t := &tail{src: s, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		files: map[[16]byte]*growing{}, passed: position{}, dirs: make([]time.Time, len(s.opts.Dirs))}
+	if err := t.scan(true); err != nil {
+		return nil, err
+	}
+	go t.ring()
+	return t, nil
+}
+
+func (t *tail) ring() {
+	defer close(t.done)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.stop:
+			return
+		case <-tick.C:
+			t.again()
+		}
+	}
+}
+
+func (t *tail) again() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Wake implements journal.Tail.
+func (t *tail) Wake() <-chan struct{} { return t.wake }
+
+// Close implements journal.Tail.
+func (t *tail) Close() error {
+	close(t.stop)
+	<-t.done
+	for _, g := range t.files {
+		g.d.close()
+	}
+	return nil
+}
+
+// Position implements journal.Tail. It is the same for all units.
+func (t *tail) Position([]string) journal.Position {
+	p := maps.Clone(t.passed)
+	for id, g := range t.files {
+		p[id] = g.last
+	}
+	return p
+}
+
+// scan looks for files. What is there at first counts as read.
+func (t *tail) scan(first bool) error {
+	for i, dir := range t.src.opts.Dirs {
+		t.dirs[i] = time.Time{}
+		if st, err := os.Stat(dir); err == nil {
+			t.dirs[i] = st.ModTime()
+		}
+	}
+	t.scanned = time.Now()
+	paths, err := t.src.paths()
+	if err != nil {
+		return err
+	}
+	seen := map[[16]byte]string{}
+	for _, path := range paths {
+		f, err := openFile(path)
+		if unknown := (*FormatError)(nil); errors.As(err, &unknown) {
+			return fmt.Errorf("follow the journal: %w", err)
+		}
+		if err != nil {
+			continue // being made, or gone again, or not for us
+		}
+		_, passed := t.passed[f.fileID]
+		_, growing := t.files[f.fileID]
+		if !passed {
+			seen[f.fileID] = path
+		}
+		if passed || growing {
+			f.close()
+			continue
+		}
+		t.take(f, path, first)
+	}
+	for id, g := range t.files {
+		if path, ok := seen[id]; !ok || path != g.path {
+			g.rest = true // archived under another name, or vacuumed
+		}
+	}
+	return nil
+}
+
+// take begins with a file.
+func (t *tail) take(f *file, path string, first bool) {
+	if first && f.state == stateArchived {
+		t.passed[f.fileID] = f.lastOffset()
+		f.close()
+		return
+	}
+	g := &growing{d: newDecoder(f, &t.src.opts), path: path, rest: f.state == stateArchived}
+	g.inMemory = len(t.src.opts.Dirs) > 1 && within(t.src.opts.Dirs[0], path)
+	if first {
+		g.done, g.last = f.entries, f.lastOffset()
+		if g.inMemory && g.last != 0 {
+			t.remember(g, g.last)
+		}
+	}
+	t.files[f.fileID] = g
+}
+
+func within(dir, path string) bool { return len(path) > len(dir) && path[:len(dir)] == dir }
+
+// remember notes the last entry read from memory.
+func (t *tail) remember(g *growing, offset uint64) {
+	var e entry
+	if _, err := g.d.f.entryHead(offset, &e); err == nil {
+		e.items = nil
+		t.moved = e
+	}
+}
+
+// stale tells whether the directories have changed.
+func (t *tail) stale() bool {
+	if time.Since(t.scanned) > scanEvery {
+		return true
+	}
+	for i, dir := range t.src.opts.Dirs {
+		if st, err := os.Stat(dir); err == nil && !st.ModTime().Equal(t.dirs[i]) || err != nil && !t.dirs[i].IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// Next implements journal.Tail.
+func (t *tail) Next(wanted journal.Wanted) (list []journal.Entry, lost int, err error) {
+	changed := t.stale()
+	var got []found
+	more := false
+	for _, id := range slices.SortedFunc(maps.Keys(t.files), func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) }) {
+		g := t.files[id]
+		if err := g.d.f.refresh(); err != nil {
+			t.drop(id, g)
+			continue
+		}
+		archived := g.d.f.state == stateArchived
+		got = t.read(g, &wanted, got)
+		switch left := g.done < g.d.f.entries; {
+		case left:
+			more = true
+		case g.rest:
+			t.drop(id, g)
+		case archived:
+			g.rest, changed = true, true // its successor is there, or will be
+		}
+	}
+	if changed {
+		if err := t.scan(false); err != nil {
+			return nil, 0, err
+		}
+		more = true
+	}
+	if more {
+		t.again()
+	}
+	slices.SortStableFunc(got, func(a, b found) int { return compare(a.f, &a.head, b.f, &b.head) })
+	for _, e := range got {
+		list = append(list, e.Entry)
+	}
+	return list, 0, nil
+}
+
+// found is an entry wanted, with what it is ordered by.
+type found struct {
+	f    *file
+	head entry
+	journal.Entry
+}
+
+// read looks at the new entries of a file.
+func (t *tail) read(g *growing, wanted *journal.Wanted, got []found) []found {
+	f := g.d.f
+	var err error
+	if g.offsets, err = f.all(g.offsets[:0], g.done, min(f.entries-min(g.done, f.entries), nextMost)); err != nil && len(g.offsets) == 0 {
+		return got // damaged, or not written yet
+	}
+	for _, o := range g.offsets {
+		if o == 0 {
+			break
+		}
+		g.done, g.last = g.done+1, o
+		e, ok := g.d.decode(o, wanted)
+		if !ok || !g.inMemory && t.copied(&g.d.e) {
+			continue
+		}
+		head := g.d.e
+		head.items = nil
+		got = append(got, found{f, head, e})
+	}
+	if g.inMemory && g.last != 0 && len(g.offsets) > 0 {
+		t.remember(g, g.last)
+	}
+	return got
+}
+
+// copied tells whether an entry on disk is one that was read from memory.
+func (t *tail) copied(e *entry) bool {
+	return e.boot == t.moved.boot && e.monotonic <= t.moved.monotonic
+}
+
+// drop lets go of a file; where it ended stays known.
+func (t *tail) drop(id [16]byte, g *growing) {
+	t.passed[id] = g.last
+	g.d.close()
+	delete(t.files, id)
+}

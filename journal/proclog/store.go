@@ -1,0 +1,322 @@
+package proclog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fleettop/journal"
+)
+
+const (
+	// DefaultLimit is how many bytes of a unit's log are kept.
+	DefaultLimit = 16 << 20
+
+	suffix      = ".log"
+	indexSuffix = ".log.index"
+
+	// quiet is how long writes are gathered after the first that wakes the store.
+	quiet = 3 * time.Millisecond
+	// saveEvery is how much of the stamps a crash may lose.
+	saveEvery = time.Second
+	// sweepEvery is how often files nobody needs any more are looked for.
+	sweepEvery = time.Hour
+	// staleAfter is how long a file of a unit that isn't held is kept.
+	staleAfter = 7 * 24 * time.Hour
+)
+
+// Options configures a Store.
+type Options struct {
+	Dir     string // of the logs: NAME.log each
+	Machine string // the ID that entries carry
+	Limit   int64  // bytes of each log that are kept; DefaultLimit if 0
+	// Held tells whether a unit is held; the logs of those that aren't are
+	// removed after a week. nil keeps them all.
+	Held func(unit string) bool
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Store looks after the logs of a directory, and reads them: it implements
+// journal.Source. It notices what is written while Run runs.
+type Store struct {
+	opts Options
+	now  func() time.Time
+
+	mu    sync.Mutex // guards what follows
+	logs  map[string]*unitLog
+	tick  int64
+	tails map[*tail]struct{}
+}
+
+var _ journal.Source = (*Store)(nil)
+
+// unitLog is one unit's file.
+type unitLog struct {
+	*index
+	dirty bool // its index is to be saved
+}
+
+// Open returns the store of a directory, which it makes if need be, with what
+// was written before taken in.
+func Open(o Options) (*Store, error) {
+	if o.Limit == 0 {
+		o.Limit = DefaultLimit
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	s := &Store{opts: o, now: o.Now, logs: map[string]*unitLog{}, tails: map[*tail]struct{}{}}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, unit := range s.units() {
+		if b, err := os.ReadFile(s.indexPath(unit)); err == nil {
+			if x := parseIndex(b); x != nil {
+				s.logs[unit] = &unitLog{index: x}
+				if n := len(x.stamps); n > 0 {
+					s.tick = max(s.tick, x.stamps[n-1].tick)
+				}
+			}
+		}
+	}
+	for _, unit := range s.units() {
+		s.look(unit, false)
+	}
+	return s, nil
+}
+
+func (s *Store) path(unit string) string      { return filepath.Join(s.opts.Dir, unit+suffix) }
+func (s *Store) indexPath(unit string) string { return filepath.Join(s.opts.Dir, unit+indexSuffix) }
+
+// units lists the units that have a file, sorted.
+func (s *Store) units() []string {
+	entries, err := os.ReadDir(s.opts.Dir)
+	if err != nil {
+		s.opts.Log.Warn("the logs of units can't be listed", "error", err)
+	}
+	var list []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), suffix); ok && e.Type().IsRegular() {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// look notices what a unit's file has got. live says that it was got just now.
+// s.mu is held.
+func (s *Store) look(unit string, live bool) {
+	st, err := os.Stat(s.path(unit))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			delete(s.logs, unit)
+		}
+		return
+	}
+	inode := st.Sys().(*syscall.Stat_t).Ino
+	l := s.logs[unit]
+	if l == nil || l.inode != inode || st.Size() < l.end() {
+		l = &unitLog{index: newIndex(inode), dirty: true}
+		s.logs[unit] = l
+	}
+	if st.Size() == l.end() {
+		return
+	}
+	now := s.now()
+	at := now
+	if !live {
+		at = st.ModTime()
+	}
+	s.tick = max(s.tick+1, now.UnixNano())
+	l.add(stamp{st.Size(), at.UnixNano(), s.tick})
+	l.dirty = true
+	if st.Size()-l.head > s.opts.Limit {
+		s.trim(unit, l, st.Size())
+	}
+	for t := range s.tails {
+		t.notice(unit)
+	}
+}
+
+// trim gives back the beginning of a file, so that half of the limit is left
+// to grow. s.mu is held.
+func (s *Store) trim(unit string, l *unitLog, size int64) {
+	head := (size - s.opts.Limit/2) &^ 4095
+	if head <= l.head {
+		return
+	}
+	f, err := os.OpenFile(s.path(unit), os.O_RDWR, 0)
+	if err != nil {
+		s.opts.Log.Warn("a log can't be kept within its limit", "unit", unit, "error", err)
+		return
+	}
+	defer f.Close()
+	for t := range s.tails {
+		t.passed(unit, l.index, f, head)
+	}
+	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, head)
+	switch {
+	case err == nil:
+		l.cut(head)
+	case errors.Is(err, unix.EOPNOTSUPP):
+		if err := f.Truncate(0); err != nil {
+			s.opts.Log.Warn("a log can't be kept within its limit", "unit", unit, "error", err)
+			return
+		}
+		l.index = newIndex(l.inode)
+	default:
+		s.opts.Log.Warn("a log can't be kept within its limit", "unit", unit, "error", err)
+	}
+}
+
+// Run notices what is written, keeps the logs within their limit and removes
+// those nobody needs any more. It blocks until ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("watch the logs of units: %w: raise fs.inotify.max_user_instances", err)
+	}
+	f := os.NewFile(uintptr(fd), "inotify")
+	stop := context.AfterFunc(ctx, func() { f.Close() })
+	defer func() {
+		if stop() {
+			f.Close()
+		}
+	}()
+	if _, err := unix.InotifyAddWatch(fd, s.opts.Dir, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_TO); err != nil {
+		return fmt.Errorf("watch the logs of units: %w: raise fs.inotify.max_user_watches", err)
+	}
+	s.lookAll()
+	defer s.save()
+	save := time.NewTicker(saveEvery)
+	defer save.Stop()
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	changed := make(chan map[string]bool)
+	failed := make(chan error, 1)
+	go func() { failed <- readEvents(ctx, f, changed) }()
+	for {
+		select {
+		case names := <-changed:
+			s.mu.Lock()
+			for name := range names {
+				s.look(name, true)
+			}
+			s.mu.Unlock()
+		case <-save.C:
+			s.save()
+		case <-sweep.C:
+			s.sweep()
+		case err := <-failed:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("watch the logs of units: %w", err)
+		}
+	}
+}
+
+// readEvents tells which units' files have changed, gathering for a moment.
+func readEvents(ctx context.Context, f *os.File, changed chan<- map[string]bool) error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := f.Read(buf)
+		if err != nil {
+			return err
+		}
+		names := map[string]bool{}
+		gather(names, buf[:n])
+		pause := time.NewTimer(quiet)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+		if len(names) == 0 {
+			continue
+		}
+		select {
+		case changed <- names:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// gather adds the units that inotify's events are about.
+func gather(names map[string]bool, b []byte) {
+	for len(b) >= unix.SizeofInotifyEvent {
+		length := int(b[12]) | int(b[13])<<8 | int(b[14])<<16
+		if unix.SizeofInotifyEvent+length > len(b) {
+			return
+		}
+		name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:][:length]), "\x00")
+		if unit, ok := strings.CutSuffix(name, suffix); ok {
+			names[unit] = true
+		}
+		b = b[unix.SizeofInotifyEvent+length:]
+	}
+}
+
+func (s *Store) lookAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, unit := range s.units() {
+		s.look(unit, false)
+	}
+}
+
+// save writes the indexes that have changed.
+func (s *Store) save() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for unit, l := range s.logs {
+		if !l.dirty {
+			continue
+		}
+		if err := l.save(s.indexPath(unit)); err != nil {
+			s.opts.Log.Warn("the times of a unit's log can't be written down; make room", "unit", unit, "error", err)
+			continue
+		}
+		l.dirty = false
+	}
+}
+
+// sweep removes what nobody needs any more.
+func (s *Store) sweep() {
+	if s.opts.Held == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, unit := range s.units() {
+		st, err := os.Stat(s.path(unit))
+		if err != nil || s.now().Sub(st.ModTime()) < staleAfter || s.opts.Held(unit) {
+			continue
+		}
+		for _, path := range []string{s.path(unit), s.indexPath(unit)} {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				s.opts.Log.Warn("an old log can't be removed", "unit", unit, "error", err)
+			}
+		}
+		delete(s.logs, unit)
+	}
+}

@@ -1,0 +1,72 @@
+package tui
+
+import (
+	"context"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/api"
+	"fleettop/tui/feed"
+	"fleettop/tui/keys"
+	"fleettop/tui/screens"
+	"fleettop/tui/state"
+	"fleettop/tui/theme"
+)
+
+// Client is the part of api.Client the console uses.
+type Client interface {
+	feed.Client
+	screens.Client
+	Act(context.Context, api.ActionRequest) (*api.ActionReply, error)
+	Schedule(ctx context.Context, machine, verb string) (*api.Machine, error)
+}
+
+// Power switches machines off and on, where that can be done: in the demo.
+type Power interface {
+	Off(machineID string) error
+	On(machineID string) error
+}
+
+// source is what the shell gets its snapshots from.
+type source interface {
+	Snapshots() <-chan *state.Snapshot
+	Look(on bool)
+	Current() Client
+}
+
+// host is what the shell needs of where it runs.
+type host interface {
+	// Copy puts text on the clipboard of whoever sits at the terminal.
+	Copy(text string)
+	Suspend()
+	Redraw()
+}
+
+// setup is what a shell is made of.
+type setup struct {
+	theme    *theme.Theme
+	keys     *keys.Map
+	source   source
+	host     host
+	power    Power
+	readOnly bool
+	now      func() time.Time
+	after    func(time.Duration, tea.Msg) tea.Cmd
+}
+
+// current asks whichever daemon is in use at the moment.
+type current struct{ source }
+
+func (c current) Unit(ctx context.Context, name string) (*api.UnitDetail, error) {
+	return c.Current().Unit(ctx, name)
+}
+
+func (c current) Explain(ctx context.Context, name string) (*schedule.Explanation, error) {
+	return c.Current().Explain(ctx, name)
+}
+
+func (c current) Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error {
+	return c.Current().Journal(ctx, o, f)
+}

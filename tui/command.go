@@ -1,0 +1,197 @@
+package tui
+
+import (
+	"slices"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"fleettop/tui/keys"
+	"fleettop/tui/screens"
+	"fleettop/tui/screens/unitdetail"
+	"fleettop/tui/state"
+	"fleettop/tui/widgets"
+	"fleettop/units"
+)
+
+// What a command's words are.
+type operand uint8
+
+const (
+	nothing operand = iota
+	unitNames
+	machineNames
+	filePaths
+	filterText
+)
+
+// commands are the words of the command line besides those of the keys.
+var commands = map[string]operand{"uncordon": machineNames, "submit": filePaths, "open": unitNames, "filter": filterText, "q": nothing, "save": filePaths}
+
+// operands of a command; ok is false for a word that is none.
+func (s *shell) operands(word string) (operand, bool) {
+	if o, ok := commands[word]; ok {
+		return o, ok && (word != "uncordon" && word != "submit" || !s.readOnly)
+	}
+	for _, b := range s.keys.Commands() {
+		if string(b.Action) != word {
+			continue
+		}
+		switch {
+		case b.Group == "Machines":
+			return machineNames, true
+		case b.Action == keys.New:
+			return filePaths, true
+		case b.Group == "Units":
+			return unitNames, true
+		}
+		return nothing, true
+	}
+	return nothing, false
+}
+
+// openPalette opens the command line.
+func (s *shell) openPalette(text string) {
+	p := &prompt{Prompt: widgets.NewPrompt(":", text).WithHistory(s.typed), list: true}
+	p.Complete = s.completeCommand
+	p.done = s.command
+	s.prompt = p
+}
+
+func (s *shell) words() []string {
+	var list []string
+	for _, b := range s.keys.Commands() {
+		list = append(list, string(b.Action))
+	}
+	for word := range commands {
+		if _, ok := s.operands(word); ok {
+			list = append(list, word)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func (s *shell) completeCommand(text string) []string {
+	word, rest, spaced := strings.Cut(text, " ")
+	if !spaced {
+		return matching("", word, s.words())
+	}
+	start := word + " "
+	if i := strings.LastIndexByte(rest, ' '); i >= 0 {
+		start, rest = start+rest[:i+1], rest[i+1:]
+	}
+	kind, _ := s.operands(word)
+	var list []string
+	switch kind {
+	case unitNames:
+		for _, r := range s.snap.Rows {
+			list = append(list, r.Unit)
+		}
+	case machineNames:
+		for _, m := range s.snap.Machines {
+			list = append(list, m.Label)
+		}
+	case filePaths:
+		for _, f := range completeFile(rest) {
+			list = append(list, f)
+		}
+	}
+	return matching(start, rest, list)
+}
+
+// command carries out a command line.
+func (s *shell) command(text string) tea.Cmd {
+	fields := strings.Fields(text)
+	if len(fields) == 0 {
+		return nil
+	}
+	if n := len(s.typed); n == 0 || s.typed[n-1] != text {
+		s.typed = append(s.typed, text)
+	}
+	word, args := fields[0], fields[1:]
+	kind, ok := s.operands(word)
+	if !ok {
+		s.say(s.noCommand(word), true)
+		return nil
+	}
+	switch {
+	case word == "q":
+		return s.quit()
+	case word == "filter":
+		if s.top().Filters() {
+			s.filters[s.top()] = state.ParseQuery(strings.TrimPrefix(text, "filter"))
+		}
+		return nil
+	case word == "submit" || word == string(keys.New):
+		return s.submit(args)
+	case word == "save":
+		return s.save(args)
+	}
+	target, err := s.targets(kind, args)
+	switch {
+	case err != "":
+		s.say(err, true)
+		return nil
+	case word == "open":
+		if len(target.Units) > 0 {
+			return s.open(unitdetail.New(target.Units[0]))
+		}
+		return nil
+	case word == "uncordon":
+		if len(target.Machines) > 0 {
+			return s.carryOut(order{schedule: "uncordon", machines: target.Machines})
+		}
+		return nil
+	case kind == nothing:
+		return s.do(keys.Action(word))
+	}
+	if cmd, ok := s.act(keys.Action(word), target); ok {
+		return cmd
+	}
+	return s.intend(s.top().Do(s.env(), keys.Action(word)))
+}
+
+func (s *shell) noCommand(word string) string {
+	for _, b := range keys.Table() {
+		if string(b.Action) == word && b.Acts && s.readOnly {
+			return "This console only reads: start it without --read-only to " + b.Word + "."
+		}
+	}
+	if near := matching("", word[:1], s.words()); len(near) > 0 {
+		return "There is no command " + word + ". With " + word[:1] + " begin: " + join(near, ", ") + "."
+	}
+	return "There is no command " + word + ". Press tab after : to see those there are."
+}
+
+// targets are what the words of a command name, or what is under the cursor
+// where there are none. Units may be globs.
+func (s *shell) targets(kind operand, args []string) (screens.Target, string) {
+	if len(args) == 0 {
+		return s.top().Target(s.env()), ""
+	}
+	var t screens.Target
+	for _, arg := range args {
+		found := false
+		switch kind {
+		case unitNames:
+			for _, r := range s.snap.Rows {
+				if (r.Unit == arg || r.Unit == arg+".service" || units.MatchGlob(arg, r.Unit)) && !slices.Contains(t.Units, r.Unit) {
+					t.Units = append(t.Units, r.Unit)
+					found = true
+				}
+			}
+		case machineNames:
+			for _, m := range s.snap.Machines {
+				if m.Label == arg || strings.HasPrefix(m.ID, arg) {
+					t.Machines = append(t.Machines, m.ID)
+					found = true
+				}
+			}
+		}
+		if !found && kind != nothing {
+			return t, "There is no " + map[operand]string{unitNames: "unit ", machineNames: "machine "}[kind] + arg + ". Tab completes the names there are."
+		}
+	}
+	return t, ""
+}

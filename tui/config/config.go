@@ -1,0 +1,89 @@
+// Package config reads the console's own settings, from
+// ~/.config/fleettop/config.toml:
+//
+//	theme = "dusk"            # a file beside this one, dusk.toml
+//	glyphs = "ascii"          # for fonts without the others
+//	mouse = true              # the wheel scrolls, a click selects
+//
+//	[keys]
+//	stop = ["x", "f8"]        # an action of the table, and its keys
+//
+//	[colors]
+//	good = "bold green"       # over the theme's
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Config is what the file says.
+type Config struct {
+	Theme  string              `toml:"theme"`
+	Glyphs string              `toml:"glyphs"` // "", full or ascii
+	Mouse  bool                `toml:"mouse"`
+	Keys   map[string][]string `toml:"keys"`   // by action
+	Colors map[string]string   `toml:"colors"` // by meaning; over the theme's
+}
+
+// Path is where the file is: $XDG_CONFIG_HOME/fleettop/config.toml, or below ~/.config.
+func Path() (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "fleettop", "config.toml"), nil
+}
+
+// Load reads a file. One that isn't there is an empty one.
+func Load(path string) (*Config, error) {
+	c := &Config{}
+	if err := read(path, c); errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if c.Glyphs != "" && c.Glyphs != "full" && c.Glyphs != "ascii" {
+		return nil, fmt.Errorf("%s: glyphs = %q: choose full or ascii", path, c.Glyphs)
+	}
+	if c.Theme == "" {
+		return c, nil
+	}
+	theme := c.Theme
+	if filepath.Ext(theme) == "" {
+		theme += ".toml"
+	}
+	if !filepath.IsAbs(theme) {
+		theme = filepath.Join(filepath.Dir(path), theme)
+	}
+	var t struct {
+		Colors map[string]string `toml:"colors"`
+	}
+	if err := read(theme, &t); err != nil {
+		return nil, fmt.Errorf("the theme that %s names: %w", path, err)
+	}
+	if t.Colors == nil {
+		t.Colors = map[string]string{}
+	}
+	for name, spec := range c.Colors {
+		t.Colors[name] = spec
+	}
+	c.Colors = t.Colors
+	return c, nil
+}
+
+func read(path string, into any) error {
+	meta, err := toml.DecodeFile(path, into)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if left := meta.Undecoded(); len(left) > 0 {
+		return fmt.Errorf("%s: there is no setting %q: it has theme, glyphs, mouse, [keys] and [colors]", path, left[0].String())
+	}
+	return nil
+}

@@ -1,0 +1,305 @@
+// Package keys is the one table of what the keys do. Help, footer, palette
+// and the README's section are made from it.
+package keys
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Action is something a key does.
+type Action string
+
+// Place is a set of screens a key works on.
+type Place uint16
+
+// Places.
+const (
+	Overview Place = 1 << iota
+	Units
+	Machines
+	Timeline
+	Detail
+	Logs
+	Help
+
+	Lists   = Overview | Units | Machines | Timeline | Help | Detail | Logs // everything that scrolls
+	OnUnits = Overview | Units | Detail | Logs                              // where a unit is at hand
+	OnHosts = Overview | Machines                                           // where a machine is
+	All     = Lists
+)
+
+// Binding is a line of the table.
+type Binding struct {
+	Action  Action
+	Keys    []string // by default
+	Place   Place
+	Word    string // for the footer
+	Help    string // a sentence, without its full stop
+	Group   string
+	Acts    bool // changes the cluster: not there when only reading
+	Demo    bool // only where machines can be powered off
+	Footer  int  // the lower, the sooner it is shown there; 0 for not at all
+	Command bool // can be given on the command line
+}
+
+// Actions.
+const (
+	Start   Action = "start"
+	Stop    Action = "stop"
+	Restart Action = "restart"
+	Load    Action = "load"
+	Unload  Action = "unload"
+	Destroy Action = "destroy"
+	New     Action = "new"
+	Edit    Action = "edit"
+	ShowLog Action = "logs"
+
+	Cordon   Action = "cordon"
+	Drain    Action = "drain"
+	PowerOff Action = "power-off"
+	PowerOn  Action = "power-on"
+
+	Mark    Action = "mark"
+	MarkAll Action = "mark-all"
+	Enter   Action = "open"
+	Back    Action = "back"
+	Filter  Action = "filter"
+	Fuzzy   Action = "fuzzy"
+	Palette Action = "command"
+	Copy    Action = "copy"
+	Quit    Action = "quit"
+	Suspend Action = "suspend"
+	Redraw  Action = "redraw"
+
+	NextScreen Action = "next-screen"
+	PrevScreen Action = "previous-screen"
+	GoOverview Action = "overview"
+	GoUnits    Action = "units"
+	GoMachines Action = "machines"
+	GoTimeline Action = "timeline"
+	GoLogs     Action = "log-screen"
+	GoHelp     Action = "help-screen"
+	ShowHelp   Action = "help"
+
+	Down     Action = "down"
+	Up       Action = "up"
+	Top      Action = "top"
+	Bottom   Action = "bottom"
+	HalfDown Action = "half-down"
+	HalfUp   Action = "half-up"
+	PageDown Action = "page-down"
+	PageUp   Action = "page-up"
+	Left     Action = "left"
+	Right    Action = "right"
+
+	SortNext Action = "sort-next"
+	SortPrev Action = "sort-previous"
+	Reverse  Action = "reverse"
+	Group    Action = "group"
+	Panel    Action = "panel"
+
+	Pause      Action = "pause"
+	Wrap       Action = "wrap"
+	Stamps     Action = "timestamps"
+	Search     Action = "search"
+	SearchNext Action = "search-next"
+	SearchPrev Action = "search-previous"
+	NextError  Action = "next-error"
+	PrevError  Action = "previous-error"
+	Save       Action = "save"
+)
+
+// Table returns all bindings, in the order they are shown.
+func Table() []Binding {
+	return []Binding{
+		{Start, []string{"s"}, OnUnits, "start", "start the unit", "Units", true, false, 2, true},
+		{Stop, []string{"x"}, OnUnits, "stop", "stop the unit; it stays loaded on its machine", "Units", true, false, 3, true},
+		{Restart, []string{"r"}, OnUnits, "restart", "stop and start the unit where it is", "Units", true, false, 4, true},
+		{ShowLog, []string{"l"}, OnUnits &^ Logs, "logs", "show the unit's log, or that of all marked", "Units", false, false, 5, true},
+		{Load, []string{"L"}, OnUnits, "load", "give the unit to a machine without starting it", "Units", true, false, 0, true},
+		{Unload, []string{"u"}, OnUnits, "unload", "stop the unit and take it from its machine", "Units", true, false, 0, true},
+		{Destroy, []string{"D"}, OnUnits, "destroy", "stop the unit and forget it", "Units", true, false, 8, true},
+		{New, []string{"n"}, Overview | Units, "new", "submit a file", "Units", true, false, 12, true},
+		{Edit, []string{"e"}, OnUnits &^ Logs, "edit", "edit the unit's file in $EDITOR and apply it", "Units", true, false, 7, true},
+		{Mark, []string{" "}, Units | Machines, "mark", "mark or unmark the row; what is done is done to all marked", "Units", false, false, 9, false},
+		{MarkAll, []string{"*"}, Units | Machines, "mark all", "mark all rows shown, or none", "Units", false, false, 0, false},
+
+		{Cordon, []string{"c"}, OnHosts, "cordon", "cordon the machine: it keeps its units and takes no more; again to undo", "Machines", true, false, 5, true},
+		{Drain, []string{"d"}, OnHosts, "drain", "drain the machine: its units move away; again to undo", "Machines", true, false, 6, true},
+		{PowerOff, []string{"K"}, OnHosts, "power off", "take the machine's power away (demo)", "Machines", true, true, 1, true},
+		{PowerOn, []string{"B"}, OnHosts, "power on", "switch the machine on again (demo)", "Machines", true, true, 1, true},
+
+		{Enter, []string{"enter"}, Overview | Units | Machines | Timeline, "open", "look closer: a machine's units, a unit's detail, a failover's phases", "Looking", false, false, 1, false},
+		{Back, []string{"esc"}, All, "back", "go back, take back marks and filter", "Looking", false, false, 0, false},
+		{Filter, []string{"/"}, All &^ Help &^ Detail &^ Logs, "filter", "filter: word, ~fuzzy, !not, key=value", "Looking", false, false, 6, false},
+		{Fuzzy, []string{"~"}, All &^ Help &^ Detail &^ Logs, "fuzzy", "filter by letters in that order", "Looking", false, false, 0, false},
+		{SortNext, []string{">"}, Units | Machines, "sort", "sort by the next column", "Looking", false, false, 10, false},
+		{SortPrev, []string{"<"}, Units | Machines, "sort", "sort by the column before", "Looking", false, false, 0, false},
+		{Reverse, []string{"i"}, Units | Machines, "reverse", "turn the order around", "Looking", false, false, 0, false},
+		{Group, []string{"t"}, Units, "group", "group by machine, by template, or not at all", "Looking", false, false, 11, true},
+		{Panel, []string{"p"}, Units | Detail, "panel", "show the unit's log below the list, or hide it", "Looking", false, false, 0, true},
+		{Copy, []string{"y"}, All &^ Help, "copy", "copy the name, or the line, to the clipboard", "Looking", false, false, 0, false},
+
+		{Pause, []string{" "}, Logs, "pause", "pause or follow; nothing is lost meanwhile", "Logs", false, false, 1, false},
+		{Wrap, []string{"w"}, Logs, "wrap", "break long lines, or cut them", "Logs", false, false, 6, false},
+		{Stamps, []string{"t"}, Logs, "times", "show times, dates with them, or none", "Logs", false, false, 7, false},
+		{Search, []string{"/"}, Logs, "search", "search; n and N go on", "Logs", false, false, 2, false},
+		{SearchNext, []string{"n"}, Logs, "next", "go to the next line found", "Logs", false, false, 0, false},
+		{SearchPrev, []string{"N"}, Logs, "previous", "go to the line found before", "Logs", false, false, 0, false},
+		{"log-filter", []string{"f"}, Logs, "filter", "show only lines that match: word, ~fuzzy, !not, unit=, machine=, priority=", "Logs", false, false, 3, false},
+		{NextError, []string{"]"}, Logs, "next error", "go to the next error", "Logs", false, false, 4, false},
+		{PrevError, []string{"["}, Logs, "previous error", "go to the error before", "Logs", false, false, 0, false},
+		{Save, []string{"S"}, Logs, "save", "save what is shown to a file", "Logs", false, false, 8, false},
+
+		{Down, []string{"j", "down"}, All, "down", "down", "Moving", false, false, 0, false},
+		{Up, []string{"k", "up"}, All, "up", "up", "Moving", false, false, 0, false},
+		{Left, []string{"left", "h"}, Overview | Timeline, "left", "left, where there is one", "Moving", false, false, 0, false},
+		{Right, []string{"right"}, Overview | Timeline, "right", "right, where there is one", "Moving", false, false, 0, false},
+		{Top, []string{"g", "home"}, All, "top", "to the top", "Moving", false, false, 0, false},
+		{Bottom, []string{"G", "end"}, All, "bottom", "to the bottom", "Moving", false, false, 0, false},
+		{HalfDown, []string{"ctrl+d"}, All, "half down", "half a page down", "Moving", false, false, 0, false},
+		{HalfUp, []string{"ctrl+u"}, All, "half up", "half a page up", "Moving", false, false, 0, false},
+		{PageDown, []string{"pgdown", "ctrl+f"}, All, "page down", "a page down", "Moving", false, false, 0, false},
+		{PageUp, []string{"pgup", "ctrl+b"}, All, "page up", "a page up", "Moving", false, false, 0, false},
+
+		{GoOverview, []string{"1"}, All, "overview", "the overview", "Screens", false, false, 0, true},
+		{GoUnits, []string{"2"}, All, "units", "the units", "Screens", false, false, 0, true},
+		{GoMachines, []string{"3"}, All, "machines", "the machines", "Screens", false, false, 0, true},
+		{GoTimeline, []string{"4"}, All, "timeline", "the timeline", "Screens", false, false, 0, true},
+		{GoLogs, []string{"5"}, All, "logs", "the logs", "Screens", false, false, 0, false},
+		{GoHelp, []string{"6"}, All, "help", "the help", "Screens", false, false, 0, false},
+		{NextScreen, []string{"tab"}, All, "next screen", "the next screen", "Screens", false, false, 0, false},
+		{PrevScreen, []string{"shift+tab"}, All, "previous screen", "the screen before", "Screens", false, false, 0, false},
+		{Palette, []string{":"}, All, "command", "the command line, with completion", "Screens", false, false, 14, false},
+		{ShowHelp, []string{"?"}, All, "help", "this help", "Screens", false, false, 13, true},
+		{Redraw, []string{"ctrl+l"}, All, "redraw", "draw the screen anew", "Screens", false, false, 0, false},
+		{Suspend, []string{"ctrl+z"}, All, "suspend", "suspend; fg comes back", "Screens", false, false, 0, false},
+		{Quit, []string{"q", "ctrl+c"}, All, "quit", "quit", "Screens", false, false, 15, true},
+	}
+}
+
+// FilterLog filters a log.
+const FilterLog Action = "log-filter"
+
+// Map is the table with the keys a person chose. It is read-only.
+type Map struct {
+	table []Binding
+	byKey map[Place]map[string]Action
+}
+
+// NewMap makes a Map: remap gives keys by action, readOnly leaves out what
+// changes the cluster, and demo puts in what powers machines.
+func NewMap(remap map[string][]string, readOnly, demo bool) (*Map, error) {
+	table := Table()
+	known := map[string]bool{}
+	for i := range table {
+		b := &table[i]
+		known[string(b.Action)] = true
+		if keys, ok := remap[string(b.Action)]; ok {
+			b.Keys = nil
+			for _, k := range keys {
+				if k == "space" {
+					k = " "
+				}
+				b.Keys = append(b.Keys, k)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(remap)) {
+		if !known[name] {
+			return nil, fmt.Errorf("keys: there is no action %q: `fleettop`, then ?, lists them", name)
+		}
+	}
+	table = slices.DeleteFunc(table, func(b Binding) bool { return b.Acts && readOnly || b.Demo && !demo })
+	if err := Overlaps(table); err != nil {
+		return nil, err
+	}
+	m := &Map{table: table, byKey: map[Place]map[string]Action{}}
+	for p := Overview; p <= Help; p <<= 1 {
+		m.byKey[p] = map[string]Action{}
+		for _, b := range table {
+			if b.Place&p != 0 {
+				for _, k := range b.Keys {
+					m.byKey[p][k] = b.Action
+				}
+			}
+		}
+	}
+	return m, nil
+}
+
+// Overlaps tells of keys that would do two things in one place.
+func Overlaps(table []Binding) error {
+	for i, a := range table {
+		for _, b := range table[i+1:] {
+			if a.Place&b.Place == 0 {
+				continue
+			}
+			for _, k := range a.Keys {
+				if slices.Contains(b.Keys, k) {
+					return fmt.Errorf("keys: %s is for %s and for %s at once: give one of them another key", Show(k), a.Action, b.Action)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Action is what a key does in a place; empty for nothing.
+func (m *Map) Action(p Place, key string) Action { return m.byKey[p][key] }
+
+// Table are the bindings there are.
+func (m *Map) Table() []Binding { return m.table }
+
+// Hint is a key and its word, for the footer.
+type Hint struct{ Key, Word string }
+
+// Hints are what the footer shows in a place, the most useful first.
+func (m *Map) Hints(p Place) []Hint {
+	var list []Binding
+	for _, b := range m.table {
+		if b.Place&p != 0 && b.Footer > 0 && len(b.Keys) > 0 {
+			list = append(list, b)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Binding) int { return a.Footer - b.Footer })
+	hints := make([]Hint, len(list))
+	for i, b := range list {
+		hints[i] = Hint{Show(b.Keys[0]), b.Word}
+	}
+	return hints
+}
+
+// Commands are the words of the command line that stand for an action.
+func (m *Map) Commands() []Binding {
+	return slices.DeleteFunc(slices.Clone(m.table), func(b Binding) bool { return !b.Command })
+}
+
+// Show is a key as people write it.
+func Show(key string) string {
+	if key == " " {
+		return "space"
+	}
+	return strings.ReplaceAll(key, "ctrl+", "ctrl-")
+}
+
+// Markdown is the table as the README has it.
+func Markdown() string {
+	var b strings.Builder
+	group := ""
+	for _, k := range Table() {
+		if k.Group != group {
+			group = k.Group
+			fmt.Fprintf(&b, "\n| %s | |\n|---|---|\n", group)
+		}
+		shown := make([]string, len(k.Keys))
+		for i, key := range k.Keys {
+			shown[i] = "`" + Show(key) + "`"
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(shown, " "), strings.ReplaceAll(k.Help, "|", `\|`))
+	}
+	return strings.TrimPrefix(b.String(), "\n")
+}

@@ -1,0 +1,148 @@
+package tui
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"fleettop/tui/keys"
+	"fleettop/tui/state"
+	"fleettop/tui/widgets"
+)
+
+// prompt is a line being typed, and what is done with it.
+type prompt struct {
+	*widgets.Prompt
+	live   func(text string) // with each key; nil for nothing
+	done   func(text string) tea.Cmd
+	cancel func()
+	list   bool // show what the text may become
+}
+
+// promptKey takes a key for the prompt.
+func (s *shell) promptKey(msg tea.KeyMsg) tea.Cmd {
+	p := s.prompt
+	switch msg.String() {
+	case "enter":
+		s.prompt = nil
+		return p.done(p.Value())
+	case "esc", "ctrl+c":
+		s.prompt = nil
+		if p.cancel != nil {
+			p.cancel()
+		}
+		return nil
+	case "backspace":
+		if p.Value() == "" {
+			s.prompt = nil
+			if p.cancel != nil {
+				p.cancel()
+			}
+			return nil
+		}
+	}
+	p.Update(msg)
+	if p.live != nil {
+		p.live(p.Value())
+	}
+	return nil
+}
+
+// openFilter lets the person filter as they type.
+func (s *shell) openFilter(text string) {
+	top := s.top()
+	if !top.Filters() {
+		return
+	}
+	was := s.filters[top]
+	if text == "" {
+		text = was.String()
+	}
+	p := &prompt{Prompt: widgets.NewPrompt("/", text)}
+	p.Complete = func(text string) []string { return s.completeFilter(top.Place(), text) }
+	p.live = func(text string) { s.filters[top] = state.ParseQuery(text) }
+	p.done = func(text string) tea.Cmd {
+		p.live(text)
+		return nil
+	}
+	p.cancel = func() { s.filters[top] = was }
+	p.live(text)
+	s.prompt = p
+}
+
+// completeFilter offers keys, and values of some.
+func (s *shell) completeFilter(place keys.Place, text string) []string {
+	start, word := "", text
+	if i := strings.LastIndexByte(text, ' '); i >= 0 {
+		start, word = text[:i+1], text[i+1:]
+	}
+	if strings.HasPrefix(word, "!") {
+		start, word = start+"!", word[1:]
+	}
+	if word == "" {
+		return nil
+	}
+	names := state.RowKeys
+	switch place {
+	case keys.Machines:
+		names = state.MachineKeys
+	case keys.Timeline:
+		names = state.EventKeys
+	}
+	var list []string
+	for _, n := range names {
+		list = append(list, n+"=")
+	}
+	for _, c := range s.snap.Counts.Units {
+		list = append(list, "state="+c.Word)
+	}
+	for _, m := range s.snap.Machines {
+		list = append(list, "machine="+m.Label)
+	}
+	return matching(start, word, list)
+}
+
+// matching are the choices that begin with a word, after a start.
+func matching(start, word string, list []string) []string {
+	var out []string
+	for _, l := range list {
+		if strings.HasPrefix(l, word) {
+			out = append(out, start+l)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// completeFile offers the files a path may become.
+func completeFile(text string) []string {
+	path := text
+	if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, "~/") {
+		path = filepath.Join(home, path[2:])
+	}
+	dir, base := filepath.Split(path)
+	entries, err := os.ReadDir(filepath.Clean("./" + dir))
+	if filepath.IsAbs(path) {
+		entries, err = os.ReadDir(dir)
+	}
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), base) || base == "" && strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		name := dir + e.Name()
+		if e.IsDir() {
+			name += "/"
+		}
+		out = append(out, name)
+	}
+	return out
+}
+
+func join(list []string, sep string) string { return strings.Join(list, sep) }

@@ -1,0 +1,263 @@
+package logs
+
+import (
+	"strconv"
+	"strings"
+
+	"fleettop/daemon/api"
+	"fleettop/tui/draw"
+	"fleettop/tui/screens"
+	"fleettop/tui/theme"
+	"fleettop/tui/widgets"
+)
+
+// View implements screens.Screen. Only what is visible is laid out, from the
+// end up when following, from the first line down when paused.
+func (s *Screen) View(env *screens.Env) string {
+	b, t := &s.buf, env.Theme
+	b.Reset(s.width)
+	s.head(env)
+	room := s.height - b.Lines()
+	switch {
+	case len(s.units) == 0:
+		b.End()
+		b.Space(2)
+		b.Text("No log is open: press l on a unit, or on several marked ones.", t.Dim)
+		b.End()
+	case len(s.book.shown) == 0:
+		b.End()
+		b.Space(2)
+		b.Text(s.nothing(), t.Dim)
+		b.End()
+	case s.paused:
+		s.pausedLines(env, room)
+	default:
+		s.lastLines(env, room)
+	}
+	b.Blank(s.height)
+	return b.String()
+}
+
+func (s *Screen) nothing() string {
+	switch {
+	case s.trouble != "":
+		return s.trouble
+	case !s.book.filter.Empty():
+		return "No line passes the filter " + s.book.filter.String() + ". Esc takes it away."
+	}
+	return "Nothing logged yet."
+}
+
+// head says whose log this is, and how it is shown.
+func (s *Screen) head(env *screens.Env) {
+	b, t := &s.buf, env.Theme
+	b.Text(t.Box[4]+" ", t.Border)
+	title := "Log"
+	if len(s.units) > 0 {
+		title = strings.Join(s.units, ", ")
+	}
+	b.Text(draw.Fit(title, max(12, s.width/2)), t.Title)
+	b.Space(1)
+	if len(s.units) > 0 {
+		switch {
+		case s.trouble != "" && len(s.book.shown) > 0:
+			b.Text(s.trouble+" ", t.Busy)
+		case s.trouble != "":
+			b.Text("waiting ", t.Busy)
+		case s.paused && s.unread > 0:
+			b.Text("paused, "+strconv.Itoa(s.unread)+" new ", t.Busy)
+		case s.paused:
+			b.Text("paused ", t.Busy)
+		default:
+			b.Text("following ", t.Good)
+		}
+		note := s.numbers() + " lines"
+		if s.book.dropped > 0 {
+			note += ", " + strconv.Itoa(s.book.dropped) + " older dropped"
+		}
+		b.Text(note+" ", t.Dim)
+		if !s.book.filter.Empty() {
+			b.Text("filter "+s.book.filter.String()+" ", t.Key)
+		}
+		if s.search != "" {
+			b.Text("/"+draw.Clean(s.search)+" ", t.Key)
+		}
+	}
+	b.Fill(t.Box[4], b.Left(), t.Border)
+	b.End()
+}
+
+// lastLines shows the end of the log.
+func (s *Screen) lastLines(env *screens.Env, room int) {
+	shown := s.book.shown
+	first, lines := len(shown), 0
+	for first > 0 && lines < room {
+		first--
+		lines += s.linesOf(env, shown[first])
+	}
+	skip := max(0, lines-room)
+	for _, e := range shown[first:] {
+		s.entry(env, e, false, skip, s.height)
+		skip = 0
+	}
+}
+
+// pausedLines shows the log around the cursor, as little moved as can be.
+func (s *Screen) pausedLines(env *screens.Env, room int) {
+	shown := s.book.shown
+	at := s.index(s.at)
+	top := at
+	if s.top != nil {
+		top = min(at, s.index(s.top))
+	} else {
+		// It was following: what was on the screen stays on it.
+		for lines := s.linesOf(env, shown[at]); top > 0; top-- {
+			if lines += s.linesOf(env, shown[top-1]); lines > room {
+				break
+			}
+		}
+	}
+	lines := 0
+	for i := top; i <= at; i++ {
+		lines += s.linesOf(env, shown[i])
+	}
+	for ; lines > room && top < at; top++ {
+		lines -= s.linesOf(env, shown[top])
+	}
+	s.top = shown[top]
+	for i := top; i < len(shown) && s.buf.Lines() < s.height; i++ {
+		s.entry(env, shown[i], i == at, 0, s.height)
+	}
+}
+
+// margin is how wide what stands before the text is.
+func (s *Screen) margin(env *screens.Env) (unit, machine, total int) {
+	total = 1
+	switch s.stamps {
+	case timeStamps:
+		total += 13
+	case dateStamps:
+		total += 20
+	}
+	if len(s.units) > 1 || len(s.units) == 1 && strings.ContainsAny(s.units[0], "*?[") {
+		unit = min(18, s.width/5)
+		total += unit + 1
+	}
+	if s.width >= 70 {
+		machine = 4
+		for _, m := range env.Snap.Machines {
+			machine = max(machine, min(12, draw.Width(m.Label)))
+		}
+		total += machine + 1
+	}
+	return unit, machine, total
+}
+
+func (s *Screen) linesOf(env *screens.Env, e *entry) int {
+	if !s.wrap || e.Kind != "" {
+		return 1
+	}
+	_, _, margin := s.margin(env)
+	return len(e.broken(max(10, s.width-margin)))
+}
+
+// entry writes an entry, without its first skip lines and not past a line of
+// the screen.
+func (s *Screen) entry(env *screens.Env, e *entry, under bool, skip, until int) {
+	b, t := &s.buf, env.Theme
+	if e.Kind != "" {
+		s.divider(env, e, under)
+		return
+	}
+	unit, machine, margin := s.margin(env)
+	lines := []string{e.Message}
+	if s.wrap {
+		lines = e.broken(max(10, s.width-margin))
+	}
+	for i, line := range lines {
+		if i < skip || b.Lines() >= until {
+			continue
+		}
+		if under {
+			b.Base(t.Cursor)
+		}
+		if i == 0 {
+			s.prefix(env, e, unit, machine, under)
+		}
+		b.To(margin)
+		s.message(t, e, line)
+		b.End()
+	}
+}
+
+func (s *Screen) prefix(env *screens.Env, e *entry, unit, machine int, under bool) {
+	b, t := &s.buf, env.Theme
+	if under {
+		b.Text(t.Glyphs.Cursor, t.Key)
+	} else {
+		b.Space(1)
+	}
+	at := e.Time.In(env.Now.Location())
+	switch s.stamps {
+	case timeStamps:
+		b.Text(at.Format("15:04:05.000 "), t.Dim)
+	case dateStamps:
+		b.Text(at.Format("2006-01-02 15:04:05 "), t.Dim)
+	}
+	if unit > 0 {
+		b.Cell(strings.TrimSuffix(e.Unit, ".service"), unit, draw.Left, t.Info)
+		b.Space(1)
+	}
+	if machine > 0 {
+		b.Cell(env.Snap.Called(e.Machine), machine, draw.Left, t.Link)
+		b.Space(1)
+	}
+}
+
+// message writes a line in the colour of its priority, what was searched for marked.
+func (s *Screen) message(t *theme.Theme, e *entry, line string) {
+	ink := t.Text
+	switch {
+	case e.Priority <= 3:
+		ink = t.Bad
+	case e.Priority == 4:
+		ink = t.Busy
+	case e.Priority >= 7:
+		ink = t.Dim
+	}
+	b := &s.buf
+	low := strings.ToLower(line)
+	if s.search == "" || len(low) != len(line) {
+		b.Text(line, ink)
+		return
+	}
+	for {
+		i := strings.Index(low, s.search)
+		if i < 0 {
+			break
+		}
+		b.Text(line[:i], ink)
+		b.Text(line[i:i+len(s.search)], t.Tab)
+		line, low = line[i+len(s.search):], low[i+len(s.search):]
+	}
+	b.Text(line, ink)
+}
+
+// divider writes that the unit moved, or that lines are missing.
+func (s *Screen) divider(env *screens.Env, e *entry, under bool) {
+	b, t := &s.buf, env.Theme
+	if under {
+		b.Base(t.Cursor)
+	}
+	text, ink := e.Text, t.Moved
+	if e.Kind == api.LogMissed {
+		ink = t.Busy
+		if text == "" {
+			text = widgets.Plural(e.Missed, "line") + " lost"
+		}
+	}
+	b.Text(" "+t.Box[4]+t.Box[4]+" ", ink)
+	b.Text(text+" ", ink)
+	b.Fill(t.Box[4], b.Left()-1, ink)
+	b.End()
+}

@@ -1,0 +1,262 @@
+package overview
+
+import (
+	"strings"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/tui/draw"
+	"fleettop/tui/screens"
+	"fleettop/tui/state"
+	"fleettop/tui/theme"
+	"fleettop/tui/widgets"
+)
+
+// cards draws the machines as boxes, row by row.
+func (s *Screen) cards(env *screens.Env) {
+	p := &s.plan
+	w := min(s.width/p.cols, cardMost)
+	for at := 0; at < len(p.machines); at += p.cols {
+		row := p.machines[at:min(at+p.cols, len(p.machines))]
+		for line := range cardLines + p.extra {
+			for i, m := range row {
+				s.cardLine(env, m, at+i == s.at, line, w)
+			}
+			s.buf.End()
+		}
+	}
+}
+
+// cardLine draws one line of a card.
+func (s *Screen) cardLine(env *screens.Env, m *state.Machine, under bool, line, w int) {
+	b, t := &s.buf, env.Theme
+	edge := t.Border
+	switch {
+	case m.Mood >= state.Busy:
+		edge = widgets.Ink(t, m.Mood)
+	case under:
+		edge = t.Key
+	}
+	end := b.Col() + w - 1 // a blank between cards
+	switch line {
+	case 0:
+		s.cardTop(env, m, under, edge, w-1)
+	case cardLines + s.plan.extra - 1:
+		b.Text(t.Box[3], edge)
+		b.Fill(t.Box[4], w-3, edge)
+		b.Text(t.Box[2], edge)
+	default:
+		b.Text(t.Box[5], edge)
+		b.Space(1)
+		s.cardBody(env, m, line, end-2)
+		b.To(end - 1)
+		b.Text(t.Box[5], edge)
+	}
+	b.To(end + 1)
+}
+
+func (s *Screen) cardTop(env *screens.Env, m *state.Machine, under bool, edge draw.Ink, w int) {
+	b, t := &s.buf, env.Theme
+	glyph, mood := widgets.Glyph(t, m.Mood), widgets.Ink(t, m.Mood)
+	state := glyph + " " + m.Word
+	if age := troubleAge(m, env.Now); age != "" {
+		state += " " + age
+	}
+	name := draw.Fit(m.Label, w-draw.Width(state)-8)
+	start := b.Col()
+	b.Text(t.Box[0]+t.Box[4], edge)
+	if under {
+		b.Text(" "+name+" ", t.Tab)
+	} else {
+		b.Text(" "+name+" ", t.Title)
+	}
+	if m.Leader {
+		b.Text(t.Star+" ", t.Info)
+	}
+	b.Fill(t.Box[4], start+w-b.Col()-draw.Width(state)-4, edge)
+	b.Text(" "+state+" ", mood)
+	b.Text(t.Box[4]+t.Box[1], edge)
+}
+
+// troubleAge is how long a machine has been in a state that matters.
+func troubleAge(m *state.Machine, now time.Time) string {
+	switch m.Health.State {
+	case cluster.Up:
+		return ""
+	case cluster.Suspect:
+		if !m.Health.SilentSince.IsZero() {
+			return widgets.Watch(now.Sub(m.Health.SilentSince))
+		}
+	}
+	if m.Health.Since.IsZero() {
+		return ""
+	}
+	return widgets.Age(now.Sub(m.Health.Since))
+}
+
+// cardBody draws one of a card's inner lines up to a column.
+func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
+	b, t := &s.buf, env.Theme
+	room := end - b.Col()
+	switch line {
+	case 1:
+		role := m.Role()
+		b.Cell(m.Address, room-draw.Width(role)-1, draw.Left, t.Dim)
+		b.Space(1)
+		b.Text(role, t.Dim)
+	case 2:
+		if !m.Health.State.Runs() {
+			b.Text(draw.Fit(m.Health.Evidence, room), t.Bad)
+			return
+		}
+		s.use(t, m, room)
+	case 3:
+		s.tally(env, m, end)
+	default:
+		s.unitLine(env, m, line-4, end)
+	}
+}
+
+// use shows CPU with its history, and memory.
+func (s *Screen) use(t *theme.Theme, m *state.Machine, room int) {
+	b := &s.buf
+	if m.Use == nil {
+		b.Text("cpu ", t.Dim)
+		b.Text("–", t.Dim)
+		b.Text("  mem ", t.Dim)
+		b.Text("–", t.Dim)
+		return
+	}
+	spark := max(0, min(12, room-20))
+	b.Text("cpu ", t.Dim)
+	if spark > 3 {
+		b.Text(widgets.Spark(t, m.Use.History, spark), t.Info)
+		b.Space(1)
+	}
+	b.Cell(widgets.Cores(share(m.Use.CPU, float64(m.Use.CPUs)))+"%", 4, draw.Right, t.Text)
+	b.Text("  mem ", t.Dim)
+	b.Text(widgets.Cores(share(float64(m.Use.Memory), float64(m.Use.MemoryTotal)))+"%", t.Text)
+}
+
+func share(part, whole float64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return part / whole
+}
+
+// tally counts a machine's units, and says what its death would do.
+func (s *Screen) tally(env *screens.Env, m *state.Machine, end int) {
+	b, t := &s.buf, env.Theme
+	b.Text(widgets.Plural(len(m.Rows), "unit"), t.Text)
+	if m.Bad > 0 {
+		b.Text("  "+t.Glyphs.Bad+" "+count(m.Bad), t.Bad)
+	}
+	if n := len(m.Leaving); n > 0 {
+		b.Text("  "+count(n)+" moved away", t.Moved)
+	} else if w := m.WhatIf; w != nil && w.Strands > 0 {
+		note := "its loss strands " + count(w.Strands)
+		if b.Col()+2+draw.Width(note) <= end {
+			b.Text("  "+note, t.Busy)
+		}
+	}
+}
+
+// unitLine shows the i-th unit of a card: those that move first.
+func (s *Screen) unitLine(env *screens.Env, m *state.Machine, i, end int) {
+	b, t := &s.buf, env.Theme
+	if i < len(m.Leaving) {
+		r := m.Leaving[i]
+		to := t.Arrow + " " + env.Snap.Called(r.Machine)
+		if r.Machine == "" {
+			to = t.Arrow + " ?"
+		}
+		s.moveLine(env, r, t.Arrow, to, end)
+		return
+	}
+	i -= len(m.Leaving)
+	rows := m.Rows
+	room := s.plan.extra - len(m.Leaving)
+	if len(rows) > room && i == room-1 && room > 0 {
+		b.Text("… "+count(len(rows)-room+1)+" more", t.Dim)
+		return
+	}
+	if i >= len(rows) {
+		return
+	}
+	r := rows[i]
+	if r.Move.Fresh(env.Now) && r.Move.From != m.ID {
+		s.moveLine(env, r, widgets.Glyph(t, r.Mood), "from "+env.Snap.Called(r.Move.From), end)
+		return
+	}
+	age := widgets.Since(r.Since, env.Now)
+	if r.Move.Running() {
+		age = widgets.Watch(r.Move.Clock(env.Now))
+	} else if r.Mood >= state.Busy {
+		age = r.Word
+	}
+	if asked := env.Pending(r.Unit); asked != "" {
+		age = asked
+	}
+	b.Text(widgets.Glyph(t, r.Mood)+" ", widgets.Ink(t, r.Mood))
+	b.Cell(strings.TrimSuffix(r.Unit, ".service"), end-b.Col()-draw.Width(age)-1, draw.Left, t.Text)
+	b.Space(1)
+	b.Text(age, t.Dim)
+}
+
+// moveLine shows a unit that came or went, with its stopwatch.
+func (s *Screen) moveLine(env *screens.Env, r *state.Row, glyph, way string, end int) {
+	b, t := &s.buf, env.Theme
+	ink, clock := t.Moved, ""
+	switch {
+	case r.Move.Running():
+		ink, clock = t.Bad, widgets.Watch(r.Move.Clock(env.Now))
+	case !r.Move.Planned || r.Move.Measured:
+		clock = widgets.Outage(r.Move.Outage)
+	}
+	tail := way + " " + clock
+	b.Text(glyph+" ", ink)
+	b.Cell(strings.TrimSuffix(r.Unit, ".service"), end-b.Col()-draw.Width(tail)-1, draw.Left, t.Text)
+	b.Space(1)
+	b.Text(tail, ink)
+}
+
+// lines draws the machines where there is no room for boxes, one a line.
+func (s *Screen) lines(env *screens.Env) {
+	b, t := &s.buf, env.Theme
+	for i, m := range s.plan.machines {
+		if i == s.at {
+			b.Base(t.Cursor)
+			b.Text(t.Glyphs.Cursor, t.Key)
+		} else {
+			b.Space(1)
+		}
+		state := m.Word
+		if age := troubleAge(m, env.Now); age != "" {
+			state += " " + age
+		}
+		ink := widgets.Ink(t, m.Mood)
+		b.Text(widgets.Glyph(t, m.Mood)+" ", ink)
+		b.Cell(m.Label, max(6, min(20, s.width/4)), draw.Left, t.Text)
+		b.Space(1)
+		b.Cell(state, 12, draw.Left, ink)
+		b.Space(1)
+		s.tally(env, m, s.width-20)
+		if s.width >= 60 {
+			b.Space(2)
+			if m.Use != nil {
+				s.use(t, m, 26)
+			}
+		}
+		if role := m.Role(); b.Left() > draw.Width(role)+2 {
+			b.To(s.width - draw.Width(role) - 1)
+			b.Text(role, t.Dim)
+		}
+		b.End()
+	}
+	if s.plan.hidden > 0 {
+		b.Space(2)
+		b.Text("… and "+widgets.Plural(s.plan.hidden, "machine")+" more: press 3", t.Dim)
+		b.End()
+	}
+}

@@ -1,0 +1,90 @@
+// Package screens is what the console's shell and its screens agree on. Each
+// screen is a package below: a model that gets bound keys and snapshots, and
+// draws exactly the lines it was given room for.
+package screens
+
+import (
+	"context"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/api"
+	"fleettop/tui/keys"
+	"fleettop/tui/state"
+	"fleettop/tui/theme"
+)
+
+// Client is the part of api.Client that screens ask.
+type Client interface {
+	Unit(ctx context.Context, name string) (*api.UnitDetail, error)
+	Explain(ctx context.Context, name string) (*schedule.Explanation, error)
+	Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error
+}
+
+// Env is what screens go by. It is made anew for each message and each frame.
+type Env struct {
+	Theme  *theme.Theme
+	Keys   *keys.Map
+	Snap   *state.Snapshot
+	Now    time.Time
+	Client Client
+	// Pending is what was asked of a unit and isn't confirmed yet: "stopping…", or "".
+	Pending func(unit string) string
+	Filter  state.Query // of the screen that is shown
+	Demo    bool
+}
+
+// Screen is one of the console's screens.
+type Screen interface {
+	Place() keys.Place
+	// Title is what the tab says, or for a screen one drills into, where one is.
+	Title(*Env) string
+	SetSize(width, height int)
+	// Do carries out a bound key; the intent is for the shell.
+	Do(*Env, keys.Action) Intent
+	// Update takes the messages of the screen's own commands.
+	Update(*Env, tea.Msg) tea.Cmd
+	View(*Env) string
+	// Target is what actions are done to.
+	Target(*Env) Target
+	// Filters tells whether the screen has a filter.
+	Filters() bool
+}
+
+// Marker is a screen with marks.
+type Marker interface {
+	Marked() int
+	ClearMarks()
+}
+
+// Closer is a screen that has something running while it is shown.
+type Closer interface{ Close() }
+
+// Target is what actions are done to.
+type Target struct {
+	Units    []string
+	Machines []string // IDs
+	Text     string   // to be copied
+}
+
+// Intent is what a screen asks the shell for; nil for nothing.
+type Intent any
+
+// Intents.
+type (
+	OpenUnit    struct{ Unit string }
+	OpenMachine struct{ ID string }
+	OpenLogs    struct{ Units []string }
+	Run         struct{ Cmd tea.Cmd }
+	Say         struct{ Text string }
+	// Ask opens a prompt; Done is called with the text.
+	Ask struct {
+		Label, Text string
+		Done        func(text string) Intent
+	}
+)
+
+// Tick tells a screen that time went on; the shell sends it while a clock is visible.
+type Tick struct{}

@@ -1,0 +1,254 @@
+// Package unitdetail is the screen of one unit: how it is, where and why there
+// and not elsewhere, its file, what happened to it, and the end of its log.
+package unitdetail
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/api"
+	"fleettop/tui/draw"
+	"fleettop/tui/keys"
+	"fleettop/tui/screens"
+	"fleettop/tui/screens/logs"
+	"fleettop/tui/state"
+	"fleettop/tui/widgets"
+)
+
+const (
+	patience  = 10 * time.Second
+	askAgain  = 2 * time.Second // after the cluster changed
+	statesMax = 12
+)
+
+// Screen shows a unit.
+type Screen struct {
+	unit          string
+	width, height int
+	buf           draw.Buf
+	scroll        widgets.Scroll
+	log           *logs.Screen
+
+	detail  *api.UnitDetail
+	explain *schedule.Explanation
+	err     error
+	asked   time.Time
+	asking  bool
+	known   mark // what the answers are of
+	states  []seen
+}
+
+// mark tells whether the answers are still current.
+type mark struct {
+	generation int64
+	machine    string
+	machines   int
+	up         int
+}
+
+// seen is a state the unit was seen in.
+type seen struct {
+	at        time.Time
+	word, sub string
+	host      string
+	mood      state.Mood
+}
+
+// answer is what the daemon says of a unit.
+type answer struct {
+	unit    string
+	of      mark
+	detail  *api.UnitDetail
+	explain *schedule.Explanation
+	err     error
+}
+
+// New returns the screen of a unit.
+func New(unit string) *Screen { return &Screen{unit: unit, log: logs.New([]string{unit})} }
+
+// Place implements screens.Screen.
+func (s *Screen) Place() keys.Place { return keys.Detail }
+
+// Title implements screens.Screen.
+func (s *Screen) Title(*screens.Env) string { return s.unit }
+
+// Filters implements screens.Screen.
+func (s *Screen) Filters() bool { return false }
+
+// SetSize implements screens.Screen.
+func (s *Screen) SetSize(w, h int) { s.width, s.height = w, h }
+
+// Close implements screens.Closer.
+func (s *Screen) Close() { s.log.Close() }
+
+// Start fetches the file and the explanation, and follows the log.
+func (s *Screen) Start(env *screens.Env) tea.Cmd {
+	s.note(env)
+	return tea.Batch(s.ask(env), s.log.Start(env))
+}
+
+func (s *Screen) ask(env *screens.Env) tea.Cmd {
+	s.asking, s.asked = true, env.Now
+	client, unit, of := env.Client, s.unit, s.markOf(env)
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		a := answer{unit: unit, of: of}
+		if a.detail, a.err = client.Unit(ctx, unit); a.err == nil {
+			a.explain, a.err = client.Explain(ctx, unit)
+		}
+		return a
+	}
+}
+
+func (s *Screen) markOf(env *screens.Env) mark {
+	m := mark{machines: env.Snap.Counts.Machines, up: env.Snap.Counts.MachinesUp}
+	for _, r := range env.Snap.Of(s.unit) {
+		m.generation, m.machine = r.Generation, m.machine+r.Machine
+	}
+	return m
+}
+
+// Update implements screens.Screen.
+func (s *Screen) Update(env *screens.Env, msg tea.Msg) tea.Cmd {
+	cmd := s.log.Update(env, msg)
+	if a, ok := msg.(answer); ok && a.unit == s.unit {
+		s.asking, s.known, s.err = false, a.of, a.err
+		if a.err == nil {
+			s.detail, s.explain = a.detail, a.explain
+		}
+	}
+	s.note(env)
+	if !s.asking && s.known != s.markOf(env) && env.Now.Sub(s.asked) > askAgain {
+		return tea.Batch(cmd, s.ask(env))
+	}
+	return cmd
+}
+
+// note remembers the states the unit goes through.
+func (s *Screen) note(env *screens.Env) {
+	rows := env.Snap.Of(s.unit)
+	if len(rows) != 1 {
+		return
+	}
+	r := rows[0]
+	now := seen{env.Now, r.Word, r.Sub, r.Host, r.Mood}
+	if n := len(s.states); n > 0 {
+		last := s.states[n-1]
+		if last.word == now.word && last.sub == now.sub && last.host == now.host {
+			return
+		}
+	}
+	if len(s.states) == 0 && !r.Since.IsZero() {
+		now.at = r.Since
+	}
+	s.states = append(s.states[max(0, len(s.states)-statesMax+1):], now)
+}
+
+// Do implements screens.Screen.
+func (s *Screen) Do(_ *screens.Env, a keys.Action) screens.Intent {
+	s.scroll.Do(a)
+	return nil
+}
+
+// Target implements screens.Screen.
+func (s *Screen) Target(*screens.Env) screens.Target {
+	return screens.Target{Units: []string{s.unit}, Text: s.unit}
+}
+
+// View implements screens.Screen.
+func (s *Screen) View(env *screens.Env) string {
+	below := 0
+	if s.height >= 16 {
+		below = max(4, min(10, s.height/4))
+	}
+	left, right := s.width, 0
+	if s.width >= 100 {
+		left = s.width * 9 / 20
+		right = s.width - left - 3
+	}
+	var lines []line
+	lines = append(lines, s.state(env, s.width)...)
+	if right > 0 {
+		lines = append(lines, beside(s.file(env, left), s.story(env, right), left)...)
+	} else {
+		lines = append(lines, s.story(env, left)...)
+		lines = append(lines, line{})
+		lines = append(lines, s.file(env, left)...)
+	}
+	b := &s.buf
+	b.Reset(s.width)
+	room := s.height - below
+	s.scroll.Set(len(lines), room)
+	from, to := s.scroll.Visible()
+	for i := from; i < to; i++ {
+		for _, p := range lines[i] {
+			b.Text(p.text, p.ink)
+		}
+		b.End()
+	}
+	b.Blank(room)
+	if below == 0 {
+		return b.String()
+	}
+	s.log.SetSize(s.width, below)
+	return b.String() + "\n" + s.log.View(env)
+}
+
+// piece is text in an ink; line is some of them.
+type piece struct {
+	text string
+	ink  draw.Ink
+}
+type line []piece
+
+func (l line) width() int {
+	w := 0
+	for _, p := range l {
+		w += draw.Width(p.text)
+	}
+	return w
+}
+
+// cut is the line in exactly w columns.
+func (l line) cut(w int) line {
+	var out line
+	for _, p := range l {
+		p.text = draw.Fit(p.text, w)
+		w -= draw.Width(p.text)
+		out = append(out, p)
+	}
+	return append(out, piece{text: blanks(w)})
+}
+
+func blanks(n int) string {
+	const some = "                                                                                                                                "
+	return some[:max(0, min(n, len(some)))]
+}
+
+// beside puts two columns of lines next to each other.
+func beside(a, b []line, left int) []line {
+	var out []line
+	for i := range max(len(a), len(b)) {
+		var l line
+		if i < len(a) {
+			l = a[i]
+		}
+		l = l.cut(left)
+		l = append(l, piece{text: "   "})
+		if i < len(b) {
+			l = append(l, b[i]...)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func orDash(s string) string { return cmp.Or(s, "–") }
+
+// Poll takes what has arrived of the log without waiting for word of it.
+func (s *Screen) Poll() { s.log.Poll() }

@@ -1,0 +1,407 @@
+package tui
+
+import (
+	"slices"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"fleettop/tui/keys"
+	"fleettop/tui/screens"
+	"fleettop/tui/screens/help"
+	"fleettop/tui/screens/logs"
+	"fleettop/tui/screens/machinelist"
+	"fleettop/tui/screens/overview"
+	"fleettop/tui/screens/timeline"
+	"fleettop/tui/screens/unitdetail"
+	"fleettop/tui/screens/unitlist"
+	"fleettop/tui/state"
+	"fleettop/tui/widgets"
+)
+
+// tabs are the screens one switches between; others are drilled into.
+const (
+	tabOverview = iota
+	tabUnits
+	tabMachines
+	tabTimeline
+	tabLogs
+	tabHelp
+	tabCount
+)
+
+// shell is the console: it routes keys and snapshots to screens, asks before
+// what can't be undone, and tells what came of it.
+type shell struct {
+	setup
+	snap   *state.Snapshot
+	width  int
+	height int
+
+	tabs    [tabCount]screens.Screen
+	tab     int
+	stack   []screens.Screen // drilled into, above the tab
+	filters map[screens.Screen]state.Query
+	panel   *logs.Screen // the log below a list; nil while hidden
+
+	prompt  *prompt
+	confirm *widgets.Confirm
+	notice  notice
+	pending map[string]pending
+	typed   []string // on the command line, the newest last
+
+	looking bool
+	ticking time.Duration // of the tick under way; 0 for none
+	tick    int           // the one that counts
+}
+
+// notice is the last line's word on what was done.
+type notice struct {
+	text  string
+	bad   bool
+	until time.Time
+}
+
+const noticeFor = 8 * time.Second
+
+type (
+	snapshotMsg struct{ snap *state.Snapshot }
+	tickMsg     struct{ n int }
+)
+
+func newShell(s setup) *shell {
+	sh := &shell{setup: s, snap: &state.Snapshot{}, filters: map[screens.Screen]state.Query{}, pending: map[string]pending{}}
+	sh.tabs = [tabCount]screens.Screen{overview.New(), unitlist.New(""), machinelist.New(), timeline.New(), logs.New(nil), help.New()}
+	return sh
+}
+
+// Init implements tea.Model.
+func (s *shell) Init() tea.Cmd { return tea.Batch(s.await, s.settle()) }
+
+// await brings the next snapshot.
+func (s *shell) await() tea.Msg {
+	if snap, ok := <-s.source.Snapshots(); ok {
+		return snapshotMsg{snap}
+	}
+	return nil
+}
+
+// env is what screens go by now.
+func (s *shell) env() *screens.Env {
+	return &screens.Env{Theme: s.theme, Keys: s.keys, Snap: s.snap, Now: s.now(), Client: current{s.source},
+		Pending: s.asked, Filter: s.filters[s.top()], Demo: s.power != nil}
+}
+
+// top is the screen that is shown.
+func (s *shell) top() screens.Screen {
+	if n := len(s.stack); n > 0 {
+		return s.stack[n-1]
+	}
+	return s.tabs[s.tab]
+}
+
+// Update implements tea.Model.
+func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var cmd tea.Cmd
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		s.width, s.height = msg.Width, msg.Height
+		s.host.Redraw()
+	case snapshotMsg:
+		s.snap = msg.snap
+		s.confirmPending()
+		cmd = tea.Batch(s.await, s.relay(msg))
+	case tickMsg:
+		if msg.n != s.tick {
+			return s, nil
+		}
+		s.ticking = 0
+		cmd = s.relay(screens.Tick{})
+	case tea.KeyMsg:
+		cmd = s.key(msg)
+	case tea.MouseMsg:
+		cmd = s.mouse(msg)
+	case actedMsg:
+		s.acted(msg)
+	case editMsg:
+		cmd = s.edited(msg)
+	case sayMsg:
+		s.say(msg.text, msg.bad)
+	default:
+		cmd = s.relay(msg)
+	}
+	return s, tea.Batch(cmd, s.settle())
+}
+
+// relay hands a message to the screens that may wait for it.
+func (s *shell) relay(msg tea.Msg) tea.Cmd {
+	env := s.env()
+	var cmds []tea.Cmd
+	for _, sc := range append(slices.Clone(s.stack), s.tabs[tabLogs], s.tabs[s.tab]) {
+		cmds = append(cmds, sc.Update(env, msg))
+	}
+	if s.panel != nil {
+		cmds = append(cmds, s.panel.Update(env, msg))
+	}
+	return tea.Batch(cmds...)
+}
+
+// settle sees to what follows from the state after a message: whether figures
+// are wanted, what the panel shows, and when the clock next matters.
+func (s *shell) settle() tea.Cmd {
+	place := s.top().Place()
+	if look := place&(keys.Overview|keys.Units|keys.Machines|keys.Detail) != 0; look != s.looking {
+		s.looking = look
+		s.source.Look(look)
+	}
+	return tea.Batch(s.followPanel(), s.clock())
+}
+
+// clock keeps one tick under way: ten a second while a stopwatch runs, else one.
+func (s *shell) clock() tea.Cmd {
+	every := time.Second
+	if s.snap.Moving > 0 || s.doubtful() {
+		every = 100 * time.Millisecond
+	}
+	if s.ticking != 0 && s.ticking <= every {
+		return nil
+	}
+	s.ticking = every
+	s.tick++
+	n := s.tick
+	// On the full second, so that all ages change at once.
+	wait := every
+	if every == time.Second {
+		wait = time.Second - time.Duration(s.now().Nanosecond())
+	}
+	return s.after(wait, tickMsg{n})
+}
+
+func (s *shell) doubtful() bool {
+	for _, m := range s.snap.Machines {
+		if m.Word == "suspect" {
+			return true
+		}
+	}
+	return false
+}
+
+// key takes a key: for a dialog, a prompt, or the screen.
+func (s *shell) key(msg tea.KeyMsg) tea.Cmd {
+	key := msg.String()
+	if s.confirm != nil {
+		return s.answer(key)
+	}
+	if s.prompt != nil {
+		return s.promptKey(msg)
+	}
+	if msg.Paste {
+		return nil // pasted text never acts
+	}
+	s.notice = notice{}
+	if msg.Type == tea.KeySpace {
+		key = " "
+	}
+	a := s.keys.Action(s.top().Place(), key)
+	if a == "" {
+		s.unbound(key)
+		return nil
+	}
+	return s.do(a)
+}
+
+// unbound tells why a key does nothing, if there is a reason.
+func (s *shell) unbound(key string) {
+	for _, b := range keys.Table() {
+		if b.Acts && s.readOnly && b.Place&s.top().Place() != 0 && slices.Contains(b.Keys, key) && (!b.Demo || s.power != nil) {
+			s.say("This console only reads: start it without --read-only to "+b.Word+".", true)
+			return
+		}
+	}
+}
+
+// do carries out an action.
+func (s *shell) do(a keys.Action) tea.Cmd {
+	switch a {
+	case keys.Quit:
+		return s.quit()
+	case keys.Suspend:
+		s.host.Suspend()
+	case keys.Redraw:
+		s.host.Redraw()
+	case keys.NextScreen:
+		return s.show((s.tab + 1) % tabCount)
+	case keys.PrevScreen:
+		return s.show((s.tab + tabCount - 1) % tabCount)
+	case keys.ShowHelp:
+		return s.show(tabHelp)
+	case keys.Back:
+		return s.back()
+	case keys.Palette:
+		s.openPalette("")
+	case keys.Filter:
+		s.openFilter("")
+	case keys.Fuzzy:
+		s.openFilter("~")
+	case keys.Copy:
+		s.copy()
+	case keys.Panel:
+		return s.togglePanel()
+	default:
+		if tab, ok := tabOf[a]; ok {
+			return s.show(tab)
+		}
+		if cmd, ok := s.act(a, s.top().Target(s.env())); ok {
+			return cmd
+		}
+		return s.intend(s.top().Do(s.env(), a))
+	}
+	return nil
+}
+
+var tabOf = map[keys.Action]int{keys.GoOverview: tabOverview, keys.GoUnits: tabUnits, keys.GoMachines: tabMachines,
+	keys.GoTimeline: tabTimeline, keys.GoLogs: tabLogs, keys.GoHelp: tabHelp}
+
+// quit ends what runs and then the program.
+func (s *shell) quit() tea.Cmd {
+	s.closeAll()
+	return tea.Quit
+}
+
+func (s *shell) closeAll() {
+	for _, sc := range append(slices.Clone(s.stack), s.tabs[:]...) {
+		closeScreen(sc)
+	}
+	s.stack = nil
+	if s.panel != nil {
+		s.panel.Close()
+		s.panel = nil
+	}
+}
+
+func closeScreen(sc screens.Screen) {
+	if c, ok := sc.(screens.Closer); ok {
+		c.Close()
+	}
+}
+
+// show switches to a tab.
+func (s *shell) show(tab int) tea.Cmd {
+	for _, sc := range s.stack {
+		closeScreen(sc)
+		delete(s.filters, sc)
+	}
+	s.stack, s.tab = nil, tab
+	return nil
+}
+
+// open drills into a screen.
+func (s *shell) open(sc screens.Screen) tea.Cmd {
+	s.stack = append(s.stack, sc)
+	return start(s.env(), sc)
+}
+
+// starter is a screen that has something to fetch.
+type starter interface {
+	Start(*screens.Env) tea.Cmd
+}
+
+func start(env *screens.Env, sc screens.Screen) tea.Cmd {
+	if st, ok := sc.(starter); ok {
+		return st.Start(env)
+	}
+	return nil
+}
+
+// back takes back one thing: marks, the filter, the screen, the tab.
+func (s *shell) back() tea.Cmd {
+	top := s.top()
+	if m, ok := top.(screens.Marker); ok && m.Marked() > 0 {
+		m.ClearMarks()
+		return nil
+	}
+	if !s.filters[top].Empty() {
+		delete(s.filters, top)
+		return nil
+	}
+	if intent := top.Do(s.env(), keys.Back); intent != nil {
+		return s.intend(intent)
+	}
+	if n := len(s.stack); n > 0 {
+		closeScreen(top)
+		s.stack = s.stack[:n-1]
+		return nil
+	}
+	return s.show(tabOverview)
+}
+
+// intend does what a screen asks for.
+func (s *shell) intend(i screens.Intent) tea.Cmd {
+	switch i := i.(type) {
+	case screens.OpenUnit:
+		return s.open(unitdetail.New(i.Unit))
+	case screens.OpenMachine:
+		return s.open(unitlist.New(i.ID))
+	case screens.OpenLogs:
+		return s.openLogs(i.Units)
+	case screens.Run:
+		return i.Cmd
+	case screens.Say:
+		s.say(i.Text, false)
+	case screens.Ask:
+		s.prompt = &prompt{Prompt: widgets.NewPrompt(i.Label, i.Text)}
+		s.prompt.done = func(text string) tea.Cmd { return s.intend(i.Done(text)) }
+	}
+	return nil
+}
+
+// openLogs shows the logs of units on the log screen.
+func (s *shell) openLogs(units []string) tea.Cmd {
+	if len(units) == 0 {
+		return nil
+	}
+	s.show(tabLogs)
+	closeScreen(s.tabs[tabLogs])
+	delete(s.filters, s.tabs[tabLogs])
+	s.tabs[tabLogs] = logs.New(units)
+	return start(s.env(), s.tabs[tabLogs])
+}
+
+func (s *shell) say(text string, bad bool) {
+	s.notice = notice{text, bad, s.now().Add(noticeFor)}
+}
+
+func (s *shell) copy() {
+	text := s.top().Target(s.env()).Text
+	if t := s.top().Target(s.env()); text == "" && len(t.Units) > 0 {
+		text = join(t.Units, "\n")
+	}
+	if text == "" {
+		return
+	}
+	s.host.Copy(text)
+	s.say("Copied "+text+".", false)
+}
+
+// togglePanel shows or hides the log of the unit under the cursor.
+func (s *shell) togglePanel() tea.Cmd {
+	if s.panel != nil {
+		s.panel.Close()
+		s.panel = nil
+		return nil
+	}
+	s.panel = logs.New(nil)
+	return nil
+}
+
+// followPanel makes the panel show the unit under the cursor.
+func (s *shell) followPanel() tea.Cmd {
+	if s.panel == nil || s.top().Place()&(keys.Units|keys.Detail) == 0 {
+		return nil
+	}
+	t := s.top().Target(s.env())
+	if len(t.Units) == 0 {
+		return nil
+	}
+	return s.panel.Show(s.env(), t.Units)
+}

@@ -1,0 +1,297 @@
+package state
+
+import (
+	"strings"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+	"fleettop/tui/draw"
+	"fleettop/units"
+)
+
+// Reducer folds the lines of a watch into snapshots. It belongs to one
+// goroutine; the snapshots it makes do not.
+type Reducer struct {
+	units    map[string]*unit
+	machines map[string]*machine
+	stats    map[string]*Use
+	whatIf   map[string]api.WhatIf
+	order    []*machine // by name; nil when it is to be made anew
+	timeline timeline
+	measured map[string]cluster.Event // the last measured outage of a unit, not long ago
+
+	dirty    map[string]struct{} // units whose rows may have changed
+	reshaped bool                // rows came or went
+	touched  bool                // anything at all changed
+	last     *Snapshot
+}
+
+// unit is what is known of one unit.
+type unit struct {
+	api.Unit
+	known       bool // the cluster has a file of it
+	template    string
+	assignments map[string]api.Assignment // by machine
+	statuses    map[string]cluster.Status // by machine
+	unplaced    string
+	rows        []*Row
+	shown       int // rows of it in the last snapshot
+}
+
+// machine is what is known of one machine.
+type machine struct {
+	Machine // as it is shown, without what is counted
+	host    host
+	slot    int // in the snapshot that is being made
+	rows    int // it has there
+}
+
+// NewReducer returns a Reducer that knows nothing.
+func NewReducer() *Reducer {
+	r := &Reducer{stats: map[string]*Use{}, measured: map[string]cluster.Event{}, last: &Snapshot{}}
+	r.forget()
+	return r
+}
+
+func (r *Reducer) forget() {
+	r.units, r.machines, r.whatIf = map[string]*unit{}, map[string]*machine{}, map[string]api.WhatIf{}
+	r.dirty, r.reshaped, r.order = map[string]struct{}{}, true, nil
+}
+
+// Apply folds a line in. It tells whether the change is one that a person
+// should see at once: a machine's health, the leader, the store, the timeline.
+func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
+	r.touched = true
+	next := *r.last
+	if l.Kind == api.LineSnapshot {
+		old := r.units
+		r.forget()
+		for name, u := range old {
+			// Rows are kept to see which units moved while nobody looked.
+			r.unit(name).rows = u.rows
+		}
+		next.Self, next.Version = l.Self, l.Version
+		r.timeline.reset()
+		urgent = true
+	}
+	if l.ClusterID != "" {
+		next.ClusterID = l.ClusterID
+	}
+	if l.Leader != nil {
+		next.Leader, urgent = *l.Leader, true
+	}
+	if l.Store != nil {
+		next.Store, urgent = *l.Store, true
+	}
+	r.last = &next
+	if l.Gone != nil {
+		r.drop(l.Gone)
+	}
+	for _, m := range l.Machines {
+		urgent = r.putMachine(m) || urgent
+	}
+	for _, u := range l.Units {
+		u.Content, u.Description = "", draw.Clean(u.Description)
+		at := r.unit(u.Name)
+		at.Unit, at.known, at.template = u, true, templateOf(u.Name)
+	}
+	for _, a := range l.Assignments {
+		a.Reason = draw.Clean(a.Reason)
+		r.unit(a.Unit).assign(a)
+	}
+	for _, s := range l.Statuses {
+		s.Error = draw.Clean(s.Error)
+		r.unit(s.Name).report(s)
+	}
+	for _, u := range l.Unplaced {
+		r.unit(u.Unit).unplaced = draw.Clean(u.Reason)
+	}
+	for _, w := range l.WhatIf {
+		r.whatIf[w.Machine] = w
+	}
+	for i := range l.Events {
+		l.Events[i].Text = draw.Clean(l.Events[i].Text)
+	}
+	if r.timeline.add(l.Events) {
+		urgent = true
+	}
+	r.settle(l.Events, now)
+	return urgent
+}
+
+// AddEvents folds in events from before the watch began.
+func (r *Reducer) AddEvents(events []cluster.Event) {
+	for i := range events {
+		events[i].Text = draw.Clean(events[i].Text)
+	}
+	r.touched = r.timeline.add(events) || r.touched
+}
+
+// SetConn tells how the console's connection is.
+func (r *Reducer) SetConn(c Conn) {
+	if r.last.Conn != c {
+		next := *r.last
+		next.Conn = c
+		r.last, r.touched = &next, true
+	}
+}
+
+func (r *Reducer) unit(name string) *unit {
+	r.dirty[name] = struct{}{}
+	u := r.units[name]
+	if u == nil {
+		u = &unit{}
+		u.Name, u.template = name, templateOf(name)
+		r.units[name] = u
+	}
+	return u
+}
+
+func (u *unit) assign(a api.Assignment) {
+	if u.assignments == nil {
+		u.assignments = map[string]api.Assignment{}
+	}
+	u.assignments[a.Machine] = a
+}
+
+func (u *unit) report(s cluster.Status) {
+	if u.statuses == nil {
+		u.statuses = map[string]cluster.Status{}
+	}
+	u.statuses[s.Machine] = s
+}
+
+// putMachine takes a machine in, and tells whether its health changed.
+func (r *Reducer) putMachine(m api.Machine) (urgent bool) {
+	old := r.machines[m.ID]
+	m.Name, m.Health.Evidence = draw.Clean(m.Name), draw.Clean(m.Health.Evidence)
+	if len(m.Metadata) > 0 {
+		clean := make(map[string]string, len(m.Metadata))
+		for k, v := range m.Metadata {
+			clean[draw.Clean(k)] = draw.Clean(v)
+		}
+		m.Metadata = clean
+	}
+	h := host{id: m.ID, name: labelOf(m), runs: m.Health.State.Runs() || m.Health.State == "", doubt: m.Health.State == cluster.Suspect}
+	if !h.runs || h.doubt {
+		if h.silent = m.Health.SilentSince; h.silent.IsZero() {
+			h.silent = m.Health.Since
+		}
+	}
+	now := old
+	if now == nil {
+		now = &machine{}
+		r.machines[m.ID] = now
+	}
+	if old == nil || old.host.name != h.name {
+		r.order = nil
+	}
+	changed, urgent := old == nil || old.host != h, old == nil || old.Health.State != m.Health.State
+	now.Machine, now.host = Machine{Machine: m, Label: h.name, hay: strings.ToLower(h.name + " " + m.Address + " " + m.ID)}, h
+	now.Word, now.Mood = machineWord(&now.Machine)
+	if changed {
+		r.soil(m.ID)
+	}
+	return urgent
+}
+
+// soil marks the units of a machine.
+func (r *Reducer) soil(id string) {
+	if m := r.last.Machine(id); m != nil {
+		for _, row := range m.Rows {
+			r.dirty[row.Unit] = struct{}{}
+		}
+	}
+	for name, u := range r.units {
+		_, assigned := u.assignments[id]
+		if _, reports := u.statuses[id]; assigned || reports {
+			r.dirty[name] = struct{}{}
+		}
+	}
+}
+
+func labelOf(m api.Machine) string {
+	if m.Name != "" {
+		return m.Name
+	}
+	return short(m.ID)
+}
+
+func templateOf(name string) string {
+	if n, err := units.ParseName(name); err == nil && n.IsInstance() {
+		return n.Template()
+	}
+	return ""
+}
+
+func (r *Reducer) drop(g *api.Gone) {
+	for _, id := range g.Machines {
+		r.soil(id)
+		delete(r.machines, id)
+		delete(r.stats, id)
+		r.order = nil
+	}
+	for _, name := range g.Units {
+		u := r.unit(name)
+		u.Unit, u.known = api.Unit{Name: name}, false
+	}
+	for _, p := range g.Assignments {
+		delete(r.unit(p.Unit).assignments, p.Machine)
+	}
+	for _, p := range g.Statuses {
+		delete(r.unit(p.Unit).statuses, p.Machine)
+	}
+	for _, name := range g.Unplaced {
+		r.unit(name).unplaced = ""
+	}
+	for _, id := range g.WhatIf {
+		delete(r.whatIf, id)
+	}
+}
+
+// historyKept is how many figures of a machine's CPU are remembered.
+const historyKept = 60
+
+// PutStats takes in what a machine uses.
+func (r *Reducer) PutStats(s api.Stats) {
+	use := &Use{Stats: s, units: make(map[string]api.UnitStats, len(s.Units))}
+	for _, u := range s.Units {
+		use.units[u.Name] = u
+	}
+	if old := r.stats[s.Machine]; old != nil {
+		h := old.History[max(0, len(old.History)-historyKept+1):]
+		use.History = append(make([]float64, 0, len(h)+1), h...)
+	}
+	use.History = append(use.History, share(s.CPU, float64(s.CPUs)))
+	r.stats[s.Machine], r.touched = use, true
+}
+
+// DropStats forgets all figures.
+func (r *Reducer) DropStats() {
+	r.touched = r.touched || len(r.stats) > 0
+	clear(r.stats)
+}
+
+func share(part, whole float64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return min(1, max(0, part/whole))
+}
+
+// Snapshot returns the state as it is now: the last snapshot, if nothing changed since.
+func (r *Reducer) Snapshot(now time.Time) *Snapshot {
+	if !r.touched {
+		return r.last
+	}
+	changed := r.rebuildRows(now)
+	next := *r.last
+	next.Gen++
+	next.Rows, next.byRow = r.mergeRows(&next, changed)
+	next.Timeline = r.timeline.entries()
+	r.fillMachines(&next, now)
+	r.last, r.touched, r.reshaped = &next, false, false
+	clear(r.dirty)
+	return r.last
+}

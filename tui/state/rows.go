@@ -1,0 +1,308 @@
+package state
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+)
+
+// rebuildRows makes the rows of the units that changed anew, and returns the
+// units whose rows differ now.
+func (r *Reducer) rebuildRows(now time.Time) map[string][]*Row {
+	changed := make(map[string][]*Row, len(r.dirty))
+	for name := range r.dirty {
+		u := r.units[name]
+		if u == nil {
+			continue
+		}
+		u.rows = r.rowsOf(u, now)
+		changed[name] = u.rows
+		r.reshaped = r.reshaped || u.shown != len(u.rows)
+		for _, row := range u.rows {
+			_, known := r.last.byRow[row.ID]
+			r.reshaped = r.reshaped || !known
+		}
+		u.shown = len(u.rows)
+		if !u.known && len(u.assignments)+len(u.statuses) == 0 && u.unplaced == "" {
+			delete(r.units, name)
+		}
+	}
+	return changed
+}
+
+// rowsOf makes the rows of one unit.
+func (r *Reducer) rowsOf(u *unit, now time.Time) []*Row {
+	if !u.known && len(u.assignments)+len(u.statuses) == 0 {
+		return nil
+	}
+	if u.Global {
+		return r.globalRows(u) // they don't move: each machine has its own
+	}
+	var a *api.Assignment
+	if id, ok := latest(u.assignments); ok {
+		one := u.assignments[id]
+		a = &one
+	}
+	row := r.row(u, u.Name)
+	switch {
+	case a != nil:
+		r.place(row, u, a.Machine, a)
+	case len(u.statuses) > 0:
+		// Taken from its machine, and not gone from there yet.
+		ids := slices.Sorted(maps.Keys(u.statuses))
+		if m := r.machines[ids[0]]; m != nil && m.host.runs {
+			r.place(row, u, ids[0], nil)
+		}
+	}
+	row.judge(r.hostOf(row.Machine), u.unplaced)
+	old := before(u.rows)
+	row.index(old)
+	row.Move = r.moveOf(old, row, a, u, now)
+	return append(u.rows[:0], row)
+}
+
+// latest is the machine of the assignment that counts: the one of the highest epoch.
+func latest(list map[string]api.Assignment) (id string, ok bool) {
+	epoch := int64(0)
+	for m := range list {
+		if e := list[m].Epoch; !ok || e > epoch || e == epoch && m < id {
+			id, epoch, ok = m, e, true
+		}
+	}
+	return id, ok
+}
+
+func (r *Reducer) globalRows(u *unit) []*Row {
+	on := map[string]bool{}
+	for id := range u.assignments {
+		on[id] = true
+	}
+	for id := range u.statuses {
+		if m := r.machines[id]; m != nil && m.host.runs {
+			on[id] = true
+		}
+	}
+	if len(on) == 0 {
+		row := r.row(u, u.Name)
+		row.judge(nil, u.unplaced)
+		row.index(nil)
+		return []*Row{row}
+	}
+	rows := make([]*Row, 0, len(on))
+	for id := range on {
+		row := r.row(u, u.Name+" "+id)
+		var a *api.Assignment
+		if one, ok := u.assignments[id]; ok {
+			a = &one
+		}
+		r.place(row, u, id, a)
+		row.judge(r.hostOf(id), "")
+		row.index(nil)
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b *Row) int { return cmp.Compare(a.ID, b.ID) })
+	return rows
+}
+
+func before(rows []*Row) *Row {
+	if len(rows) == 1 {
+		return rows[0]
+	}
+	return nil
+}
+
+func (r *Reducer) row(u *unit, id string) *Row {
+	return &Row{ID: id, Unit: u.Name, Template: u.template, About: u.Description, Global: u.Global,
+		Desired: u.Desired, Generation: u.Generation, Hash: u.Hash}
+}
+
+// place puts a row onto a machine; a is nil where it was taken from there.
+func (r *Reducer) place(row *Row, u *unit, id string, a *api.Assignment) {
+	row.Machine, row.Host, row.Leaving, row.home = id, r.called(id), a == nil, r.machines[id]
+	if a != nil {
+		row.Reason = a.Reason
+	}
+	s, ok := u.statuses[id]
+	if !ok || a != nil && s.Epoch < a.Epoch {
+		return // what it says is of an earlier stay
+	}
+	row.Load, row.Active, row.Sub, row.Result = s.Load, s.Active, s.Sub, s.Result
+	row.Since, row.Restarts, row.PID, row.Error, row.Carried = s.Since, s.Restarts, s.PID, s.Error, s.Generation
+	if s.Hash != "" {
+		row.Hash = s.Hash
+	}
+}
+
+func (r *Reducer) hostOf(id string) *host {
+	if m := r.machines[id]; m != nil {
+		return &m.host
+	}
+	return nil
+}
+
+func (r *Reducer) called(id string) string {
+	if m := r.machines[id]; m != nil {
+		return m.host.name
+	}
+	return short(id)
+}
+
+// moveOf follows a unit from machine to machine.
+func (r *Reducer) moveOf(old, row *Row, a *api.Assignment, u *unit, now time.Time) *Move {
+	var was *Move
+	if old != nil && old.Move.Fresh(now) {
+		was = old.Move
+	}
+	h := r.hostOf(row.Machine)
+	switch {
+	case row.Machine != "" && (h == nil || !h.runs || h.doubt):
+		// It went down with its machine, or may have.
+		if old == nil && was == nil && h == nil {
+			return nil
+		}
+		m := &Move{From: row.Machine, FromName: row.Host}
+		if h != nil {
+			m.Doubt, m.Began = h.doubt, h.silent
+		} else {
+			m.Began = now
+		}
+		return m
+	case was != nil && was.Doubt && was.From == row.Machine:
+		return nil // it was there all the time
+	case row.Leaving:
+		return was
+	case row.Machine == "":
+		return r.homeless(old, was, row, now)
+	}
+	m := was
+	if old != nil && old.Machine != "" && old.Machine != row.Machine || was.Running() && was.To != row.Machine {
+		m = r.departed(old, was, now)
+		m.To, m.ToName = row.Machine, row.Host
+		m.Planned = r.lives(m.From)
+	}
+	return r.measure(arrived(m, row, a, now), row, now)
+}
+
+// homeless is the move of a unit that is on no machine.
+func (r *Reducer) homeless(old *Row, was *Move, row *Row, now time.Time) *Move {
+	switch {
+	case row.Mood == Idle:
+		return nil // nobody waits for it
+	case was.Running():
+		return was
+	case old != nil && old.Machine != "" && !r.lives(old.Machine):
+		return r.departed(old, nil, now)
+	}
+	return nil
+}
+
+func (r *Reducer) lives(id string) bool {
+	h := r.hostOf(id)
+	return h != nil && h.runs
+}
+
+// departed begins a move, or goes on with one whose stopwatch runs.
+func (r *Reducer) departed(old *Row, was *Move, now time.Time) *Move {
+	if was.Running() && was.From != "" {
+		m := *was
+		m.Doubt = false
+		return &m
+	}
+	m := &Move{From: old.Machine, FromName: old.Host, Began: now}
+	if h := r.hostOf(old.Machine); h != nil && !h.silent.IsZero() {
+		m.Began = h.silent
+	}
+	return m
+}
+
+// arrived stops the stopwatch of a unit that runs where it was moved to.
+func arrived(m *Move, row *Row, a *api.Assignment, now time.Time) *Move {
+	if !m.Running() {
+		return m
+	}
+	there := row.Active == "active" || row.Mood == Idle && row.Active != ""
+	if !there || a == nil {
+		return m
+	}
+	done := *m
+	done.Ended, done.Outage = now, max(0, now.Sub(m.Began))
+	return &done
+}
+
+// settle notes the cluster's own measurements of outages.
+func (r *Reducer) settle(events []cluster.Event, now time.Time) {
+	for _, e := range events {
+		if e.Kind == cluster.EventActive && e.Outage != nil && r.units[e.Unit] != nil && now.Sub(e.Time) < MovedFor {
+			r.measured[e.Unit] = e
+			r.dirty[e.Unit] = struct{}{}
+		}
+	}
+}
+
+// measure is a move with the cluster's own measurement in the place of what
+// the stopwatch here showed; it is also how a console that came later learns
+// of the move. The event may come before the assignment it is about.
+func (r *Reducer) measure(m *Move, row *Row, now time.Time) *Move {
+	e, ok := r.measured[row.Unit]
+	if !ok {
+		return m
+	}
+	if now.Sub(e.Time) >= MovedFor {
+		delete(r.measured, row.Unit)
+		return m
+	}
+	if e.To != row.Machine || m != nil && (m.Measured || m.From != e.From || m.Began.After(e.Time)) {
+		return m
+	}
+	ended := e.Time
+	if ended.After(now) {
+		ended = now
+	}
+	return &Move{From: e.From, FromName: r.called(e.From), To: e.To, ToName: r.called(e.To), Measured: true,
+		Began: e.Time.Add(-e.Outage.Total()), Ended: ended, Outage: e.Outage.Total()}
+}
+
+// mergeRows is the last snapshot's rows with the changed ones in their places.
+func (r *Reducer) mergeRows(s *Snapshot, changed map[string][]*Row) ([]*Row, map[string]int) {
+	if len(changed) == 0 {
+		return s.Rows, s.byRow
+	}
+	if !r.reshaped {
+		rows := slices.Clone(s.Rows)
+		for _, list := range changed {
+			for _, row := range list {
+				rows[s.byRow[row.ID]] = row
+			}
+		}
+		return rows, s.byRow
+	}
+	fresh := make([]*Row, 0, len(changed))
+	for _, list := range changed {
+		fresh = append(fresh, list...)
+	}
+	slices.SortFunc(fresh, compareRows)
+	rows := make([]*Row, 0, len(s.Rows)+len(fresh))
+	i := 0
+	for _, old := range s.Rows {
+		if _, ok := changed[old.Unit]; ok {
+			continue
+		}
+		for i < len(fresh) && compareRows(fresh[i], old) < 0 {
+			rows = append(rows, fresh[i])
+			i++
+		}
+		rows = append(rows, old)
+	}
+	rows = append(rows, fresh[i:]...)
+	index := make(map[string]int, len(rows))
+	for n, row := range rows {
+		index[row.ID] = n
+	}
+	return rows, index
+}
+
+func compareRows(a, b *Row) int { return cmp.Compare(a.ID, b.ID) }

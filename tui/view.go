@@ -1,0 +1,288 @@
+package tui
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"fleettop/tui/draw"
+	"fleettop/tui/keys"
+	"fleettop/tui/screens"
+	"fleettop/tui/state"
+	"fleettop/tui/widgets"
+)
+
+const (
+	leastWidth  = 40
+	leastHeight = 12
+	headLines   = 2
+)
+
+// View implements tea.Model: as many lines as the screen has.
+func (s *shell) View() string {
+	if s.width < leastWidth || s.height < leastHeight {
+		return draw.Fit(fmt.Sprintf("at least %dx%d, please", leastWidth, leastHeight), max(1, s.width))
+	}
+	env := s.env()
+	var b draw.Buf
+	b.Reset(s.width)
+	s.header(&b, env)
+	head := b.String()
+	room := s.height - b.Lines() - 1
+	body := s.body(env, room)
+	b.Reset(s.width)
+	s.footer(&b)
+	out := head + "\n" + body + "\n" + b.String()
+	if s.prompt != nil && s.prompt.list {
+		out = s.choices(out)
+	}
+	if s.confirm != nil {
+		box := s.confirm.View(s.theme, s.width, s.height)
+		out = draw.Overlay(out, box, max(0, (s.width-ansi.StringWidth(box[0]))/2), max(1, (s.height-len(box))/3))
+	}
+	return out
+}
+
+// body is the screen, and below it the log, if that is shown.
+func (s *shell) body(env *screens.Env, room int) string {
+	top := s.top()
+	if s.panel == nil || top.Place()&(keys.Units|keys.Detail) == 0 || room < 12 {
+		top.SetSize(s.width, room)
+		return top.View(env)
+	}
+	below := room * 2 / 5
+	top.SetSize(s.width, room-below)
+	s.panel.SetSize(s.width, below)
+	return top.View(env) + "\n" + s.panel.View(env)
+}
+
+// header says how the cluster is, and which screen is shown.
+func (s *shell) header(b *draw.Buf, env *screens.Env) {
+	t := s.theme
+	b.Text(" fleettop ", t.Tab)
+	if text := s.trouble(env); text != "" {
+		// In the place of facts that may be old, so that nothing moves.
+		b.Base(t.Banner)
+		b.Text(" "+t.Warn+" "+text, t.Banner)
+		b.End()
+		s.tabLine(b, env)
+		return
+	}
+	b.Space(1)
+	for i, f := range s.facts() {
+		if b.Left() < draw.Width(f.text)+3 && f.short != "" {
+			f.text = f.short
+		}
+		if i > 0 && b.Left() < draw.Width(f.text)+3 {
+			continue
+		}
+		if i > 0 {
+			b.Text(" "+t.Dot+" ", t.Dim)
+		}
+		b.Text(f.text, f.ink)
+	}
+	b.End()
+	s.tabLine(b, env)
+}
+
+type fact struct {
+	text  string
+	ink   draw.Ink
+	short string // where room is short
+}
+
+// facts are what the header says of the cluster, the most important first.
+func (s *shell) facts() []fact {
+	t, snap, c := s.theme, s.snap, &s.snap.Counts
+	if len(snap.Machines) == 0 {
+		return []fact{{text: "no machines known yet", ink: t.Dim}}
+	}
+	up := fact{fmt.Sprintf("%d/%d machines up", c.MachinesUp, c.Machines), t.Good, ""}
+	if c.MachinesUp < c.Machines {
+		up.ink = t.Bad
+	}
+	leader := fact{"no leader", t.Bad, ""}
+	if snap.Leader.Machine != "" {
+		leader = fact{"leader " + snap.Called(snap.Leader.Machine), t.Text, ""}
+	}
+	list := []fact{up, leader}
+	if c.Voters > 0 {
+		need := c.Voters/2 + 1
+		q := fact{fmt.Sprintf("quorum %d/%d", c.VotersUp, c.Voters), t.Text, ""}
+		switch {
+		case c.VotersUp < need:
+			q = fact{"quorum lost", t.Bad, ""}
+		case c.VotersUp == need && c.Voters > 1:
+			q.ink = t.Busy
+		}
+		list = append(list, q)
+	}
+	list = append(list, s.mayDie())
+	if snap.ClusterID != "" {
+		list = append(list, fact{"cluster " + snap.ClusterID[:min(8, len(snap.ClusterID))], t.Dim, ""})
+	}
+	return list
+}
+
+// mayDie says whether any one machine may die, and what would be lost.
+func (s *shell) mayDie() fact {
+	t, c := s.theme, &s.snap.Counts
+	switch {
+	case c.MachinesUp == 1:
+		return fact{"no machine may die: it is the last", t.Busy, "the last machine"}
+	case c.Voters > 1 && c.VotersUp <= c.Voters/2+1:
+		return fact{"no voter may die", t.Busy, ""}
+	case c.Strands > 0:
+		return fact{fmt.Sprintf("losing %s strands %s", s.snap.Called(c.Stranding), widgets.Plural(c.Strands, "unit")), t.Busy, "need " + s.snap.Called(c.Stranding)}
+	case c.Checked < c.MachinesUp:
+		return fact{fmt.Sprintf("may one die? %d of %d checked", c.Checked, c.MachinesUp), t.Dim, ""}
+	}
+	return fact{"any one machine may die", t.Good, "any may die"}
+}
+
+var tabNames = [tabCount]string{"overview", "units", "machines", "timeline", "logs", "help"}
+
+// tabLine shows the screens there are and the one that is shown, and at the
+// right the units by state, where there is room.
+func (s *shell) tabLine(b *draw.Buf, env *screens.Env) {
+	t, c := s.theme, &s.snap.Counts
+	names := 0
+	for _, n := range tabNames {
+		names += len(n) + 3
+	}
+	short := names > s.width
+	for i, name := range tabNames {
+		ink := t.Dim
+		if i == s.tab && len(s.stack) == 0 {
+			ink = t.Tab
+		} else if i == s.tab {
+			ink = t.Title
+		}
+		label := strconv.Itoa(i+1) + " " + name
+		if short && i != s.tab {
+			label = strconv.Itoa(i + 1)
+		}
+		b.Text(" "+label+" ", ink)
+	}
+	for _, sc := range s.stack {
+		b.Text(" › ", t.Dim)
+		b.Text(sc.Title(env), t.Title)
+	}
+	moods := []struct {
+		mood state.Mood
+		word string
+	}{{state.Bad, "in trouble"}, {state.Busy, "busy"}, {state.Good, "active"}, {state.Idle, "idle"}}
+	// From the right, as many as fit.
+	type part struct {
+		text string
+		ink  draw.Ink
+	}
+	var parts []part
+	width := 0
+	for _, long := range []bool{true, false} {
+		parts, width = parts[:0], 0
+		for _, m := range moods {
+			n := c.Moods[m.mood]
+			if n == 0 && m.mood != state.Good {
+				continue
+			}
+			text := widgets.Glyph(t, m.mood) + " " + strconv.Itoa(n)
+			if long {
+				text += " " + m.word
+			}
+			parts = append(parts, part{text, widgets.Ink(t, m.mood)})
+			width += draw.Width(text) + 2
+		}
+		if width -= 2; width <= b.Left() {
+			break
+		}
+	}
+	if width <= b.Left() && len(s.snap.Rows) > 0 {
+		b.To(s.width - width)
+		for _, p := range parts {
+			b.Text(p.text+"  ", p.ink)
+		}
+	}
+	b.End()
+}
+
+// trouble says what is wrong with the connection, as long as something is.
+func (s *shell) trouble(env *screens.Env) string {
+	c := s.snap.Conn
+	switch {
+	case !c.Up && c.Endpoint == "":
+		return ""
+	case !c.Up && c.Err == "":
+		return "Connecting to " + c.Endpoint
+	case !c.Up:
+		text := "No daemon at " + c.Endpoint + ": " + draw.Clean(c.Err) + ". Trying again."
+		if !c.Seen.IsZero() {
+			text = "Data " + widgets.Age(env.Now.Sub(c.Seen)) + " old. " + text
+		}
+		return text
+	case s.snap.Store.Connected:
+		return ""
+	case s.snap.Store.Since.IsZero():
+		return "The cluster's store has no quorum. Units keep running."
+	}
+	return "Data " + widgets.Age(env.Now.Sub(s.snap.Store.Since)) + " old: the cluster's store has no quorum. Units keep running."
+}
+
+// footer is the prompt, the last notice, or what the keys do.
+func (s *shell) footer(b *draw.Buf) {
+	t := s.theme
+	switch {
+	case s.prompt != nil:
+		s.prompt.Draw(b, t)
+	case s.notice.text != "" && s.now().Before(s.notice.until):
+		glyph, ink := t.Glyphs.Good, t.Good
+		if s.notice.bad {
+			glyph, ink = t.Glyphs.Bad, t.Bad
+		}
+		b.Text(" "+glyph+" ", ink)
+		b.Text(s.notice.text, t.Text)
+	default:
+		b.Space(1)
+		for _, h := range s.keys.Hints(s.top().Place()) {
+			if b.Left() < draw.Width(h.Key)+draw.Width(h.Word)+1 {
+				continue
+			}
+			b.Text(h.Key, t.Key)
+			b.Text(" "+h.Word, t.Dim)
+			b.Space(2)
+		}
+	}
+	b.End()
+}
+
+// choices shows what the command line may become, above it.
+func (s *shell) choices(screen string) string {
+	list, chosen := s.prompt.Choices()
+	room := min(8, s.height-4)
+	if len(list) == 0 {
+		return screen
+	}
+	from := 0
+	if chosen >= room {
+		from = chosen - room + 1
+	}
+	shown := list[from:min(len(list), from+room)]
+	w := 12
+	for _, l := range shown {
+		w = max(w, min(draw.Width(l), s.width-6))
+	}
+	var body []string
+	for i, l := range shown {
+		l = draw.Fit(l, w)
+		if from+i == chosen {
+			l = s.theme.Tab.Apply(l + strings.Repeat(" ", w-draw.Width(l)))
+		}
+		body = append(body, l)
+	}
+	title := widgets.Plural(len(list), "choice") + ", tab takes the next"
+	box := widgets.Box(s.theme, draw.Fit(title, cmp.Or(w-2, 1)), body, w, s.theme.Border)
+	return draw.Overlay(screen, box, 0, s.height-1-len(box))
+}

@@ -1,0 +1,81 @@
+package widgets
+
+import (
+	"cmp"
+	"slices"
+
+	"fleettop/tui/draw"
+	"fleettop/tui/theme"
+)
+
+// Column is a column of a table.
+type Column struct {
+	Title    string
+	Width    int // least width, for the column that grows
+	Most     int // of the column that grows; 0 for no limit
+	Grows    bool
+	Priority int // the lower, the longer it stays when room is short
+	Align    draw.Align
+}
+
+const gap = 2
+
+// Layout chooses the columns that fit a width, and how wide each is; 0 for
+// one that is left out.
+func Layout(columns []Column, width int) []int {
+	order := make([]int, len(columns))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(columns[a].Priority, columns[b].Priority) })
+	widths := make([]int, len(columns))
+	left, grows := width, -1
+	for n, i := range order {
+		need := columns[i].Width
+		if n > 0 {
+			need += gap
+		}
+		if need > left {
+			break // nothing less important in its place: the table would look another way at each width
+		}
+		widths[i] = columns[i].Width
+		left -= need
+		if columns[i].Grows {
+			grows = i
+		}
+	}
+	if grows >= 0 {
+		widths[grows] += left
+		if most := columns[grows].Most; most > 0 {
+			widths[grows] = min(widths[grows], max(most, columns[grows].Width))
+		}
+	}
+	return widths
+}
+
+// Head writes the titles, marking the column the table is sorted by.
+func Head(b *draw.Buf, t *theme.Theme, columns []Column, widths []int, by int, down bool) {
+	for i, c := range columns {
+		if widths[i] == 0 {
+			continue
+		}
+		ink, title := t.Dim, c.Title
+		if i == by {
+			ink = t.Strong
+			mark := t.Up
+			if down {
+				mark = t.Down
+			}
+			if c.Align == draw.Right {
+				title = mark + title
+			} else {
+				title += mark
+			}
+		}
+		b.Cell(title, widths[i], c.Align, ink)
+		b.Space(gap)
+	}
+}
+
+// Gap is the room between two columns.
+func Gap(b *draw.Buf) { b.Space(gap) }
