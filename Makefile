@@ -4,19 +4,21 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PREFIX  ?= /usr/local
 N       ?= 20
+IDLE    ?= 10m
+LOAD    ?= 2m
 export CGO_ENABLED = 0
 
-.PHONY: help build test demo lab e2e failover bench lint install clean
+.PHONY: help build test demo screenshots lab e2e failover bench lint install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/fleettop and bin/fleetlab, static
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 lint: ## gofmt, go vet, staticcheck
-	@out=$$(gofmt -l cmd daemon cluster units); [ -z "$$out" ] || { echo "run gofmt on:"; echo "$$out"; exit 1; }
+	@out=$$(gofmt -l cmd daemon cluster units tui); [ -z "$$out" ] || { echo "run gofmt on:"; echo "$$out"; exit 1; }
 	go vet ./...
 	go vet -tags e2e,figures,systemd ./...
 	go tool staticcheck -tags e2e,figures,systemd ./...
@@ -27,14 +29,17 @@ test: lint ## everything that needs no root: lint, then all tests with the race 
 demo: build ## three machines on loopback; one dies, its units move
 	bin/fleettop demo
 
+screenshots: build ## pictures of the console for the README, from a running demo
+	go run ./tui/screenshots -fleettop bin/fleettop -out tui/screenshots
+
 lab: build ## three real systemd machines running fleettop (root)
 	bin/fleetlab up -n 3 --fleettop bin/fleettop --service daemon/fleettop.service
 
 e2e: build ## the end-to-end tests on real systemd machines (root)
 	go test -tags e2e -count=1 -timeout 40m -v ./cmd/fleetlab/...
 
-failover: build ## N power-offs (default 20) in a lab of five, timed by phase (root)
-	go test -tags e2e,figures -count=1 -timeout 40m -v -run '^TestFailover' ./cmd/fleetlab/e2e -args -failovers $(N)
+failover: build ## N power-offs (default 20) in a lab of five, timed by phase; none in IDLE (10m) and under LOAD (2m); root
+	go test -tags e2e,figures -count=1 -timeout 40m -v -run '^TestFailover' ./cmd/fleetlab/e2e -args -failovers $(N) -idle $(IDLE) -load $(LOAD)
 
 bench: build ## the benchmarks; as root also those on lab machines
 	go test -run '^$$' -bench . -benchmem ./units/... ./cluster/schedule/... ./cluster/etcdstore/... ./daemon/api/...
@@ -46,7 +51,9 @@ install: build ## the binary and the systemd unit, under PREFIX and DESTDIR
 	install -d $(DESTDIR)/etc/systemd/system
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' daemon/fleettop.service > $(DESTDIR)/etc/systemd/system/fleettop.service
 	chmod 0644 $(DESTDIR)/etc/systemd/system/fleettop.service
-	@echo "next: put options in /etc/fleettop/fleettop.env, then: systemctl daemon-reload && systemctl enable --now fleettop"
+	install -D -m 0644 daemon/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/fleettop.conf
+	@echo "next, on the first machine: systemd-sysusers; fleettop key generate; systemctl daemon-reload; systemctl enable --now fleettop"
+	@echo "      on each other one: systemd-sysusers; systemctl daemon-reload; then the line that 'fleettop join-command' prints on the first"
 
 clean: ## remove what was built
 	rm -rf bin

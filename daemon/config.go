@@ -67,6 +67,9 @@ type Config struct {
 	// PKI is this machine's certificate where it isn't to be made from the key.
 	PKI keys.Files
 
+	// SSH lets people in over SSH, if it is set.
+	SSH SSH
+
 	// EtcdEndpoints uses an existing etcd cluster instead of an embedded one.
 	EtcdEndpoints []string
 	// EtcdTLS is for EtcdEndpoints.
@@ -123,6 +126,9 @@ func (c *Config) Complete() error {
 	addr, err := netip.ParseAddr(c.Address)
 	if err != nil || addr.IsUnspecified() {
 		return fmt.Errorf("--address %q is not an address other machines can reach: give this machine's IP", c.Address)
+	}
+	if err := c.SSH.complete(c.Address); err != nil {
+		return err
 	}
 	for i, seed := range c.Join {
 		if c.Join[i], err = withPort(seed, DefaultPort); err != nil {

@@ -143,6 +143,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		NotesPath: filepath.Join(cfg.RunDir, "agent.json"), Log: n.log})
 	server := api.NewServer(api.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyKeeper(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})
+	if d.people, err = n.openSSH(server); err != nil {
+		return err
+	}
 
 	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket, "keys", g.String())
 	return n.work(ctx, d, probes, server, conflicts)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -85,23 +86,24 @@ func newMachine(t *testing.T, number int, join ...*machine) *machine {
 	return m
 }
 
-// freePorts finds consecutive ports that nobody uses.
+// freePorts finds consecutive ports that nobody uses, below those the kernel
+// gives to outgoing connections.
 func freePorts(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		free := port < 65530
+	for range 200 {
+		port := 12000 + rand.IntN(4000)*ports
+		free := true
 		for p := port; free && p < port+ports; p++ {
-			if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p)); err == nil {
+			address := "127.0.0.1:" + strconv.Itoa(p)
+			l, err := net.Listen("tcp", address)
+			if err == nil {
 				l.Close()
-			} else {
-				free = false
+				var u net.PacketConn
+				if u, err = net.ListenPacket("udp", address); err == nil {
+					u.Close()
+				}
 			}
+			free = err == nil
 		}
 		if free {
 			return port

@@ -17,6 +17,7 @@ import (
 	"fleettop/cluster/membership"
 	"fleettop/daemon/api"
 	"fleettop/daemon/keys"
+	"fleettop/daemon/sshd"
 )
 
 // doors are the ways into the API. Each gives its own role.
@@ -24,6 +25,7 @@ type doors struct {
 	operators net.Listener // the unix socket
 	viewers   net.Listener // the other unix socket
 	machines  net.Listener // TCP, for the other machines
+	people    *sshd.Server // over SSH, by the roles of their keys; nil for none
 }
 
 func (d *doors) close() {
@@ -31,6 +33,9 @@ func (d *doors) close() {
 		if l != nil {
 			l.Close()
 		}
+	}
+	if d.people != nil {
+		d.people.Close()
 	}
 }
 
@@ -50,6 +55,9 @@ func (n *node) serveAPI(ctx context.Context, d *doors, server *api.Server) error
 		door.ErrorLog = log.New(&handshakes{refused: n.guard.refuser("API"), next: door.ErrorLog}, "", 0)
 	}
 	g.Go(func() error { return serve(ctx, machines, door) })
+	if d.people != nil {
+		g.Go(func() error { return d.people.Run(ctx) })
+	}
 	return g.Wait()
 }
 

@@ -244,19 +244,24 @@ func (l *etcdLink) stayPointed(ctx context.Context) error {
 		voter, clusterID := l.voter, l.clusterID
 		l.mu.Unlock()
 		endpoints := l.cfg.EtcdEndpoints
+		living := endpoints
 		if l.cfg.embedsEtcd() {
 			var err error
-			if endpoints, err = l.voters(clusterID); err != nil {
+			if living, err = l.voters(clusterID); err != nil {
 				return err
 			}
-			if voter {
+			if endpoints = living; voter {
 				endpoints = []string{l.clientURL()}
 			}
 		}
-		if len(endpoints) > 0 && !slices.Equal(endpoints, pointed) {
-			l.client.SetEndpoints(endpoints...)
-			l.lines.Keep(endpoints)
-			pointed = endpoints
+		if len(endpoints) > 0 {
+			if !slices.Equal(endpoints, pointed) {
+				l.client.SetEndpoints(endpoints...)
+				pointed = endpoints
+			}
+			// What is under way with a voter that lives may end there: a
+			// machine that begins to vote has requests out.
+			l.lines.Keep(slices.Concat(endpoints, living))
 		}
 		tags := map[string]string{tagName: l.cfg.Name, tagCluster: clusterID}
 		if voter {
@@ -334,179 +339,6 @@ func (l *etcdLink) voters(clusterID string) ([]string, error) {
 	}
 	slices.Sort(urls)
 	return urls, nil
-}
-
-// tendMember runs this machine's etcd member: the one it has, or the one it is
-// invited to start.
-func (l *etcdLink) tendMember(ctx context.Context) error {
-	for ctx.Err() == nil {
-		server := l.member()
-		if server == nil {
-			select {
-			case <-ctx.Done():
-			case <-l.invited:
-				if err := l.join(ctx); err != nil && ctx.Err() == nil {
-					l.log.Warn("this machine's etcd could not join yet; trying again", "error", err)
-					pause(ctx, joinRetry)
-					l.invite()
-				}
-			}
-			continue
-		}
-		if err := l.watchMember(ctx, server); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// join takes the seat this machine was given, and returns nil also where it
-// was withdrawn meanwhile.
-func (l *etcdLink) join(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, joinLimit)
-	defer cancel()
-	l.mu.Lock()
-	clusterID := l.clusterID
-	l.mu.Unlock()
-	ticket, err := etcdserver.TicketFor(ctx, l.client, clusterID, l.cfg.MachineID, l.peerURL())
-	if errors.Is(err, etcdserver.ErrNoMember) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	accepted := l.guard.accepted()
-	server, err := etcdserver.Join(ctx, l.serverConfig(), ticket)
-	if err != nil {
-		return errors.Join(err, etcdserver.Discard(l.cfg.StateDir))
-	}
-	l.log.Info("this machine's etcd has joined and is learning")
-	l.took(server, accepted)
-	return nil
-}
-
-// watchMember notices when the member begins to vote and when it ends. A
-// member that was removed gives up its data; any other end is the daemon's.
-func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-server.Ready():
-	case <-server.Done():
-	case done := <-l.reloads:
-		return l.restart(ctx, server, done)
-	}
-	look := time.NewTicker(learnerLook)
-	defer look.Stop()
-	for server.IsLearner() && server.Err() == nil {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-look.C:
-		case <-server.Done():
-		case done := <-l.reloads:
-			return l.restart(ctx, server, done)
-		}
-	}
-	look.Stop()
-	if server.Err() == nil {
-		l.mu.Lock()
-		l.voter = true
-		l.signal()
-		l.mu.Unlock()
-		l.log.Info("this machine's etcd votes")
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-server.Done():
-		case done := <-l.reloads:
-			return l.restart(ctx, server, done)
-		}
-	}
-	err := server.Err()
-	server.Close()
-	l.took(nil, "")
-	if !errors.Is(err, etcdserver.ErrRemoved) {
-		return err
-	}
-	l.log.Warn("this machine's etcd was removed from the cluster; it may be asked back")
-	return etcdserver.Discard(l.cfg.StateDir)
-}
-
-// outdated tells whether the member runs with other authorities than it should.
-func (l *etcdLink) outdated() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.server != nil && l.accepted != l.guard.accepted()
-}
-
-// reload has the member restarted, since etcd reads its authorities only then,
-// and returns when it votes again, or has no need to.
-func (l *etcdLink) reload(ctx context.Context) error {
-	for l.outdated() {
-		changed, done := l.changed(), make(chan struct{})
-		select {
-		case l.reloads <- done:
-			<-done
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	for {
-		changed := l.changed()
-		if server := l.member(); server == nil || l.votes() || server.IsLearner() {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// restart ends the member and starts it again with its data.
-func (l *etcdLink) restart(ctx context.Context, server *etcdserver.Server, done chan struct{}) error {
-	defer close(done)
-	server.Close()
-	l.took(nil, "")
-	accepted := l.guard.accepted()
-	server, err := etcdserver.Restart(ctx, l.serverConfig())
-	if errors.Is(err, etcdserver.ErrRemoved) {
-		return etcdserver.Discard(l.cfg.StateDir)
-	}
-	if err == nil {
-		l.took(server, accepted)
-	}
-	return err
-}
-
-// invite makes tendMember take the seat that this machine was given.
-func (l *etcdLink) invite() {
-	select {
-	case l.invited <- struct{}{}:
-	default:
-	}
-}
-
-// leave takes this machine's member out of the cluster and its data with it.
-func (l *etcdLink) leave(ctx context.Context) error {
-	if !l.cfg.embedsEtcd() {
-		return nil
-	}
-	server := l.member()
-	if server == nil {
-		return nil
-	}
-	step := etcdserver.Step{Kind: etcdserver.Remove, Machine: l.cfg.MachineID, PeerURL: l.peerURL(), Member: server.MemberID()}
-	for {
-		err := etcdserver.Do(ctx, l.client, step)
-		if !errors.Is(err, etcdserver.ErrNotReady) || ctx.Err() != nil {
-			return err
-		}
-		pause(ctx, joinRetry)
-	}
 }
 
 // close ends client and member. A member that left gives up its data.

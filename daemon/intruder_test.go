@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -233,4 +234,29 @@ func TestMachinesMayLookAndNotAct(t *testing.T) {
 	if _, err := wrong.Units(ctx, false); err == nil || !strings.Contains(err.Error(), "answers there") {
 		t.Errorf("another machine's answer was taken: %v", err)
 	}
+}
+
+// A machine that was tried out without a key, on loopback, can become the
+// first one of a cluster.
+func TestKeyForAClusterThatHadNone(t *testing.T) {
+	if _, err := os.Stat(keys.DefaultFile); err == nil {
+		t.Fatalf("this machine has a key in %s, so that no daemon of the test can be without one", keys.DefaultFile)
+	}
+	m1 := newMachine(t, 1)
+	key := m1.cfg.KeyFile
+	m1.cfg.KeyFile = ""
+	m1.start()
+	m1.untilVoting(1)
+	for door, err := range newIntruder(t, m1, keys.Ring{}).tryAll() {
+		if err != nil {
+			t.Errorf("without a key, on loopback, nobody gets into %s: %v", door, err)
+		}
+	}
+	m1.halt()
+	m1.cfg.KeyFile = key
+	m2, m3 := newMachine(t, 2, m1), newMachine(t, 3, m1)
+	for _, m := range []*machine{m1, m2, m3} {
+		m.start()
+	}
+	m1.untilVoting(3)
 }

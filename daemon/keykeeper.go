@@ -55,7 +55,7 @@ func (k keyKeeper) list(ctx context.Context, text string) (*api.KeyList, error) 
 	for id, m := range snap.Machines {
 		h := api.KeyHolder{Machine: id, Name: m.Name, Live: healths[id].State.Runs(), Keys: m.Keys}
 		list.Machines = append(list.Machines, h)
-		if list.Phase != "" && !slices.Equal(h.Keys, s.IDs) {
+		if !slices.Equal(h.Keys, s.IDs) {
 			list.Waiting = append(list.Waiting, h.Name)
 		}
 	}

@@ -23,17 +23,6 @@ func (m *machine) ring() keys.Ring {
 	return r
 }
 
-func (m *machine) keyList() *api.KeyList {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	list, err := m.client().Keys(ctx)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return list
-}
-
 func (m *machine) rotate(do func(*api.Client, context.Context) (*api.KeyList, error)) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -26,13 +26,12 @@ type stream[T any] struct {
 	live  bool
 	ended bool
 	queue []queued[T]
-	first int       // of queue
-	last  time.Time // the key of the entry queued last
+	first int // of queue
 }
 
 type queued[T any] struct {
 	item    T
-	key     time.Time // the entry's time, or that of an earlier one of the stream if its clock went back
+	at      time.Time
 	arrived time.Time
 }
 
@@ -92,11 +91,7 @@ func (m *Merger[T]) End(name string) {
 // Add queues an entry of a stream that was opened.
 func (m *Merger[T]) Add(name string, item T, at, now time.Time) {
 	s := m.streams[name]
-	if at.Before(s.last) {
-		at = s.last
-	}
 	m.count(s, -1)
-	s.last = at
 	s.queue = append(s.queue, queued[T]{item, at, now})
 	if len(s.queue)-s.first == 1 {
 		heap.Push(&m.heads, s)
@@ -151,7 +146,7 @@ type heads[T any] []*stream[T]
 func (h heads[T]) Len() int { return len(h) }
 func (h heads[T]) Less(i, j int) bool {
 	a, b := h[i], h[j]
-	return cmp.Or(a.queue[a.first].key.Compare(b.queue[b.first].key), cmp.Compare(a.name, b.name)) < 0
+	return cmp.Or(a.queue[a.first].at.Compare(b.queue[b.first].at), cmp.Compare(a.name, b.name)) < 0
 }
 func (h heads[T]) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *heads[T]) Push(x any)   { *h = append(*h, x.(*stream[T])) }

@@ -93,9 +93,7 @@ func TestMergeLive(t *testing.T) {
 		when := map[line]time.Time{}
 		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 15).Draw(t, "pause")) * time.Millisecond)
-			for _, l := range drain(m, now) {
-				got = append(got, l)
-			}
+			got = append(got, drain(m, now)...)
 			name := rapid.SampledFrom(names).Draw(t, "stream")
 			delay := rapid.IntRange(0, 4).Draw(t, "delay")
 			if late && rapid.IntRange(0, 9).Draw(t, "jump") == 0 {

@@ -52,6 +52,7 @@ type setup struct {
 	host     host
 	power    Power
 	readOnly bool
+	remote   bool // the person isn't at this machine
 	now      func() time.Time
 	after    func(time.Duration, tea.Msg) tea.Cmd
 }

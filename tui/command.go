@@ -93,9 +93,10 @@ func (s *shell) completeCommand(text string) []string {
 			list = append(list, m.Label)
 		}
 	case filePaths:
-		for _, f := range completeFile(rest) {
-			list = append(list, f)
+		if s.remote {
+			break
 		}
+		list = append(list, completeFile(rest)...)
 	}
 	return matching(start, rest, list)
 }

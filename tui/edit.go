@@ -14,6 +14,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/daemon/api"
+	"fleettop/tui/screens"
 	"fleettop/tui/widgets"
 	"fleettop/units"
 )
@@ -39,8 +40,20 @@ ExecStart=
 # Conflicts=%p@*.service
 `
 
+// noFiles tells whoever isn't at this machine that its files are not theirs:
+// they are not to be read, written, listed or edited from afar.
+func (s *shell) noFiles() bool {
+	if s.remote {
+		s.say(screens.NoFiles, true)
+	}
+	return s.remote
+}
+
 // askNew asks for a file to submit, or a name to write one for.
 func (s *shell) askNew() {
+	if s.noFiles() {
+		return
+	}
 	p := &prompt{Prompt: widgets.NewPrompt("submit file, or name of a new unit: ", "")}
 	p.Complete = completeFile
 	p.done = func(text string) tea.Cmd { return s.submit(strings.Fields(text)) }
@@ -49,6 +62,9 @@ func (s *shell) askNew() {
 
 // submit submits files; a name without a file is one to be written.
 func (s *shell) submit(paths []string) tea.Cmd {
+	if s.noFiles() {
+		return nil
+	}
 	if len(paths) == 0 {
 		return nil
 	}
@@ -98,6 +114,9 @@ func (s *shell) send(files []api.File, replace bool) tea.Cmd {
 
 // edit fetches a unit's file and opens it in the editor.
 func (s *shell) edit(names []string) tea.Cmd {
+	if s.noFiles() {
+		return nil
+	}
 	if len(names) != 1 {
 		s.say("One file is edited at a time: take the marks away with esc.", true)
 		return nil
@@ -195,6 +214,9 @@ func (e *editorCommand) SetStderr(w io.Writer) { e.Stderr = w }
 
 // save writes what the log screen shows to a file.
 func (s *shell) save(args []string) tea.Cmd {
+	if s.noFiles() {
+		return nil
+	}
 	saver, ok := s.top().(interface {
 		Save(path string) (int, error)
 	})

@@ -25,8 +25,10 @@ import (
 	"fleettop/tui/theme"
 )
 
-// frameEvery is the least time between two frames.
-const frameEvery = time.Second / 30
+const (
+	frameEvery = time.Second / 30     // the least time between two frames
+	keyEvery   = 5 * time.Millisecond // the same, where a person waits for one
+)
 
 // Size is a terminal's.
 type Size struct{ Width, Height int }
@@ -49,7 +51,8 @@ type Options struct {
 	// Renderer decides what colours Out can show; nil makes one for Out.
 	Renderer *lipgloss.Renderer
 	// Sizes are the sizes of a terminal that isn't a local one, the first
-	// before anything is shown. Not for local ones.
+	// before anything is shown. Not for local ones. The person at such a
+	// terminal has no business with this machine's files, and can't reach them.
 	Sizes <-chan Size
 }
 
@@ -81,7 +84,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer term.Leave()
 	p := &program{term: term, local: o.Sizes == nil}
-	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly, now: time.Now, after: after})
+	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly, remote: o.Sizes != nil, now: time.Now, after: after})
 	if o.Sizes != nil {
 		select {
 		case size := <-o.Sizes:
@@ -126,6 +129,7 @@ type program struct {
 
 	painted time.Time
 	due     bool
+	pressed bool // a key was, and what it did isn't painted
 	crash   string
 }
 
@@ -155,6 +159,9 @@ func (p *program) Update(msg tea.Msg) (model tea.Model, cmd tea.Cmd) {
 		return p, nil
 	case crashMsg:
 		return p, p.crashed(msg.what)
+	}
+	if _, ok := msg.(tea.KeyMsg); ok {
+		p.pressed = true
 	}
 	if p.term.Err() != nil {
 		return p, tea.Quit // nobody is there any more
@@ -196,7 +203,11 @@ func (p *program) View() string {
 	if p.crash != "" {
 		return ""
 	}
-	if wait := frameEvery - time.Since(p.painted); wait > 0 {
+	every := frameEvery
+	if p.pressed {
+		every = keyEvery
+	}
+	if wait := every - time.Since(p.painted); wait > 0 {
 		if !p.due {
 			p.due = true
 			time.AfterFunc(wait, func() { p.tea.Send(frameMsg{}) })
@@ -210,7 +221,7 @@ func (p *program) View() string {
 			go p.tea.Quit()
 		}
 	}()
-	p.painted = time.Now()
+	p.painted, p.pressed = time.Now(), false
 	p.term.Paint(p.shell.View(), p.shell.width, p.shell.height)
 	return ""
 }

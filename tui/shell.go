@@ -89,7 +89,7 @@ func (s *shell) await() tea.Msg {
 // env is what screens go by now.
 func (s *shell) env() *screens.Env {
 	return &screens.Env{Theme: s.theme, Keys: s.keys, Snap: s.snap, Now: s.now(), Client: current{s.source},
-		Pending: s.asked, Filter: s.filters[s.top()], Demo: s.power != nil}
+		Pending: s.asked, Filter: s.filters[s.top()], Demo: s.power != nil, Remote: s.remote}
 }
 
 // top is the screen that is shown.
@@ -118,7 +118,7 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.ticking = 0
 		cmd = s.relay(screens.Tick{})
 	case tea.KeyMsg:
-		cmd = s.key(msg)
+		cmd = s.keysOf(msg)
 	case tea.MouseMsg:
 		cmd = s.mouse(msg)
 	case actedMsg:
@@ -186,9 +186,25 @@ func (s *shell) doubtful() bool {
 	return false
 }
 
+// keysOf takes keys. Those typed faster than they are read come as one.
+func (s *shell) keysOf(msg tea.KeyMsg) tea.Cmd {
+	if msg.Type != tea.KeyRunes || len(msg.Runes) < 2 || msg.Paste {
+		return s.key(msg)
+	}
+	var cmds []tea.Cmd
+	for _, r := range msg.Runes {
+		cmds = append(cmds, s.key(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}, Alt: msg.Alt}))
+	}
+	return tea.Batch(cmds...)
+}
+
 // key takes a key: for a dialog, a prompt, or the screen.
 func (s *shell) key(msg tea.KeyMsg) tea.Cmd {
 	key := msg.String()
+	if s.confirm != nil && msg.Alt { // esc and a key typed faster than they are read
+		msg.Alt = false
+		return tea.Batch(s.answer("esc"), s.key(msg))
+	}
 	if s.confirm != nil {
 		return s.answer(key)
 	}
@@ -203,6 +219,11 @@ func (s *shell) key(msg tea.KeyMsg) tea.Cmd {
 		key = " "
 	}
 	a := s.keys.Action(s.top().Place(), key)
+	if a == "" && msg.Alt {
+		// Esc and a key typed faster than they are read.
+		msg.Alt = false
+		return tea.Batch(s.do(keys.Back), s.key(msg))
+	}
 	if a == "" {
 		s.unbound(key)
 		return nil

@@ -39,11 +39,14 @@ func (c *fakeClient) Endpoint() string { return "unix:///run/fleettop/fleettop.s
 
 func (c *fakeClient) Watch(ctx context.Context, _ api.WatchOptions, f func(*api.State, *api.Line) error) error {
 	var s api.State
+	c.mu.Lock()
+	lines := c.lines
+	c.mu.Unlock()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case l, ok := <-c.lines:
+		case l, ok := <-lines:
 			if !ok {
 				return errors.New("the daemon ended the stream")
 			}
@@ -63,6 +66,11 @@ func (c *fakeClient) Stats(ctx context.Context, _ func(api.Stats) error) error {
 func (c *fakeClient) Events(context.Context, string, int) ([]cluster.Event, error) { return nil, nil }
 
 func (c *fakeClient) Unit(_ context.Context, name string) (*api.UnitDetail, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.content == "panic" {
+		panic("a fault of the console")
+	}
 	d := &api.UnitDetail{}
 	d.Unit = tuitest.Unit(name)
 	d.Content = c.content

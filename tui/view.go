@@ -203,7 +203,8 @@ func (s *shell) tabLine(b *draw.Buf, env *screens.Env) {
 	if width <= b.Left() && len(s.snap.Rows) > 0 {
 		b.To(s.width - width)
 		for _, p := range parts {
-			b.Text(p.text+"  ", p.ink)
+			b.Text(p.text, p.ink)
+			b.Space(2)
 		}
 	}
 	b.End()

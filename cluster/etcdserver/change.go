@@ -99,6 +99,25 @@ func Do(ctx context.Context, client *clientv3.Client, s Step) error {
 	return fmt.Errorf("%s %s (%s): %w", s.Kind, s.Machine, s.PeerURL, err)
 }
 
+// Readvertise makes a member known at peerURL, if it was known elsewhere: its
+// machine has another address now, or speaks TLS. It tells whether it had to.
+func Readvertise(ctx context.Context, client *clientv3.Client, id uint64, peerURL string) (bool, error) {
+	members, err := Members(ctx, client)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range members {
+		if m.ID != id || m.PeerURL == peerURL {
+			continue
+		}
+		if _, err := client.MemberUpdate(ctx, id, []string{peerURL}); err != nil {
+			return false, fmt.Errorf("make this machine's etcd known at %s instead of %s: %w: restart the daemon to try again", peerURL, m.PeerURL, err)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
 // TicketFor makes the ticket for a machine that was added as a learner at
 // peerURL and has not started yet. It returns ErrNoMember if it was not added.
 // Any machine with a client can make it, so that a machine asks for its own.

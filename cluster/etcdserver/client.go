@@ -65,6 +65,9 @@ func NewClient(cfg ClientConfig) (*clientv3.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to etcd: %w: check the endpoints %v", err, cfg.Endpoints)
 	}
+	// Otherwise the first request would, while SetEndpoints may run: a race
+	// within etcd's resolver. It is set up when this returns.
+	client.ActiveConnection().Connect()
 	return client, nil
 }
 

@@ -45,7 +45,7 @@ func TestOutage(t *testing.T) {
 	s := New(dial(t, address), Options{Timeout: time.Second, Logger: quiet(), OwnClient: true})
 	defer s.Close()
 	run := cluster.Run{Machine: "m1", ID: "before", Address: "192.0.2.1:1"}
-	n, err := s.Register(t.Context(), run, 2*time.Second)
+	n, err := s.Register(t.Context(), run, 6*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,13 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 // of them were refused here already.
 func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bool, args []string) (results []api.UnitResult, failed bool, err error) {
 	req := api.ActionRequest{Verb: verb, Replace: replace, Units: args}
-	if takesFiles(verb) {
+	switch {
+	case !takesFiles(verb):
+	case a.visitor != nil:
+		if req.Files, req.Units, err = a.visitorsFiles(verb, args); err != nil {
+			return nil, false, err
+		}
+	default:
 		var errs []error
 		req.Files, req.Units, errs = gather(verb, args)
 		for _, err := range errs {

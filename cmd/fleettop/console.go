@@ -26,6 +26,9 @@ func (a *app) consoleFlags(root *cobra.Command) *bool {
 
 // console shows the console, or says that it needs a terminal.
 func (a *app) console(cmd *cobra.Command, readOnly bool) error {
+	if a.visitor != nil {
+		return a.visitorConsole(cmd.Context(), readOnly)
+	}
 	if !isTerminal(a.out) || !isTerminal(a.in) {
 		cmd.SetOut(a.err)
 		if err := cmd.Help(); err != nil {

@@ -51,6 +51,7 @@ func (a *app) daemonCommand() *cobra.Command {
 			}
 			cfg.Log, cfg.Manager = log, daemon.ManagerKind(manager)
 			cfg.Version, _ = build()
+			cfg.SSH.Run = serveVisitor
 			return runDaemon(cmd.Context(), cfg)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -74,12 +75,15 @@ func (a *app) daemonCommand() *cobra.Command {
 	f.StringVar(&cfg.EtcdTLS.CertFile, "etcd-cert", "", "client certificate for --etcd-endpoints")
 	f.StringVar(&cfg.EtcdTLS.KeyFile, "etcd-key", "", "key of --etcd-cert")
 	f.StringVar(&cfg.EtcdTLS.CAFile, "etcd-ca", "", "authority that signed the certificates of --etcd-endpoints")
+	f.StringVar(&cfg.SSH.Listen, "ssh-listen", "", "let people in over SSH, to the console and the verbs: host:port, or :port for --address")
+	f.StringVar(&cfg.SSH.AuthorizedKeys, "ssh-authorized-keys", "", "file of the public keys that may come in over SSH: to look, or with fleettop-role=\"operator\" before the key to act")
 	f.DurationVar(&cfg.DaemonGrace, "daemon-grace", daemon.DefaultDaemonGrace, "how long a machine that lives may be without its daemon before its units move")
 	f.DurationVar(&cfg.ProbeInterval, "probe-interval", daemon.DefaultProbeInterval, "pace of the failure detector: a death is noticed after about five of them")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	for _, dir := range []string{"state-dir", "run-dir"} {
 		_ = cmd.MarkFlagDirname(dir)
 	}
+	_ = cmd.MarkFlagFilename("ssh-authorized-keys")
 	_ = cmd.RegisterFlagCompletionFunc("manager", cobra.FixedCompletions([]string{"auto", "systemd", "systemd-user", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

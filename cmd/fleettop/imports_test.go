@@ -26,6 +26,14 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"fleettop/daemon/engine", "fleettop/units/systemd", "the engine runs no units"},
 	{"fleettop/daemon/api", "fleettop/units/systemd", "the API runs no units"},
 	{"fleettop/daemon", "fleettop/cmd", "cmd is the top"},
+	{"fleettop/tui", "go.etcd.io/", "the console knows only the API's client"},
+	{"fleettop/tui", "github.com/hashicorp/", "the console knows only the API's client"},
+	{"fleettop/tui", "fleettop/units/systemd", "the console runs no units"},
+	{"fleettop/tui", "fleettop/daemon/engine", "the console decides nothing"},
+	{"fleettop/tui", "fleettop/cmd", "cmd is the top"},
+	{"fleettop/tui/state", "github.com/charmbracelet/bubbletea", "the state knows no terminal"},
+	{"fleettop/tui/feed", "github.com/charmbracelet/bubbletea", "the feed knows no terminal"},
+	{"fleettop/daemon/api", "fleettop/tui", "the API has no face"},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

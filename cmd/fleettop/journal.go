@@ -150,6 +150,9 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 	if err2 := p.out.Flush(); err == nil {
 		err = err2
 	}
+	if err == nil && !p.wrote {
+		fmt.Fprintln(a.err, "-- No entries --")
+	}
 	if errors.Is(err, syscall.EPIPE) {
 		return errReported // whoever reads us has had enough
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -31,6 +30,8 @@ type journalPrinter struct {
 	colours  map[string]string // by source
 	look     func() map[string]string
 	looked   time.Time
+	buf      []byte
+	wrote    bool
 	told     map[string]bool // dividers of this connection and those before
 }
 
@@ -40,6 +41,7 @@ var journalForms = map[string]func(*journalPrinter, *api.LogLine){
 
 // print writes a line in the form that was asked for.
 func (p *journalPrinter) print(l *api.LogLine) {
+	p.wrote = true
 	if l.Kind == api.LogDivider {
 		// After a reconnection those of the past are told again.
 		key := l.Time.String() + l.Text
@@ -217,21 +219,29 @@ func (p *journalPrinter) fields(l *api.LogLine) map[string]string {
 
 // json is journalctl's form: an object a line, with bytes that are no UTF-8 as numbers.
 func (p *journalPrinter) json(l *api.LogLine) {
-	object := map[string]any{}
-	for k, v := range p.fields(l) {
+	m := p.fields(l)
+	b := append(p.buf[:0], '{')
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(api.AppendText(b, k), ':')
+		v := m[k]
 		if utf8.ValidString(v) {
-			object[k] = v
+			b = api.AppendText(b, v)
 			continue
 		}
-		list := make([]int, len(v))
+		b = append(b, '[')
 		for i := range len(v) {
-			list[i] = int(v[i])
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = strconv.AppendInt(b, int64(v[i]), 10)
 		}
-		object[k] = list
+		b = append(b, ']')
 	}
-	enc := json.NewEncoder(p.out)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(object) // fails only as the writer does, which Flush tells
+	p.buf = append(b, '}', '\n')
+	p.out.Write(p.buf) // fails only as the writer does, which Flush tells
 }
 
 // export is systemd's journal export format.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -121,11 +122,12 @@ func (a *app) followRotation(ctx context.Context, c *api.Client) error {
 			live, off := waitedFor(list)
 			say := ""
 			switch {
+			case len(live) > 0:
+				say = cmp.Or(list.Phase, "dropping the old key") + ": waiting for " + strings.Join(live, ", ")
 			case list.Phase == "":
 				fmt.Fprintf(a.out, "done: key %s is the only one\n", list.Keys[0].ID)
+				a.sayRejoin(off)
 				return nil
-			case len(live) > 0:
-				say = list.Phase + ": waiting for " + strings.Join(live, ", ")
 			case len(off) > 0 && list.Phase == string(keys.Retiring):
 				fmt.Fprintf(a.out, "key %s is used. The old one is accepted for machines that are off: %s.\n"+
 					"It is dropped when they are back, or a day after the rotation began, or with `fleettop key rotate --finish`.\n", list.Keys[0].ID, strings.Join(off, ", "))
@@ -193,7 +195,10 @@ func (a *app) printKeys(list *api.KeyList) error {
 		}
 		fmt.Fprintf(a.out, "%s  %-13s  %s\n", k.ID, use, strings.Join(have, " "))
 	}
-	if live, off := waitedFor(list); list.Phase != "" {
+	live, off := waitedFor(list)
+	if list.Phase == "" {
+		a.sayRejoin(off)
+	} else {
 		fmt.Fprintf(a.out, "rotating since %s ago", age(time.Since(list.Since)))
 		if len(live) > 0 {
 			fmt.Fprintf(a.out, "; waiting for %s", strings.Join(live, ", "))
@@ -204,6 +209,13 @@ func (a *app) printKeys(list *api.KeyList) error {
 		fmt.Fprintln(a.out)
 	}
 	return nil
+}
+
+// sayRejoin tells of machines that slept through a rotation.
+func (a *app) sayRejoin(off []string) {
+	if len(off) > 0 {
+		fmt.Fprintf(a.out, "These machines don't have it and need the line of `fleettop join-command`, once for each: %s\n", strings.Join(off, ", "))
+	}
 }
 
 var errNoToken = errors.New("a token is needed: run the whole line that `fleettop join-command` prints on a machine of the cluster")

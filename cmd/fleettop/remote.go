@@ -224,6 +224,9 @@ func (a *app) dialStdioCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.visitor != nil {
+				return a.visitorsSocket(cmd)
+			}
 			conn, err := api.DialSocket(cmd.Context(), a.endpoint)
 			if err != nil {
 				return err
@@ -249,7 +252,7 @@ func bridge(conn net.Conn, in io.Reader, out io.Writer) error {
 		}
 	}()
 	_, err := io.Copy(out, conn)
-	if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
 		return nil
 	}
 	return err

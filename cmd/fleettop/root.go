@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/sshd"
 )
 
 // Exit codes.
@@ -36,6 +38,8 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 
+	visitor *sshd.Session // who came in over SSH; nil for the person at this machine
+
 	endpoint string
 	host     string // ssh://…; instead of endpoint
 	timeout  time.Duration
@@ -46,6 +50,10 @@ type app struct {
 // run runs the command line and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	a := &app{in: in, out: out, err: errOut}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -57,9 +65,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}
-	fmt.Fprintln(errOut, "fleettop:", err)
+	fmt.Fprintln(a.err, "fleettop:", err)
 	if usage := (usageError{}); errors.As(err, &usage) {
-		fmt.Fprintf(errOut, "See `%s --help`.\n", cmd.CommandPath())
+		fmt.Fprintf(a.err, "See `%s --help`.\n", cmd.CommandPath())
 		return exitUsage
 	}
 	if own := (exitError{}); errors.As(err, &own) {
@@ -79,7 +87,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{unknownVerb(cmd, args[0])}
+				return usageError{a.unknownVerb(cmd, args[0])}
 			}
 			return nil
 		},
@@ -100,8 +108,10 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	readOnly = a.consoleFlags(root)
 	f := root.PersistentFlags()
-	f.StringVar(&a.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), api.DefaultEndpoint), "the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
-	f.StringVarP(&a.host, "host", "H", os.Getenv("FLEETTOP_HOST"), "the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
+	if a.visitor == nil {
+		f.StringVar(&a.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), api.DefaultEndpoint), "the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
+		f.StringVarP(&a.host, "host", "H", os.Getenv("FLEETTOP_HOST"), "the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
+	}
 	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long one request to the daemon may take")
 	f.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
@@ -119,32 +129,44 @@ func (a *app) root() *cobra.Command {
 	add("units", a.verifyCommand())
 	add("look", a.listUnitsCommand(), a.listUnitFilesCommand(), a.statusCommand(), a.catCommand(), a.explainCommand(), a.journalCommand(), a.eventsCommand())
 	add("machines", a.listMachinesCommand(), a.scheduleCommand("cordon"), a.scheduleCommand("drain"), a.scheduleCommand("uncordon"),
-		a.forgetCommand(), a.leaveCommand(), a.joinCommandCommand(), a.joinCommand())
-	add("run", a.daemonCommand(), a.keyCommand(), a.dialStdioCommand(), a.demoCommand(), a.versionCommand())
+		a.forgetCommand(), a.leaveCommand(), a.joinCommandCommand())
+	add("run", a.dialStdioCommand(), a.versionCommand())
+	if a.visitor == nil {
+		add("machines", a.joinCommand())
+		add("run", a.daemonCommand(), a.keyCommand(), a.demoCommand())
+	}
+	root.CompletionOptions.DisableDefaultCmd = a.visitor != nil
 	root.SetHelpCommandGroupID("run")
 	root.SetCompletionCommandGroupID("run")
 	root.InitDefaultHelpCmd()
 	root.SuggestionsMinimumDistance = 2
-	wrapArgs(root)
+	a.wrapArgs(root)
 	return root
 }
 
 // wrapArgs makes wrong arguments of any verb a usage error.
-func wrapArgs(cmd *cobra.Command) {
+func (a *app) wrapArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
+			err := check(c, args)
+			if err == nil && a.visitor != nil {
+				err = visitorsArgs(args)
+			}
+			if err != nil {
 				return usageError{err}
 			}
 			return nil
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		wrapArgs(sub)
+		a.wrapArgs(sub)
 	}
 }
 
-func unknownVerb(root *cobra.Command, word string) error {
+func (a *app) unknownVerb(root *cobra.Command, word string) error {
+	if a.visitor != nil && slices.Contains(ownVerbs, word) {
+		return fmt.Errorf("%s is about a machine's own files and processes: log in to the machine itself for it", word)
+	}
 	msg := fmt.Sprintf("unknown verb %q", word)
 	if near := root.SuggestionsFor(word); len(near) > 0 {
 		msg += ": did you mean " + strings.Join(near, " or ") + "?"
@@ -154,6 +176,9 @@ func unknownVerb(root *cobra.Command, word string) error {
 
 // dial returns a client; the caller closes it.
 func (a *app) dial() (*api.Client, error) {
+	if a.visitor != nil {
+		return a.visitor.Client(), nil
+	}
 	dial, to := api.Dial, a.endpoint
 	if a.host != "" {
 		dial, to = dialRemote, a.host

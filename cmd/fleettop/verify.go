@@ -31,7 +31,11 @@ func (a *app) verifyCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list := make([]verification, 0, len(args))
 			for _, path := range args {
-				list = append(list, verifyFile(path))
+				v, err := a.verify(path)
+				if err != nil {
+					return err
+				}
+				list = append(list, v)
 			}
 			err := a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
 				for i := range list {
@@ -74,15 +78,32 @@ func (a *app) printVerifications(list []verification) error {
 	return nil
 }
 
-// verifyFile checks a file by itself.
-func verifyFile(path string) verification {
+// verify checks a file by itself: a visitor's is the standard input.
+func (a *app) verify(path string) (verification, error) {
+	if a.visitor == nil {
+		return verifyFile(path, func() (*units.File, error) { return readUnitFile(path) }), nil
+	}
+	content, err := a.standardInput(path)
+	if err == nil && content == "" {
+		err = usageError{fmt.Errorf("nothing came for %s: ssh HOST verify web.service <web.service", path)}
+	}
+	return verifyFile(path, func() (*units.File, error) {
+		file, err := units.ParseFile(content)
+		if err != nil {
+			return nil, inFile(path, err)
+		}
+		return file, nil
+	}), err
+}
+
+func verifyFile(path string, read func() (*units.File, error)) verification {
 	v := verification{File: path, Unit: unitName(filepath.Base(path))}
 	name, err := units.ParseName(v.Unit)
 	if err != nil {
 		v.Text = fmt.Sprintf("%s: %v", path, err)
 		return v
 	}
-	file, err := readUnitFile(path)
+	file, err := read()
 	if err == nil {
 		if err = units.Validate(name, file); err != nil {
 			err = inFile(path, err)

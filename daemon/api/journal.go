@@ -219,7 +219,7 @@ func (l *LogLine) Content() string {
 func appendLogLine(b []byte, l *LogLine) []byte {
 	text := func(key, value string) {
 		b = append(b, key...)
-		b = appendText(b, value)
+		b = AppendText(b, value)
 	}
 	b = append(b, '{')
 	if l.Kind != "" {
@@ -256,9 +256,9 @@ func appendLogLine(b []byte, l *LogLine) []byte {
 				b = append(b, ',')
 			}
 			sep = true
-			b = appendText(b, k)
+			b = AppendText(b, k)
 			b = append(b, ':')
-			b = appendText(b, v)
+			b = AppendText(b, v)
 		}
 		b = append(b, '}')
 	}
@@ -273,7 +273,8 @@ func appendLogLine(b []byte, l *LogLine) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-func appendText(b []byte, s string) []byte {
+// AppendText appends a string as JSON. Bytes that are no UTF-8 become U+FFFD.
+func AppendText(b []byte, s string) []byte {
 	b = append(b, '"')
 	from := 0
 	for i := 0; i < len(s); {

@@ -2,14 +2,14 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"strconv"
 	"time"
 	"unicode/utf8"
 )
 
-// fast reads a line in the form this package writes most of them in: the keys
-// in order, and text without escapes. It returns false for any other, which
-// encoding/json then reads.
+// fast reads a line in the form this package writes it in: the keys in order,
+// and no spaces. It returns false for any other, which encoding/json then reads.
 func (l *LogLine) fast(raw []byte) bool {
 	p := plainJSON{rest: raw, ok: true}
 	p.skip(`{`)
@@ -82,11 +82,28 @@ func (p *plainJSON) text() string {
 		return ""
 	}
 	end := bytes.IndexByte(p.rest, '"')
-	if end < 0 || bytes.IndexByte(p.rest[:end], '\\') >= 0 || !utf8.Valid(p.rest[:end]) {
+	if end >= 0 && bytes.IndexByte(p.rest[:end], '\\') < 0 {
+		if p.ok = utf8.Valid(p.rest[:end]); !p.ok {
+			return ""
+		}
+		s := string(p.rest[:end])
+		p.rest = p.rest[end+1:]
+		return s
+	}
+	for end = 0; end < len(p.rest) && p.rest[end] != '"'; end++ {
+		if p.rest[end] == '\\' {
+			end++
+		}
+	}
+	if end >= len(p.rest) {
 		p.ok = false
 		return ""
 	}
-	s := string(p.rest[:end])
+	// The quote before the text was skipped, and is there.
+	quoted := make([]byte, 0, end+2)
+	quoted = append(append(append(quoted, '"'), p.rest[:end]...), '"')
+	var s string
+	p.ok = json.Unmarshal(quoted, &s) == nil
 	p.rest = p.rest[end+1:]
 	return s
 }

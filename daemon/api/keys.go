@@ -37,10 +37,10 @@ type KeyHolder struct {
 // KeyList is what there is to know of the keys, without the keys.
 type KeyList struct {
 	Keys     []KeyInfo   `json:"keys"`
-	Phase    string      `json:"phase,omitempty"` // spreading, retiring, or empty
-	Since    time.Time   `json:"since,omitzero"`  // when the rotation began
-	Waiting  []string    `json:"waiting,omitempty"`
-	Text     string      `json:"text,omitempty"` // what was just done
+	Phase    string      `json:"phase,omitempty"`   // spreading, retiring, or empty
+	Since    time.Time   `json:"since,omitzero"`    // when the rotation began
+	Waiting  []string    `json:"waiting,omitempty"` // names of machines that don't work with just these keys
+	Text     string      `json:"text,omitempty"`    // what was just done
 	Machines []KeyHolder `json:"machines"`
 }
 

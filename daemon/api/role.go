@@ -86,7 +86,7 @@ func (s *Server) guard(e endpoint, w http.ResponseWriter, r *http.Request) {
 	case e.access == amongMachines:
 		writeError(w, refuse(CodeForbidden, "the daemons do it by themselves", "%s %s is for machines, and you are %s here", r.Method, r.URL.Path, role))
 	default:
-		writeError(w, refuse(CodeForbidden, "ask somebody of the group "+Group+", or become a member of it",
+		writeError(w, refuse(CodeForbidden, "ask somebody of the group "+Group+", or become a member of it; over SSH, ask for fleettop-role=\"operator\" before your key",
 			"%s %s is for operators, and you are %s here", r.Method, r.URL.Path, role))
 	}
 }

@@ -38,6 +38,7 @@ type conductor struct {
 	positions map[string]string // how far each machine was read
 	lost      map[string]bool   // machines that died while they were read
 	feeds     map[string]*feed  // by machine
+	failures  map[string]string // of each machine, what was last said of why it can't be asked
 	feedCount int
 	news      chan news
 	gone      chan struct{} // closed when the conductor has stopped listening
@@ -66,6 +67,7 @@ func (c *conductor) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	c.news, c.gone, c.merger = make(chan news), make(chan struct{}), journal.NewMerger[item](window)
+	c.failures = map[string]string{}
 	c.feeds, c.lost, c.moves = map[string]*feed{}, map[string]bool{}, moves{held: map[string]*hold{}}
 	if c.positions == nil {
 		c.positions = map[string]string{}
@@ -234,7 +236,12 @@ func (c *conductor) hear(n news) {
 	}
 	if n.ended {
 		c.end(f)
-		if n.err != nil {
+		switch {
+		case n.err == nil:
+		case f.back:
+			c.lost[f.machine] = true // it is asked again
+		case c.failures[f.machine] != n.err.Error():
+			c.failures[f.machine] = n.err.Error()
 			c.note(fmt.Sprintf("%s can't be asked for its lines: %v", nameOf(c.snap, f.machine), n.err))
 		}
 	}
@@ -373,7 +380,7 @@ func (c *conductor) reconcile(ctx context.Context, wg *sync.WaitGroup) {
 			o.Since = c.began.Format(time.RFC3339Nano)
 		}
 		f := c.openSince(ctx, wg, id, o)
-		f.late = back
+		f.late, f.back = back, back
 		delete(c.lost, id)
 	}
 }

@@ -32,6 +32,7 @@ type feed struct {
 	began   time.Time // to be given up waiting for
 	live    bool      // has told its past, or is not waited for
 	dropped bool      // nothing it says counts any more
+	back    bool      // its machine was gone and is back
 	late    bool      // is asked for what it could not tell when it went; false once that was said
 	left    time.Time // when the units were gone from it
 }

@@ -73,7 +73,6 @@ func (h *hub) join(units []string, fields bool) (*viewer, journal.Position, func
 	var at journal.Position
 	var err error
 	l.call(func() {
-		l.next() // what the others are owed comes before
 		l.viewers[v] = true
 		l.recount()
 		at, err = l.tail.Position(units), l.err

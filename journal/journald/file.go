@@ -274,7 +274,11 @@ func (f *file) arrayHead(offset uint64) (next, room uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	return binary.LittleEndian.Uint64(b), (size - arrayHeader) / f.arrayEach(), nil
+	next = binary.LittleEndian.Uint64(b)
+	if next != 0 && next <= offset { // they are written one after another: anything else would be a circle
+		return 0, 0, errDamaged
+	}
+	return next, (size - arrayHeader) / f.arrayEach(), nil
 }
 
 func (f *file) arrayEach() uint64 {
@@ -284,22 +288,26 @@ func (f *file) arrayEach() uint64 {
 	return 8
 }
 
+// itemsAtOnce bounds what is read of an array in one piece, whatever it says of its size.
+const itemsAtOnce = 8192
+
 // arrayItems appends n entries' offsets of an array from its i-th on.
 func (f *file) arrayItems(list []uint64, offset, i, n uint64) ([]uint64, error) {
 	each := f.arrayEach()
-	if n > 1<<28 {
-		return list, errDamaged
-	}
-	b, err := f.bytes(offset+arrayHeader+i*each, int(n*each))
-	if err != nil {
-		return list, err
-	}
-	for ; uint64(len(b)) >= each; b = b[each:] {
-		if f.compact() {
-			list = append(list, uint64(binary.LittleEndian.Uint32(b)))
-		} else {
-			list = append(list, binary.LittleEndian.Uint64(b))
+	for n > 0 {
+		take := min(n, itemsAtOnce)
+		b, err := f.bytes(offset+arrayHeader+i*each, int(take*each))
+		if err != nil {
+			return list, err
 		}
+		for ; uint64(len(b)) >= each; b = b[each:] {
+			if f.compact() {
+				list = append(list, uint64(binary.LittleEndian.Uint32(b)))
+			} else {
+				list = append(list, binary.LittleEndian.Uint64(b))
+			}
+		}
+		i, n = i+take, n-take
 	}
 	return list, nil
 }

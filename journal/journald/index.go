@@ -74,7 +74,7 @@ func (f *file) with(field []byte, u *unpacker) ([]uint64, error) {
 	}
 	next := binary.LittleEndian.Uint64(b)
 	for steps := 0; next != 0; steps++ {
-		if steps > 1<<20 {
+		if steps > 1<<16 {
 			return nil, errDamaged // in a circle
 		}
 		if _, _, err := f.object(next, typeData, f.dataHeader()); err != nil {

@@ -106,6 +106,7 @@ func (f *Feed[C]) run(ctx context.Context) {
 	defer close(f.out)
 	wait := retryFirst
 	f.conn = state.Conn{Endpoint: f.cfg.Client.Endpoint(), Since: time.Now()}
+	f.publish(f.conn.Since)
 	for ctx.Err() == nil {
 		for _, c := range f.candidates() {
 			began := time.Now()

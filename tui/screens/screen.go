@@ -34,7 +34,11 @@ type Env struct {
 	Pending func(unit string) string
 	Filter  state.Query // of the screen that is shown
 	Demo    bool
+	Remote  bool // the person isn't at this machine: its files are not theirs
 }
+
+// NoFiles is said to whoever isn't at this machine and asks for a file of it.
+const NoFiles = "Files can't be read or written over this connection; from your own shell: ssh HOST submit web.service <web.service"
 
 // Screen is one of the console's screens.
 type Screen interface {

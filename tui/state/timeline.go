@@ -70,6 +70,10 @@ func (t *timeline) add(events []cluster.Event) bool {
 // blockReach is how long after a machine's failure a move still counts to it.
 const blockReach = time.Minute
 
+// doubtReach is how long before a machine's units move a suspicion still
+// counts to its failover.
+const doubtReach = 20 * time.Second
+
 // entries are the events with each failover as a block.
 func (t *timeline) entries() []*Entry {
 	if !t.stale {
@@ -77,7 +81,8 @@ func (t *timeline) entries() []*Entry {
 	}
 	t.stale = false
 	out := make([]*Entry, 0, len(t.events))
-	failed := map[string]int{} // index in out of a machine's last line that may begin a block
+	failed := map[string]int{}  // index in out of a machine's last line that may begin a block
+	doubted := map[string]int{} // the same, of its last suspicion
 	open := map[string]*Entry{}
 	for _, e := range t.events {
 		dead := deadMachine(e)
@@ -90,7 +95,13 @@ func (t *timeline) entries() []*Entry {
 		}
 		if dead != "" {
 			if i, ok := failed[dead]; ok && e.Time.Sub(out[i].Time) < blockReach {
-				b := &Entry{Event: out[i].Event, Block: []cluster.Event{out[i].Event}}
+				b := &Entry{Event: out[i].Event}
+				if d, ok := doubted[dead]; ok && d < i && len(out[d].Block) == 0 && e.Time.Sub(out[d].Time) < doubtReach {
+					b.Block = append(b.Block, out[d].Event)
+					out[d] = nil
+					delete(doubted, dead)
+				}
+				b.Block = append(b.Block, out[i].Event)
 				b.join(e)
 				out[i] = b
 				if !b.Complete {
@@ -103,9 +114,13 @@ func (t *timeline) entries() []*Entry {
 		if e.Kind == cluster.EventMachine {
 			delete(open, e.Machine)
 			failed[e.Machine] = len(out)
+			if strings.Contains(e.Text, "suspect") {
+				doubted[e.Machine] = len(out)
+			}
 		}
 		out = append(out, &Entry{Event: e})
 	}
+	out = slices.DeleteFunc(out, func(e *Entry) bool { return e == nil })
 	for _, e := range out {
 		e.hay = e.haystack()
 	}

@@ -10,9 +10,13 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 )
+
+// stopPatience is more than it takes to be stopped.
+const stopPatience = 300 * time.Millisecond
 
 const (
 	enter = "\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[2J\x1b[H"
@@ -106,7 +110,10 @@ func (t *Terminal) Suspend() error {
 	if err := syscall.Kill(0, syscall.SIGTSTP); err != nil {
 		return err
 	}
-	<-resumed
+	select {
+	case <-resumed:
+	case <-time.After(stopPatience): // nobody could continue it, so the kernel did not stop it
+	}
 	return t.Enter()
 }
 

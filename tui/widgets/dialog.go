@@ -73,7 +73,8 @@ func (c *Confirm) counts() bool { return len(c.Targets) >= CountFrom }
 // View returns the lines of the box, for a screen of a size.
 func (c *Confirm) View(t *theme.Theme, width, height int) []string {
 	inner := min(64, width-6)
-	room := max(1, height-9)
+	effect := Wrap(c.Effect, inner)
+	room := max(1, height-8-len(effect))
 	var body []string
 	shown := c.Targets
 	if len(shown) > room {
@@ -86,13 +87,11 @@ func (c *Confirm) View(t *theme.Theme, width, height int) []string {
 		body = append(body, t.Dim.Apply(draw.Fit("  … and "+strconv.Itoa(more)+" more", inner)))
 	}
 	body = append(body, "")
-	for _, line := range Wrap(c.Effect, inner) {
-		body = append(body, line)
-	}
+	body = append(body, effect...)
 	body = append(body, "")
 	if c.counts() {
-		body = append(body, "Type "+t.Strong.Apply(strconv.Itoa(len(c.Targets)))+" and press enter to "+c.Verb+": "+t.Tab.Apply(" "+c.typed+"_ "))
-		body = append(body, t.Dim.Apply("esc: No"))
+		body = append(body, "Type "+t.Strong.Apply(strconv.Itoa(len(c.Targets)))+" to "+c.Verb+": "+t.Tab.Apply(" "+c.typed+"_ "))
+		body = append(body, t.Dim.Apply("enter does it, esc does not"))
 	} else {
 		yes, no := "  "+c.Verb+"  ", "  No  "
 		if c.yes {

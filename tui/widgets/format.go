@@ -96,6 +96,14 @@ func Ink(t *theme.Theme, m state.Mood) draw.Ink {
 	return [...]draw.Ink{t.Idle, t.Good, t.Busy, t.Bad}[m]
 }
 
+// UnitName is a unit's name, without what goes without saying where room is short.
+func UnitName(name string, w int) string {
+	if len(name) > w {
+		return strings.TrimSuffix(name, ".service")
+	}
+	return name
+}
+
 // Plural is a number and what it counts.
 func Plural(n int, what string) string {
 	if n == 1 {

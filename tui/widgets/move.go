@@ -8,8 +8,11 @@ import (
 	"fleettop/tui/theme"
 )
 
-// watchWidth is the room a stopwatch or an outage needs.
-const watchWidth = 6
+// watchWidth is the room a stopwatch or an outage needs, narrowest that of a move.
+const (
+	watchWidth = 6
+	narrowest  = 13 // n3 → n1 0.82s
+)
 
 // MachineWidth is how wide a column of machines is, so that a move fits.
 func MachineWidth(s *state.Snapshot, most int) int {
@@ -17,7 +20,7 @@ func MachineWidth(s *state.Snapshot, most int) int {
 	for _, m := range s.Machines {
 		label = max(label, draw.Width(m.Label))
 	}
-	return max(14, min(2*label+3+1+watchWidth, most))
+	return max(narrowest, min(2*label+3+1+watchWidth, most))
 }
 
 // Machine writes where a row is into w columns: its machine, or the way it

@@ -88,10 +88,10 @@ func TestFailover(t *testing.T) {
 	}
 	outages := of(func(r run) time.Duration { return r.outage })
 	t.Logf("%d power-offs in a lab of five; median, p90 and max in seconds (fleet 1.0: median 25.0 by default, 4.4 tuned)", len(runs))
-	t.Logf("  outage  %s", spread(outages))
-	t.Logf("  detect  %s", spread(of(func(r run) time.Duration { return r.told.Detect })))
-	t.Logf("  decide  %s", spread(of(func(r run) time.Duration { return r.told.Decide })))
-	t.Logf("  start   %s", spread(of(func(r run) time.Duration { return r.told.Start })))
+	t.Logf("  outage  %s", summary(outages))
+	t.Logf("  detect  %s", summary(of(func(r run) time.Duration { return r.told.Detect })))
+	t.Logf("  decide  %s", summary(of(func(r run) time.Duration { return r.told.Decide })))
+	t.Logf("  start   %s", summary(of(func(r run) time.Duration { return r.told.Start })))
 	t.Logf("figure: median outage %.3f s, at most %s: %s", quantile(outages, 0.5).Seconds(), outageMedian, verdict(quantile(outages, 0.5) <= outageMedian))
 	t.Logf("figure: p90 of the outage %.3f s, at most %s: %s", quantile(outages, 0.9).Seconds(), outageP90, verdict(quantile(outages, 0.9) <= outageP90))
 }
@@ -198,7 +198,7 @@ func quantile(list []time.Duration, share float64) time.Duration {
 	return sorted[max(0, min(len(sorted)-1, int(share*float64(len(sorted))+0.999999)-1))]
 }
 
-func spread(list []time.Duration) string {
+func summary(list []time.Duration) string {
 	return fmt.Sprintf("%.3f  %.3f  %.3f", quantile(list, 0.5).Seconds(), quantile(list, 0.9).Seconds(), slices.Max(list).Seconds())
 }
 

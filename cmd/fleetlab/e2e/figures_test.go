@@ -55,7 +55,7 @@ func TestFigures(t *testing.T) {
 		list := f.listing(n1, verb)
 		median := quantile(list, 0.5)
 		add(verb+", whole process", fmt.Sprintf("%.1f ms", median.Seconds()*1000), "30 ms", median <= 30*time.Millisecond, fleets)
-		t.Logf("%s: median, p90 and max in seconds: %s", verb, spread(list))
+		t.Logf("%s: median, p90 and max in seconds: %s", verb, summary(list))
 	}
 
 	leader := f.leader()

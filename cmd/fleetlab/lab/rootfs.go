@@ -156,7 +156,7 @@ func (m *Machine) etcFiles(count int, users, groups map[string]account) map[stri
 	}
 	group := ""
 	for _, g := range []struct{ name, id string }{{"adm", "4"}, {"tty", "5"}, {"disk", "6"}, {"kmem", "15"}, {"utmp", "43"}, {"users", "100"},
-		{"systemd-journal", "999"}, {"fleettop", "990"}, {"nogroup", "65534"}} {
+		{"systemd-journal", "999"}, {"fleettop", "990"}, {"fleettop-view", "989"}, {"nogroup", "65534"}} {
 		group += g.name + ":x:" + id(groups, g.name, g.id) + ":\n"
 	}
 	return map[string]string{

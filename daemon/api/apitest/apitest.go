@@ -27,6 +27,7 @@ type Cluster struct {
 	Store    *memstore.Store // the API server's
 	View     *view.View
 	Endpoint string
+	API      *api.Server // behind the endpoint: without a role
 	Left     chan struct{} // closed when the API was told to leave
 
 	health  *health
@@ -80,6 +81,7 @@ func Start(tb testing.TB, machines int, tweaks ...func(*api.Config)) *Cluster {
 		tweak(&cfg)
 	}
 	server := api.NewServer(cfg)
+	c.API = server
 	path := filepath.Join(tb.TempDir(), "api.sock")
 	l, err := net.Listen("unix", path)
 	must(tb, err)

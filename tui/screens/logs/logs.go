@@ -224,6 +224,9 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 			return nil
 		}}
 	case keys.Save:
+		if env.Remote {
+			return screens.Say{Text: screens.NoFiles}
+		}
 		return screens.Ask{Label: "save to file: ", Text: s.name(), Done: func(path string) screens.Intent {
 			n, err := s.Save(path)
 			if err != nil {

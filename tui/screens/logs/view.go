@@ -135,7 +135,7 @@ func (s *Screen) margin(env *screens.Env) (unit, machine, total int) {
 	total = 1
 	switch s.stamps {
 	case timeStamps:
-		total += 13
+		total += len(s.clock())
 	case dateStamps:
 		total += 20
 	}
@@ -151,6 +151,14 @@ func (s *Screen) margin(env *screens.Env) (unit, machine, total int) {
 		total += machine + 1
 	}
 	return unit, machine, total
+}
+
+// clock is how times are shown: to the millisecond where there is room.
+func (s *Screen) clock() string {
+	if s.width < 60 {
+		return "15:04:05 "
+	}
+	return "15:04:05.000 "
 }
 
 func (s *Screen) linesOf(env *screens.Env, e *entry) int {
@@ -200,7 +208,7 @@ func (s *Screen) prefix(env *screens.Env, e *entry, unit, machine int, under boo
 	at := e.Time.In(env.Now.Location())
 	switch s.stamps {
 	case timeStamps:
-		b.Text(at.Format("15:04:05.000 "), t.Dim)
+		b.Text(at.Format(s.clock()), t.Dim)
 	case dateStamps:
 		b.Text(at.Format("2006-01-02 15:04:05 "), t.Dim)
 	}

@@ -101,6 +101,9 @@ func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
 	switch line {
 	case 1:
 		role := m.Role()
+		if m.Leader && draw.Width(m.Address)+1+draw.Width(role) > room {
+			role = "leader"
+		}
 		b.Cell(m.Address, room-draw.Width(role)-1, draw.Left, t.Dim)
 		b.Space(1)
 		b.Text(role, t.Dim)
@@ -256,7 +259,7 @@ func (s *Screen) lines(env *screens.Env) {
 	}
 	if s.plan.hidden > 0 {
 		b.Space(2)
-		b.Text("… and "+widgets.Plural(s.plan.hidden, "machine")+" more: press 3", t.Dim)
+		b.Text("… and "+count(s.plan.hidden)+" more machines: press 3", t.Dim)
 		b.End()
 	}
 }

@@ -71,6 +71,10 @@ func (s *Screen) layout(env *screens.Env) {
 	}
 	p.rows = s.needing(env)
 	n := len(p.machines)
+	least := eventLeast
+	if s.height < 14 {
+		least = 3
+	}
 	most := 0
 	for _, m := range p.machines {
 		most = max(most, len(m.Rows)+len(m.Leaving))
@@ -82,15 +86,15 @@ func (s *Screen) layout(env *screens.Env) {
 	if rowRoom > 0 {
 		head = 1
 	}
-	p.cards = n > 0 && lines*cardLines+rowRoom+head+eventLeast <= s.height
+	p.cards = n > 0 && lines*cardLines+rowRoom+head+least <= s.height
 	left := s.height - rowRoom - head
 	if p.cards {
 		left -= lines * cardLines
-		spare := (left - eventLeast - 3) / lines
+		spare := (left - least - 3) / lines
 		p.extra = max(0, min(spare, most, 10))
 		left -= lines * p.extra
 	} else {
-		fit := max(1, min(n, left-eventLeast))
+		fit := max(1, min(n, left-least))
 		if fit < n {
 			p.machines = worstFirst(p.machines)
 			p.hidden = n - fit + 1
@@ -303,9 +307,10 @@ func (s *Screen) trouble(env *screens.Env, r *state.Row, under bool) {
 	b.Text(widgets.Glyph(t, r.Mood)+" ", ink)
 	b.Cell(word, 9, draw.Left, ink)
 	b.Space(1)
-	b.Cell(r.Unit, max(12, min(32, s.width*3/10)), draw.Left, t.Text)
+	name := max(10, min(32, s.width*3/10))
+	b.Cell(widgets.UnitName(r.Unit, name), name, draw.Left, t.Text)
 	b.Space(2)
-	widgets.Machine(b, t, r, widgets.MachineWidth(env.Snap, max(14, s.width/4)), env.Now)
+	widgets.Machine(b, t, r, widgets.MachineWidth(env.Snap, s.width/4), env.Now)
 	b.Space(2)
 	why := r.Error
 	if r.Machine == "" && why == "" {

@@ -20,6 +20,7 @@ type Screen struct {
 	width, height int
 	buf           draw.Buf
 	list          widgets.List
+	below         int             // lines of the status
 	folded        map[string]bool // blocks whose lines are hidden, by key
 
 	items []item
@@ -83,8 +84,12 @@ func (s *Screen) sync(env *screens.Env) {
 			s.list.SelectKey(s.items[0].key())
 		}
 	}
-	s.list.SetHeight(s.height - 1)
 	s.list.Sync(len(s.items), s.key)
+	s.below = 1
+	if w := draw.Width(s.text()); w > s.width-14 {
+		s.below = min(1+(w+6)/(s.width-4), s.height/3)
+	}
+	s.list.SetHeight(s.height - s.below)
 }
 
 func (s *Screen) key(i int) string { return s.items[i].key() }
@@ -185,7 +190,25 @@ func (s *Screen) View(env *screens.Env) string {
 		}
 		b.End()
 	}
-	b.Blank(s.height - 1)
+	b.Blank(s.height - s.below)
+	s.status(env)
+	return b.String()
+}
+
+// status is the last line, or where what is under the cursor doesn't fit, the
+// whole of it.
+func (s *Screen) status(env *screens.Env) {
+	b, t := &s.buf, env.Theme
+	if s.below > 1 {
+		text := draw.Wrap(s.text(), s.width-4)
+		for _, line := range text[:min(len(text), s.below)] {
+			b.Space(2)
+			b.Text(line, t.Info)
+			b.End()
+		}
+		b.Blank(s.height)
+		return
+	}
 	b.Space(2)
 	b.Text(entries(len(env.Snap.Timeline)), t.Dim)
 	if !env.Filter.Empty() {
@@ -193,7 +216,18 @@ func (s *Screen) View(env *screens.Env) string {
 		b.Text(env.Filter.String(), t.Key)
 	}
 	b.End()
-	return b.String()
+}
+
+// text is what is under the cursor.
+func (s *Screen) text() string {
+	it := s.at()
+	switch {
+	case it == nil:
+		return ""
+	case it.event != nil:
+		return it.event.Text
+	}
+	return widgets.EventText(it.entry)
 }
 
 // phase is a line of a block: how long after the first it happened, and what.

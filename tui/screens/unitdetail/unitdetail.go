@@ -3,7 +3,6 @@
 package unitdetail
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -247,8 +246,6 @@ func beside(a, b []line, left int) []line {
 	}
 	return out
 }
-
-func orDash(s string) string { return cmp.Or(s, "–") }
 
 // Poll takes what has arrived of the log without waiting for word of it.
 func (s *Screen) Poll() { s.log.Poll() }

@@ -20,7 +20,7 @@ type column struct {
 var columns = []column{
 	{widgets.Column{Title: "UNIT", Width: 18, Most: 46, Grows: true, Priority: 0}, state.ByUnit,
 		func(env *screens.Env, b *draw.Buf, r *state.Row, w int, a draw.Align) {
-			b.Cell(r.Unit, w, a, env.Theme.Text)
+			b.Cell(widgets.UnitName(r.Unit, w), w, a, env.Theme.Text)
 		}},
 	{widgets.Column{Title: "STATE", Width: 11, Priority: 1}, state.ByState, drawState},
 	{widgets.Column{Title: "ACTIVE", Width: 10, Priority: 6}, state.ByActive,
@@ -107,7 +107,15 @@ func (s *Screen) layout(env *screens.Env) layout {
 			l.columns[i].Priority = 1
 		}
 		if c.by == state.ByMachine {
-			l.columns[i].Width = widgets.MachineWidth(env.Snap, max(14, s.width/4))
+			l.columns[i].Width = widgets.MachineWidth(env.Snap, s.width*3/10)
+		}
+		if s.width < 56 { // where a unit is must be seen, however little room there is
+			switch c.by {
+			case state.ByUnit:
+				l.columns[i].Width = 11
+			case state.ByState:
+				l.columns[i].Width = 10
+			}
 		}
 	}
 	l.widths = widgets.Layout(l.columns, s.width-2)

@@ -1,0 +1,257 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+	"fleettop/tui/tuitest"
+)
+
+// BenchmarkFrame draws screens of 10,000 units on 1,000 machines.
+func BenchmarkFrame(b *testing.B) {
+	for _, key := range []string{"1", "2", "3", "4"} {
+		name := map[string]string{"1": "overview", "2": "units", "3": "machines", "4": "timeline"}[key]
+		b.Run(name, func(b *testing.B) {
+			sh := newBench(b, 120, 40, true, false, tuitest.Cluster(1000, 10000), tuitest.Failed(7, time.Second))
+			sh.press(key)
+			for i := range 1000 {
+				sh.reducer.AddEvents([]cluster.Event{tuitest.Event(i, time.Duration(i)*time.Second, cluster.Event{Kind: cluster.EventUnit, Unit: "web@1.service", Text: "started web@1.service", By: "root"})})
+			}
+			sh.send(snapshotMsg{sh.reducer.Snapshot(sh.clock)})
+			sh.View()
+			b.ReportAllocs()
+			for b.Loop() {
+				sh.View()
+			}
+		})
+	}
+}
+
+// tube is a terminal that counts what is written to it.
+type tube struct {
+	mu    sync.Mutex
+	n     int
+	text  strings.Builder
+	wrote chan struct{}
+}
+
+func (t *tube) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n += len(p)
+	t.text.Write(p)
+	select {
+	case t.wrote <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+// take returns what was written since the last time.
+func (t *tube) take() (int, string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, text := t.n, t.text.String()
+	t.n = 0
+	t.text.Reset()
+	return n, text
+}
+
+// console is the whole console over a fake daemon and a fake terminal.
+type console struct {
+	client *fakeClient
+	keys   *io.PipeWriter
+	out    *tube
+	ended  chan error
+}
+
+func runConsole(t testing.TB, w, h int) *console {
+	t.Helper()
+	in, keys := io.Pipe()
+	c := &console{client: &fakeClient{lines: make(chan *api.Line)}, keys: keys, out: &tube{wrote: make(chan struct{}, 1)}, ended: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	sizes := make(chan Size, 1)
+	sizes <- Size{w, h}
+	go func() {
+		c.ended <- Run(ctx, Options{Client: c.client, In: in, Out: c.out, Sizes: sizes, NoColor: true})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case <-c.ended:
+		case <-time.After(10 * time.Second):
+			t.Error("the console does not end")
+		}
+	})
+	return c
+}
+
+// await waits until the terminal was told a text.
+func (c *console) await(t testing.TB, text string, limit time.Duration) {
+	t.Helper()
+	var all strings.Builder
+	deadline := time.After(limit)
+	for {
+		_, got := c.out.take()
+		all.WriteString(got)
+		if strings.Contains(all.String(), text) {
+			return
+		}
+		select {
+		case <-c.out.wrote:
+		case <-deadline:
+			t.Fatalf("%q was not written within %s, but %q", text, limit, all.String())
+		}
+	}
+}
+
+func restarts(n int) *api.Line {
+	st := tuitest.Runs("web@3.service", 3, 10, "active", "running")
+	st.Restarts, st.Since = n, time.Now().Add(-time.Hour)
+	return &api.Line{Kind: api.LineChange, Statuses: []cluster.Status{st}}
+}
+
+func TestOneRowChangingIsFewBytes(t *testing.T) {
+	c := runConsole(t, 120, 40)
+	c.client.lines <- tuitest.Cluster(3, 30)
+	c.await(t, "any one machine may die", 10*time.Second)
+	if _, err := c.keys.Write([]byte("2")); err != nil {
+		t.Fatal(err)
+	}
+	c.await(t, "RESTARTS", 10*time.Second)
+	time.Sleep(300 * time.Millisecond)
+	c.out.take()
+	const seconds = 2
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for i := range 10 * seconds {
+		<-tick.C
+		c.client.lines <- restarts(i)
+	}
+	n, text := c.out.take()
+	t.Logf("%d bytes a second", n/seconds)
+	if n == 0 || n/seconds > 1500 {
+		t.Errorf("%d bytes a second, want some and at most 1500: %q", n/seconds, text)
+	}
+}
+
+func TestIdleIsSilent(t *testing.T) {
+	c := runConsole(t, 120, 40)
+	c.client.lines <- tuitest.Cluster(3, 30) // its ages are minutes and more
+	c.await(t, "any one machine may die", 10*time.Second)
+	time.Sleep(300 * time.Millisecond)
+	c.out.take()
+	time.Sleep(2500 * time.Millisecond)
+	if n, text := c.out.take(); n > 0 {
+		t.Errorf("%d bytes while nothing happened: %q", n, text)
+	}
+}
+
+// TestKeyToScreenUnderLoad presses keys while a thousand changes a second come in.
+func TestKeyToScreenUnderLoad(t *testing.T) {
+	c := runConsole(t, 120, 40)
+	c.client.lines <- tuitest.Cluster(100, 1000)
+	c.await(t, "any one machine may die", 10*time.Second)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			l := &api.Line{Kind: api.LineChange}
+			for i := range 20 {
+				name := fmt.Sprintf("web@%d.service", (n*20+i)%1000+1)
+				st := tuitest.Runs(name, (n*20+i)%100+1, 10, "active", "running")
+				st.Restarts = n
+				l.Statuses = append(l.Statuses, st)
+			}
+			select {
+			case <-stop:
+				return
+			case c.client.lines <- l:
+			}
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	const tries = 40
+	var worst, sum time.Duration
+	slow := 0
+	for i := range tries {
+		key, want := "6", "this help"
+		if i%2 == 1 {
+			key, want = "1", "Timeline"
+		}
+		time.Sleep(time.Duration(37+i) * time.Millisecond)
+		c.out.take()
+		began := time.Now()
+		if _, err := c.keys.Write([]byte(key)); err != nil {
+			t.Fatal(err)
+		}
+		c.await(t, want, 10*time.Second)
+		took := time.Since(began)
+		sum += took
+		worst = max(worst, took)
+		if took > 30*time.Millisecond {
+			slow++
+		}
+	}
+	t.Logf("key to screen: %s on average, %s at worst, %d of %d over 30 ms", sum/tries, worst, slow, tries)
+	// Others share the processor with this test: most must be in time, all soon.
+	if slow > tries/4 {
+		t.Errorf("%d of %d keys took longer than 30 ms, the worst %s", slow, tries, worst)
+	}
+}
+
+func TestTheConsoleOutlivesTheDaemon(t *testing.T) {
+	c := runConsole(t, 120, 40)
+	c.await(t, "Connecting to", 10*time.Second)
+	c.client.lines <- tuitest.Cluster(3, 3)
+	c.await(t, "any one machine may die", 10*time.Second)
+	gone := c.client.lines
+	c.client.mu.Lock()
+	c.client.lines = make(chan *api.Line)
+	c.client.mu.Unlock()
+	close(gone)
+	c.await(t, "Trying again", 10*time.Second)
+	c.client.lines <- tuitest.Cluster(5, 4)
+	c.await(t, " n5 ", 10*time.Second)
+	if _, err := c.keys.Write([]byte("q")); err != nil {
+		t.Fatal(err)
+	}
+	c.await(t, "\x1b[?1049l", 10*time.Second)
+	if err := <-c.ended; err != nil {
+		t.Errorf("quitting ends with %v", err)
+	}
+	c.ended <- nil
+}
+
+func TestACrashLeavesTheTerminalClean(t *testing.T) {
+	c := runConsole(t, 120, 40)
+	c.client.lines <- tuitest.Cluster(3, 3)
+	c.await(t, "any one machine may die", 10*time.Second)
+	c.client.lines <- &api.Line{Kind: api.LineChange, Machines: []api.Machine{tuitest.Machine(1)}}
+	c.client.mu.Lock()
+	c.client.content = "panic"
+	c.client.mu.Unlock()
+	if _, err := c.keys.Write([]byte("2\r")); err != nil {
+		t.Fatal(err)
+	}
+	c.await(t, "\x1b[?1049l", 10*time.Second)
+	err := <-c.ended
+	if err == nil || !strings.Contains(err.Error(), "crashed") {
+		t.Errorf("a crash ends with %v", err)
+	}
+	c.ended <- nil
+}

@@ -1,0 +1,85 @@
+package keys
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the README's section anew")
+
+func TestNoKeyDoesTwoThings(t *testing.T) {
+	if err := Overlaps(Table()); err != nil {
+		t.Error(err)
+	}
+	two := []Binding{{Action: "a", Keys: []string{"x"}, Place: Units | Logs}, {Action: "b", Keys: []string{"y", "x"}, Place: Logs}}
+	if err := Overlaps(two); err == nil || !strings.Contains(err.Error(), "x is for a and for b") {
+		t.Errorf("an overlap is %v", err)
+	}
+	two[1].Place = Machines
+	if err := Overlaps(two); err != nil {
+		t.Errorf("keys of different places overlap: %v", err)
+	}
+}
+
+func TestTableIsWhole(t *testing.T) {
+	seen := map[Action]bool{}
+	for _, b := range Table() {
+		if seen[b.Action] || b.Help == "" || b.Word == "" || b.Group == "" || b.Place == 0 || len(b.Keys) == 0 {
+			t.Errorf("%+v is there twice, or not whole", b)
+		}
+		seen[b.Action] = true
+	}
+}
+
+func TestRemapping(t *testing.T) {
+	m, err := NewMap(map[string][]string{"stop": {"f8"}, "mark": {"space"}}, false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Action(Units, "x") != "" || m.Action(Units, "f8") != Stop || m.Action(Units, " ") != Mark {
+		t.Error("the keys are not those chosen")
+	}
+	if m.Action(Machines, "K") != "" {
+		t.Error("machines can be powered off outside of the demo")
+	}
+	for _, bad := range []map[string][]string{{"stop": {"s"}}, {"nonsense": {"x"}}} {
+		if _, err := NewMap(bad, false, false); err == nil {
+			t.Errorf("%v is taken", bad)
+		}
+	}
+	ro, err := NewMap(nil, true, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range ro.Table() {
+		if b.Acts {
+			t.Errorf("%s acts, and this only reads", b.Action)
+		}
+	}
+}
+
+// TestReadmeHasTheTable holds what stands between the marks in the README, if
+// they are there.
+func TestReadmeHasTheTable(t *testing.T) {
+	const path, begin, end = "../../README.md", "<!-- keys -->\n", "<!-- /keys -->"
+	raw, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(raw), begin)
+	section, after, closed := strings.Cut(rest, end)
+	if !ok || !closed || section == Markdown() {
+		return
+	}
+	if !*update {
+		t.Fatalf("the keys in the README are not those of the table: run this test with -update")
+	}
+	if err := os.WriteFile(path, []byte(before+begin+Markdown()+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"html"
+	"strconv"
+	"strings"
+
+	"fleettop/tui/tuitest"
+)
+
+const (
+	cellWidth  = 8.4
+	cellHeight = 18
+	margin     = 14
+	background = "#1b1d23"
+	foreground = "#d7dae0"
+)
+
+// palette is the terminal's sixteen colours.
+var palette = []string{"#1b1d23", "#e06c75", "#7fc77f", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#d7dae0",
+	"#6b7280", "#ff7b86", "#98e098", "#ffd68a", "#82c4ff", "#dc9cf0", "#7fd6e0", "#ffffff"}
+
+// look is how a cell is drawn.
+type look struct {
+	fg, bg    string
+	bold      bool
+	underline bool
+}
+
+// lookOf reads the sequences that are on.
+func lookOf(seqs string) look {
+	l := look{fg: foreground, bg: background}
+	reverse := false
+	for _, seq := range strings.Split(seqs, "\x1b[") {
+		for _, code := range strings.Split(strings.TrimSuffix(seq, "m"), ";") {
+			n, err := strconv.Atoi(code)
+			switch {
+			case err != nil:
+			case n == 0:
+				l, reverse = look{fg: foreground, bg: background}, false
+			case n == 1:
+				l.bold = true
+			case n == 4:
+				l.underline = true
+			case n == 7:
+				reverse = true
+			case n >= 30 && n <= 37:
+				l.fg = palette[n-30]
+			case n >= 90 && n <= 97:
+				l.fg = palette[n-90+8]
+			case n >= 40 && n <= 47:
+				l.bg = palette[n-40]
+			}
+		}
+	}
+	if reverse {
+		l.fg, l.bg = l.bg, l.fg
+	}
+	return l
+}
+
+// svg draws a screen.
+func svg(cells [][]tuitest.Cell) string {
+	width := float64(len(cells[0]))*cellWidth + 2*margin
+	height := len(cells)*cellHeight + 2*margin
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" font-family="JetBrains Mono,DejaVu Sans Mono,Menlo,Consolas,monospace" font-size="14">`+"\n", width, height)
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", background)
+	for row, line := range cells {
+		for col := 0; col < len(line); {
+			end := col + 1
+			for end < len(line) && line[end].Look == line[col].Look && !alone(line[end].Text) && !alone(line[col].Text) {
+				end++
+			}
+			for end < len(line) && line[end].Text == "" {
+				end++
+			}
+			run(&b, row, col, line[col:end])
+			col = end
+		}
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}
+
+// alone tells whether a character gets a place of its own, as fonts disagree
+// on its width.
+func alone(text string) bool { return len(text) != 1 }
+
+// run draws cells that look the same.
+func run(b *strings.Builder, row, col int, cells []tuitest.Cell) {
+	l := lookOf(cells[0].Look)
+	var text strings.Builder
+	for _, c := range cells {
+		text.WriteString(c.Text)
+	}
+	x, y := margin+float64(col)*cellWidth, margin+row*cellHeight
+	if l.bg != background {
+		fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", x, y, float64(len(cells))*cellWidth+0.3, cellHeight, l.bg)
+	}
+	shown := strings.TrimRight(text.String(), " ")
+	if shown == "" {
+		return
+	}
+	attrs := ""
+	if l.bold {
+		attrs += ` font-weight="bold"`
+	}
+	if l.underline {
+		attrs += ` text-decoration="underline"`
+	}
+	w := float64(len(cells)-(len(text.String())-len(shown))) * cellWidth
+	fmt.Fprintf(b, `<text x="%.1f" y="%d" textLength="%.1f" lengthAdjust="spacingAndGlyphs" xml:space="preserve" fill="%s"%s>%s</text>`+"\n",
+		x, y+cellHeight-5, w, l.fg, attrs, html.EscapeString(shown))
+}
