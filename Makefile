@@ -18,7 +18,7 @@ build: ## bin/fleettop and bin/fleetlab, static
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 lint: ## gofmt, go vet, staticcheck
-	@out=$$(gofmt -l cmd daemon cluster units tui); [ -z "$$out" ] || { echo "run gofmt on:"; echo "$$out"; exit 1; }
+	@out=$$(gofmt -l cmd daemon cluster journal units tui); [ -z "$$out" ] || { echo "run gofmt on:"; echo "$$out"; exit 1; }
 	go vet ./...
 	go vet -tags e2e,figures,systemd ./...
 	go tool staticcheck -tags e2e,figures,systemd ./...
@@ -42,8 +42,8 @@ failover: build ## N power-offs (default 20) in a lab of five, timed by phase; n
 	go test -tags e2e,figures -count=1 -timeout 40m -v -run '^TestFailover' ./cmd/fleetlab/e2e -args -failovers $(N) -idle $(IDLE) -load $(LOAD)
 
 bench: build ## the benchmarks; as root also those on lab machines
-	go test -run '^$$' -bench . -benchmem ./units/... ./cluster/schedule/... ./cluster/etcdstore/... ./daemon/api/...
-	@if [ $$(id -u) = 0 ]; then go test -tags e2e,figures -count=1 -timeout 40m -v -run '^TestFigures' ./cmd/fleetlab/e2e; \
+	go test -run '^$$' -bench . -benchmem ./units/... ./cluster/schedule/... ./cluster/etcdstore/... ./daemon/api/... ./journal/...
+	@if [ $$(id -u) = 0 ]; then go test -tags e2e,figures -count=1 -timeout 40m -v -run '^Test(Journal)?Figures' ./cmd/fleetlab/e2e; \
 	else echo "not root: the benchmarks on lab machines were left out"; fi
 
 install: build ## the binary and the systemd unit, under PREFIX and DESTDIR

@@ -26,6 +26,10 @@ func TestCompleteRefuses(t *testing.T) {
 		{"negative grace", func(c *Config) { c.DaemonGrace = -time.Second }, "can't be negative"},
 		{"probe interval too short", func(c *Config) { c.ProbeInterval = time.Millisecond }, "from 50ms"},
 		{"metadata key with a space", func(c *Config) { c.Metadata = map[string]string{"a b": "c"} }, "metadata"},
+		{"SSH without keys", func(c *Config) { c.SSH.Listen = ":2222" }, "give both"},
+		{"SSH keys for nothing", func(c *Config) { c.SSH.AuthorizedKeys = "/etc/keys" }, "give both"},
+		{"SSH on no port", func(c *Config) { c.SSH = SSH{Listen: "2222", AuthorizedKeys: "/etc/keys"} }, "give :2222"},
+		{"SSH on a port that isn't", func(c *Config) { c.SSH = SSH{Listen: ":ssh", AuthorizedKeys: "/etc/keys"} }, "give :2222"},
 		{"socket path too long", func(c *Config) { c.Socket = "/" + strings.Repeat("x", 120) }, "shorter --run-dir"},
 	}
 	for _, c := range cases {
@@ -50,6 +54,15 @@ func TestCompleteFillsIn(t *testing.T) {
 	}
 	if cfg.Address == "" || cfg.Socket != DefaultSocket || cfg.Manager == ManagerAuto || cfg.DaemonGrace != DefaultDaemonGrace {
 		t.Errorf("not filled in: %+v", cfg)
+	}
+}
+
+func TestSSHListensWhereTheMachineIs(t *testing.T) {
+	for listen, want := range map[string]string{":2222": "192.0.2.7:2222", "127.0.0.1:22": "127.0.0.1:22", "[fd00::1]:22": "[fd00::1]:22", "0.0.0.0:22": "0.0.0.0:22"} {
+		cfg := Config{MachineID: someID, Name: "n1", Address: "192.0.2.7", SSH: SSH{Listen: listen, AuthorizedKeys: "/etc/keys"}}
+		if err := cfg.Complete(); err != nil || cfg.SSH.Listen != want {
+			t.Errorf("%s: %s, %v; want %s", listen, cfg.SSH.Listen, err, want)
+		}
 	}
 }
 

@@ -146,3 +146,16 @@ func completeFile(text string) []string {
 }
 
 func join(list []string, sep string) string { return strings.Join(list, sep) }
+
+// copy puts what is under the cursor on the person's clipboard.
+func (s *shell) copy() {
+	text := s.top().Target(s.env()).Text
+	if t := s.top().Target(s.env()); text == "" && len(t.Units) > 0 {
+		text = join(t.Units, "\n")
+	}
+	if text == "" {
+		return
+	}
+	s.host.Copy(text)
+	s.say("Copied "+text+".", false)
+}

@@ -391,38 +391,3 @@ func (s *shell) openLogs(units []string) tea.Cmd {
 func (s *shell) say(text string, bad bool) {
 	s.notice = notice{text, bad, s.now().Add(noticeFor)}
 }
-
-func (s *shell) copy() {
-	text := s.top().Target(s.env()).Text
-	if t := s.top().Target(s.env()); text == "" && len(t.Units) > 0 {
-		text = join(t.Units, "\n")
-	}
-	if text == "" {
-		return
-	}
-	s.host.Copy(text)
-	s.say("Copied "+text+".", false)
-}
-
-// togglePanel shows or hides the log of the unit under the cursor.
-func (s *shell) togglePanel() tea.Cmd {
-	if s.panel != nil {
-		s.panel.Close()
-		s.panel = nil
-		return nil
-	}
-	s.panel = logs.New(nil)
-	return nil
-}
-
-// followPanel makes the panel show the unit under the cursor.
-func (s *shell) followPanel() tea.Cmd {
-	if s.panel == nil || s.top().Place()&(keys.Units|keys.Detail) == 0 {
-		return nil
-	}
-	t := s.top().Target(s.env())
-	if len(t.Units) == 0 {
-		return nil
-	}
-	return s.panel.Show(s.env(), t.Units)
-}

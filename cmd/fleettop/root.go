@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -87,7 +86,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{a.unknownVerb(cmd, args[0])}
+				return usageError{unknownVerb(cmd, args[0])}
 			}
 			return nil
 		},
@@ -131,11 +130,12 @@ func (a *app) root() *cobra.Command {
 	add("machines", a.listMachinesCommand(), a.scheduleCommand("cordon"), a.scheduleCommand("drain"), a.scheduleCommand("uncordon"),
 		a.forgetCommand(), a.leaveCommand(), a.joinCommandCommand())
 	add("run", a.dialStdioCommand(), a.versionCommand())
-	if a.visitor == nil {
+	if a.visitor != nil {
+		forVisitors(root)
+	} else {
 		add("machines", a.joinCommand())
 		add("run", a.daemonCommand(), a.keyCommand(), a.demoCommand())
 	}
-	root.CompletionOptions.DisableDefaultCmd = a.visitor != nil
 	root.SetHelpCommandGroupID("run")
 	root.SetCompletionCommandGroupID("run")
 	root.InitDefaultHelpCmd()
@@ -163,10 +163,7 @@ func (a *app) wrapArgs(cmd *cobra.Command) {
 	}
 }
 
-func (a *app) unknownVerb(root *cobra.Command, word string) error {
-	if a.visitor != nil && slices.Contains(ownVerbs, word) {
-		return fmt.Errorf("%s is about a machine's own files and processes: log in to the machine itself for it", word)
-	}
+func unknownVerb(root *cobra.Command, word string) error {
 	msg := fmt.Sprintf("unknown verb %q", word)
 	if near := root.SuggestionsFor(word); len(near) > 0 {
 		msg += ": did you mean " + strings.Join(near, " or ") + "?"

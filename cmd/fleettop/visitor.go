@@ -32,8 +32,30 @@ func serveVisitor(ctx context.Context, s *sshd.Session) int {
 	return a.run(ctx, args)
 }
 
-// ownVerbs are the verbs about this machine's files and processes.
+// ownVerbs are the verbs about a machine's own files and processes.
 var ownVerbs = []string{"daemon", "demo", "join", "key", "completion"}
+
+// forVisitors makes a command line without them say what it is for.
+func forVisitors(root *cobra.Command) {
+	root.Long = "This is a daemon's own SSH server. Without a verb, on a terminal, it shows the console.\n" +
+		"A unit's content comes by the standard input: ssh HOST submit web.service <web.service"
+	for _, verb := range ownVerbs {
+		root.AddCommand(&cobra.Command{Use: verb, Hidden: true, DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error {
+			return usageError{fmt.Errorf("%s is about a machine's own files and processes: log in to the machine itself for it", verb)}
+		}})
+	}
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case string(api.Submit):
+			cmd.Use, cmd.Short = "submit NAME <FILE", "Make a unit known to the cluster, with what comes by the standard input"
+		case string(api.Load), string(api.Start):
+			cmd.Use = cmd.Name() + " UNIT|GLOB..."
+			cmd.Short = map[string]string{"load": "Give units to machines, without starting them", "start": "Start units"}[cmd.Name()]
+		case "verify":
+			cmd.Use, cmd.Short = "verify NAME <FILE", "Check what comes by the standard input, and whether it is what was submitted"
+		}
+	}
+}
 
 // visitorsArgs refuses what looks like a file for any verb.
 func visitorsArgs(args []string) error {

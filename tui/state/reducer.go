@@ -1,6 +1,8 @@
 package state
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,10 +32,11 @@ type Reducer struct {
 // unit is what is known of one unit.
 type unit struct {
 	api.Unit
-	known       bool // the cluster has a file of it
-	template    string
-	assignments map[string]api.Assignment // by machine
-	statuses    map[string]cluster.Status // by machine
+	known    bool // the cluster has a file of it
+	template string
+	// Nearly all units have one of each, which a list finds faster than a map.
+	assignments []*api.Assignment // by machine
+	statuses    []*cluster.Status // by machine
 	unplaced    string
 	rows        []*Row
 	shown       int // rows of it in the last snapshot
@@ -149,17 +152,31 @@ func (r *Reducer) unit(name string) *unit {
 }
 
 func (u *unit) assign(a api.Assignment) {
-	if u.assignments == nil {
-		u.assignments = map[string]api.Assignment{}
+	i, there := u.assigned(a.Machine)
+	if there {
+		u.assignments[i] = &a
+	} else {
+		u.assignments = slices.Insert(u.assignments, i, &a)
 	}
-	u.assignments[a.Machine] = a
 }
 
 func (u *unit) report(s cluster.Status) {
-	if u.statuses == nil {
-		u.statuses = map[string]cluster.Status{}
+	i, there := u.reported(s.Machine)
+	if there {
+		u.statuses[i] = &s
+	} else {
+		u.statuses = slices.Insert(u.statuses, i, &s)
 	}
-	u.statuses[s.Machine] = s
+}
+
+// assigned is where a machine's assignment is, or would be.
+func (u *unit) assigned(machine string) (int, bool) {
+	return slices.BinarySearchFunc(u.assignments, machine, func(a *api.Assignment, id string) int { return cmp.Compare(a.Machine, id) })
+}
+
+// reported is where a machine's status is, or would be.
+func (u *unit) reported(machine string) (int, bool) {
+	return slices.BinarySearchFunc(u.statuses, machine, func(s *cluster.Status, id string) int { return cmp.Compare(s.Machine, id) })
 }
 
 // putMachine takes a machine in, and tells whether its health changed.
@@ -204,8 +221,8 @@ func (r *Reducer) soil(id string) {
 		}
 	}
 	for name, u := range r.units {
-		_, assigned := u.assignments[id]
-		if _, reports := u.statuses[id]; assigned || reports {
+		_, assigned := u.assigned(id)
+		if _, reports := u.reported(id); assigned || reports {
 			r.dirty[name] = struct{}{}
 		}
 	}
@@ -237,10 +254,16 @@ func (r *Reducer) drop(g *api.Gone) {
 		u.Unit, u.known = api.Unit{Name: name}, false
 	}
 	for _, p := range g.Assignments {
-		delete(r.unit(p.Unit).assignments, p.Machine)
+		u := r.unit(p.Unit)
+		if i, ok := u.assigned(p.Machine); ok {
+			u.assignments = slices.Delete(u.assignments, i, i+1)
+		}
 	}
 	for _, p := range g.Statuses {
-		delete(r.unit(p.Unit).statuses, p.Machine)
+		u := r.unit(p.Unit)
+		if i, ok := u.reported(p.Machine); ok {
+			u.statuses = slices.Delete(u.statuses, i, i+1)
+		}
 	}
 	for _, name := range g.Unplaced {
 		r.unit(name).unplaced = ""

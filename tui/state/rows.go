@@ -2,7 +2,6 @@ package state
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -42,20 +41,16 @@ func (r *Reducer) rowsOf(u *unit, now time.Time) []*Row {
 	if u.Global {
 		return r.globalRows(u) // they don't move: each machine has its own
 	}
-	var a *api.Assignment
-	if id, ok := latest(u.assignments); ok {
-		one := u.assignments[id]
-		a = &one
-	}
+	a := latest(u.assignments)
 	row := r.row(u, u.Name)
 	switch {
 	case a != nil:
 		r.place(row, u, a.Machine, a)
 	case len(u.statuses) > 0:
 		// Taken from its machine, and not gone from there yet.
-		ids := slices.Sorted(maps.Keys(u.statuses))
-		if m := r.machines[ids[0]]; m != nil && m.host.runs {
-			r.place(row, u, ids[0], nil)
+		id := u.statuses[0].Machine
+		if m := r.machines[id]; m != nil && m.host.runs {
+			r.place(row, u, id, nil)
 		}
 	}
 	row.judge(r.hostOf(row.Machine), u.unplaced)
@@ -65,25 +60,25 @@ func (r *Reducer) rowsOf(u *unit, now time.Time) []*Row {
 	return append(u.rows[:0], row)
 }
 
-// latest is the machine of the assignment that counts: the one of the highest epoch.
-func latest(list map[string]api.Assignment) (id string, ok bool) {
-	epoch := int64(0)
-	for m := range list {
-		if e := list[m].Epoch; !ok || e > epoch || e == epoch && m < id {
-			id, epoch, ok = m, e, true
+// latest is the assignment that counts: the one of the highest epoch.
+func latest(list []*api.Assignment) *api.Assignment {
+	var a *api.Assignment
+	for _, one := range list {
+		if a == nil || one.Epoch > a.Epoch {
+			a = one
 		}
 	}
-	return id, ok
+	return a
 }
 
 func (r *Reducer) globalRows(u *unit) []*Row {
 	on := map[string]bool{}
-	for id := range u.assignments {
-		on[id] = true
+	for _, a := range u.assignments {
+		on[a.Machine] = true
 	}
-	for id := range u.statuses {
-		if m := r.machines[id]; m != nil && m.host.runs {
-			on[id] = true
+	for _, s := range u.statuses {
+		if m := r.machines[s.Machine]; m != nil && m.host.runs {
+			on[s.Machine] = true
 		}
 	}
 	if len(on) == 0 {
@@ -96,8 +91,8 @@ func (r *Reducer) globalRows(u *unit) []*Row {
 	for id := range on {
 		row := r.row(u, u.Name+" "+id)
 		var a *api.Assignment
-		if one, ok := u.assignments[id]; ok {
-			a = &one
+		if i, ok := u.assigned(id); ok {
+			a = u.assignments[i]
 		}
 		r.place(row, u, id, a)
 		row.judge(r.hostOf(id), "")
@@ -126,10 +121,11 @@ func (r *Reducer) place(row *Row, u *unit, id string, a *api.Assignment) {
 	if a != nil {
 		row.Reason = a.Reason
 	}
-	s, ok := u.statuses[id]
-	if !ok || a != nil && s.Epoch < a.Epoch {
+	i, ok := u.reported(id)
+	if !ok || a != nil && u.statuses[i].Epoch < a.Epoch {
 		return // what it says is of an earlier stay
 	}
+	s := u.statuses[i]
 	row.Load, row.Active, row.Sub, row.Result = s.Load, s.Active, s.Sub, s.Result
 	row.Since, row.Restarts, row.PID, row.Error, row.Carried = s.Since, s.Restarts, s.PID, s.Error, s.Generation
 	if s.Hash != "" {

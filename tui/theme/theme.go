@@ -52,7 +52,7 @@ func defaults() Colours {
 		"text": "", "dim": "bright-black", "strong": "bold", "title": "bold",
 		"good": "green", "busy": "yellow", "bad": "bold red", "idle": "bright-black", "info": "cyan",
 		"cursor": "reverse", "mark": "bold magenta", "match": "underline",
-		"border": "bright-black", "key": "bold cyan", "tab": "reverse", "banner": "bold reverse yellow",
+		"border": "bright-black", "key": "cyan", "tab": "reverse", "banner": "bold reverse yellow",
 		"moved": "magenta", "link": "blue",
 		"section": "bold blue", "option": "cyan", "comment": "bright-black",
 	}

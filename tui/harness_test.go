@@ -1,0 +1,267 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/muesli/termenv"
+
+	"fleettop/cluster"
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/api"
+	"fleettop/tui/keys"
+	"fleettop/tui/state"
+	"fleettop/tui/theme"
+	"fleettop/tui/tuitest"
+)
+
+// fakeClient is a daemon on paper.
+type fakeClient struct {
+	mu      sync.Mutex // guards what follows
+	acted   []api.ActionRequest
+	told    []string // machines and verbs
+	refuse  error
+	content string
+	log     []api.LogLine
+	lines   chan *api.Line
+}
+
+func (c *fakeClient) Endpoint() string { return "unix:///run/fleettop/fleettop.sock" }
+
+func (c *fakeClient) Watch(ctx context.Context, _ api.WatchOptions, f func(*api.State, *api.Line) error) error {
+	var s api.State
+	c.mu.Lock()
+	lines := c.lines
+	c.mu.Unlock()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case l, ok := <-lines:
+			if !ok {
+				return errors.New("the daemon ended the stream")
+			}
+			s.Apply(l)
+			if err := f(&s, l); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *fakeClient) Stats(ctx context.Context, _ func(api.Stats) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (c *fakeClient) Events(context.Context, string, int) ([]cluster.Event, error) { return nil, nil }
+
+func (c *fakeClient) Unit(_ context.Context, name string) (*api.UnitDetail, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.content == "panic" {
+		panic("a fault of the console")
+	}
+	d := &api.UnitDetail{}
+	d.Unit = tuitest.Unit(name)
+	d.Content = c.content
+	return d, nil
+}
+
+func (c *fakeClient) Explain(_ context.Context, name string) (*schedule.Explanation, error) {
+	return &schedule.Explanation{Unit: name, On: []string{tuitest.MachineID(1)}, Reason: "fewest units (1) of 2 eligible machines", Verdicts: []schedule.Verdict{
+		{Machine: tuitest.MachineID(1), Name: "n1", OK: true, Reason: "1 unit"}, {Machine: tuitest.MachineID(2), Name: "n2", OK: true, Reason: "2 units"},
+		{Machine: tuitest.MachineID(3), Name: "n3", Reason: "lacks ssd=true"}}}, nil
+}
+
+func (c *fakeClient) Journal(ctx context.Context, _ api.JournalOptions, f func(api.LogLine) error) error {
+	for _, l := range c.log {
+		if err := f(l); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (c *fakeClient) Act(_ context.Context, req api.ActionRequest) (*api.ActionReply, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acted = append(c.acted, req)
+	if c.refuse != nil {
+		return nil, c.refuse
+	}
+	reply := &api.ActionReply{}
+	for _, name := range req.Units {
+		reply.Results = append(reply.Results, api.UnitResult{Name: name, Generation: 2, Changed: true})
+	}
+	for _, f := range req.Files {
+		reply.Results = append(reply.Results, api.UnitResult{Name: f.Name, Generation: 1, Changed: true})
+	}
+	return reply, nil
+}
+
+func (c *fakeClient) Schedule(_ context.Context, machine, verb string) (*api.Machine, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = append(c.told, verb+" "+machine)
+	return &api.Machine{}, c.refuse
+}
+
+// paper is a source whose snapshots the test makes.
+type paper struct{ client *fakeClient }
+
+func (p paper) Snapshots() <-chan *state.Snapshot {
+	none := make(chan *state.Snapshot)
+	close(none)
+	return none
+}
+func (p paper) Look(bool)       {}
+func (p paper) Current() Client { return p.client }
+
+// desk is a host that only remembers.
+type desk struct{ copied string }
+
+func (d *desk) Copy(text string) { d.copied = text }
+func (d *desk) Suspend()         {}
+func (d *desk) Redraw()          {}
+
+// bench is a shell under test.
+type bench struct {
+	*shell
+	t       testing.TB
+	client  *fakeClient
+	desk    *desk
+	reducer *state.Reducer
+	clock   time.Time
+}
+
+type power struct{}
+
+func (power) Off(string) error { return nil }
+func (power) On(string) error  { return nil }
+
+func newBench(t testing.TB, w, h int, colour, readOnly bool, lines ...*api.Line) *bench {
+	t.Helper()
+	r := lipgloss.NewRenderer(io.Discard)
+	r.SetColorProfile(termenv.Ascii)
+	if colour {
+		r.SetColorProfile(termenv.ANSI)
+	}
+	look, err := theme.New(r, theme.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	km, err := keys.NewMap(nil, readOnly, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, client: &fakeClient{content: unitFile}, desk: &desk{}, reducer: state.NewReducer(), clock: tuitest.Noon}
+	b.shell = newShell(setup{theme: look, keys: km, source: paper{b.client}, host: b.desk, power: power{}, readOnly: readOnly, now: func() time.Time { return b.clock },
+		after: func(time.Duration, tea.Msg) tea.Cmd { return nil }})
+	b.width, b.height = w, h
+	b.reducer.SetConn(state.Conn{Up: true, Endpoint: b.client.Endpoint(), Since: b.clock, Seen: b.clock})
+	for _, l := range lines {
+		b.line(l)
+	}
+	t.Cleanup(b.closeAll)
+	return b
+}
+
+const unitFile = `[Unit]
+Description=A service of the demo
+
+# restarts by itself
+[Service]
+ExecStart=/bin/sh -c 'while :; do echo "alive"; sleep 1; done'
+Restart=always
+
+[X-Fleet]
+MachineMetadata=ssd=true
+Conflicts=web@*.service
+`
+
+// line folds a line in and shows the shell what came of it.
+func (b *bench) line(l *api.Line) {
+	b.reducer.Apply(l, b.clock)
+	b.send(snapshotMsg{b.reducer.Snapshot(b.clock)})
+}
+
+// send hands a message to the shell, and carries out the commands that follow
+// but for those that wait.
+func (b *bench) send(msg tea.Msg) {
+	_, cmd := b.Update(msg)
+	b.run(cmd)
+}
+
+func (b *bench) run(cmd tea.Cmd) {
+	if cmd == nil {
+		return
+	}
+	got := make(chan tea.Msg, 1)
+	go func() { got <- cmd() }()
+	select {
+	case msg := <-got:
+		switch msg := msg.(type) {
+		case nil, tickMsg, snapshotMsg:
+		case tea.BatchMsg:
+			for _, c := range msg {
+				b.run(c)
+			}
+		default:
+			b.send(msg)
+		}
+	case <-time.After(100 * time.Millisecond): // more lines of a log, which may never come
+	}
+}
+
+// press types keys, named as Bubble Tea does; a word in quotes is typed letter by letter.
+func (b *bench) press(names ...string) {
+	for _, n := range names {
+		if text, ok := strings.CutPrefix(n, "'"); ok {
+			for _, r := range text {
+				b.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}})
+			}
+			continue
+		}
+		b.send(keyNamed(n))
+	}
+}
+
+func keyNamed(n string) tea.KeyMsg {
+	for k, name := range map[tea.KeyType]string{tea.KeyEnter: "enter", tea.KeyEsc: "esc", tea.KeyTab: "tab", tea.KeyDown: "down", tea.KeyUp: "up",
+		tea.KeyRight: "right", tea.KeyLeft: "left", tea.KeyBackspace: "backspace", tea.KeyCtrlD: "ctrl+d", tea.KeyCtrlU: "ctrl+u"} {
+		if n == name {
+			return tea.KeyMsg{Type: k}
+		}
+	}
+	if n == "space" {
+		return tea.KeyMsg{Type: tea.KeySpace, Runes: []rune{' '}}
+	}
+	return tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(n)}
+}
+
+// shows fails the test unless the screen has a text.
+func (b *bench) shows(text string) {
+	b.t.Helper()
+	if screen := ansi.Strip(b.View()); !strings.Contains(screen, text) {
+		b.t.Errorf("the screen does not show %q:\n%s", text, screen)
+	}
+}
+
+func (b *bench) hides(text string) {
+	b.t.Helper()
+	if screen := ansi.Strip(b.View()); strings.Contains(screen, text) {
+		b.t.Errorf("the screen shows %q:\n%s", text, screen)
+	}
+}
+
+func contains(screen, text string) bool { return strings.Contains(ansi.Strip(screen), text) }
