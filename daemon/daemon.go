@@ -95,6 +95,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if d.machines, err = net.Listen("tcp", cfg.apiAddress()); err != nil {
 		return fmt.Errorf("listen for the other machines: %w: choose another --address or --port", err)
 	}
+	if d.people, err = openSSH(&cfg, g); err != nil {
+		return err
+	}
 	probes, err := net.Listen("tcp", cfg.probeAddress())
 	if err != nil {
 		return fmt.Errorf("listen for probes: %w: choose another --address or --port", err)
@@ -143,9 +146,6 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		NotesPath: filepath.Join(cfg.RunDir, "agent.json"), Log: n.log})
 	server := api.NewServer(api.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyKeeper(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})
-	if d.people, err = n.openSSH(server); err != nil {
-		return err
-	}
 
 	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket, "keys", g.String())
 	return n.work(ctx, d, probes, server, conflicts)

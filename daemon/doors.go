@@ -56,7 +56,7 @@ func (n *node) serveAPI(ctx context.Context, d *doors, server *api.Server) error
 	}
 	g.Go(func() error { return serve(ctx, machines, door) })
 	if d.people != nil {
-		g.Go(func() error { return d.people.Run(ctx) })
+		g.Go(func() error { return d.people.Run(ctx, server) })
 	}
 	return g.Wait()
 }

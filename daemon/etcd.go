@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -226,6 +225,20 @@ func (l *etcdLink) stayJoined(ctx context.Context) error {
 	return nil
 }
 
+// OtherClusterError says that this machine was told to join a cluster and has
+// the data of another one.
+type OtherClusterError struct {
+	Address      string // of the machine it was to join
+	Theirs, Ours string // cluster IDs
+	StateDir     string // where ours is from
+}
+
+// Error implements error.
+func (e *OtherClusterError) Error() string {
+	return "the machine at " + e.Address + " is in cluster " + e.Theirs + ", and this one is in cluster " + e.Ours + " by the data in " +
+		e.StateDir + ": to join the other cluster, move that directory away and start with --join"
+}
+
 // inCluster tells whether this machine, or one that gossip hears, is in a cluster.
 func (l *etcdLink) inCluster() bool {
 	l.mu.Lock()
@@ -331,8 +344,7 @@ func (l *etcdLink) voters(clusterID string) ([]string, error) {
 		}
 	}
 	if stranger.ID != "" && !company && len(l.cfg.Join) > 0 {
-		return nil, fmt.Errorf("the machine at %s is in cluster %s, and this one is in cluster %s by the data in %s: "+
-			"to join the other cluster, move that directory away and start with --join", stranger.Address, stranger.Tags[tagCluster], clusterID, l.cfg.StateDir)
+		return nil, &OtherClusterError{Address: stranger.Address, Theirs: stranger.Tags[tagCluster], Ours: clusterID, StateDir: l.cfg.StateDir}
 	}
 	if len(urls) == 0 {
 		urls = doubtful

@@ -68,10 +68,17 @@ func (n *node) adopt(ctx context.Context, s keys.Sealed) error {
 			return err
 		}
 	}
-	return n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
+	err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
+		if m.GossipAddress != n.cfg.gossipAddress() {
+			return cluster.ErrNotFound // registering writes it
+		}
 		m.Keys = ring.IDs()
 		return nil
 	})
+	if errors.Is(err, cluster.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // waitForTurn waits until the voters before this one have restarted their

@@ -101,6 +101,10 @@ func (n *node) describe(m *cluster.Machine) error {
 	if n.cfg.embedsEtcd() {
 		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.peerURL(), n.etcd.clientURL()
 	}
+	m.Keys = nil
+	if n.guard.identity != nil {
+		m.Keys = n.guard.identity.Ring().IDs()
+	}
 	m.Departure, m.DepartureAt = cluster.NotDeparted, time.Time{}
 	return nil
 }

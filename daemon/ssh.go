@@ -7,7 +7,6 @@ import (
 	"net"
 	"strconv"
 
-	"fleettop/daemon/api"
 	"fleettop/daemon/sshd"
 )
 
@@ -36,10 +35,10 @@ func (s *SSH) complete(address string) error {
 }
 
 // openSSH opens the SSH server, if there is to be one.
-func (n *node) openSSH(server *api.Server) (*sshd.Server, error) {
-	if n.cfg.SSH.Listen == "" {
+func openSSH(cfg *Config, g *guard) (*sshd.Server, error) {
+	if cfg.SSH.Listen == "" {
 		return nil, nil
 	}
-	return sshd.Open(sshd.Config{Listen: n.cfg.SSH.Listen, AuthorizedKeys: n.cfg.SSH.AuthorizedKeys, StateDir: n.cfg.StateDir,
-		API: server, Run: n.cfg.SSH.Run, Refused: n.guard.refuser("SSH"), Log: n.log})
+	return sshd.Open(sshd.Config{Listen: cfg.SSH.Listen, AuthorizedKeys: cfg.SSH.AuthorizedKeys, StateDir: cfg.StateDir,
+		Run: cfg.SSH.Run, Refused: g.refuser("SSH"), Log: cfg.Log})
 }

@@ -76,7 +76,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	f := feed.Start(ctx, feed.Config[Client]{Client: o.Client, Other: o.Other})
+	crashes := make(chan string, 1)
+	f := feed.Start(ctx, feed.Config[Client]{Client: o.Client, Other: o.Other, Crashed: func(what string) { crashes <- what }})
 	defer f.Close()
 	term, err := terminal.Open(o.In, o.Out, o.Config.Mouse)
 	if err != nil {
@@ -101,7 +102,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	resized := make(chan struct{})
 	go func() {
 		defer close(resized)
-		p.resizes(o.Sizes, done)
+		p.events(o.Sizes, crashes, done)
 	}()
 	_, err = p.tea.Run()
 	close(done)
@@ -226,8 +227,9 @@ func (p *program) View() string {
 	return ""
 }
 
-// resizes tells the shell of the terminal's size until done is closed.
-func (p *program) resizes(sizes <-chan Size, done <-chan struct{}) {
+// events tells the shell of the terminal's size, and of a crash of its feed,
+// until done is closed.
+func (p *program) events(sizes <-chan Size, crashes <-chan string, done <-chan struct{}) {
 	changed := make(chan os.Signal, 1)
 	if p.local {
 		signal.Notify(changed, syscall.SIGWINCH)
@@ -238,6 +240,9 @@ func (p *program) resizes(sizes <-chan Size, done <-chan struct{}) {
 		select {
 		case <-done:
 			return
+		case what := <-crashes:
+			p.tea.Send(crashMsg{what})
+			continue
 		case s, ok := <-sizes:
 			if !ok {
 				sizes = nil

@@ -241,7 +241,7 @@ func TestUsage(t *testing.T) {
 	} {
 		s.fails(2, tc.says, strings.Fields(tc.args)...)
 	}
-	s.wants(s.must(), "Usage:", "list-units")
+	s.fails(2, "needs a terminal")
 	s.wants(s.must("--help"), "Usage:")
 	s.wants(s.must("version"), "fleettop version ", "commit ", "go1.")
 	s.wants(s.must("--version"), "fleettop version ")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/signal"
@@ -15,6 +16,8 @@ import (
 
 	"fleettop/cmd/fleettop/demo"
 	"fleettop/daemon/api"
+	"fleettop/daemon/keys"
+	"fleettop/daemon/peers"
 	"fleettop/tui"
 	"fleettop/tui/config"
 )
@@ -62,15 +65,36 @@ func (a *app) show(ctx context.Context, o tui.Options) error {
 	return tui.Run(ctx, o)
 }
 
-// otherDaemon reaches another machine's daemon the way the one of --endpoint
-// is reached, while that is away.
+// otherDaemon reaches another machine's daemon while the one of --endpoint is
+// away: the way that one is reached, or with the cluster's key where the
+// endpoint is this machine's own socket and the user may read the key.
 func (a *app) otherDaemon(m api.Machine) (tui.Client, error) {
 	u, err := url.Parse(a.endpoint)
-	if err != nil || u.Scheme == "unix" || m.APIAddress == "" {
-		return nil, fmt.Errorf("%s can't be reached from here: only its own socket is known", m.Name)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.APIAddress == "":
+		return nil, fmt.Errorf("%s has no address for its API", m.Name)
+	case u.Scheme == "unix":
+		return keyedClient(keys.DefaultFile, m)
 	}
 	u.Host = m.APIAddress
 	return api.Dial(u.String())
+}
+
+// keyedClient returns a client of a machine's API that proves itself with the
+// cluster's key, as the machines do among themselves. It may look and not act.
+func keyedClient(keyFile string, m api.Machine) (*api.Client, error) {
+	ring, err := keys.Load(keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s can't be reached from here: %w", m.Name, err)
+	}
+	identity, err := keys.NewIdentity(keys.Config{Machine: "console", Address: net.IPv4(127, 0, 0, 1), Ring: ring})
+	if err != nil {
+		return nil, err
+	}
+	to := peers.New(peers.Config{Identity: identity, Address: func(string) (string, error) { return m.APIAddress, nil }})
+	return to.Client(m.ID)
 }
 
 // demoPower switches the demo's machines.

@@ -22,7 +22,7 @@ import (
 // file fleettop.service names them.
 const (
 	exitLeft   = 64 // the machine left the cluster
-	exitBarred = 65 // another machine has its identity
+	exitBarred = 65 // another machine has its identity, or it has another cluster's data
 	exitNoKey  = 66 // it has no cluster key
 )
 
@@ -99,10 +99,11 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	}
 	err := daemon.Run(ctx, cfg)
 	duplicate, conflict := (*cluster.DuplicateError)(nil), (*membership.ConflictError)(nil)
+	stray, foreign := (*daemon.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil)
 	switch {
 	case errors.Is(err, daemon.ErrLeft):
 		return exitError{exitLeft, err}
-	case errors.As(err, &duplicate), errors.As(err, &conflict):
+	case errors.As(err, &duplicate), errors.As(err, &conflict), errors.As(err, &stray), errors.As(err, &foreign):
 		return exitError{exitBarred, err}
 	case errors.Is(err, daemon.ErrNoKey):
 		return exitError{exitNoKey, err}

@@ -40,18 +40,22 @@ func newVisited(t *testing.T, machines int) *visited {
 	if _, err := exec.LookPath("ssh"); err != nil {
 		t.Fatalf("these tests need OpenSSH's client: %v", err)
 	}
+	// What this process was started with must never be taken for a visitor's words.
+	own := os.Args
+	os.Args = []string{"fleettop", "daemon"}
+	t.Cleanup(func() { os.Args = own })
 	v := &visited{Cluster: apitest.Start(t, machines), t: t, dir: t.TempDir()}
 	lines := `fleettop-role="operator" ` + v.key("operator", "ann@laptop") + v.key("viewer", "bob@desk")
 	v.key("stranger", "")
 	v.write("keys", lines)
 	server, err := sshd.Open(sshd.Config{Listen: "127.0.0.1:0", AuthorizedKeys: filepath.Join(v.dir, "keys"), StateDir: v.dir,
-		API: v.API, Run: serveVisitor, Refused: func(string, string) {}, Log: slog.New(slog.DiscardHandler)})
+		Run: serveVisitor, Refused: func(string, string) {}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
+	go func() { ended <- server.Run(ctx, v.API) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -462,5 +466,39 @@ func TestFarVerbsThroughTheDaemonsOwnServer(t *testing.T) {
 	}
 	if code, out := far("stop", "web.service"); code != 1 || !strings.Contains(out, "you are viewer here") {
 		t.Errorf("a viewer's stop: exit %d: %s", code, out)
+	}
+}
+
+// TestTenConsolesOverSSH has ten people look at once: all see what happens, soon.
+func TestTenConsolesOverSSH(t *testing.T) {
+	v := newVisited(t, 3)
+	v.must("operator", service, "submit", "web.service")
+	v.must("operator", "", "start", "web.service")
+	var all []person
+	for i := range 10 {
+		all = append(all, v.console([]string{"operator", "viewer"}[i%2], 120, 40))
+	}
+	for _, p := range all {
+		p.sees("3/3 machines up")
+		p.types("2")
+	}
+	for _, p := range all {
+		p.seesMatch(`web\.service +● active`)
+	}
+	v.must("operator", "", "stop", "web.service")
+	stopped := time.Now()
+	for _, p := range all {
+		p.seesMatch(`web\.service +○ loaded`)
+	}
+	if took := time.Since(stopped); took > 5*time.Second {
+		t.Errorf("the last one saw it after %s", took)
+	}
+	for _, p := range all {
+		p.types("q")
+	}
+	for _, p := range all {
+		if err := p.Close(10 * time.Second); err != nil {
+			t.Errorf("one ended with %v", err)
+		}
 	}
 }

@@ -111,7 +111,7 @@ func parseFrom(list string) ([]netip.Prefix, error) {
 			p, err = addr.Prefix(addr.BitLen())
 		}
 		if err != nil {
-			return nil, fmt.Errorf("it may be used from %q: give addresses and networks such as 192.0.2.0/24, no names, * or !", word)
+			return nil, fmt.Errorf("it may be used from %q: give addresses and networks such as 192.0.2.0/24, neither names nor patterns", word)
 		}
 		out = append(out, p.Masked())
 	}

@@ -75,8 +75,8 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 }
 
 // insideServer serves the API to such connections.
-func (s *Server) insideServer(ctx context.Context) *http.Server {
-	server := api.HTTPServer(ctx, s.cfg.API, s.cfg.Log)
+func (s *Server) insideServer(ctx context.Context, handler http.Handler) *http.Server {
+	server := api.HTTPServer(ctx, handler, s.cfg.Log)
 	server.ConnContext = connContext
 	return server
 }

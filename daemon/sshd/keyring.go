@@ -1,7 +1,9 @@
 package sshd
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -37,6 +39,10 @@ func versionOf(st unix.Stat_t) version {
 func openKeyring(path string, log *slog.Logger) (*keyring, error) {
 	k := &keyring{path: path, log: log}
 	raw, st, err := readTrusted(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		// systemd's service sees no home directory.
+		err = fmt.Errorf("%w: name a file that root can read, such as /etc/fleettop/ssh_keys", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the SSH keys: %w", err)
 	}

@@ -43,8 +43,6 @@ type Config struct {
 	Listen         string // host:port
 	AuthorizedKeys string // the file of keys
 	StateDir       string // where the host key is kept
-	// API is served to whoever is in, in contexts with their role and name.
-	API http.Handler
 	// Run does what a person came for and returns the exit code. It must
 	// return soon after ctx has ended.
 	Run func(ctx context.Context, s *Session) int
@@ -116,10 +114,11 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Close closes a server that does not run.
 func (s *Server) Close() error { return s.listener.Close() }
 
-// Run serves until ctx ends; it returns when everybody is out.
-func (s *Server) Run(ctx context.Context) error {
+// Run serves until ctx ends; it returns when everybody is out. The API is served
+// to whoever is in, in contexts with their role and name.
+func (s *Server) Run(ctx context.Context, api http.Handler) error {
 	apiCtx, stopAPI := context.WithCancel(context.WithoutCancel(ctx))
-	server := s.insideServer(apiCtx)
+	server := s.insideServer(apiCtx, api)
 	var parts, visits sync.WaitGroup
 	parts.Go(func() { _ = server.Serve(s.inside) })
 	parts.Go(func() { s.watchKeys(ctx) })

@@ -46,7 +46,7 @@ func open(t *testing.T, limits Limits, lines ...string) *house {
 	}
 	must(t, os.WriteFile(h.keys, []byte(strings.Join(lines, "\n")), 0o600))
 	var err error
-	h.Server, err = Open(Config{Listen: "127.0.0.1:0", AuthorizedKeys: h.keys, StateDir: dir, API: whoami, Limits: limits,
+	h.Server, err = Open(Config{Listen: "127.0.0.1:0", AuthorizedKeys: h.keys, StateDir: dir, Limits: limits,
 		Run: func(ctx context.Context, s *Session) int { return h.do(ctx, s) }, Log: slog.New(slog.DiscardHandler),
 		Refused: func(source, why string) {
 			h.mu.Lock()
@@ -56,7 +56,7 @@ func open(t *testing.T, limits Limits, lines ...string) *house {
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- h.Run(ctx) }()
+	go func() { ended <- h.Run(ctx, whoami) }()
 	t.Cleanup(func() {
 		cancel()
 		select {

@@ -6,8 +6,10 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -42,6 +44,8 @@ type Config[C Client] struct {
 	// Client's is away; nil if there is no way to others. The feed asks once
 	// for each machine, and not for one it can't reach.
 	Other func(api.Machine) (C, error)
+	// Crashed is told, once, when the feed has ended by a panic; nil lets it panic.
+	Crashed func(what string)
 }
 
 // Feed is a running feed. Its methods may be called from any goroutine.
@@ -104,6 +108,14 @@ func (f *Feed[C]) Current() C {
 func (f *Feed[C]) run(ctx context.Context) {
 	defer close(f.done)
 	defer close(f.out)
+	defer func() {
+		if f.cfg.Crashed == nil {
+			return
+		}
+		if r := recover(); r != nil {
+			f.cfg.Crashed(fmt.Sprint(r, "\n", string(debug.Stack())))
+		}
+	}()
 	wait := retryFirst
 	f.conn = state.Conn{Endpoint: f.cfg.Client.Endpoint(), Since: time.Now()}
 	f.publish(f.conn.Since)

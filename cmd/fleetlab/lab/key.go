@@ -8,9 +8,11 @@ import (
 	"fleettop/daemon/keys"
 )
 
+const keyFile = "fleettop.key"
+
 // KeyFile returns the path, on the host, of the cluster key that Install puts
 // on the lab's machines. It goes with the lab.
-func (l *Lab) KeyFile() string { return filepath.Join(l.dir, "fleettop.key") }
+func (l *Lab) KeyFile() string { return filepath.Join(l.dir, keyFile) }
 
 // Key returns the lab's cluster key, made when first asked for.
 func (l *Lab) Key() (keys.Ring, error) {

@@ -123,7 +123,7 @@ func removeLab(dir string) error {
 			return err
 		}
 	}
-	for _, path := range []string{filepath.Join(dir, labFile), dir} {
+	for _, path := range []string{filepath.Join(dir, keyFile), filepath.Join(dir, labFile), dir} {
 		err := os.Remove(path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) {
 			return err

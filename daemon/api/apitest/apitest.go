@@ -27,7 +27,7 @@ type Cluster struct {
 	Store    *memstore.Store // the API server's
 	View     *view.View
 	Endpoint string
-	API      *api.Server // behind the endpoint: without a role
+	API      *api.Server   // behind the endpoint: without a role
 	Left     chan struct{} // closed when the API was told to leave
 
 	health  *health
