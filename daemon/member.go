@@ -186,11 +186,17 @@ func (l *etcdLink) leave(ctx context.Context) error {
 		return nil
 	}
 	step := etcdserver.Step{Kind: etcdserver.Remove, Machine: l.cfg.MachineID, PeerURL: l.peerURL(), Member: server.MemberID()}
-	for {
+	// The leader removes the members of machines that left, too; whoever is
+	// first, this machine's etcd ends, and requests to it fail.
+	for l.member() == server {
 		err := etcdserver.Do(ctx, l.client, step)
-		if !errors.Is(err, etcdserver.ErrNotReady) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, etcdserver.ErrNoMember) {
+			return nil
+		}
+		if ctx.Err() != nil {
 			return err
 		}
 		pause(ctx, joinRetry)
 	}
+	return nil
 }
