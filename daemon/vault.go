@@ -22,10 +22,19 @@ const (
 // vault is where the cluster keeps its sealed ring, and the tokens that were used.
 type vault struct{ client *clientv3.Client }
 
+// vaultPatience is how long a read is tried again that fails. This machine's
+// etcd is away for a moment when it takes up a new key.
+const vaultPatience = 5 * time.Second
+
 // load returns the sealed ring and the revision to swap it by. Its generation
 // is 0 if the cluster never rotated its key.
 func (v vault) load(ctx context.Context) (keys.Sealed, int64, error) {
+	began := time.Now()
 	r, err := v.client.Get(ctx, vaultRing)
+	for err != nil && ctx.Err() == nil && time.Since(began) < vaultPatience {
+		pause(ctx, retryLeast)
+		r, err = v.client.Get(ctx, vaultRing)
+	}
 	if err != nil {
 		return keys.Sealed{}, 0, fmt.Errorf("%w: read the cluster's keys: %w", cluster.ErrUnavailable, err)
 	}
