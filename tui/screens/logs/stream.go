@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	kept       = 10000 // lines remembered
-	backlog    = 500   // lines asked for at first
+	kept       = 100000 // lines remembered
+	backlog    = 500    // lines asked for at first
 	gather     = 50 * time.Millisecond
 	retryFirst = 500 * time.Millisecond
 	retryMost  = 10 * time.Second

@@ -1,0 +1,49 @@
+package logs
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"testing"
+
+	"github.com/charmbracelet/lipgloss"
+
+	"fleettop/daemon/api"
+	"fleettop/tui/keys"
+	"fleettop/tui/screens"
+	"fleettop/tui/state"
+	"fleettop/tui/theme"
+)
+
+// BenchmarkFrameFull draws the screen of a full book, and tells what that holds in memory.
+func BenchmarkFrameFull(b *testing.B) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s := New([]string{"a.service"})
+	s.SetSize(120, 40)
+	s.book.called = func(id string) string { return id }
+	for i := 0; i < kept; i += 100 {
+		batch := make([]api.LogLine, 100)
+		for j := range batch {
+			batch[j] = entryAt(i+j, fmt.Sprintf("GET /things/%d 200 in 12 ms, 4711 bytes, from 192.0.2.17", i+j))
+		}
+		s.book.add(batch)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	look, err := theme.New(lipgloss.NewRenderer(io.Discard), theme.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	bindings, err := keys.NewMap(nil, false, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	env := &screens.Env{Theme: look, Keys: bindings, Snap: &state.Snapshot{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.View(env)
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(1<<20), "MiB-held")
+}
