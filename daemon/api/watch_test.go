@@ -157,9 +157,12 @@ func TestWatchAddsUpToState(t *testing.T) {
 					rt.Fatal(err)
 				}
 			case 5:
+				live := func() bool { _, live, _, _ := c.View.Latest(); return live }
 				c.Store.SetReachable(false)
+				// A view that hasn't noticed the loss yet would refuse a later step.
+				apitest.Eventually(t, "the loss is noticed", func() bool { return !live() })
 				c.Store.SetReachable(true)
-				apitest.Eventually(t, "the store is back", func() bool { _, live, _, _ := c.View.Latest(); return live })
+				apitest.Eventually(t, "the store is back", live)
 			case 6:
 				c.Break(name, units.Status{Active: "failed", Sub: "failed", Result: "exit-code"}, "")
 			}
