@@ -87,7 +87,6 @@ func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) e
 		l.signal()
 		l.mu.Unlock()
 		l.log.Info("this machine's etcd votes")
-		l.readvertise(ctx, server)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -153,19 +152,6 @@ func (l *etcdLink) restart(ctx context.Context, server *etcdserver.Server, done 
 		l.took(server, accepted)
 	}
 	return err
-}
-
-// readvertise has the others find this member where it is now.
-func (l *etcdLink) readvertise(ctx context.Context, server *etcdserver.Server) {
-	ctx, cancel := context.WithTimeout(ctx, joinRetry*10)
-	defer cancel()
-	changed, err := etcdserver.Readvertise(ctx, l.client, server.MemberID(), l.peerURL())
-	switch {
-	case err != nil && !errors.Is(ctx.Err(), context.Canceled):
-		l.log.Warn("this machine's etcd may not be found by others", "error", err)
-	case changed:
-		l.log.Info("this machine's etcd has another address", "now", l.peerURL())
-	}
 }
 
 // invite makes tendMember take the seat that this machine was given.

@@ -102,6 +102,7 @@ func (n *node) tendVotersOnce(ctx context.Context, seen map[string]aliveness) (b
 		etcdserver.AddLearner: "%s learns to become a voter: %s",
 		etcdserver.Promote:    "%s votes: %s",
 		etcdserver.Remove:     "%s votes no more: %s",
+		etcdserver.Readdress:  "the etcd of %s has another address: %s",
 	}[step.Kind]
 	return true, n.store.Record(ctx, cluster.Event{Kind: cluster.EventVoter, Machine: step.Machine, Time: now, Text: fmt.Sprintf(text, name, step.Reason)})
 }

@@ -49,22 +49,6 @@ func member(m *etcdserverpb.Member) Member {
 	return Member{ID: m.ID, Machine: m.Name, PeerURL: strings.Join(m.PeerURLs, ","), Learner: m.IsLearner, Started: m.Name != ""}
 }
 
-// Endpoints returns the client URLs of the voters that have started, sorted.
-func Endpoints(ctx context.Context, client *clientv3.Client) ([]string, error) {
-	r, err := client.MemberList(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list etcd's members: %w", err)
-	}
-	var out []string
-	for _, m := range r.Members {
-		if !m.IsLearner {
-			out = append(out, m.ClientURLs...)
-		}
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
 // Do carries out a step. Doing one that is done already is not an error. It
 // returns an error wrapping ErrNotReady if etcd refuses it for now, and
 // ErrNoMember if its member is gone.
@@ -84,6 +68,8 @@ func Do(ctx context.Context, client *clientv3.Client, s Step) error {
 		if _, err = client.MemberRemove(ctx, s.Member); errors.Is(err, rpctypes.ErrMemberNotFound) {
 			err = nil
 		}
+	case Readdress:
+		_, err = client.MemberUpdate(ctx, s.Member, []string{s.PeerURL})
 	default:
 		return fmt.Errorf("no such step: %q", s.Kind)
 	}
@@ -91,31 +77,13 @@ func Do(ctx context.Context, client *clientv3.Client, s Step) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, rpctypes.ErrMemberLearnerNotReady), errors.Is(err, rpctypes.ErrUnhealthy),
-		errors.Is(err, rpctypes.ErrMemberNotEnoughStarted), errors.Is(err, rpctypes.ErrTooManyLearners):
+		errors.Is(err, rpctypes.ErrMemberNotEnoughStarted), errors.Is(err, rpctypes.ErrTooManyLearners),
+		errors.Is(err, rpctypes.ErrPeerURLExist):
 		err = errors.Join(ErrNotReady, err)
 	case errors.Is(err, rpctypes.ErrMemberNotFound):
 		err = ErrNoMember
 	}
 	return fmt.Errorf("%s %s (%s): %w", s.Kind, s.Machine, s.PeerURL, err)
-}
-
-// Readvertise makes a member known at peerURL, if it was known elsewhere: its
-// machine has another address now, or speaks TLS. It tells whether it had to.
-func Readvertise(ctx context.Context, client *clientv3.Client, id uint64, peerURL string) (bool, error) {
-	members, err := Members(ctx, client)
-	if err != nil {
-		return false, err
-	}
-	for _, m := range members {
-		if m.ID != id || m.PeerURL == peerURL {
-			continue
-		}
-		if _, err := client.MemberUpdate(ctx, id, []string{peerURL}); err != nil {
-			return false, fmt.Errorf("make this machine's etcd known at %s instead of %s: %w: restart the daemon to try again", peerURL, m.PeerURL, err)
-		}
-		return true, nil
-	}
-	return false, nil
 }
 
 // TicketFor makes the ticket for a machine that was added as a learner at

@@ -35,13 +35,14 @@ const (
 	AddLearner StepKind = "add learner"
 	Promote    StepKind = "promote"
 	Remove     StepKind = "remove"
+	Readdress  StepKind = "readdress"
 )
 
 // Step is one change of the etcd cluster's members.
 type Step struct {
 	Kind    StepKind
 	Machine string // empty for a member that never started and whose machine is unknown
-	PeerURL string
+	PeerURL string // of a member that is readdressed: the new one
 	Member  uint64 // etcd's ID; 0 for AddLearner
 	Reason  string
 }
@@ -61,14 +62,15 @@ const learnerPatience = 30 * time.Second
 // even for no longer than that. A voter that left, or was gone for
 // replaceAfter, is removed when a live machine can take its place, and then
 // replaced: etcd refuses to add anybody while one of three voters is dead.
-// Nothing is done without a live quorum, or that would end it. The result
-// depends on nothing but the arguments, and not on their order.
+// A member whose machine has another address now is readdressed. Nothing is
+// done without a live quorum, or that would end it. The result depends on
+// nothing but the arguments, and not on their order.
 func NextStep(members []Member, candidates []Candidate, now time.Time, replaceAfter time.Duration) (Step, bool) {
 	c := survey(members, candidates, now, replaceAfter)
 	if c.live() < quorum(len(c.voters)) {
 		return Step{}, false
 	}
-	for _, rule := range []func() (Step, bool){c.dropLearner, c.dropDoomed, c.promote, c.add, c.evenOut} {
+	for _, rule := range []func() (Step, bool){c.dropLearner, c.readdress, c.dropDoomed, c.promote, c.add, c.evenOut} {
 		if step, ok := rule(); ok {
 			return step, true
 		}
@@ -81,6 +83,7 @@ func quorum(voters int) int { return voters/2 + 1 }
 // seat is a member together with what is known of its machine.
 type seat struct {
 	Member
+	home   string // the peer URL by its machine's own word; empty if that isn't known
 	alive  bool
 	doomed bool // to be removed as soon as it is safe
 	reason string
@@ -90,6 +93,7 @@ type seat struct {
 type cluster struct {
 	voters, learners []seat
 	spares           []Candidate // alive, here to stay, and not a member
+	homes            []string    // the peer URLs of machines that are alive
 	machines         int         // here to stay, alive or not
 	want             int         // voters
 }
@@ -98,17 +102,30 @@ func survey(members []Member, candidates []Candidate, now time.Time, replaceAfte
 	c := &cluster{}
 	taken := map[string]bool{}
 	for _, m := range members {
+		taken[m.Machine] = m.Started
+	}
+	// The dead last: who is alive at an address is who it is of.
+	rank := func(c Candidate) int {
+		if c.Alive {
+			return 0
+		}
+		return 1
+	}
+	candidates = slices.SortedFunc(slices.Values(candidates), func(a, b Candidate) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Machine, b.Machine))
+	})
+	for _, m := range members {
 		patience := replaceAfter
 		if m.Learner {
 			patience = min(learnerPatience, replaceAfter)
 		}
 		s := seat{Member: m, doomed: true, reason: "its machine is not in the cluster any more"}
 		for _, cand := range candidates {
-			if !m.is(cand) {
+			if !m.is(cand) || !m.Started && taken[cand.Machine] {
 				continue
 			}
 			taken[cand.Machine] = true
-			s.Machine, s.alive = cand.Machine, cand.Alive
+			s.Machine, s.home, s.alive = cand.Machine, cand.PeerURL, cand.Alive
 			s.reason = "it left for good"
 			s.doomed = cand.Left
 			if gone := now.Sub(cand.Since); !cand.Left && !cand.Alive && gone >= patience {
@@ -124,6 +141,9 @@ func survey(members []Member, candidates []Candidate, now time.Time, replaceAfte
 		}
 	}
 	for _, cand := range candidates {
+		if cand.Alive {
+			c.homes = append(c.homes, cand.PeerURL)
+		}
 		if cand.Left {
 			continue
 		}
@@ -210,6 +230,35 @@ func (c *cluster) dropLearner() (Step, bool) {
 	return Step{}, false
 }
 
+// readdress makes members known where their machines are now. Where an address
+// went from one machine to another, the member it was of gives it up first:
+// etcd takes it for two of them only once.
+func (c *cluster) readdress() (Step, bool) {
+	seats := slices.Concat(c.voters, c.learners)
+	for _, s := range seats {
+		if moved := !s.alive || s.home != s.PeerURL; moved && slices.Contains(c.homes, s.PeerURL) {
+			return Step{Kind: Readdress, Machine: s.Machine, PeerURL: nowhere(s.ID), Member: s.ID, Reason: s.PeerURL + " is another machine's now"}, true
+		}
+	}
+	for _, s := range seats {
+		if s.alive && !s.doomed && !c.held(s.home) {
+			return Step{Kind: Readdress, Machine: s.Machine, PeerURL: s.home, Member: s.ID, Reason: "it was at " + s.PeerURL + " and is at " + s.home}, true
+		}
+	}
+	return Step{}, false
+}
+
+// held tells whether a member has a peer URL.
+func (c *cluster) held(url string) bool {
+	has := func(s seat) bool { return s.PeerURL == url }
+	return slices.ContainsFunc(c.voters, has) || slices.ContainsFunc(c.learners, has)
+}
+
+// nowhere is a peer URL of a member's own where nobody is; dialing it fails at once.
+func nowhere(id uint64) string {
+	return fmt.Sprintf("http://127.%d.%d.%d:1", byte(id>>16), byte(id>>8), byte(id))
+}
+
 // dropDoomed removes a voter that is gone, if that makes the number odd, or
 // shrinks the cluster, or somebody can take its place.
 func (c *cluster) dropDoomed() (Step, bool) {
@@ -249,7 +298,8 @@ func (c *cluster) add() (Step, bool) {
 	if c.want == 1 && missing <= 0 && !c.even() && c.machines == 2 {
 		missing, reason = 1, "of two machines one votes and the other stands by"
 	}
-	if missing <= len(c.learners) || len(c.learners) >= maxLearners || len(c.spares) == 0 {
+	i := slices.IndexFunc(c.spares, func(s Candidate) bool { return !c.held(s.PeerURL) })
+	if missing <= len(c.learners) || len(c.learners) >= maxLearners || i < 0 {
 		return Step{}, false
 	}
 	// A member that starts asks all others for their version. Two that start
@@ -257,7 +307,7 @@ func (c *cluster) add() (Step, bool) {
 	if slices.ContainsFunc(c.learners, func(l seat) bool { return l.alive && !l.Started }) {
 		return Step{}, false
 	}
-	s := c.spares[0]
+	s := c.spares[i]
 	return Step{Kind: AddLearner, Machine: s.Machine, PeerURL: s.PeerURL, Reason: reason}, true
 }
 

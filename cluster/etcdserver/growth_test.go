@@ -13,12 +13,13 @@ import (
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // parse reads members and candidates from a line such as "a:V b:L c:U d e!90s
-// f:V!x": a votes, b is a started learner, c one that never started, d is no
-// member, e has been dead for 90 s, f left.
+// f:V!x g:V@h": a votes, b is a started learner, c one that never started, d
+// is no member, e has been dead for 90 s, f left, g's machine is at http://h.
 func parse(t testing.TB, line string) (members []Member, candidates []Candidate) {
 	t.Helper()
 	for i, word := range strings.Fields(line) {
 		word, dead, isDead := strings.Cut(word, "!")
+		word, home, hasMoved := strings.Cut(word, "@")
 		name, role, isMember := strings.Cut(word, ":")
 		c := Candidate{Machine: name, PeerURL: "http://" + name, Alive: !isDead, Since: noon.Add(-time.Hour)}
 		switch {
@@ -35,11 +36,15 @@ func parse(t testing.TB, line string) (members []Member, candidates []Candidate)
 			}
 			c.Since = noon.Add(-d)
 		}
+		url := c.PeerURL
+		if hasMoved {
+			c.PeerURL = "http://" + home
+		}
 		if c.Machine != "" {
 			candidates = append(candidates, c)
 		}
 		if isMember {
-			m := Member{ID: uint64(i + 1), Machine: name, PeerURL: c.PeerURL, Started: role != "U", Learner: role != "V"}
+			m := Member{ID: uint64(i + 1), Machine: name, PeerURL: url, Started: role != "U", Learner: role != "V"}
 			if role == "U" {
 				m.Machine = ""
 			}
@@ -96,6 +101,20 @@ func TestNextStep(t *testing.T) {
 		{"four voters, four machines", "a:V b:V c:V d:V", "remove d"},
 		{"four voters, dead one goes first", "a:V b:V!1m c:V d:V", "remove b"},
 		{"superfluous learner", "a:V b:V c:V d:L", "remove d"},
+		{"voter with another address", "a:V b:V@x c:V", "readdress b http://x"},
+		{"only voter with another address", "a:V@x b:L", "readdress a http://x"},
+		{"learner with another address", "a:V b:L@x", "readdress b http://x"},
+		{"dead voter with another address", "a:V b:V@x!1m c:V", ""},
+		{"leaving voter with another address", "a:V b:V@x!leaving c:V", "remove b"},
+		{"learner moved before its first start", "a:V b:U@x", "remove b"},
+		{"voter moved to where another one was", "a:V b:V@c c:V@x", "readdress c http://127.0.0.3:1"},
+		{"voter moved to where a dead one was", "a:V b:V@c c:V!1m", "readdress c http://127.0.0.3:1"},
+		{"voter moved to where a forgotten one was", "a:V b:V@c c:V!forgotten", "readdress c http://127.0.0.3:1"},
+		{"new machine is where a dead voter was", "a:V b:V c:V!1m d@c", "readdress c http://127.0.0.3:1"},
+		{"voters changed places", "a:V b:V@c c:V@b", "readdress b http://127.0.0.2:1"},
+		{"two claim one address", "a:V b:V@c c:V", ""},
+		{"new machine claims a voter's address", "a:V b@a c", "add learner c"},
+		{"voter is where a learner was to start", "a:V b:V@c c:U@x d:V", "remove c"},
 		{"nothing at all", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -104,7 +123,9 @@ func TestNextStep(t *testing.T) {
 			got := ""
 			if ok {
 				got = string(step.Kind) + " " + step.Machine
-				if step.Machine == "" {
+				if step.Kind == Readdress {
+					got += " " + step.PeerURL
+				} else if step.Machine == "" {
 					got += strings.TrimPrefix(step.PeerURL, "http://")
 				}
 				if step.Reason == "" {
@@ -134,13 +155,15 @@ type world struct {
 	nextID     uint64
 }
 
-func (w *world) candidate(m Member) (Candidate, bool) {
+// candidate returns the machine that a member runs on, or may start on.
+func (w *world) candidate(m Member) (found Candidate, ok bool) {
 	for _, c := range w.candidates {
-		if m.is(c) {
-			return c, true
+		elsewhere := slices.ContainsFunc(w.members, func(other Member) bool { return other.ID != m.ID && other.Machine == c.Machine })
+		if m.is(c) && !elsewhere && (!ok || c.Alive) {
+			found, ok = c, true
 		}
 	}
-	return Candidate{}, false
+	return found, ok
 }
 
 func (w *world) count() (voters, live int) {
@@ -174,6 +197,11 @@ func (w *world) do(t *rapid.T, s Step) {
 			t.Fatalf("promoted %+v, %+v", m, c)
 		}
 		m.Learner = false
+	case Readdress:
+		if slices.ContainsFunc(w.members, func(m Member) bool { return m.PeerURL == s.PeerURL }) {
+			t.Fatalf("%+v: a member is there already", s)
+		}
+		w.members[i].PeerURL = s.PeerURL
 	case Remove:
 		before, _ := w.count()
 		w.members = slices.Delete(w.members, i, i+1)
@@ -218,13 +246,16 @@ func TestGrowthConverges(t *testing.T) {
 		for range rapid.IntRange(0, 30).Draw(t, "steps") {
 			w.now = w.now.Add(time.Duration(rapid.IntRange(1, 400).Draw(t, "seconds")) * time.Second)
 			c := &w.candidates[rapid.IntRange(0, machines-1).Draw(t, "machine")]
-			switch rapid.IntRange(0, 7).Draw(t, "what") {
+			free := func(url string) bool { // no machine that is alive has that address
+				return !slices.ContainsFunc(w.candidates, func(other Candidate) bool { return other.Alive && other.PeerURL == url })
+			}
+			switch rapid.IntRange(0, 8).Draw(t, "what") {
 			case 0:
 				if c.Alive {
 					c.Alive, c.Since = false, w.now
 				}
 			case 1:
-				if !c.Alive {
+				if !c.Alive && free(c.PeerURL) {
 					c.Alive, c.Since, c.Left = true, w.now, false
 				}
 			case 2:
@@ -233,6 +264,10 @@ func TestGrowthConverges(t *testing.T) {
 				c.Left = c.Alive // about to leave
 			case 4:
 				w.learn()
+			case 5: // off for a moment, and back at another address
+				if url := fmt.Sprintf("http://m%d", rapid.IntRange(0, 9).Draw(t, "address")); free(url) {
+					c.PeerURL, c.Alive, c.Left = url, true, false
+				}
 			default:
 				if step, ok := w.next(t); ok {
 					w.do(t, step)
@@ -285,6 +320,9 @@ func (w *world) check(t *rapid.T) {
 	}
 	for _, m := range w.members {
 		c, ok := w.candidate(m)
+		if ok && c.Alive && !c.Left && m.PeerURL != c.PeerURL {
+			t.Fatalf("ended with %+v, whose machine is at %s", m, c.PeerURL)
+		}
 		if m.Learner && (!ok || !c.Alive || c.Left) {
 			t.Fatalf("ended with dead learner %+v", m)
 		}

@@ -44,12 +44,6 @@ func HasData(dir string) bool {
 	return err == nil
 }
 
-// ClusterIn returns the ID of the cluster whose data dir holds; empty if none.
-func ClusterIn(dir string) (string, error) {
-	m, err := readMarker(dir)
-	return m.ClusterID, err
-}
-
 // Discard removes the member's data from dir, for a member that was removed
 // from its cluster and may join again.
 func Discard(dir string) error {

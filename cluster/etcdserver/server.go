@@ -33,9 +33,10 @@ type Server struct {
 	done chan struct{}
 	err  error // why it ended; read after done is closed
 
-	mu      sync.Mutex     // guards clients and reason
+	mu      sync.Mutex     // guards what follows
 	clients []*grpc.Server // what serves clients, to be cut off at once on Close
 	reason  error          // why etcd said that it ends
+	reign   reign          // the current one
 
 	closing  sync.Once
 	stop     chan struct{}
@@ -119,7 +120,7 @@ func Restart(_ context.Context, cfg Config) (*Server, error) {
 }
 
 func (c *Config) start(initial string, isNew bool) (*Server, error) {
-	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{})}
+	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{}), reign: newReign()}
 	e, err := c.etcdConfig(initial, isNew, s.register, s.ended, s.admission()...)
 	if err != nil {
 		return nil, fmt.Errorf("configure etcd: %w", err)
@@ -128,6 +129,7 @@ func (c *Config) start(initial string, isNew bool) (*Server, error) {
 		return nil, startFailure(err)
 	}
 	s.watching.Go(s.watch)
+	s.watching.Go(s.watchReigns)
 	return s, nil
 }
 
@@ -176,7 +178,7 @@ func (s *Server) admission() []grpc.ServerOption {
 				return nil, errClosing
 			}
 			return handle(ctx, req)
-		}),
+		}, s.withinReign),
 		grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 			if closing() {
 				return errClosing

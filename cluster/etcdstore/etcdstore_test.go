@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"fleettop/cluster"
 	"fleettop/cluster/storetest"
@@ -97,9 +98,9 @@ func ready(server *embed.Etcd) error {
 	}
 }
 
-func dial(t testing.TB, endpoints ...string) *clientv3.Client {
+func dial(t testing.TB, endpoint string, opts ...grpc.DialOption) *clientv3.Client {
 	t.Helper()
-	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second,
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second, DialOptions: opts,
 		DialKeepAliveTime: time.Second, DialKeepAliveTimeout: time.Second, Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
@@ -110,11 +111,11 @@ func dial(t testing.TB, endpoints ...string) *clientv3.Client {
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // opener opens stores under one fresh prefix.
-func opener(t testing.TB) func() *Store {
+func opener(t testing.TB, opts ...grpc.DialOption) func() *Store {
 	prefix := fmt.Sprintf("/test%d/", prefixes.Add(1))
 	return func() *Store {
 		t.Helper()
-		s := New(dial(t, endpoint), Options{Prefix: prefix, Logger: quiet(), OwnClient: true})
+		s := New(dial(t, endpoint, opts...), Options{Prefix: prefix, Logger: quiet(), OwnClient: true})
 		t.Cleanup(func() {
 			if err := s.Close(); err != nil {
 				t.Error(err)

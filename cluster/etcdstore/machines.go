@@ -37,12 +37,14 @@ func (s *Store) UpdateMachine(ctx context.Context, id string, f func(*cluster.Ma
 		if err != nil {
 			return err
 		}
-		written, err := s.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", revision)},
-			[]clientv3.Op{clientv3.OpPut(key, value)}, nil)
-		if err != nil {
-			return fmt.Errorf("write machine %s: %w", id, err)
-		}
-		if written.Succeeded {
+		limited, cancel := s.bounded(ctx)
+		written, err := s.client.Txn(limited).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(clientv3.OpPut(key, value)).Commit()
+		cancel()
+		switch {
+		case lost(err): // records tell of no writer: f sees what it finds
+		case err != nil:
+			return fmt.Errorf("write machine %s: %w", id, wrap(ctx, err))
+		case written.Succeeded:
 			return nil
 		}
 	}

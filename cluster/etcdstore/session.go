@@ -183,6 +183,9 @@ func (s *Store) revoke(ctx context.Context, lease clientv3.LeaseID) error {
 	limited, cancel := s.bounded(ctx)
 	defer cancel()
 	_, err := s.client.Revoke(limited, lease)
+	for lost(err) {
+		_, err = s.client.Revoke(limited, lease)
+	}
 	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -37,6 +38,8 @@ type Store struct {
 	log     *slog.Logger
 	now     func() time.Time
 	owns    bool
+
+	revision atomic.Int64 // the newest seen in an answer
 
 	ctx     context.Context // ends with Close; every goroutine of the store ends with it
 	cancel  context.CancelFunc
@@ -113,13 +116,29 @@ func (s *Store) get(ctx context.Context, key string, opts ...clientv3.OpOption) 
 	limited, cancel := s.bounded(ctx)
 	defer cancel()
 	resp, err := s.client.Get(limited, key, opts...)
+	if err == nil {
+		s.reached(resp.Header.Revision)
+	}
 	return resp, wrap(ctx, err)
+}
+
+// reached notes a revision of etcd's.
+func (s *Store) reached(revision int64) {
+	for now := s.revision.Load(); revision > now && !s.revision.CompareAndSwap(now, revision); now = s.revision.Load() {
+	}
 }
 
 // commit is one bounded transaction: then if all guards hold, else otherwise.
 func (s *Store) commit(ctx context.Context, guards []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
 	limited, cancel := s.bounded(ctx)
 	defer cancel()
+	sentAt := s.revision.Load()
 	resp, err := s.client.Txn(limited).If(guards...).Then(then...).Else(otherwise...).Commit()
+	for lost(err) {
+		resp, err = s.commitAgain(limited, sentAt, guards, then, otherwise)
+	}
+	if err == nil {
+		s.reached(resp.Header.Revision)
+	}
 	return resp, wrap(ctx, err)
 }

@@ -16,9 +16,6 @@ import (
 // twenty members it takes a silent machine to failed in about five intervals.
 const DefaultProbeInterval = 100 * time.Millisecond
 
-// DefaultPort is the gossip port, UDP and TCP.
-const DefaultPort = 7946
-
 // MinProbeInterval is the shortest interval allowed; below it, one scheduling
 // hiccup of the machine looks like a death.
 const MinProbeInterval = 50 * time.Millisecond
@@ -49,7 +46,7 @@ type Config struct {
 	OnConflict func(err *ConflictError)
 	Logger     *slog.Logger // nil for slog.Default
 
-	transport memberlist.Transport // for tests that cut a member off
+	transport memberlist.NodeAwareTransport // for tests that cut a member off
 }
 
 // ConflictError says that another living member has the same ID.
@@ -92,7 +89,7 @@ func (c *Config) complete() error {
 // serfConfig is the tuned detector. A silent machine is first probed after
 // less than one interval on average (all the others probe in turn), the probe
 // is given up after one interval, and the suspicion lasts three.
-func (c *Config) serfConfig(carrier memberlist.Transport, keyring *memberlist.Keyring, logger *log.Logger, ping memberlist.PingDelegate, alive memberlist.AliveDelegate, events chan<- serf.Event) *serf.Config {
+func (c *Config) serfConfig(carrier memberlist.Transport, keyring *memberlist.Keyring, logger *log.Logger, ping memberlist.PingDelegate, seen records, events chan<- serf.Event) *serf.Config {
 	ml := memberlist.DefaultLANConfig()
 	ml.Name = c.ID
 	ml.BindAddr, ml.BindPort = c.BindAddr, c.BindPort
@@ -104,7 +101,7 @@ func (c *Config) serfConfig(carrier memberlist.Transport, keyring *memberlist.Ke
 	ml.Logger = logger
 	ml.Transport = carrier
 	ml.Ping = ping
-	ml.Alive = alive
+	ml.Alive, ml.Merge = seen, seen
 
 	ml.ProbeInterval = c.ProbeInterval
 	// Half of the interval is left for indirect probes and the fallback to

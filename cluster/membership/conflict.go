@@ -19,15 +19,29 @@ const (
 	conflictEvery = time.Minute            // a conflict is reported at most this often
 )
 
-// alives is memberlist's AliveDelegate: it sees every claim to be a member.
-type alives struct{ m *Membership }
+// records is memberlist's AliveDelegate and MergeDelegate: it sees what others
+// have on record. It refuses nobody, as memberlist itself keeps two addresses
+// from having one name, and must not block.
+type records struct{ m *Membership }
 
-// NotifyAlive notes claims to our own ID. It refuses nobody: memberlist
-// itself keeps two addresses from having one name. It must not block.
-func (a alives) NotifyAlive(peer *memberlist.Node) error {
-	m := a.m
+// NotifyAlive sees every word that a member is alive.
+func (r records) NotifyAlive(peer *memberlist.Node) error {
+	r.m.noteClaim(peer)
+	return nil
+}
+
+// NotifyMerge sees what a member that was joined has, also of suspects and the dead.
+func (r records) NotifyMerge(peers []*memberlist.Node) error {
+	for _, peer := range peers {
+		r.m.noteClaim(peer)
+	}
+	return nil
+}
+
+// noteClaim notes a record of our own ID at another address.
+func (m *Membership) noteClaim(peer *memberlist.Node) {
 	if peer.Name != m.cfg.ID {
-		return nil
+		return
 	}
 	m.mu.Lock()
 	foreign := m.address != "" && peer.Address() != m.address
@@ -38,14 +52,14 @@ func (a alives) NotifyAlive(peer *memberlist.Node) error {
 	if foreign {
 		select {
 		case m.claims <- peer.Address():
-		default:
+		default: // the next one will do
 		}
 	}
-	return nil
 }
 
 // judgeClaims looks into claims to our ID: a living claimant is reported, a
-// leftover is replaced by joining again until the others know our new address.
+// leftover is replaced by joining again, which brings the next claim of
+// whoever hasn't given up the old address yet.
 func (m *Membership) judgeClaims() {
 	for {
 		select {
@@ -116,15 +130,12 @@ func (m *Membership) report(addr string) {
 	}
 }
 
-// rejoin trades state with one living member after the other, until one
-// could be reached.
+// rejoin trades state with all living members. One that has seen a leftover
+// die takes the new address, and doesn't convince another that is about to.
 func (m *Membership) rejoin() {
 	for _, member := range m.Members() {
-		if member.ID == m.cfg.ID || member.State != Alive {
-			continue
-		}
-		if _, err := m.serf.Memberlist().Join([]string{member.ID + "/" + member.Address}); err == nil {
-			return
+		if member.ID != m.cfg.ID && member.State == Alive {
+			_, _ = m.serf.Memberlist().Join([]string{member.ID + "/" + member.Address}) // the next claim tries again
 		}
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// Join makes contact with the cluster through any of the seeds, host or
-// host:port each. Seeds that lead to this member itself are skipped. It
-// returns an error that names every seed and what was wrong with it if none
-// could be reached, and a *ConflictError if another living member has this
-// one's ID. It blocks for a second a seed at most, or until ctx ends.
+// Join makes contact with the cluster through any of the seeds, host:port
+// each. Seeds that lead to this member itself are skipped. It returns an error
+// that names every seed and what was wrong with it if none could be reached,
+// and a *ConflictError if another living member has this one's ID. It blocks
+// for a second a seed at most, or until ctx ends.
 func (m *Membership) Join(ctx context.Context, seeds []string) error {
 	var joined, skipped int
 	var failures []string
@@ -53,7 +53,7 @@ func (m *Membership) Join(ctx context.Context, seeds []string) error {
 func resolve(ctx context.Context, seed string) ([]string, error) {
 	host, port, err := net.SplitHostPort(seed)
 	if err != nil {
-		host, port = strings.Trim(seed, "[]"), strconv.Itoa(DefaultPort)
+		return nil, errors.New("give host:port")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return nil, fmt.Errorf("%q is not a port", port)

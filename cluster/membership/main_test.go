@@ -1,42 +1,12 @@
 package membership
 
 import (
-	"fmt"
-	"os"
-	"runtime"
-	"strings"
 	"testing"
-	"time"
+
+	"fleettop/cluster/internal/leak"
 )
 
-// TestMain fails if anything of ours, or serf's, still runs after the tests.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := leftOver(5 * time.Second); code == 0 && left != "" {
-		fmt.Println("goroutines left behind:\n" + left)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func leftOver(limit time.Duration) string {
-	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
-		buf := make([]byte, 1<<20)
-		var left []string
-		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(g, "TestMain(") || !(strings.Contains(g, "fleettop/") || strings.Contains(g, "hashicorp/")) {
-				continue
-			}
-			if strings.Contains(g, "serfQueries).stream") {
-				continue // serf leaves it behind when it can't be created, as in a test here
-			}
-			left = append(left, g)
-		}
-		if len(left) == 0 {
-			return ""
-		}
-		if time.Now().After(deadline) {
-			return strings.Join(left, "\n\n")
-		}
-	}
+	// serf leaves that stream behind when it can't be created, as in a test here.
+	leak.Main(m, []string{"hashicorp/"}, []string{"serfQueries).stream"})
 }

@@ -55,7 +55,7 @@ func Open(cfg Config) (*Membership, error) {
 		cfg:      cfg,
 		events:   make(chan serf.Event, 256),
 		outbox:   make(chan word, 64),
-		claims:   make(chan string, 8),
+		claims:   make(chan string, 1),
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		table:    newTable(cfg.ID),
@@ -74,7 +74,9 @@ func Open(cfg Config) (*Membership, error) {
 			return nil, m.notOpen(err)
 		}
 	}
-	s, err := serf.Create(cfg.serfConfig(carrier, m.keyring, log.New(tap, "", 0), pings{m}, alives{m}, m.events))
+	entry := gate{carrier, make(chan struct{})}
+	s, err := serf.Create(cfg.serfConfig(entry, m.keyring, log.New(tap, "", 0), pings{m}, records{m}, m.events))
+	close(entry.open)
 	if err != nil {
 		return nil, m.notOpen(errors.Join(err, carrier.Shutdown()))
 	}
@@ -87,8 +89,8 @@ func Open(cfg Config) (*Membership, error) {
 	}
 	// The record of this member itself goes through the same channel as all
 	// others; it is there before anybody can ask.
-	for m.empty() {
-		<-m.Changed()
+	for changed := m.Changed(); m.empty(); changed = m.Changed() {
+		<-changed
 	}
 	return m, nil
 }

@@ -3,7 +3,7 @@ package membership
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,37 +11,46 @@ import (
 
 func TestSilenceIsSuspectThenFailed(t *testing.T) {
 	for _, n := range []int{3, 5} {
-		var took []time.Duration
-		for range 2 {
-			seats := gather(t, n, nil)
-			dead := seats[n-1]
-			dead.cable.pulled.Store(true)
-			start := time.Now()
-			for _, s := range seats[:n-1] {
-				m := s.await(t, 5*time.Second, id(n), Suspect, Failed)
-				if m.State != Suspect {
-					t.Errorf("%s went to %s without ever being suspect at %s", m.ID, m.State, s.cfg.ID)
-				}
+		// A busy machine may stretch it, once or twice.
+		var faults []string
+		for range 5 {
+			if faults = silence(t, n); len(faults) == 0 {
+				break
 			}
-			suspect := time.Since(start)
-			var m Member
-			for _, s := range seats[:n-1] {
-				m = s.await(t, 5*time.Second, id(n), Failed)
-				if m.LastSeen.After(start.Add(100*time.Millisecond)) || m.LastSeen.Before(start.Add(-time.Second)) {
-					t.Errorf("last seen %s from the silence, want at or shortly before it", m.LastSeen.Sub(start))
-				}
-			}
-			took = append(took, m.Since.Sub(start))
-			t.Logf("%d members: suspect at all after %s, failed at all after %s, last seen %s", n, suspect.Round(time.Millisecond), m.Since.Sub(start).Round(time.Millisecond), m.LastSeen.Sub(start).Round(time.Millisecond))
-			for _, s := range seats {
-				s.Close()
-			}
+			t.Logf("%d members: %s", n, strings.Join(faults, "; "))
 		}
-		// A busy machine may stretch it; not by that much.
-		if fastest := slices.Min(took); fastest > 1200*time.Millisecond {
-			t.Errorf("%d members: silence to failed took %s at best, want about 0.5 s", n, fastest)
+		if len(faults) > 0 {
+			t.Errorf("%d members: no silence in five was told in time and in order", n)
 		}
 	}
+}
+
+// silence cuts one of n members off, and returns what the others didn't tell of it in time and in order.
+func silence(t *testing.T, n int) (faults []string) {
+	seats := gather(t, n, nil)
+	defer func() {
+		for _, s := range seats {
+			s.Close()
+		}
+	}()
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	seats[n-1].cable.pulled.Store(true)
+	start := time.Now()
+	for _, s := range seats[:n-1] {
+		if m := s.await(t, 5*time.Second, id(n), Suspect, Failed); m.State != Suspect {
+			fault("went to %s without ever being suspect at %s", m.State, s.cfg.ID)
+		}
+	}
+	for _, s := range seats[:n-1] {
+		m := s.await(t, 5*time.Second, id(n), Failed)
+		if seen := m.LastSeen.Sub(start); seen > 100*time.Millisecond || seen < -time.Second {
+			fault("last seen %s from the silence at %s, want at or shortly before it", seen, s.cfg.ID)
+		}
+		if took := m.Since.Sub(start); took > 1200*time.Millisecond {
+			fault("silence to failed took %s at %s, want about 0.5 s", took, s.cfg.ID)
+		}
+	}
+	return faults
 }
 
 func TestSuspicionIsRefuted(t *testing.T) {
@@ -70,28 +79,32 @@ func TestSuspicionWithoutOutcomeIsDropped(t *testing.T) {
 }
 
 func TestRejoinAfterFailureAtANewAddress(t *testing.T) {
-	seats := gather(t, 3, func(c *Config) { c.Tags = map[string]string{"run": "1"} })
-	old := seats[2].Address()
-	seats[2].Close() // no goodbye
-	back := sit(t, 3, func(c *Config) { c.Tags = map[string]string{"run": "2"} })
-	// At once, while the others still have it alive at the old address.
-	if err := back.Join(t.Context(), []string{seats[0].Address(), seats[1].Address()}); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range seats[:2] {
-		deadline := time.After(15 * time.Second)
-		for {
-			changed := s.Changed()
-			m, _ := s.find(id(3))
-			if m.State == Alive && m.Address == back.Address() && m.Tags["run"] == "2" {
-				break
+	for _, meanwhile := range []State{Alive, Suspect, Failed} { // what the others take it for
+		t.Run(string(meanwhile), func(t *testing.T) {
+			seats := gather(t, 3, func(c *Config) { c.Tags = map[string]string{"run": "1"} })
+			old := seats[2].Address()
+			seats[2].Close() // no goodbye
+			seats[0].await(t, 5*time.Second, id(3), meanwhile)
+			back := sit(t, 3, func(c *Config) { c.Tags = map[string]string{"run": "2"} })
+			if err := back.Join(t.Context(), []string{seats[0].Address(), seats[1].Address()}); err != nil {
+				t.Fatal(err)
 			}
-			select {
-			case <-changed:
-			case <-deadline:
-				t.Fatalf("%s sees %+v, want it alive at %s (formerly %s)", s.cfg.ID, m, back.Address(), old)
+			deadline := time.After(6 * time.Second) // trading state now and then would take longer
+			for _, s := range seats[:2] {
+				for {
+					changed := s.Changed()
+					m, _ := s.find(id(3))
+					if m.State == Alive && m.Address == back.Address() && m.Tags["run"] == "2" {
+						break
+					}
+					select {
+					case <-changed:
+					case <-deadline:
+						t.Fatalf("%s sees %+v, want it alive at %s (formerly %s)", s.cfg.ID, m, back.Address(), old)
+					}
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -198,6 +211,7 @@ func TestJoinErrors(t *testing.T) {
 	}{
 		{"none", plain, nil, []string{"no seeds", "--join"}},
 		{"nobody there", plain, []string{"127.0.0.1:1"}, []string{"127.0.0.1:1: connection refused", "check that"}},
+		{"no port", plain, []string{"127.0.0.1"}, []string{"127.0.0.1: give host:port"}},
 		{"bad port", plain, []string{"127.0.0.1:http"}, []string{`"http" is not a port`}},
 		{"no host", plain, []string{":7946"}, []string{"no host"}},
 		{"no such host", plain, []string{"nobody.invalid:7946"}, []string{"nobody.invalid:7946: "}},

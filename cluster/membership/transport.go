@@ -37,6 +37,26 @@ type transport struct {
 
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
 
+// gate keeps out what others send until it is opened. memberlist passes that
+// on from its first moment, to a serf that is put together only when
+// serf.Create has returned.
+type gate struct {
+	memberlist.NodeAwareTransport
+	open chan struct{}
+}
+
+// PacketCh implements memberlist.Transport; it blocks until the gate is open.
+func (g gate) PacketCh() <-chan *memberlist.Packet {
+	<-g.open
+	return g.NodeAwareTransport.PacketCh()
+}
+
+// StreamCh implements memberlist.Transport; it blocks until the gate is open.
+func (g gate) StreamCh() <-chan net.Conn {
+	<-g.open
+	return g.NodeAwareTransport.StreamCh()
+}
+
 // openTransport opens a transport at an IP and port; 0 is any that is free.
 func openTransport(ip string, port int, log *slog.Logger) (*transport, error) {
 	t := &transport{log: log, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), stop: make(chan struct{})}

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,9 +14,14 @@ import (
 // for some timeout would; the figures are for `make failover`.
 const outageLimit = 6 * time.Second
 
+// answerLimit is far above what it takes etcd to have another leader, and
+// below what it would wait for an answer of the dead one.
+const answerLimit = 4 * time.Second
+
 // TestLeadersPowerOff takes the power from the machine of the cluster's leader
 // and from that of etcd's leader, twice each, and boots it again every time:
-// units move, and the machine comes back as one of the cluster, a voter again.
+// units move, what is asked for at that moment is done, and the machine comes
+// back as one of the cluster, a voter again.
 func TestLeadersPowerOff(t *testing.T) {
 	f := newFleet(t, 3, setup{})
 	units := []string{"a.service", "b.service", "c.service", "d.service", "e.service", "f.service"}
@@ -29,8 +35,16 @@ func TestLeadersPowerOff(t *testing.T) {
 			victim, what = f.etcdLeader(), "the machine of etcd's leader"
 		}
 		before := f.procs.snapshot()
+		witness := f.others(victim)[0]
+		asked := f.write(witness, sleepers(fmt.Sprintf("late%d.service", round)))
 		died, err := victim.Kill()
 		f.must(err)
+		f.verb(witness, append([]string{"start"}, asked...)...)
+		took := time.Since(died)
+		t.Logf("%s, %s: a unit that was asked for right after runs %.3f s after", what, victim.Name, took.Seconds())
+		if took > answerLimit {
+			t.Errorf("a unit asked for right after the power-off ran only after %v", took)
+		}
 		for _, unit := range units {
 			if before[place{victim.Name, unit}] == 0 {
 				continue
@@ -41,7 +55,7 @@ func TestLeadersPowerOff(t *testing.T) {
 				t.Errorf("%s: the outage of %s took %v", what, unit, outage)
 			}
 		}
-		t.Logf("timeline:%s", f.timeline(f.others(victim)[0], died))
+		t.Logf("timeline:%s", f.timeline(witness, died))
 		f.reboot(victim)
 		f.procs.unchanged(t, before, victim)
 		f.procs.neverTwice(t)

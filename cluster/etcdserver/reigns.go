@@ -1,0 +1,66 @@
+package etcdserver
+
+import (
+	"context"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+)
+
+// A follower hands writes on to raft's leader, and one whose leader died then
+// waits for its end, seconds after there is a new leader, which knows nothing of it.
+
+// lateWrites is how long a new leader has for what was begun under the last
+// one: the writes that reached others before the end, and those that waited
+// for a leader.
+const lateWrites = 250 * time.Millisecond
+
+// reign is the time of one leader of raft's.
+type reign struct {
+	over context.Context
+	end  context.CancelFunc
+}
+
+func newReign() reign {
+	over, end := context.WithCancel(context.Background())
+	return reign{over, end}
+}
+
+// watchReigns ends each reign when it is over and its writes had their time.
+func (s *Server) watchReigns() {
+	changed := s.etcd.Server.LeaderChangedNotify()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-changed:
+		}
+		changed = s.etcd.Server.LeaderChangedNotify()
+		s.mu.Lock()
+		last := s.reign
+		s.reign = newReign()
+		s.mu.Unlock()
+		select {
+		case <-s.stop:
+		case <-time.After(lateWrites):
+		}
+		last.end()
+	}
+}
+
+// withinReign answers a request whose reign ended. Whether it was carried out
+// is not known then; etcd's client tries reads again by itself.
+func (s *Server) withinReign(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	s.mu.Lock()
+	over := s.reign.over
+	s.mu.Unlock()
+	limited, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(over, cancel)()
+	resp, err := handle(limited, req)
+	if err != nil && over.Err() != nil && ctx.Err() == nil {
+		return nil, rpctypes.ErrGRPCLeaderChanged
+	}
+	return resp, err
+}

@@ -1,0 +1,91 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cmd/fleetlab/lab"
+)
+
+// TestAddressesChange gives machines another address while they are off, as a
+// DHCP server may: first the one the others were told to join, then the other
+// two at once. In the end nobody is where the cluster was founded, and it
+// bears the loss of a machine like one that never moved.
+func TestAddressesChange(t *testing.T) {
+	f := newFleet(t, 3, setup{})
+	units := []string{"a.service", "b.service", "c.service", "d.service", "e.service", "f.service"}
+	f.start(f.machines[0], sleepers(units...))
+	n1, n2, n3 := f.machines[0], f.machines[1], f.machines[2]
+
+	f.losesPower(n1, units)
+	f.move(101, n1)
+
+	f.losesPower(n2, units)
+	_, err := n3.Kill() // and with it etcd's quorum: nothing moves
+	f.must(err)
+	f.move(102, n2, n3)
+
+	f.losesPower(f.leader(), units)
+	f.procs.neverTwice(t)
+}
+
+// losesPower takes a machine's power and waits until its units run elsewhere.
+func (f *fleet) losesPower(victim *lab.Machine, units []string) {
+	f.t.Helper()
+	for _, unit := range units {
+		f.home(unit)
+	}
+	before := f.procs.snapshot()
+	died, err := victim.Kill()
+	f.must(err)
+	for _, unit := range units {
+		if before[place{victim.Name, unit}] == 0 {
+			continue
+		}
+		to, outage := f.movedTo(unit, victim, died, soon)
+		f.t.Logf("%s moved from %s to %s, outage %.3f s", unit, victim.Name, to.Name, outage.Seconds())
+		if outage > outageLimit {
+			f.t.Errorf("the outage of %s took %v", unit, outage)
+		}
+	}
+}
+
+// move boots machines that are off with other addresses: these host numbers in
+// the lab's subnet. It returns when etcd's members have followed.
+func (f *fleet) move(host byte, machines ...*lab.Machine) {
+	f.t.Helper()
+	began := time.Now()
+	addresses := map[*lab.Machine]string{}
+	for i, m := range machines {
+		ip := f.lab.Subnet().Addr().As4()
+		address := fmt.Sprintf("%d.%d.%d.%d", ip[0], ip[1], ip[2], host+byte(i))
+		f.must(m.WriteFile("/etc/systemd/system/systemd-lease.service", []byte("[Unit]\nDescription=Another address\nBefore=fleettop.service\n"+
+			"[Service]\nType=oneshot\nRemainAfterExit=yes\n"+
+			"ExecStart=ip address flush dev eth0\nExecStart=ip address add "+address+"/24 dev eth0\n"+
+			"ExecStart=ip route add default via "+f.lab.Gateway().String()+"\n"), 0o644))
+		f.must(m.WriteFile("/etc/systemd/system/fleettop.service.d/lease.conf", []byte("[Unit]\nRequires=systemd-lease.service\n"), 0o644))
+		f.daemonFlags(m, "") // it finds its address, and where the others are
+		f.must(m.Boot(f.ctx))
+		addresses[m] = address
+	}
+	for _, m := range machines {
+		f.must(m.WaitBooted(f.ctx))
+	}
+	f.settled(f.machines...)
+	for _, m := range machines {
+		f.eventually("etcd to find "+m.Name+" at "+addresses[m], soon, func() error {
+			for _, e := range f.events(m, began) {
+				if e.Kind == cluster.EventVoter && e.Machine == m.MachineID && strings.Contains(e.Text, "is at https://"+addresses[m]+":") {
+					f.t.Logf("%.3f s after the boot: %s", e.Time.Sub(began).Seconds(), e.Text)
+					return nil
+				}
+			}
+			return fmt.Errorf("the timeline says nothing of it:%s", f.timeline(m, began))
+		})
+	}
+}

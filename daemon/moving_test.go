@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+)
+
+// move gives a daemon that is stopped another address and starts it there.
+func (m *machine) move(address string) {
+	m.t.Helper()
+	m.cfg.Address = address
+	m.start()
+}
+
+// untilFound waits until etcd's members know where a machine's etcd is now.
+func (m *machine) untilFound(moved *machine) {
+	m.t.Helper()
+	m.until("word that "+moved.cfg.Name+" is at "+moved.cfg.Address, func(ctx context.Context, c *api.Client) (bool, error) {
+		list, err := c.Events(ctx, "", 1000)
+		for _, e := range list {
+			if e.Kind == cluster.EventVoter && e.Machine == moved.cfg.MachineID && strings.HasSuffix(e.Text, " is at https://"+moved.cfg.etcdPeer()) {
+				return true, nil
+			}
+		}
+		return false, err
+	})
+}
+
+// Machines change their addresses while their daemons are off: the only one of
+// a cluster, a learner, and a voter that was off for so long that the others
+// can't bring it up to date before they find it.
+func TestMachinesThatMove(t *testing.T) {
+	m1 := newMachine(t, 1)
+	m1.start()
+	m1.untilVoting(1)
+	m1.halt()
+	m1.move("127.0.0.2")
+	m1.untilFound(m1)
+
+	m2 := newMachine(t, 2, m1)
+	m2.start()
+	m1.until("a learner", func(ctx context.Context, c *api.Client) (bool, error) {
+		list, err := c.Machines(ctx)
+		return err == nil && len(list.Machines) == 2 && list.Machines[1].Seat == cluster.Learner && m2.log.contains("is learning"), err
+	})
+	m2.halt()
+	m2.move("127.0.0.3")
+	m1.untilFound(m2)
+
+	m3 := newMachine(t, 3, m2)
+	m3.start()
+	m1.untilVoting(3)
+	m2.halt()
+	c := m1.client()
+	for range 200 { // four entries each, and raft's log keeps six hundred
+		for _, verb := range []string{"cordon", "uncordon"} {
+			if _, err := c.Schedule(t.Context(), m2.cfg.MachineID, verb); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m2.move("127.0.0.4")
+	m3.untilFound(m2)
+	m1.halt()
+	m3.act(api.Start, api.ActionRequest{Files: []api.File{{Name: "a.service", Content: m3.unit()}}})
+	m3.untilActive("a.service")
+}
