@@ -53,8 +53,9 @@ type Store interface {
 	DeleteUnits(ctx context.Context, names []string) ([]error, error)
 
 	// UpdateMachine reads a machine's record, lets f change it and writes it
-	// back, again if somebody else was first. f gets a zero Machine with
-	// only ID set where there is none yet. An error from f ends it.
+	// back, again if somebody else was first or the answer was lost: f may
+	// find its own change. f gets a zero Machine with only ID set where there
+	// is none yet. An error from f ends it.
 	UpdateMachine(ctx context.Context, id string, f func(*Machine) error) error
 	// DeleteMachine removes a machine's record, or ErrNotFound.
 	DeleteMachine(ctx context.Context, id string) error
@@ -72,6 +73,8 @@ type Store interface {
 	// Resign gives it up.
 	Campaign(ctx context.Context, s Session) (Leader, error)
 	Resign(ctx context.Context, l Leader) error
+	// SetHold writes the leader's Hold, guarded by its term: ErrNotLeader when that is over.
+	SetHold(ctx context.Context, term int64, why string) error
 
 	// Apply writes the leader's moves, each atomically, all guarded by the
 	// term: when it is over nothing more is written and ErrNotLeader returned.

@@ -182,4 +182,7 @@ type Leader struct {
 	Run     string    `json:"run"`  // Run.ID of the leading daemon
 	Term    int64     `json:"term"` // create revision of the leader key; the fence
 	Since   time.Time `json:"since"`
+	// Hold is why the leader moves no units from machines that failed; empty
+	// while it does. A new leader begins without.
+	Hold string `json:"hold,omitempty"`
 }

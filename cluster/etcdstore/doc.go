@@ -8,7 +8,7 @@
 //	machine/<id>                  a machine's record
 //	alive/<id>                    the run of its daemon, under the run's lease
 //	status/<machine>/<unit>       what its agent reports, under the same lease
-//	leader                        who leads, under the leading run's lease
+//	leader                        who leads, and whether failovers are held, under the leading run's lease
 //	event/<time>-<id>             the timeline
 //	cluster                       the cluster's identity
 //

@@ -61,6 +61,23 @@ func (s *Store) Resign(ctx context.Context, l cluster.Leader) error {
 	return nil
 }
 
+// SetHold implements cluster.Store.
+func (s *Store) SetHold(ctx context.Context, term int64, why string) error {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	c := s.cluster
+	if c.leader == nil || c.snap.Leader.Term != term {
+		return fmt.Errorf("set the hold in term %d: %w", term, cluster.ErrNotLeader)
+	}
+	l := c.snap.Leader
+	l.Hold = why
+	c.commit(cluster.Change{Leader: &l})
+	return nil
+}
+
 // Apply implements cluster.Store.
 func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move) (int64, []error, error) {
 	leave, err := s.enter(ctx)

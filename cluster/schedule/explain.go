@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/units"
 )
 
 // Explanation says where a unit is or will go, and what each machine has to say to that.
@@ -44,8 +45,11 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 	}
 	u := &pl.units[i]
 	e := Explanation{Unit: name, On: []string{}, Verdicts: []Verdict{}}
+	kept := ""
 	if !u.wanted {
 		e = pl.explainUnwanted(rec)
+	} else if kept = pl.kept(u, i); kept != "" {
+		e.Reason = kept
 	} else if pl.failed[i] {
 		e.Reason = "unplaced: " + pl.unplaced(u)
 	} else {
@@ -58,6 +62,10 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 			pl.take(i, m)
 		}
 	}
+	if kept != "" && len(on) == 0 { // its file forbids that machine by now
+		m := u.given[0].Machine
+		e.On, on = append(e.On, m), append(on, pl.byID[m])
+	}
 	if u.wanted {
 		e.Verdicts = pl.verdicts(u, on)
 	}
@@ -65,7 +73,19 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 }
 
 func (p *plan) explainUnwanted(u cluster.Unit) Explanation {
-	return Explanation{Unit: u.Name, On: []string{}, Verdicts: []Verdict{}, Reason: "desired state " + string(u.Desired) + ": load or start it to have it placed"}
+	why := "desired state " + string(u.Desired) + ": load or start it to have it placed"
+	if n, err := units.ParseName(u.Name); err == nil && n.IsTemplate() {
+		why = "a template runs on no machine itself: load or start an instance of it, such as " + n.Prefix() + "@1." + n.Type()
+	}
+	return Explanation{Unit: u.Name, On: []string{}, Verdicts: []Verdict{}, Reason: why}
+}
+
+// kept says why a unit that runs once is left on a machine that failed; empty if it isn't.
+func (p *plan) kept(u *unit, i int32) string {
+	if _, moved := p.chosen[i]; moved || u.global() || len(u.given) == 0 {
+		return ""
+	}
+	return p.in.Held(u.given[0].Machine)
 }
 
 // standing says why a placed unit is where it is.
@@ -103,6 +123,9 @@ func (p *plan) verdicts(u *unit, on []int32) []Verdict {
 			v.Reason = "it can't be placed: " + u.parsed.err
 		case why.kind != fits:
 			v.Reason, v.OK = p.says(why, false), here
+			if here && p.held(int32(k)) {
+				v.Reason += "; its units stay, as failovers are held"
+			}
 		default:
 			v.OK = true
 			v.Reason = plural(len(m.residents), "unit")

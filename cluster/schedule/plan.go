@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
-	"fleettop/cluster"
 )
 
 // plan is one run of the planner over a world. It keeps a log of what it did to the world, to undo it.
@@ -68,10 +66,7 @@ func (p *Planner) plan(in Input, now time.Time) *plan {
 }
 
 // held tells whether a failed machine's units are to stay because too many vanished at once.
-func (p *plan) held(m int32) bool {
-	on := &p.machines[m]
-	return p.in.Hold && on.known && on.state == cluster.Failed && on.rec.Schedule != cluster.Drained
-}
+func (p *plan) held(m int32) bool { return p.in.Held(p.machines[m].id) != "" }
 
 // displace takes the units off machines that don't run.
 func (p *plan) displace() {

@@ -48,7 +48,9 @@ func drawScene(t *rapid.T) *scene {
 			s.desired(name, units.Loaded)
 		}
 	}
-	s.hold = rapid.IntRange(0, 3).Draw(t, "hold") == 0
+	if rapid.IntRange(0, 3).Draw(t, "hold") == 0 {
+		s.hold = "too many vanished"
+	}
 	return s
 }
 
@@ -105,7 +107,7 @@ func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot) {
 	for k, a := range after.Assignments {
 		m, ok := after.Machines[k.Machine]
 		state := in.Health[k.Machine].State
-		if in.Hold && ok && state == cluster.Failed && m.Schedule != cluster.Drained {
+		if in.Hold != "" && ok && state == cluster.Failed && m.Schedule != cluster.Drained {
 			continue
 		}
 		u := after.Units[k.Unit]

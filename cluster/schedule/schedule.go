@@ -13,10 +13,19 @@ type Input struct {
 	// Health has the verdict on each machine, by ID. One that nobody has judged
 	// yet keeps its units and takes no more; one without a record has failed.
 	Health map[string]cluster.Health
-	// Hold keeps the units of failed machines where they are: too many
-	// vanished at once. A machine that an operator drained or removed, or
-	// that said goodbye, is not held.
-	Hold bool
+	// Hold, if not empty, keeps the units of failed machines where they are,
+	// and says why: too many vanished at once. A machine that an operator
+	// drained or removed, or that said goodbye, is not held.
+	Hold string
+}
+
+// Held tells why a machine's units stay with it though it failed; empty if they don't.
+func (in Input) Held(id string) string {
+	m, known := in.Snapshot.Machines[id]
+	if in.Hold == "" || !known || m.Schedule == cluster.Drained || in.Health[id].State != cluster.Failed {
+		return ""
+	}
+	return "stays on " + nameOf(id, m) + ", which failed, as failovers are held: " + in.Hold
 }
 
 // Unplaced is a unit that is wanted and on no machine, and why.
@@ -41,7 +50,7 @@ type Planner struct {
 	parsed  map[string]parsed
 	world   *world
 	settled *Result // the last result, if it moved nothing and its input still stands
-	hold    bool    // of the last plan
+	hold    string  // of the last plan
 }
 
 // New returns a Planner.
@@ -104,7 +113,7 @@ func (p *Planner) unplacedWithout(in Input, machineID string) []Unplaced {
 	p.settled = nil
 	if machineID != "" {
 		p.world.assume(machineID, cluster.Failed)
-		in.Hold = false
+		in.Hold = ""
 	}
 	pl := p.plan(in, time.Time{})
 	res := pl.result()

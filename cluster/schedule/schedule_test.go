@@ -21,7 +21,7 @@ var noon = time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 type scene struct {
 	snap   *cluster.Snapshot
 	health map[string]cluster.Health
-	hold   bool
+	hold   string
 	epoch  int64
 }
 
@@ -156,17 +156,17 @@ func TestPlan(t *testing.T) {
 		"drained": {newScene("n1", "n2").unit(a).on(a, "n1").mark("n1", cluster.Drained), []string{"a.service n1>n2"}},
 		"hold": {func() *scene {
 			s := newScene("n1", "n2").unit(a).on(a, "n1").state("n1", cluster.Failed)
-			s.hold = true
+			s.hold = "too many vanished"
 			return s
 		}(), nil},
 		"hold, drained": {func() *scene {
 			s := newScene("n1", "n2").unit(a).on(a, "n1").state("n1", cluster.Failed).mark("n1", cluster.Drained)
-			s.hold = true
+			s.hold = "too many vanished"
 			return s
 		}(), []string{"a.service n1>n2"}},
 		"hold, said goodbye": {func() *scene {
 			s := newScene("n1", "n2").unit(a).on(a, "n1").state("n1", cluster.Down)
-			s.hold = true
+			s.hold = "too many vanished"
 			return s
 		}(), []string{"a.service n1>n2"}},
 
@@ -310,6 +310,36 @@ func TestExplain(t *testing.T) {
 	}
 	if got := says(p.Plan(s.input(), noon)); !slices.Equal(got, []string{"a.service ->n3"}) {
 		t.Errorf("explaining changed the plan: %v", got)
+	}
+}
+
+func TestExplainHeld(t *testing.T) {
+	const held = "stays on n3, which failed, as failovers are held: too many vanished"
+	s := newScene("n1", "n2", "n3").unit("a.service").on("a.service", "n3").
+		unit("g.service", "Global=true").on("g.service", "n1", "n2", "n3").
+		unit("off.service", "MachineID=n1").on("off.service", "n3").
+		unit("b.service").on("b.service", "n2").
+		state("n3", cluster.Failed)
+	s.hold = "too many vanished"
+	p := New()
+	for unit, want := range map[string]struct {
+		on     []string
+		reason string
+		n3     string
+	}{
+		"a.service":   {[]string{"n3"}, held, "failed; its units stay, as failovers are held"},
+		"b.service":   {[]string{"n2"}, "as before", "failed"},
+		"g.service":   {[]string{"n1", "n2", "n3"}, "a global unit runs on every eligible machine", "failed; its units stay, as failovers are held"},
+		"off.service": {[]string{"n3"}, held, "failed; its units stay, as failovers are held"},
+	} {
+		e, err := p.Explain(s.input(), unit)
+		if err != nil || !slices.Equal(e.On, want.on) || e.Reason != want.reason || e.Verdicts[2].Reason != want.n3 {
+			t.Errorf("%s: %+v, %v", unit, e, err)
+		}
+	}
+	s.mark("n3", cluster.Drained)
+	if e, err := p.Explain(s.input(), "a.service"); err != nil || slices.Equal(e.On, []string{"n3"}) {
+		t.Errorf("drained: %+v, %v", e, err)
 	}
 }
 

@@ -16,6 +16,7 @@ var leaderCases = []testCase{
 	{"a campaign ends with its session or its context", campaignEnds},
 	{"a leader that restarts loses its leadership", leaderRestarts},
 	{"a past term writes nothing", leaderFenced},
+	{"a hold is the leader's word and ends with its term", leaderHolds},
 }
 
 type won struct {
@@ -126,6 +127,37 @@ func leaderRestarts(t *testing.T, open func() cluster.Store) {
 	must(t, w.err)
 	if w.leader.Term <= first.Term || w.leader.Run != "again" {
 		t.Errorf("after %+v came %+v", first, w.leader)
+	}
+}
+
+func leaderHolds(t *testing.T, open func() cluster.Store) {
+	a, b := open(), open()
+	f := follow(t, b, cluster.Scope{Machine: "m9"})
+	first := lead(t, a, "m1")
+	must(t, a.SetHold(t.Context(), first.Term, "too many vanished"))
+	f.until("the hold", func(s *cluster.Snapshot) bool { return s.Leader.Hold == "too many vanished" })
+	held := snapshot(t, b).Leader
+	if held.Hold = ""; held.Term != first.Term || held.Run != first.Run || !held.Since.Equal(first.Since) {
+		t.Errorf("the leader was %+v and is %+v", first, held)
+	}
+	must(t, a.SetHold(t.Context(), first.Term, ""))
+	f.until("the end of the hold", func(s *cluster.Snapshot) bool { return s.Leader.Term == first.Term && s.Leader.Hold == "" })
+	must(t, a.SetHold(t.Context(), first.Term, "again"))
+
+	// It is the lease's that it was: it goes when the run goes.
+	must(t, b.Evict(t.Context(), "m1", "run of m1"))
+	f.until("nobody leads", func(s *cluster.Snapshot) bool { return s.Leader == cluster.Leader{} })
+	refused := func(why string) {
+		t.Helper()
+		if err := a.SetHold(t.Context(), first.Term, "too late"); !errors.Is(err, cluster.ErrNotLeader) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	refused("nobody leads")
+	lead(t, b, "m2")
+	refused("another leads")
+	if l := snapshot(t, b).Leader; l.Machine != "m2" || l.Hold != "" {
+		t.Errorf("the next leader is %+v", l)
 	}
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"time"
@@ -342,17 +343,21 @@ func (a *Agent) holds(s Step) {
 func (a *Agent) failed(s Step, err error, now time.Time) {
 	n := noteOf(s.Assignment)
 	n.Error = err.Error()
+	retry := retryJob
 	var job *units.JobError
 	switch {
 	case s.Assignment.Unit == "":
-		n.RetryAt = now.Add(retryJob)
 	case errors.As(err, &job):
+		retry = 0
 	case errors.Is(err, units.ErrNotLoaded):
-		n = a.notes[s.Unit]
+		n, retry = a.notes[s.Unit], 0
 	case s.Kind == Load:
-		n.RetryAt = now.Add(retryLoad)
-	default:
-		n.RetryAt = now.Add(retryJob)
+		retry = retryLoad
+	}
+	if retry > 0 {
+		n.RetryAt = now.Add(retry)
+		// How often, not when next: the status stays the same from try to try.
+		n.Error += fmt.Sprintf("; it is tried again every %.0f s", retry.Seconds())
 	}
 	a.log.Warn("could not "+s.Kind.String(), "unit", s.Unit, "error", err)
 	a.note(s.Unit, n)

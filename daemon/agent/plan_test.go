@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -51,6 +53,7 @@ func TestPlanOneUnit(t *testing.T) {
 		{"taken away, stop failed", nil, &units.Status{Hash: "h1", Active: "active"}, &Note{RetryAt: t0.Add(time.Second)}, "none"},
 		{"could not be loaded: quarantined", &launched, nil, ptr(with(done, func(n *Note) { n.Error, n.RetryAt = "disk full", t0.Add(time.Second) })), "none"},
 		{"could not be loaded: tried again", &launched, nil, ptr(with(done, func(n *Note) { n.Error, n.RetryAt = "disk full", t0.Add(-time.Second) })), "load"},
+		{"could not be loaded: asked for again", ptr(assigned(units.Launched, 3, 0, "h1")), nil, ptr(with(done, func(n *Note) { n.Error, n.RetryAt = "disk full", t0.Add(time.Second) })), "load"},
 		{"failed to start: left alone", &launched, &units.Status{Hash: "h1", Active: "failed"}, ptr(with(done, func(n *Note) { n.Error = "exit-code" })), "none"},
 		{"job not submitted: tried again", &launched, &units.Status{Hash: "h1", Active: "inactive"}, ptr(with(done, func(n *Note) { n.Error, n.RetryAt = "no bus", t0.Add(-time.Second) })), "start"},
 	}
@@ -207,5 +210,36 @@ func TestSettled(t *testing.T) {
 	}
 	if !(Note{}).settled(units.Status{Active: "failed", Since: t0}, t0) {
 		t.Error("what another run of the daemon carried out is not settled")
+	}
+}
+
+// TestFailuresSayWhenTheyAreTriedAgain lets steps fail in all ways.
+func TestFailuresSayWhenTheyAreTriedAgain(t *testing.T) {
+	full := errors.New("write u.service: no space left on device")
+	for _, c := range []struct {
+		kind  StepKind
+		err   error
+		says  string
+		retry time.Duration // zero for never
+	}{
+		{Load, full, "write u.service: no space left on device; it is tried again every 30 s", 30 * time.Second},
+		{Start, errors.New("start u.service: the bus is gone"), "start u.service: the bus is gone; it is tried again every 2 s", 2 * time.Second},
+		{Start, &units.JobError{Unit: "u.service", Verb: "start", Result: "exit-code", Detail: "exited with status 3"}, "start u.service: exit-code: exited with status 3", 0},
+		{Start, units.ErrNotLoaded, "", 0}, // Plan loads it
+	} {
+		a := New(Config{Log: slog.New(slog.DiscardHandler)})
+		a.notes = map[string]Note{}
+		want := assigned(units.Launched, 2, 0, "h1")
+		a.failed(Step{Kind: c.kind, Unit: "u.service", Assignment: want}, c.err, t0)
+		n := a.notes["u.service"]
+		if n.Error != c.says || (c.retry == 0) != n.RetryAt.IsZero() || c.retry > 0 && !n.RetryAt.Equal(t0.Add(c.retry)) {
+			t.Errorf("%s: %v: %+v", c.kind, c.err, n)
+		}
+		if again := n; c.kind == Load {
+			a.failed(Step{Kind: c.kind, Unit: "u.service", Assignment: want}, c.err, t0.Add(c.retry))
+			if again.Error != a.notes["u.service"].Error {
+				t.Errorf("the same failure is told as %q and as %q", again.Error, a.notes["u.service"].Error)
+			}
+		}
 	}
 }

@@ -202,10 +202,10 @@ func (a *action) run(ctx context.Context) *Error {
 
 // round decides and writes once; again tells whether somebody was faster for some unit.
 func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool, e *Error) {
-	now := time.Now()
+	now, in := time.Now(), troubles(snap)
 	for _, it := range a.items {
 		if !it.settled {
-			a.decide(it, snap, now)
+			a.decide(it, snap, in[it.name.String()], now)
 		}
 	}
 	a.refuseCircles(snap)
@@ -272,7 +272,7 @@ func settle(items []*item, errs []error) (again bool) {
 }
 
 // decide settles what is to be done with an item, or fails it.
-func (a *action) decide(it *item, snap *cluster.Snapshot, now time.Time) {
+func (a *action) decide(it *item, snap *cluster.Snapshot, in trouble, now time.Time) {
 	name := it.name.String()
 	it.old = nil
 	if u, ok := snap.Units[name]; ok {
@@ -280,7 +280,7 @@ func (a *action) decide(it *item, snap *cluster.Snapshot, now time.Time) {
 	}
 	f, e := a.fileFor(it, snap)
 	if e == nil {
-		it.done, e = decide(a.verb, name, it.old, f, a.replace, a.by, now)
+		it.done, e = decide(a.verb, name, it.old, f, a.replace, in, a.by, now)
 	}
 	if e != nil {
 		it.fail(e)

@@ -226,9 +226,14 @@ func refusal(status string, raw []byte) error {
 func (c *Client) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return fmt.Errorf("the daemon at %s did not answer in time: %w: see its log, or give it longer with --request-timeout", c.endpoint, ctx.Err())
+			return fmt.Errorf("the daemon at %s did not answer in time: see its log, or give it longer with --request-timeout", c.endpoint)
 		}
 		return ctx.Err()
+	}
+	// The path of the request says nothing to a person.
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -243,6 +248,9 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		out.Advice = "Its socket belongs to the group " + socketGroup(c.socket) + ": run as root (sudo), or join the group (usermod -aG " + socketGroup(c.socket) + " USER) and log in again. " +
 			"To look only, the group " + ViewGroup + " will do."
+		if socketGroup(c.socket) == "root" {
+			out.Advice = "It is for root alone: run as root (sudo)."
+		}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		out.Advice = "Start one with `systemctl start fleettop` or `fleettop daemon`, try it out with `fleettop demo`, or name another socket with --endpoint."
 	default:

@@ -16,13 +16,8 @@ var schedulability = map[string]cluster.Schedulability{
 
 var machineEvent = map[string]string{"cordon": "cordoned", "drain": "drained", "uncordon": "uncordoned"}
 
-func (s *Server) listMachines(w http.ResponseWriter, r *http.Request) {
-	snap, st, release, e := s.read(r)
-	if e != nil {
-		writeError(w, e)
-		return
-	}
-	defer release()
+func (s *Server) listMachines(l look) (any, *Error) {
+	snap := l.snap
 	counts := map[string]int{}
 	for k := range snap.Assignments {
 		counts[k.Machine]++
@@ -35,7 +30,7 @@ func (s *Server) listMachines(w http.ResponseWriter, r *http.Request) {
 	slices.SortFunc(list, func(a, b MachineInfo) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
-	writeJSON(w, http.StatusOK, MachineList{Revision: snap.Revision, Store: st, Machines: list})
+	return MachineList{Revision: snap.Revision, Store: l.store, Hold: snap.Leader.Hold, Machines: list}, nil
 }
 
 // findMachine finds a machine by its ID, its name or a beginning of its ID
@@ -86,32 +81,28 @@ func FindMachine(machines map[string]cluster.Machine, wanted string) (cluster.Ma
 // answers with what it is once the view shows it changed.
 func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event string,
 	do func(ctx context.Context, snap *cluster.Snapshot, m cluster.Machine) *Error, shown func(*cluster.Snapshot, string) bool) {
-	snap, st, release, e := s.read(r)
-	if e != nil {
-		writeError(w, e)
-		return
-	}
-	defer release()
-	m, e := findMachine(snap.Machines, r.PathValue("id"))
-	if e == nil && !st.Connected {
-		e = asError(cluster.ErrUnavailable)
-	}
-	if e == nil && !shown(snap, m.ID) {
-		if e = do(r.Context(), snap, m); e == nil {
-			s.recordMachine(r, m, event)
-			if now := s.await(r.Context(), func(now *cluster.Snapshot) bool { return shown(now, m.ID) }); now != nil {
+	s.reading(func(l look) (any, *Error) {
+		snap := l.snap
+		m, e := findMachine(snap.Machines, l.PathValue("id"))
+		switch {
+		case e != nil:
+			return nil, e
+		case !l.store.Connected:
+			return nil, asError(cluster.ErrUnavailable)
+		case !shown(snap, m.ID):
+			if e := do(l.Context(), snap, m); e != nil {
+				return nil, e
+			}
+			s.recordMachine(l.Request, m, event)
+			if now := s.await(l.Context(), func(now *cluster.Snapshot) bool { return shown(now, m.ID) }); now != nil {
 				snap = now
 			}
 		}
-	}
-	if e != nil {
-		writeError(w, e)
-		return
-	}
-	if now, ok := snap.Machines[m.ID]; ok {
-		m = now
-	}
-	writeJSON(w, http.StatusOK, s.machine(snap, m, s.health(snap)[m.ID]))
+		if now, ok := snap.Machines[m.ID]; ok {
+			m = now
+		}
+		return s.machine(snap, m, s.health(snap)[m.ID]), nil
+	})(w, r)
 }
 
 func (s *Server) recordMachine(r *http.Request, m cluster.Machine, what string) {

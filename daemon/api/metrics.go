@@ -86,7 +86,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	by(descMachines, machines)
 	by(descUnits, desired)
 	by(descStatuses, active)
-	gauge(descUnplaced, float64(len(m.s.unplaced(snap, health))))
+	gauge(descUnplaced, float64(len(m.s.unplaced(planned(snap, health)))))
 }
 
 func flag(b bool) float64 {

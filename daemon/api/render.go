@@ -62,9 +62,15 @@ func assignment(a cluster.Assignment) Assignment {
 		Restart: a.Restart, Epoch: a.Epoch, Reason: a.Reason, Since: a.Since}
 }
 
+// planned is what the leader plans with, for all this daemon knows.
+func planned(snap *cluster.Snapshot, health map[string]cluster.Health) schedule.Input {
+	return schedule.Input{Snapshot: snap, Health: health, Hold: snap.Leader.Hold}
+}
+
 // unplaced returns why each unit that no machine can take is not placed. The
 // planner is asked only when some unit that is wanted has no machine.
-func (s *Server) unplaced(snap *cluster.Snapshot, health map[string]cluster.Health) map[string]string {
+func (s *Server) unplaced(in schedule.Input) map[string]string {
+	snap := in.Snapshot
 	placed := make(map[string]bool, len(snap.Assignments))
 	for k := range snap.Assignments {
 		placed[k.Unit] = true
@@ -79,7 +85,7 @@ func (s *Server) unplaced(snap *cluster.Snapshot, health map[string]cluster.Heal
 	if !waiting {
 		return nil
 	}
-	plan := s.cfg.Planner.Plan(schedule.Input{Snapshot: snap, Health: health}, time.Now())
+	plan := s.cfg.Planner.Plan(in, time.Now())
 	out := make(map[string]string, len(plan.Unplaced))
 	for _, u := range plan.Unplaced {
 		out[u.Unit] = u.Reason
@@ -88,14 +94,15 @@ func (s *Server) unplaced(snap *cluster.Snapshot, health map[string]cluster.Heal
 }
 
 // placements are the snapshot's assignments and statuses by unit, each by machine.
-func placements(snap *cluster.Snapshot, want func(unit string) bool) map[string][]UnitPlacement {
+func placements(in schedule.Input, want func(unit string) bool) map[string][]UnitPlacement {
+	snap := in.Snapshot
 	out := map[string][]UnitPlacement{}
 	for k, a := range snap.Assignments {
 		if !want(k.Unit) {
 			continue
 		}
 		row := assignment(a)
-		p := UnitPlacement{Machine: k.Machine, Assignment: &row}
+		p := UnitPlacement{Machine: k.Machine, Assignment: &row, Held: in.Held(k.Machine)}
 		if st, ok := snap.Statuses[k]; ok {
 			p.Status = &st
 		}

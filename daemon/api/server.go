@@ -79,12 +79,12 @@ func NewServer(cfg Config) *Server {
 	type methods = map[string]endpoint // what one path takes, and from whom
 	s.endpoints = map[string]methods{
 		"/v1/watch":                {"GET": {toLook, s.watch}},
-		"/v1/state":                {"GET": {toLook, s.state}},
-		"/v1/units":                {"GET": {toLook, s.listUnits}, "POST": {toAct, s.submitUnits}},
-		"/v1/units/{name}":         {"GET": {toLook, s.getUnit}},
-		"/v1/units/{name}/explain": {"GET": {toLook, s.explainUnit}},
+		"/v1/state":                {"GET": {toLook, s.reading(s.state)}},
+		"/v1/units":                {"GET": {toLook, s.reading(s.listUnits)}, "POST": {toAct, s.submitUnits}},
+		"/v1/units/{name}":         {"GET": {toLook, s.reading(s.getUnit)}},
+		"/v1/units/{name}/explain": {"GET": {toLook, s.reading(s.explainUnit)}},
 		"/v1/actions":              {"POST": {toAct, s.act}},
-		"/v1/machines":             {"GET": {toLook, s.listMachines}},
+		"/v1/machines":             {"GET": {toLook, s.reading(s.listMachines)}},
 		"/v1/machines/{id}":        {"DELETE": {toAct, s.forgetMachine}},
 		"/v1/machines/{id}/{verb}": {"POST": {toAct, s.scheduleMachine}},
 		"/v1/leave":                {"POST": {toAct, s.leave}},
@@ -223,6 +223,36 @@ func (s *Server) read(r *http.Request) (snap *cluster.Snapshot, st Store, releas
 	}
 	release()
 	return nil, Store{}, nil, e
+}
+
+// look is what a request that reads the cluster's state goes by.
+type look struct {
+	*http.Request
+	snap  *cluster.Snapshot
+	store Store
+}
+
+// reading makes a handler of a function that answers from a snapshot: it is
+// read, the view is held meanwhile, and what comes of it is written.
+func (s *Server) reading(answer func(look) (any, *Error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		snap, st, release, e := s.read(r)
+		if e != nil {
+			writeError(w, e)
+			return
+		}
+		defer release()
+		out, e := answer(look{r, snap, st})
+		if e != nil {
+			writeError(w, e)
+			return
+		}
+		if t, ok := out.(*UnitTable); ok {
+			writeTable(w, t)
+			return
+		}
+		writeJSON(w, http.StatusOK, out)
+	}
 }
 
 func (s *Server) version(w http.ResponseWriter, _ *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +108,7 @@ func TestBadInput(t *testing.T) {
 		{"no such desired state", "POST", "/v1/units", js, `{"units":[{"name":"a.service","content":"x"}],"desired":"running"}`, 400, "running"},
 		{"unit not there", "GET", "/v1/units/nope.service", "", "", 404, "nope.service"},
 		{"bad revision", "GET", "/v1/units?revision=x", "", "", 400, "revision"},
-		{"bad since", "GET", "/v1/events?since=yesterday", "", "", 400, "90m"},
+		{"bad since", "GET", "/v1/events?since=whenever", "", "", 400, "is no time"},
 		{"bad limit", "GET", "/v1/events?limit=-1", "", "", 400, "limit"},
 		{"machine not there", "POST", "/v1/machines/zzz/drain", "", "", 404, "zzz"},
 		{"no such machine verb", "POST", "/v1/machines/n1/explode", "", "", 404, "explode"},
@@ -322,6 +324,49 @@ func TestUnplacedAndExplain(t *testing.T) {
 	}
 }
 
+func TestHeld(t *testing.T) {
+	c := apitest.Start(t, 3)
+	client := c.Client()
+	f := follow(t, client, api.WatchOptions{})
+	submit(t, client, api.Start, "a.service", service+"[X-Fleet]\nMachineMetadata=rack=3\nMachineMetadata=rack=2\n")
+	apitest.Eventually(t, "it is placed", func() bool {
+		u, err := client.Unit(t.Context(), "a.service")
+		return err == nil && len(u.Placements) == 1
+	})
+	unit, err := client.Unit(t.Context(), "a.service")
+	if err != nil || unit.Placements[0].Held != "" {
+		t.Fatalf("before: %+v, %v", unit, err)
+	}
+	on := unit.Placements[0].Machine
+	const why = "2 of 3 machines vanished at once"
+	c.Hold(why)
+	c.SetHealth(on, cluster.Failed)
+	apitest.Eventually(t, "the unit says why it stays", func() bool {
+		u, err := client.Unit(t.Context(), "a.service")
+		return err == nil && len(u.Placements) == 1 && u.Placements[0].Machine == on && strings.HasSuffix(u.Placements[0].Held, "which failed, as failovers are held: "+why)
+	})
+	ex, err := client.Explain(t.Context(), "a.service")
+	if err != nil || !slices.Equal(ex.On, []string{on}) || !strings.HasSuffix(ex.Reason, why) {
+		t.Errorf("explained as %+v, %v", ex, err)
+	}
+	table, err := client.Table(t.Context(), true)
+	if err != nil || table.Hold != why || len(table.Rows) != 1 || !strings.HasSuffix(table.Rows[0].Reason, why) {
+		t.Errorf("listed as %+v, %v", table, err)
+	}
+	machines, err := client.Machines(t.Context())
+	if err != nil || machines.Hold != why {
+		t.Errorf("machines: %+v, %v", machines, err)
+	}
+	apitest.Eventually(t, "the watch tells", func() bool {
+		return f.saw(func(l api.Line) bool { return l.Leader != nil && l.Leader.Hold == why })
+	})
+	c.Hold("")
+	apitest.Eventually(t, "it moves when the hold ends", func() bool {
+		u, err := client.Unit(t.Context(), "a.service")
+		return err == nil && len(u.Placements) == 1 && u.Placements[0].Machine != on && u.Placements[0].Held == ""
+	})
+}
+
 func TestMetricsAndVersion(t *testing.T) {
 	c := apitest.Start(t, 2)
 	client := c.Client()
@@ -382,5 +427,43 @@ func TestNotADaemon(t *testing.T) {
 	defer c.Close()
 	if _, err := c.Machines(t.Context()); err == nil || !strings.Contains(err.Error(), "another version") {
 		t.Errorf("another server: %v", err)
+	}
+}
+
+// TestNotEvenHTTP: errors are about the endpoint, not about requests.
+func TestNotEvenHTTP(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "other.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1024))
+			_, _ = conn.Write([]byte("SSH-2.0-other\r\n\r\n"))
+			conn.Close()
+		}
+	}()
+	defer func() { l.Close(); <-done }()
+	c, err := api.Dial("unix://" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.Machines(t.Context())
+	var unreachable *api.UnreachableError
+	if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "http://fleettop") {
+		t.Errorf("not HTTP: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if _, err = c.Machines(ctx); err == nil || strings.Contains(err.Error(), "context") || !strings.Contains(err.Error(), "--request-timeout") {
+		t.Errorf("too late: %v", err)
 	}
 }

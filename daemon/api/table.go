@@ -19,6 +19,7 @@ import (
 type UnitTable struct {
 	Revision int64        `json:"revision"`
 	Store    Store        `json:"store"`
+	Hold     string       `json:"hold,omitempty"` // cluster.Leader's
 	Machines []MachineRef `json:"machines"`
 	Rows     []UnitRow    `json:"-"` // by unit, then machine
 }

@@ -44,10 +44,13 @@ func (a *action) timeline() []cluster.Event {
 // events answers with the timeline, and with follow goes on with what is added to it.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	since, err := parseSince(q.Get("since"), time.Now())
-	if err != nil {
-		writeError(w, refuse(CodeInvalid, "give a time such as 2026-01-31T15:04:05Z, or an age such as 90m", "since: %v", err))
-		return
+	var since time.Time
+	var err error
+	if text := q.Get("since"); text != "" {
+		if since, err = LogTime(text, time.Now()); err != nil {
+			writeError(w, refuse(CodeInvalid, "", "since: %v", err))
+			return
+		}
 	}
 	limit := eventsDefault
 	if l := q.Get("limit"); l != "" {
@@ -80,17 +83,6 @@ func (s *Server) storedEvents(r *http.Request, since time.Time, limit int) ([]cl
 		list = []cluster.Event{}
 	}
 	return list, nil
-}
-
-// parseSince reads a time or an age; "" is the beginning.
-func parseSince(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if age, err := time.ParseDuration(text); err == nil {
-		return now.Add(-age.Abs()), nil
-	}
-	return time.Parse(time.RFC3339Nano, text)
 }
 
 // followEvents streams events, one a line, with an empty line as heartbeat.

@@ -1,12 +1,11 @@
 package api
 
 import (
-	"net/http"
+	"cmp"
 	"slices"
 	"strings"
 
 	"fleettop/cluster"
-	"fleettop/cluster/schedule"
 	"fleettop/units"
 )
 
@@ -35,21 +34,14 @@ func (s selector) match(name string) bool {
 	return s.all || s.exact[name] || slices.ContainsFunc(s.globs, func(g string) bool { return units.MatchGlob(g, name) })
 }
 
-func (s *Server) listUnits(w http.ResponseWriter, r *http.Request) {
-	snap, st, release, e := s.read(r)
-	if e != nil {
-		writeError(w, e)
-		return
-	}
-	defer release()
-	q := r.URL.Query()
-	sel := newSelector(q["unit"])
-	list := s.unitInfos(snap, sel, q.Get("placed") == "true")
+func (s *Server) listUnits(l look) (any, *Error) {
+	q := l.URL.Query()
+	list := s.unitInfos(l.snap, newSelector(q["unit"]), q.Get("placed") == "true")
+	refs, hold := machineRefs(l.snap, list), l.snap.Leader.Hold
 	if q.Get("table") == "true" {
-		writeTable(w, &UnitTable{Revision: snap.Revision, Store: st, Rows: rows(list), Machines: machineRefs(snap, list)})
-		return
+		return &UnitTable{Revision: l.snap.Revision, Store: l.store, Hold: hold, Rows: rows(list), Machines: refs}, nil
 	}
-	writeJSON(w, http.StatusOK, UnitList{Revision: snap.Revision, Store: st, Units: list, Machines: machineRefs(snap, list)})
+	return UnitList{Revision: l.snap.Revision, Store: l.store, Hold: hold, Units: list, Machines: refs}, nil
 }
 
 // unitInfos are the units chosen, by name; placed leaves out those on no
@@ -57,8 +49,9 @@ func (s *Server) listUnits(w http.ResponseWriter, r *http.Request) {
 // counts where placed is asked for.
 func (s *Server) unitInfos(snap *cluster.Snapshot, sel selector, placed bool) []UnitInfo {
 	s.facts.prune(snap)
-	where := placements(snap, sel.match)
-	reasons := s.unplaced(snap, s.health(snap))
+	in := planned(snap, s.health(snap))
+	where := placements(in, sel.match)
+	reasons := s.unplaced(in)
 	out := make([]UnitInfo, 0, len(snap.Units))
 	for name, u := range snap.Units {
 		if !sel.match(name) || placed && len(where[name]) == 0 {
@@ -89,7 +82,7 @@ func rows(list []UnitInfo) []UnitRow {
 			row := row
 			row.Machine, row.Leaving = p.Machine, p.Assignment == nil
 			if p.Assignment != nil {
-				row.Reason = p.Assignment.Reason
+				row.Reason = cmp.Or(p.Held, p.Assignment.Reason)
 			}
 			if st := p.Status; st != nil {
 				row.Load, row.Active, row.Sub, row.Error = st.Load, st.Active, st.Sub, st.Error
@@ -103,13 +96,13 @@ func rows(list []UnitInfo) []UnitRow {
 	return out
 }
 
-// namedUnit finds the unit a path names.
-func namedUnit(snap *cluster.Snapshot, r *http.Request) (cluster.Unit, *Error) {
-	name := r.PathValue("name")
+// unit finds the unit that the request's path names.
+func (l look) unit() (cluster.Unit, *Error) {
+	name := l.PathValue("name")
 	if _, err := units.ParseName(name); err != nil {
 		return cluster.Unit{}, refuse(CodeInvalid, "", "%v", err)
 	}
-	u, ok := snap.Units[name]
+	u, ok := l.snap.Units[name]
 	if !ok {
 		return u, notFound(name)
 	}
@@ -120,39 +113,24 @@ func notFound(name string) *Error {
 	return refuse(CodeNotFound, "`fleettop list-unit-files` shows those there are", "Unit %s not found", name)
 }
 
-func (s *Server) getUnit(w http.ResponseWriter, r *http.Request) {
-	snap, st, release, e := s.read(r)
+func (s *Server) getUnit(l look) (any, *Error) {
+	u, e := l.unit()
 	if e != nil {
-		writeError(w, e)
-		return
+		return nil, e
 	}
-	defer release()
-	u, e := namedUnit(snap, r)
-	if e != nil {
-		writeError(w, e)
-		return
-	}
-	list := s.unitInfos(snap, newSelector([]string{u.Name}), false)
+	list := s.unitInfos(l.snap, newSelector([]string{u.Name}), false)
 	list[0].Content = u.Content
-	writeJSON(w, http.StatusOK, UnitDetail{Revision: snap.Revision, Store: st, UnitInfo: list[0], Machines: machineRefs(snap, list)})
+	return UnitDetail{Revision: l.snap.Revision, Store: l.store, UnitInfo: list[0], Machines: machineRefs(l.snap, list)}, nil
 }
 
-func (s *Server) explainUnit(w http.ResponseWriter, r *http.Request) {
-	snap, _, release, e := s.read(r)
+func (s *Server) explainUnit(l look) (any, *Error) {
+	u, e := l.unit()
 	if e != nil {
-		writeError(w, e)
-		return
+		return nil, e
 	}
-	defer release()
-	u, e := namedUnit(snap, r)
-	if e != nil {
-		writeError(w, e)
-		return
-	}
-	ex, err := s.cfg.Planner.Explain(schedule.Input{Snapshot: snap, Health: s.health(snap)}, u.Name)
+	ex, err := s.cfg.Planner.Explain(planned(l.snap, s.health(l.snap)), u.Name)
 	if err != nil {
-		writeError(w, refuse(CodeInvalid, "", "%v", err))
-		return
+		return nil, refuse(CodeInvalid, "", "%v", err)
 	}
-	writeJSON(w, http.StatusOK, ex)
+	return ex, nil
 }

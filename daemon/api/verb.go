@@ -46,8 +46,9 @@ type file struct {
 }
 
 // decide is what a verb makes of a unit: old is nil where the cluster doesn't
-// know it, f is nil where no file came with it. One of them is set.
-func decide(v Verb, name string, old *cluster.Unit, f *file, replace bool, by string, now time.Time) (step, *Error) {
+// know it, f is nil where no file came with it. One of them is set. Trouble is
+// what keeps the unit from being as it is wanted already.
+func decide(v Verb, name string, old *cluster.Unit, f *file, replace bool, in trouble, by string, now time.Time) (step, *Error) {
 	var s step
 	switch {
 	case old == nil:
@@ -71,11 +72,44 @@ func decide(v Verb, name string, old *cluster.Unit, f *file, replace bool, by st
 	if v == Restart || v == Start && replaced && old.Desired == units.Launched {
 		s.next.Restart, s.changed = s.next.Generation+1, true
 	}
+	if !s.changed && v.retries(in) {
+		s.changed = true // a new generation is tried at once, and leaves alone what runs
+	}
 	if s.changed {
 		s.next.Generation++
 		s.next.By, s.next.At = by, now
 	}
 	return s, nil
+}
+
+// trouble is how badly a unit does on a machine it is given to.
+type trouble int
+
+const (
+	noTrouble trouble = iota
+	isFailed          // it ran and failed
+	isRefused         // the machine could not do as it was told
+)
+
+// troubles are the units that don't do as they should.
+func troubles(snap *cluster.Snapshot) map[string]trouble {
+	found := map[string]trouble{}
+	for k, st := range snap.Statuses {
+		if a, assigned := snap.Assignments[k]; !assigned || st.Epoch != a.Epoch {
+			continue
+		}
+		if st.Error != "" {
+			found[k.Unit] = isRefused
+		} else if st.Active == "failed" {
+			found[k.Unit] = max(found[k.Unit], isFailed)
+		}
+	}
+	return found
+}
+
+// retries tells whether the verb, asked for again, is to be tried again.
+func (v Verb) retries(in trouble) bool {
+	return v == Start && in != noTrouble || v == Load && in == isRefused
 }
 
 // take gives a unit the content of a file, if that differs and may be.

@@ -21,6 +21,7 @@ func TestDecide(t *testing.T) {
 		old        *cluster.Unit
 		file       *file
 		replace    bool
+		in         trouble
 		desired    units.DesiredState
 		generation int64
 		restart    int64
@@ -42,6 +43,13 @@ func TestDecide(t *testing.T) {
 		{name: "load inactive", verb: Load, old: have(units.Inactive), desired: units.Loaded, generation: 4, changed: true, content: "old"},
 		{name: "load launched", verb: Load, old: have(units.Launched), desired: units.Launched, generation: 3, content: "old"},
 		{name: "start launched", verb: Start, old: have(units.Launched), desired: units.Launched, generation: 3, content: "old"},
+		{name: "start what failed", verb: Start, old: have(units.Launched), in: isFailed, desired: units.Launched, generation: 4, changed: true, content: "old"},
+		{name: "start what was refused", verb: Start, old: have(units.Launched), in: isRefused, desired: units.Launched, generation: 4, changed: true, content: "old"},
+		{name: "start what failed before it was stopped", verb: Start, old: have(units.Loaded), in: isFailed, desired: units.Launched, generation: 4, changed: true, content: "old"},
+		{name: "load what failed", verb: Load, old: have(units.Launched), in: isFailed, desired: units.Launched, generation: 3, content: "old"},
+		{name: "load what was refused", verb: Load, old: have(units.Loaded), in: isRefused, desired: units.Loaded, generation: 4, changed: true, content: "old"},
+		{name: "stop what failed", verb: Stop, old: have(units.Loaded), in: isFailed, desired: units.Loaded, generation: 3, content: "old"},
+		{name: "submit what was refused", verb: Submit, old: have(units.Launched), file: old, in: isRefused, desired: units.Launched, generation: 3, content: "old"},
 		{name: "stop launched", verb: Stop, old: have(units.Launched), desired: units.Loaded, generation: 4, changed: true, content: "old"},
 		{name: "stop inactive", verb: Stop, old: have(units.Inactive), desired: units.Inactive, generation: 3, content: "old"},
 		{name: "unload launched", verb: Unload, old: have(units.Launched), desired: units.Inactive, generation: 4, changed: true, content: "old"},
@@ -49,7 +57,7 @@ func TestDecide(t *testing.T) {
 		{name: "restart inactive", verb: Restart, old: have(units.Inactive), desired: units.Launched, generation: 4, restart: 4, changed: true, content: "old"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, e := decide(tc.verb, "a.service", tc.old, tc.file, tc.replace, "me", now)
+			s, e := decide(tc.verb, "a.service", tc.old, tc.file, tc.replace, tc.in, "me", now)
 			if (e != nil) != tc.refused {
 				t.Fatalf("refused: %v", e)
 			}

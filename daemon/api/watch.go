@@ -41,14 +41,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 }
 
 // state answers with the snapshot a watch would begin with.
-func (s *Server) state(w http.ResponseWriter, r *http.Request) {
-	snap, st, release, e := s.read(r)
-	if e != nil {
-		writeError(w, e)
-		return
-	}
-	defer release()
-	writeJSON(w, http.StatusOK, s.newWatcher(r).first(r.Context(), snap, st))
+func (s *Server) state(l look) (any, *Error) {
+	return s.newWatcher(l.Request).first(l.Context(), l.snap, l.store), nil
 }
 
 // watcher is one watch. It belongs to its request's goroutine.
@@ -264,7 +258,7 @@ func (wa *watcher) advance(l *Line, snap *cluster.Snapshot, health map[string]cl
 	if !gone.empty() {
 		l.Gone = &gone
 	}
-	moved = len(c.Machines)+len(c.Units)+len(c.Assignments) > 0 || !maps.Equal(states, wa.states)
+	moved = c.Leader != nil || len(c.Machines)+len(c.Units)+len(c.Assignments) > 0 || !maps.Equal(states, wa.states)
 	wa.states = states
 	return moved
 }
@@ -272,7 +266,7 @@ func (wa *watcher) advance(l *Line, snap *cluster.Snapshot, health map[string]cl
 // explain tells the reader what changed in why units have no place.
 func (wa *watcher) explain(l *Line, health map[string]cluster.Health) {
 	reasons := map[string]Unplaced{}
-	for name, reason := range wa.s.unplaced(wa.snap, health) {
+	for name, reason := range wa.s.unplaced(planned(wa.snap, health)) {
 		if wa.units.match(name) {
 			reasons[name] = Unplaced{Unit: name, Reason: reason}
 		}

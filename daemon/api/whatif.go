@@ -62,7 +62,7 @@ func (w *whatIfs) look(planner *schedule.Planner, snap *cluster.Snapshot, health
 		if time.Now().After(until) {
 			return maps.Clone(w.known), false
 		}
-		names := planner.WhatIf(schedule.Input{Snapshot: snap, Health: health}, id)
+		names := planner.WhatIf(planned(snap, health), id)
 		w.known[id] = WhatIf{Machine: id, Strands: len(names), Units: names[:min(len(names), whatIfNames)]}
 	}
 	return maps.Clone(w.known), true

@@ -102,8 +102,9 @@ type Gone struct {
 type UnitList struct {
 	Revision int64        `json:"revision"`
 	Store    Store        `json:"store"`
-	Units    []UnitInfo   `json:"units"`    // by name
-	Machines []MachineRef `json:"machines"` // those the placements name, by ID
+	Hold     string       `json:"hold,omitempty"` // cluster.Leader's
+	Units    []UnitInfo   `json:"units"`          // by name
+	Machines []MachineRef `json:"machines"`       // those the placements name, by ID
 }
 
 // MachineRef is what is needed to name a machine to a person.
@@ -127,6 +128,9 @@ type UnitPlacement struct {
 	Machine    string          `json:"machine"`
 	Assignment *Assignment     `json:"assignment,omitempty"`
 	Status     *cluster.Status `json:"status,omitempty"`
+	// Held is why the unit stays there though the machine failed, while
+	// failovers are held; empty if they aren't.
+	Held string `json:"held,omitempty"`
 }
 
 // UnitDetail is the reply to GET /v1/units/{name}.
@@ -141,7 +145,8 @@ type UnitDetail struct {
 type MachineList struct {
 	Revision int64         `json:"revision"`
 	Store    Store         `json:"store"`
-	Machines []MachineInfo `json:"machines"` // by name, then ID
+	Hold     string        `json:"hold,omitempty"` // cluster.Leader's
+	Machines []MachineInfo `json:"machines"`       // by name, then ID
 }
 
 // MachineInfo is a machine with the number of units assigned to it.

@@ -19,6 +19,7 @@ type Store interface {
 	Apply(ctx context.Context, term int64, moves []cluster.Move) (revision int64, errs []error, err error)
 	Evict(ctx context.Context, machine, runID string) error
 	Record(ctx context.Context, events ...cluster.Event) error
+	SetHold(ctx context.Context, term int64, why string) error
 }
 
 // View is the part of view.View the engine looks at.
@@ -135,6 +136,11 @@ func (e *Engine) lead(ctx context.Context, t *term, out *outbox) error {
 		}
 		e.setUnplaced(look.unplaced)
 		out.record(t.events())
+		held, err := e.announceHold(ctx, t, state.Hold)
+		if err != nil {
+			return err
+		}
+		refused = refused || !held
 		if len(look.moves) > 0 && !refused {
 			continue // the view must show these before anything else
 		}
@@ -162,6 +168,24 @@ func (e *Engine) write(ctx context.Context, t *term, look look, out *outbox) (re
 		}
 	}
 	return refused, nil
+}
+
+// announceHold brings the leader's record up to what this look held, for every
+// daemon to tell its people. Where the store fails it is tried again with another look.
+func (e *Engine) announceHold(ctx context.Context, t *term, hold string) (done bool, err error) {
+	if hold == t.hold {
+		return true, nil
+	}
+	err = e.cfg.Store.SetHold(ctx, t.leader.Term, hold)
+	switch {
+	case err == nil:
+		t.hold = hold
+	case errors.Is(err, cluster.ErrNotLeader):
+		return false, err
+	case ctx.Err() == nil:
+		e.cfg.Log.Warn("other machines don't know yet whether failovers are held; trying again", "held", hold != "", "error", err)
+	}
+	return err == nil, nil
 }
 
 // rest waits for something to act on: a verdict ends it at once, changes in

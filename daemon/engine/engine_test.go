@@ -288,17 +288,38 @@ func TestDeadLeaderIsEvicted(t *testing.T) {
 	r.until("nobody leads", func(s *cluster.Snapshot) bool { return s.Leader.Run == "" })
 }
 
+// forgetful fails to write a hold for some times.
+type forgetful struct {
+	*memstore.Store
+	failures int
+}
+
+func (s *forgetful) SetHold(ctx context.Context, term int64, why string) error {
+	if s.failures--; s.failures >= 0 {
+		return cluster.ErrUnavailable
+	}
+	return s.Store.SetHold(ctx, term, why)
+}
+
 func TestHoldIsTold(t *testing.T) {
 	r := newRig(t, "n1", "n2")
+	r.engine.cfg.Store = &forgetful{Store: r.store, failures: 2}
 	r.lead("n1")
 	r.put("a.service", "b.service")
 	r.until("placed", placed(2))
 	r.health.mu.Lock()
-	r.health.state.Hold, r.health.state.HoldReason = true, "too many vanished"
+	r.health.state.Hold = "too many vanished"
 	r.health.mu.Unlock()
 	r.health.set("n2", cluster.Failed, 0)
-	r.event(cluster.EventHold, "too many vanished")
+	r.event(cluster.EventHold, "failovers are held: too many vanished")
+	r.until("every daemon can read of the hold", func(s *cluster.Snapshot) bool { return s.Leader.Hold == "too many vanished" })
 	if _, ok := r.cluster.Snapshot().Assignments[cluster.UnitOnMachine{Machine: "n2", Unit: "b.service"}]; !ok {
 		t.Error("a unit was moved in spite of the hold")
 	}
+	r.health.mu.Lock()
+	r.health.state.Hold = ""
+	r.health.mu.Unlock()
+	r.health.set("n2", cluster.Up, 0)
+	r.event(cluster.EventHold, "no longer held")
+	r.until("the record says so", func(s *cluster.Snapshot) bool { return s.Leader.Run != "" && s.Leader.Hold == "" })
 }

@@ -23,7 +23,7 @@ func (e *Engine) WatchLeader(ctx context.Context) {
 		state := e.cfg.Health.State()
 		snap, live, _, stored := e.cfg.View.Latest()
 		var retry <-chan time.Time
-		if live && !state.Hold && leaderDead(snap.Leader, state.Health, e.cfg.Self) {
+		if live && state.Hold == "" && leaderDead(snap.Leader, state.Health, e.cfg.Self) {
 			err := e.cfg.Store.Evict(ctx, snap.Leader.Machine, snap.Leader.Run)
 			if err != nil && ctx.Err() == nil {
 				e.cfg.Log.Warn("could not end the lease of the dead leader; trying again", "machine", snap.Leader.Machine, "error", err)

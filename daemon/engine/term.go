@@ -18,7 +18,7 @@ type term struct {
 
 	caughtUp  int64 // revision the view must show before the next look
 	machines  map[string]cluster.HealthState
-	hold      bool
+	hold      string // as last written to the leader's record
 	state     health.State
 	names     map[string]string // of machines, by ID
 	failovers []*failover
@@ -43,12 +43,12 @@ func (t *term) ready(snap *cluster.Snapshot) bool { return snap != nil && snap.R
 
 // look decides what to do now.
 func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) look {
-	t.state = state
 	t.name(snap)
 	if t.machines == nil {
 		t.begin(snap, state)
 	}
 	t.verdicts(snap, state, now)
+	t.state = state
 	t.started(snap, now)
 	r := t.planner.Plan(schedule.Input{Snapshot: snap, Health: state.Health, Hold: state.Hold}, now)
 	l := look{moves: r.Moves, unplaced: make(map[string]string, len(r.Unplaced))}
@@ -57,7 +57,7 @@ func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) l
 	}
 	for _, id := range slices.Sorted(maps.Keys(snap.Runs)) {
 		// While this side may be the one cut off, the others are not robbed of their leases.
-		if state.Health[id].State == cluster.Failed && !state.Hold {
+		if state.Health[id].State == cluster.Failed && state.Hold == "" {
 			l.evict = append(l.evict, snap.Runs[id])
 		}
 	}
@@ -136,13 +136,11 @@ func (t *term) verdicts(snap *cluster.Snapshot, state health.State, now time.Tim
 			delete(t.machines, id) // an operator removed it, and the API has told so
 		}
 	}
-	if state.Hold != t.hold {
-		t.hold = state.Hold
-		text := "enough machines are back: units are moved again"
-		if t.hold {
-			text = state.HoldReason
-		}
-		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: text})
+	switch {
+	case t.state.Hold == "" && state.Hold != "":
+		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are held: " + state.Hold})
+	case t.state.Hold != "" && state.Hold == "":
+		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are no longer held: enough machines are back, or drained"})
 	}
 }
 

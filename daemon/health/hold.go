@@ -22,13 +22,13 @@ type census struct {
 	calm time.Time // since when enough are back, while others are waited for
 }
 
-// count takes new verdicts and tells whether to hold, says why, and when to
+// count takes new verdicts and tells why to hold, if so, and when to
 // count again if no new verdict comes before that (zero for never). A hold
 // begins when more than half of the machines failed within holdWindow, and ends
 // when all of them are back, or drained or removed by an operator; and the
 // grace after enough of them are, as those who were cut off together don't
 // come back at the very same moment. Machines that said goodbye don't count.
-func (c *census) count(now time.Time, grace time.Duration, health map[string]cluster.Health, machines map[string]cluster.Machine) (hold bool, why string, again time.Time) {
+func (c *census) count(now time.Time, grace time.Duration, health map[string]cluster.Health, machines map[string]cluster.Machine) (hold string, again time.Time) {
 	fell, runs := map[string]time.Time{}, map[string]bool{}
 	for id, m := range machines {
 		h := health[id]
@@ -49,15 +49,15 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 	switch {
 	case 2*len(fell) > total && (c.held || total >= holdLeast):
 		c.held, c.calm = true, time.Time{}
-		return true, fmt.Sprintf("%d of %d machines vanished at once: this side is more likely the one cut off, so their units are not moved; drain the machines that are really dead to have them moved", len(fell), total), again
+		return fmt.Sprintf("%d of %d machines vanished at once; drain those that are really dead to have their units moved (more likely this side is the one cut off)", len(fell), total), again
 	case c.held && len(fell) > 0:
 		if c.calm.IsZero() {
 			c.calm = now
 		}
 		if end := c.calm.Add(grace); now.Before(end) {
-			return true, fmt.Sprintf("machines that vanished at once are coming back: the %d still missing get %s", len(fell), seconds(grace)), end
+			return fmt.Sprintf("machines that vanished at once are coming back: the %d still missing get %s", len(fell), seconds(grace)), end
 		}
 	}
 	c.held, c.calm = false, time.Time{}
-	return false, "", again
+	return "", again
 }

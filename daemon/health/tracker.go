@@ -43,10 +43,9 @@ type Config struct {
 // State is the verdicts at one moment. Its map is never changed, and must not be.
 type State struct {
 	Health map[string]cluster.Health // by machine ID
-	// Hold is set while too many machines vanished at once for their units to
-	// be moved, and HoldReason says so.
-	Hold       bool
-	HoldReason string
+	// Hold is why the units of failed machines are not to be moved: too many
+	// vanished at once. Empty while they are.
+	Hold string
 }
 
 // Tracker keeps a verdict on every machine that the store or gossip knows.
@@ -223,7 +222,7 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 		}
 	}
 	var when time.Time
-	next.Hold, next.HoldReason, when = t.census.count(now, t.cfg.Grace, next.Health, t.machines)
+	next.Hold, when = t.census.count(now, t.cfg.Grace, next.Health, t.machines)
 	if !when.IsZero() && (again.IsZero() || when.Before(again)) {
 		again = when
 	}

@@ -15,7 +15,7 @@ import (
 
 func testHost() *host {
 	return &host{machineID: "0123456789abcdef0123456789abcdef", bootID: "fedcba9876543210fedcba9876543210", hostname: "n1.example",
-		release: "6.1.0", user: &user.User{Uid: "1000", Gid: "1000", Username: "ann", HomeDir: "/home/ann"}, group: "staff", runtimeDir: "/run/user/1000"}
+		release: "6.1.0", user: &user.User{Uid: "1000", Gid: "1000", Username: "worker", HomeDir: "/home/worker"}, group: "staff", runtimeDir: "/run/user/1000"}
 }
 
 func compileText(t testing.TB, name, content string) (*config, error) {
@@ -45,7 +45,7 @@ func TestCommands(t *testing.T) {
 		{"echo $ONE ${ONE}y $TWO ${TWO} $EMPTY ${EMPTY} $NONE", "echo", []string{"echo", "x", "xy", "a", "b c", "a  'b c'", ""}, ""},
 		{"echo $$ONE a$ONE $STRAY ${bad-name} $", "echo", []string{"echo", "$ONE", "a$ONE", "it's", "${bad-name}", "$"}, ""},
 		{"echo %n %N %p %i %I %% %t %h %u %m %b %H %v %l %f %z", "echo", []string{"echo", "my-web@a-c.service", "my-web@a-c", "my-web",
-			"a-c", "a/c", "%", "/run/user/1000", "/home/ann", "ann", "0123456789abcdef0123456789abcdef",
+			"a-c", "a/c", "%", "/run/user/1000", "/home/worker", "worker", "0123456789abcdef0123456789abcdef",
 			"fedcba9876543210fedcba9876543210", "n1.example", "6.1.0", "n1", "/a/c", "%z"}, ""},
 	} {
 		sp := &specifiers{name: nameWith(t), host: testHost()}

@@ -110,18 +110,19 @@ var setupFailures = map[int]string{
 	238: "could not create its StateDirectory=",
 }
 
+// unitDetails say what the unit results mean; a JobError says the result itself.
 var unitDetails = map[string]string{
-	"timeout":                 "timeout: it took longer than its Timeout…Sec= settings allow",
+	"timeout":                 "it took longer than its Timeout…Sec= settings allow",
 	"watchdog":                "its watchdog wasn't fed within WatchdogSec=",
-	"start-limit-hit":         "start limit hit: it was started more often than StartLimitBurst= allows; wait, or raise the limit",
-	"oom-kill":                "out of memory: the kernel killed one of its processes",
+	"start-limit-hit":         "it was started more often than StartLimitBurst= allows; wait, or raise the limit",
+	"oom-kill":                "the kernel was out of memory and killed one of its processes",
 	"protocol":                "it broke its Type='s protocol: it never said that it is ready, or left no process",
 	"resources":               "systemd lacked what it needs to run it; see its journal",
 	"exec-condition":          "its ExecCondition= said no",
-	"service-start-limit-hit": "start limit hit of the service it activates",
+	"service-start-limit-hit": "the service it activates was started too often",
 	"trigger-limit-hit":       "it was triggered more often than TriggerLimitBurst= allows",
-	"unit-start-limit-hit":    "start limit hit of the unit it activates",
-	"mount-start-limit-hit":   "start limit hit of its mount",
+	"unit-start-limit-hit":    "the unit it activates was started too often",
+	"mount-start-limit-hit":   "its mount was started too often",
 }
 
 // refusals are systemd's reasons to refuse a job, by the name of the D-Bus error.

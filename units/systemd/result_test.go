@@ -27,13 +27,13 @@ func TestEnded(t *testing.T) {
 		{stop, unitResult{}, outcome{result: "skipped"}, "", ""},
 		{start, unitResult{}, outcome{"failed", exit(3)}, "exit-code", "exited with status 3"},
 		{start, unitResult{}, outcome{"failed", exit(203)}, "exit-code", "could not execute"},
-		{start, exit(3), outcome{"failed", exit(3)}, "start-limit-hit", "start limit hit"},
+		{start, exit(3), outcome{"failed", exit(3)}, "start-limit-hit", "StartLimitBurst"},
 		{stop, exit(3), outcome{"failed", exit(3)}, "exit-code", "status 3"},
 		{start, unitResult{}, outcome{"failed", unitResult{Result: "exit-code"}}, "exit-code", "command run before"},
 		{restart, unitResult{}, outcome{"failed", unitResult{Result: "signal", ExitCode: cldKilled, ExitStatus: 9}}, "signal", "killed by signal 9 (SIGKILL)"},
 		{start, unitResult{}, outcome{"failed", unitResult{Result: "core-dump", ExitCode: cldDumped, ExitStatus: 11}}, "core-dump", "dumped core on signal 11 (SIGSEGV)"},
-		{start, unitResult{}, outcome{"failed", unitResult{Result: "start-limit-hit"}}, "start-limit-hit", "start limit hit"},
-		{start, unitResult{}, outcome{"failed", unitResult{Result: "timeout"}}, "timeout", "timeout"},
+		{start, unitResult{}, outcome{"failed", unitResult{Result: "start-limit-hit"}}, "start-limit-hit", "StartLimitBurst"},
+		{start, unitResult{}, outcome{"failed", unitResult{Result: "timeout"}}, "timeout", "Timeout…Sec="},
 		{start, unitResult{}, outcome{"failed", unitResult{Result: "success"}}, "failed", "journal"},
 		{start, unitResult{}, outcome{"failed", unitResult{}}, "failed", "journal"},
 		{start, unitResult{}, outcome{"failed", unitResult{Result: "of-the-future"}}, "of-the-future", "journal"},
@@ -51,6 +51,17 @@ func TestEnded(t *testing.T) {
 		var job *units.JobError
 		if !errors.As(err, &job) || job.Unit != "web.service" || job.Verb != test.verb.name || job.Result != test.result || !strings.Contains(job.Detail, test.detail) {
 			t.Errorf("%+v: %+v, want result %s and a detail with %q", test.outcome, err, test.result, test.detail)
+		}
+	}
+}
+
+// TestDetailsDontRepeatResults keeps errors from reading "timeout: timeout: …".
+func TestDetailsDontRepeatResults(t *testing.T) {
+	for _, details := range []map[string]string{jobDetails, unitDetails} {
+		for result, detail := range details {
+			if words := strings.ReplaceAll(result, "-", " "); strings.HasPrefix(detail, words) || strings.HasPrefix(detail, result) {
+				t.Errorf("%v", &units.JobError{Unit: "web.service", Verb: "start", Result: result, Detail: detail})
+			}
 		}
 	}
 }

@@ -116,6 +116,12 @@ func (c *Cluster) SetHealth(id string, state cluster.HealthState) {
 	c.wake()
 }
 
+// Hold makes the leader hold failovers, or not, if why is empty.
+func (c *Cluster) Hold(why string) {
+	c.tb.Helper()
+	must(c.tb, c.Store.SetHold(context.Background(), c.Mem.Snapshot().Leader.Term, why))
+}
+
 // Break makes a unit end in a state of its own when it is started, or fail
 // with an error where there is one.
 func (c *Cluster) Break(unit string, as units.Status, errText string) {
@@ -172,7 +178,7 @@ func (c *Cluster) step(ctx context.Context, store *memstore.Store, planner *sche
 	if c.paused {
 		return
 	}
-	plan := planner.Plan(schedule.Input{Snapshot: snap, Health: c.health.Health()}, time.Now())
+	plan := planner.Plan(schedule.Input{Snapshot: snap, Health: c.health.Health(), Hold: snap.Leader.Hold}, time.Now())
 	if len(plan.Moves) > 0 {
 		// What was changed meanwhile comes again with the next change.
 		_, _, _ = store.Apply(ctx, leader.Term, plan.Moves)
