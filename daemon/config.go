@@ -48,6 +48,8 @@ type Config struct {
 	Name      string            // for people; default the hostname
 	Metadata  map[string]string // for [X-Fleet] MachineMetadata
 
+	// Where its things are. On the user's systemd the defaults are the user's
+	// own, and else the machine's.
 	StateDir string // etcd's data; survives reboots
 	RunDir   string // socket, unit files, agent's notes; must not survive a reboot
 	Socket   string // the API's unix socket; default RunDir/fleettop.sock
@@ -63,7 +65,8 @@ type Config struct {
 	Join []string
 
 	// KeyFile is the cluster's key. Without one, a daemon listens on loopback only.
-	KeyFile string
+	KeyFile      string
+	keyIsDefault bool // nobody asked for a key
 	// PKI is this machine's certificate where it isn't to be made from the key.
 	PKI keys.Files
 
@@ -94,21 +97,20 @@ func (c *Config) Complete() error {
 	if err := c.identify(); err != nil {
 		return err
 	}
-	c.StateDir = orDefault(c.StateDir, DefaultStateDir)
-	c.RunDir = orDefault(c.RunDir, DefaultRunDir)
+	if err := c.chooseManager(); err != nil {
+		return err
+	}
+	defaults, err := c.defaultPlaces()
+	if err != nil {
+		return err
+	}
+	c.StateDir = orDefault(c.StateDir, defaults.state)
+	c.RunDir = orDefault(c.RunDir, defaults.run)
+	c.KeyFile = orDefault(c.KeyFile, defaults.key)
+	c.keyIsDefault = c.KeyFile == defaults.key
 	c.Socket = orDefault(c.Socket, filepath.Join(c.RunDir, "fleettop.sock"))
 	if len(c.Socket) > 107 {
 		return fmt.Errorf("the socket's path %s is longer than the 107 bytes the kernel takes: choose a shorter --run-dir or --socket", c.Socket)
-	}
-	switch c.Manager {
-	case "", ManagerAuto:
-		c.Manager = ManagerProcess
-		if st, err := os.Stat("/run/systemd/system"); err == nil && st.IsDir() {
-			c.Manager = ManagerSystemd
-		}
-	case ManagerSystemd, ManagerSystemdUser, ManagerProcess:
-	default:
-		return fmt.Errorf("unknown manager %q: choose auto, systemd, systemd-user or process", c.Manager)
 	}
 	if c.Port == 0 {
 		c.Port = DefaultPort
@@ -116,7 +118,6 @@ func (c *Config) Complete() error {
 	if c.Port < 1 || c.Port > 65536-ports {
 		return fmt.Errorf("port %d is out of range: fleettop uses %d ports from --port on, so choose one from 1 to %d", c.Port, ports, 65536-ports)
 	}
-	c.KeyFile = orDefault(c.KeyFile, keys.DefaultFile)
 	if p := c.PKI; p != (keys.Files{}) && (p.CertFile == "" || p.KeyFile == "" || p.CAFile == "") {
 		return errors.New("certificates of your own need all three of --tls-cert, --tls-key and --tls-ca")
 	}
@@ -145,6 +146,54 @@ func (c *Config) Complete() error {
 		return errors.New("--daemon-grace can't be negative, and --probe-interval must be from 50ms to 5s")
 	}
 	return nil
+}
+
+// chooseManager settles who runs the units.
+func (c *Config) chooseManager() error {
+	switch c.Manager {
+	case "", ManagerAuto:
+		st, err := os.Stat("/run/systemd/system")
+		switch {
+		case err != nil || !st.IsDir():
+			c.Manager = ManagerProcess
+		case os.Geteuid() == 0:
+			c.Manager = ManagerSystemd
+		default:
+			c.Manager = ManagerSystemdUser
+		}
+	case ManagerSystemd, ManagerSystemdUser, ManagerProcess:
+	default:
+		return fmt.Errorf("unknown manager %q: choose auto, systemd, systemd-user or process", c.Manager)
+	}
+	return nil
+}
+
+// places are where a daemon keeps its things unless it is told.
+type places struct{ state, run, key string }
+
+// defaultPlaces are the machine's, or the user's own for a daemon on the user's systemd.
+func (c *Config) defaultPlaces() (p places, err error) {
+	if c.Manager != ManagerSystemdUser {
+		return places{DefaultStateDir, DefaultRunDir, keys.DefaultFile}, nil
+	}
+	runtime := os.Getenv("XDG_RUNTIME_DIR")
+	if runtime == "" {
+		return p, errors.New("XDG_RUNTIME_DIR is not set, so this user's systemd can't be found: log in as the user, or set it to /run/user/UID; " +
+			"--manager=process runs units without systemd")
+	}
+	config, err := os.UserConfigDir()
+	if err != nil {
+		return p, fmt.Errorf("find this user's configuration: %w", err)
+	}
+	state := os.Getenv("XDG_STATE_HOME")
+	if state == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return p, fmt.Errorf("find this user's state: %w", err)
+		}
+		state = filepath.Join(home, ".local/state")
+	}
+	return places{filepath.Join(state, "fleettop"), filepath.Join(runtime, "fleettop"), filepath.Join(config, "fleettop/key")}, nil
 }
 
 func (c *Config) identify() error {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fleettop/daemon/keys"
 )
 
 const someID = "0123456789abcdef0123456789abcdef"
@@ -34,7 +36,7 @@ func TestCompleteRefuses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := Config{MachineID: someID, Name: "n1", Address: "127.0.0.1"}
+			cfg := Config{MachineID: someID, Name: "n1", Address: "127.0.0.1", Manager: ManagerProcess}
 			c.change(&cfg)
 			if err := cfg.Complete(); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want something about %q", err, c.says)
@@ -44,7 +46,7 @@ func TestCompleteRefuses(t *testing.T) {
 }
 
 func TestCompleteFillsIn(t *testing.T) {
-	cfg := Config{MachineID: someID, Name: "n1", Join: []string{"10.0.0.1", "fd00::1", "[fd00::2]:99", "host:1"}}
+	cfg := Config{MachineID: someID, Name: "n1", Manager: ManagerSystemd, Join: []string{"10.0.0.1", "fd00::1", "[fd00::2]:99", "host:1"}}
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,14 +54,49 @@ func TestCompleteFillsIn(t *testing.T) {
 	if got := strings.Join(cfg.Join, " "); got != want {
 		t.Errorf("seeds are %s, want %s", got, want)
 	}
-	if cfg.Address == "" || cfg.Socket != DefaultSocket || cfg.Manager == ManagerAuto || cfg.DaemonGrace != DefaultDaemonGrace {
+	if cfg.Address == "" || cfg.Socket != DefaultSocket || cfg.KeyFile != keys.DefaultFile || cfg.DaemonGrace != DefaultDaemonGrace {
 		t.Errorf("not filled in: %+v", cfg)
+	}
+}
+
+// TestUsersOwn: on the user's systemd all is in the user's directories.
+func TestUsersOwn(t *testing.T) {
+	for name, value := range map[string]string{"HOME": "/home/ann", "XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": ""} {
+		t.Setenv(name, value)
+	}
+	user := Config{MachineID: someID, Name: "n1", Address: "127.0.0.1", Manager: ManagerSystemdUser}
+	cfg := user
+	if err := cfg.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.StateDir != "/home/ann/.local/state/fleettop" || cfg.Socket != "/run/user/7/fleettop/fleettop.sock" || cfg.KeyFile != "/home/ann/.config/fleettop/key" {
+		t.Errorf("%+v", cfg)
+	}
+	if g, err := openGuard(&cfg); err != nil || g.identity != nil {
+		t.Errorf("on loopback a key that nobody named is not needed: %v", err)
+	}
+	t.Setenv("XDG_STATE_HOME", "/srv/state")
+	cfg = user
+	cfg.KeyFile = "/srv/key"
+	if err := cfg.Complete(); err != nil || cfg.StateDir != "/srv/state/fleettop" || cfg.KeyFile != "/srv/key" {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	cfg = user
+	if err := cfg.Complete(); err == nil || !strings.Contains(err.Error(), "set it to /run/user/UID") {
+		t.Errorf("without a runtime directory: %v", err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/7")
+	cfg = user
+	cfg.Manager = ManagerAuto
+	if err := cfg.Complete(); err != nil || cfg.Manager == ManagerAuto || os.Geteuid() == 0 && cfg.Manager == ManagerSystemdUser {
+		t.Errorf("auto is %s, %v", cfg.Manager, err)
 	}
 }
 
 func TestSSHListensWhereTheMachineIs(t *testing.T) {
 	for listen, want := range map[string]string{":2222": "192.0.2.7:2222", "127.0.0.1:22": "127.0.0.1:22", "[fd00::1]:22": "[fd00::1]:22", "0.0.0.0:22": "0.0.0.0:22"} {
-		cfg := Config{MachineID: someID, Name: "n1", Address: "192.0.2.7", SSH: SSH{Listen: listen, AuthorizedKeys: "/etc/keys"}}
+		cfg := Config{MachineID: someID, Name: "n1", Address: "192.0.2.7", Manager: ManagerProcess, SSH: SSH{Listen: listen, AuthorizedKeys: "/etc/keys"}}
 		if err := cfg.Complete(); err != nil || cfg.SSH.Listen != want {
 			t.Errorf("%s: %s, %v; want %s", listen, cfg.SSH.Listen, err, want)
 		}

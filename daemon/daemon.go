@@ -181,7 +181,7 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 	departure := cluster.Restarting
 	select {
 	case <-ctx.Done():
-		departure = farewell(context.WithoutCancel(ctx))
+		departure = farewell(context.WithoutCancel(ctx), n.cfg.Manager)
 	case <-n.leave:
 		departure = cluster.Left
 	case <-partsCtx.Done():

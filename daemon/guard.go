@@ -45,7 +45,7 @@ func openGuard(cfg *Config) (*guard, error) {
 	g := &guard{log: cfg.Log, told: map[string]time.Time{}, change: make(chan struct{})}
 	ring, err := keys.Load(cfg.KeyFile)
 	switch addr, _ := netip.ParseAddr(cfg.Address); {
-	case errors.Is(err, fs.ErrNotExist) && cfg.KeyFile == keys.DefaultFile && addr.IsLoopback() && cfg.PKI == (keys.Files{}):
+	case errors.Is(err, fs.ErrNotExist) && cfg.keyIsDefault && addr.IsLoopback() && cfg.PKI == (keys.Files{}):
 		return g, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: there is no %s, and it would listen on %s, open to everybody there.\n"+

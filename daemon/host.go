@@ -92,20 +92,38 @@ func bootID() string {
 	return strings.TrimSpace(string(raw))
 }
 
-// farewell tells why the daemon was asked to stop: with its machine, where
-// systemd says that it is stopping, else to be restarted.
-func farewell(ctx context.Context) cluster.Departure {
+// farewell tells why the daemon was asked to stop: with its machine, or with
+// the user's systemd that runs its units, where systemd says that it is
+// stopping, else to be restarted.
+func farewell(ctx context.Context, manager ManagerKind) cluster.Departure {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
 		return cluster.Restarting
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	// Its exit code is not zero for any state but running.
-	state, _ := exec.CommandContext(ctx, "systemctl", "is-system-running").Output()
-	if strings.TrimSpace(string(state)) == "stopping" {
-		return cluster.ShutDown
+	whose := []string{"--system"}
+	if manager == ManagerSystemdUser {
+		whose = append(whose, "--user")
+	}
+	for _, w := range whose {
+		if systemdState(ctx, w) == "stopping" {
+			return cluster.ShutDown
+		}
 	}
 	return cluster.Restarting
+}
+
+// systemdState is how a systemd says that it is, or "".
+func systemdState(ctx context.Context, whose string) string {
+	for ctx.Err() == nil {
+		// Its exit code is not zero for any state but running.
+		state, err := exec.CommandContext(ctx, "systemctl", whose, "is-system-running").Output()
+		// Without KillMode=process systemd, which is ending the daemon, may end this one with it.
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Exited() {
+			return strings.TrimSpace(string(state))
+		}
+	}
+	return ""
 }
 
 // notifySystemd says that the daemon is ready, and feeds systemd's watchdog

@@ -43,5 +43,5 @@ func (n *node) logs(src journal.Source) *logs.Service {
 
 // stats serves what machines and units use.
 func (n *node) stats() *stats.Service {
-	return stats.New(stats.Config{Self: n.cfg.MachineID, View: n.view, Health: n.health, Peers: n.peers, Log: n.log})
+	return stats.New(stats.Config{Self: n.cfg.MachineID, User: n.cfg.Manager == ManagerSystemdUser, View: n.view, Health: n.health, Peers: n.peers, Log: n.log})
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 const timeAdvice = "give a time such as \"2026-01-31 15:04:05\", \"15:04\", today, yesterday, now, -1h or \"2 hours ago\""
@@ -15,6 +16,7 @@ const timeAdvice = "give a time such as \"2026-01-31 15:04:05\", \"15:04\", toda
 //
 //	2026-01-31 15:04:05.25 UTC    date and time; either may be missing, and the zone
 //	Sat 2026-01-31                the weekday must be the date's
+//	Jan 31 15:04:05               this year, as logs are printed
 //	now today yesterday tomorrow
 //	-1h +30min 2h5m "2 hours ago" "1 week left"
 //	@1769871845.25                seconds since 1970
@@ -100,8 +102,14 @@ func parseDate(text string, now time.Time) (time.Time, error) {
 	}
 	loc := now.Location()
 	if n := len(words); n > 1 || n == 1 && words[0] == "UTC" {
-		if zone, err := loadZone(words[n-1]); err == nil {
+		if zone, err := findZone(words[n-1], now); err == nil {
 			loc, words = zone, words[:n-1]
+		}
+	}
+	y, m, d := now.In(loc).Date()
+	if len(words) == 3 {
+		if t, err := time.Parse("Jan 2", words[0]+" "+words[1]); err == nil {
+			words = []string{fmt.Sprintf("%d-%d-%d", y, t.Month(), t.Day()), words[2]}
 		}
 	}
 	date, clock := "", ""
@@ -117,7 +125,6 @@ func parseDate(text string, now time.Time) (time.Time, error) {
 	default:
 		return time.Time{}, errors.New("it has neither date nor time of day")
 	}
-	y, m, d := now.In(loc).Date()
 	base := time.Date(y, m, d, 0, 0, 0, 0, loc)
 	switch date {
 	case "":
@@ -143,12 +150,19 @@ func parseDate(text string, now time.Time) (time.Time, error) {
 	return time.Date(y, m, d, c.Hour(), c.Minute(), c.Second(), c.Nanosecond(), loc), nil
 }
 
-// loadZone knows UTC, Local, and Area/City; the clock's own abbreviations are ambiguous.
-func loadZone(name string) (*time.Location, error) {
+// findZone knows UTC, what the zone of now is called in summer and in winter,
+// and the names of the system's zones.
+func findZone(name string, now time.Time) (*time.Location, error) {
 	if name == "UTC" || name == "Z" {
 		return time.UTC, nil
 	}
-	if !strings.Contains(name, "/") || strings.Contains(name, "..") {
+	for _, month := range []time.Month{time.January, time.July} {
+		own, offset := time.Date(now.Year(), month, 1, 0, 0, 0, 0, now.Location()).Zone()
+		if name == own {
+			return time.FixedZone(own, offset), nil
+		}
+	}
+	if !strings.ContainsFunc(name, unicode.IsUpper) { // a word, a date or a time
 		return nil, errors.New("no zone")
 	}
 	return time.LoadLocation(name)

@@ -7,7 +7,10 @@ import (
 )
 
 func TestParseTime(t *testing.T) {
-	berlin := time.FixedZone("CET", 3600)
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	now := time.Date(2026, 3, 4, 5, 6, 7, 8000, berlin) // a Wednesday
 	at := func(y int, mo time.Month, d, h, mi, s, ns int) time.Time {
 		return time.Date(y, mo, d, h, mi, s, ns, berlin)
@@ -36,6 +39,12 @@ func TestParseTime(t *testing.T) {
 		"Sat 2026-01-31 00:30":          at(2026, 1, 31, 0, 30, 0, 0),
 		"15:04":                         at(2026, 3, 4, 15, 4, 0, 0),
 		"yesterday 15:04":               at(2026, 3, 3, 15, 4, 0, 0),
+		"Jan 31 15:04:05":               at(2026, 1, 31, 15, 4, 5, 0),
+		"Feb  3 15:04 UTC":              time.Date(2026, 2, 3, 15, 4, 0, 0, time.UTC),
+		"Sat 2026-01-31 15:04:05 CET":   time.Date(2026, 1, 31, 14, 4, 5, 0, time.UTC),
+		"2026-07-31 15:04:05 CEST":      time.Date(2026, 7, 31, 13, 4, 5, 0, time.UTC),
+		"2026-07-31 15:04 Japan":        time.Date(2026, 7, 31, 6, 4, 0, 0, time.UTC),
+		"15:04 EST":                     at(2026, 3, 3, 21, 4, 0, 0),
 		"@1769871845":                   time.Unix(1769871845, 0),
 		"@1769871845.25":                time.Unix(1769871845, 250e6),
 	} {

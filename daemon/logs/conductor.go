@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type conductor struct {
 	snap      *cluster.Snapshot
 	units     []string
 	positions map[string]string // how far each machine was read
+	lastEvent cluster.Event     // the one with the highest ID that was heard
 	lost      map[string]bool   // machines that died while they were read
 	feeds     map[string]*feed  // by machine
 	failures  map[string]string // of each machine, what was last said of why it can't be asked
@@ -156,8 +158,25 @@ func (c *conductor) resubscribe(ctx context.Context) <-chan cluster.Change {
 	if err != nil {
 		return nil
 	}
-	c.apply(snap, nil)
+	c.apply(snap, c.missed(ctx))
 	return changes
+}
+
+// missed are the events since the last one heard, while there was no
+// subscription; those it brings as well do no harm.
+func (c *conductor) missed(ctx context.Context) []cluster.Event {
+	if c.s.cfg.Timeline == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	last := c.lastEvent
+	events, err := c.s.cfg.Timeline.Events(ctx, last.Time, eventsMost)
+	if err != nil {
+		c.s.cfg.Log.Debug("a log goes on without the events it missed", "error", err)
+		return nil
+	}
+	return slices.DeleteFunc(events, func(e cluster.Event) bool { return e.ID <= last.ID })
 }
 
 // strangers tells whether the cluster knows none of the units.
@@ -172,7 +191,11 @@ func (c *conductor) strangers() bool {
 }
 
 func (c *conductor) notFound() error {
-	return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("Unit %s not found", c.names[0]), Hint: "`fleettop list-unit-files` shows those there are"}
+	message := fmt.Sprintf("Unit %s not found", c.names[0])
+	if strings.ContainsAny(c.names[0], "*?[") {
+		message = fmt.Sprintf("no unit matches %q", c.names[0])
+	}
+	return &api.Error{Code: api.CodeNotFound, Message: message, Hint: "`fleettop list-unit-files` shows those there are"}
 }
 
 // alive are the machines that can be asked, sorted.

@@ -92,7 +92,11 @@ func (c *conductor) once(ctx context.Context, f *feed) (told bool, err error) {
 		}
 	}
 	if f.machine == c.s.cfg.Self {
-		return told, c.s.local(ctx, f.units, f.o, take)
+		err := c.s.local(ctx, f.units, f.o, take)
+		if err != nil && !told && ctx.Err() == nil { // as another machine would answer it
+			err = &api.Error{Code: api.CodeUnavailable, Message: err.Error()}
+		}
+		return told, err
 	}
 	client, err := c.s.cfg.Peers.Client(f.machine)
 	if err != nil {

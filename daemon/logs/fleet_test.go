@@ -29,6 +29,14 @@ type memLog struct {
 	entries []journal.Entry
 	tails   map[*memTail]bool
 	opened  int // tails, in all
+	refused error
+}
+
+// refuse makes nobody able to read it, until the error is nil.
+func (m *memLog) refuse(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused = err
 }
 
 func (m *memLog) log(unit, message string) {
@@ -43,8 +51,11 @@ func (m *memLog) log(unit, message string) {
 
 func (m *memLog) Read(_ context.Context, units []string, q journal.Query, upTo journal.Position, f func(journal.Entry) error) (journal.Cursor, error) {
 	m.mu.Lock()
-	list := m.entries
+	list, refused := m.entries, m.refused
 	m.mu.Unlock()
+	if refused != nil {
+		return "", refused
+	}
 	if n, ok := upTo.(int); ok {
 		list = list[:n]
 	}
@@ -89,6 +100,9 @@ func (t *memTail) ring() {
 func (m *memLog) Tail() (journal.Tail, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.refused != nil {
+		return nil, m.refused
+	}
 	t := &memTail{m: m, wake: make(chan struct{}, 1), at: len(m.entries)}
 	if m.tails == nil {
 		m.tails = map[*memTail]bool{}

@@ -55,6 +55,47 @@ func (v *viewing) wait() error {
 	}
 }
 
+// TestUnreadable: why a machine's log can't be read is told at once, on that
+// machine and elsewhere, and when it can be, the viewer goes on.
+func TestUnreadable(t *testing.T) {
+	for _, at := range []string{"m1", "m2"} {
+		f := newFleet(t, "m1", "m2")
+		f.place("a.service", "", "m2")
+		log := f.at["m2"].log
+		log.refuse(errors.New("permission denied: join the group"))
+		began := time.Now()
+		for _, follow := range []bool{false, true} {
+			v := f.watch(at, api.JournalOptions{Unit: "a.service", Follow: follow})
+			eventually(t, func() error {
+				v.mu.Lock()
+				defer v.mu.Unlock()
+				for _, l := range v.list {
+					if l.Kind == api.LogDivider && strings.Contains(l.Text, "n2 can't be asked for its lines: permission denied: join the group") {
+						return nil
+					}
+				}
+				return fmt.Errorf("following is %v on %s: %+v", follow, at, v.list)
+			})
+			if time.Since(began) > answerWithin {
+				t.Errorf("following is %v on %s: it took %v", follow, at, time.Since(began))
+			}
+			if follow {
+				log.refuse(nil)
+				log.log("a.service", "at last")
+				eventually(t, func() error {
+					v.mu.Lock()
+					defer v.mu.Unlock()
+					if n := len(v.list); v.list[n-1].Message != "at last" {
+						return fmt.Errorf("on %s: %+v", at, v.list)
+					}
+					return nil
+				})
+			}
+			v.end()
+		}
+	}
+}
+
 func TestOneReaderForAll(t *testing.T) {
 	f := newFleet(t, "m1", "m2")
 	f.place("a.service", "", "m2")
@@ -145,6 +186,33 @@ func TestFollowsTheUnit(t *testing.T) {
 	want := append(append(numbered("old ", 0, 6), "untold 0", "untold 1"), "new 0", "new 1", "new 2", "again")
 	got = slices.DeleteFunc(got, func(s string) bool { return strings.HasPrefix(s, "[") })
 	equal(t, got, want...)
+}
+
+// TestOutageMissed: a move and its outage that came about while the store was away are told.
+func TestOutageMissed(t *testing.T) {
+	f := newFleet(t, "m1", "m2", "m3")
+	f.place("a.service", "", "m3")
+	old, next := f.at["m3"].log, f.at["m1"].log
+	old.log("a.service", "old")
+	v := f.watch("m2", api.JournalOptions{Unit: "a.service", Lines: 2, Follow: true})
+	v.until(1)
+
+	cut := f.store
+	cut.SetReachable(false)
+	eventually(t, func() error {
+		if _, live, _, _ := f.view.Latest(); live {
+			return errors.New("the loss isn't noticed")
+		}
+		return nil
+	})
+	f.store = f.mem.Open()
+	f.down("m3", cluster.Failed)
+	f.place("a.service", "m3", "m1")
+	f.must(f.store.Record(t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m3", To: "m1", Machine: "m1",
+		Outage: &cluster.Outage{Detect: 700 * time.Millisecond, Start: 420 * time.Millisecond}}))
+	next.log("a.service", "new")
+	cut.SetReachable(true)
+	equal(t, v.until(3), "old", "[moved n3 → n1, outage 1.12s]", "new")
 }
 
 func TestOutageNeverKnown(t *testing.T) {

@@ -76,6 +76,9 @@ func (c *conductor) apply(snap *cluster.Snapshot, events []cluster.Event) {
 		c.moved(before, snap)
 	}
 	for _, e := range events {
+		if e.ID > c.lastEvent.ID {
+			c.lastEvent = e
+		}
 		h := c.moves.held[e.Unit]
 		if e.Kind != cluster.EventActive || e.Outage == nil || h == nil || h.to != e.To {
 			continue

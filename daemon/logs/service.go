@@ -75,6 +75,7 @@ func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([
 		return err // with a state of old, what it knows is asked
 	}
 	c := &conductor{s: s, o: o, names: names, emit: emit, snap: snap, began: time.Now(), positions: maps.Clone(o.After)}
+	c.lastEvent.Time = c.began
 	if c.q, err = query(o, c.began); err != nil {
 		return &api.Error{Code: api.CodeInvalid, Message: err.Error()}
 	}

@@ -51,8 +51,8 @@ func TestEntries(t *testing.T) {
 		err    string
 	}{
 		{line, api.Viewer, gossh.FingerprintSHA256(signer.PublicKey()), true, ""},
-		{line + " ann@laptop", api.Viewer, "ann@laptop", true, ""},
-		{`fleettop-role="operator" ` + line + " ann@laptop", api.Operator, "ann@laptop", true, ""},
+		{line + " op@laptop", api.Viewer, "op@laptop", true, ""},
+		{`fleettop-role="operator" ` + line + " op@laptop", api.Operator, "op@laptop", true, ""},
 		{`fleettop-role="viewer" ` + line + " a b", api.Viewer, "a b", true, ""},
 		{`FLEETTOP-ROLE=operator,no-port-forwarding,no-X11-forwarding ` + line + " x", api.Operator, "x", true, ""},
 		{line + " evil\x1b[2J\u202e" + strings.Repeat("x", 100), api.Viewer, "evil[2J" + strings.Repeat("x", 56) + "…", true, ""},

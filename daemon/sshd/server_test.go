@@ -138,13 +138,13 @@ func TestRolesByKey(t *testing.T) {
 	viewer, viewerLine := newKey(t)
 	operator, operatorLine := newKey(t)
 	stranger, _ := newKey(t)
-	h := open(t, Limits{}, viewerLine+" ann", `fleettop-role="operator" `+operatorLine+" bob@desk")
-	if out, code := h.run(h.in(viewer), "a 'b c'"); out != `viewer ann (ssh) ["a" "b c"]` || code != 2 {
+	h := open(t, Limits{}, viewerLine+" view", `fleettop-role="operator" `+operatorLine+" view@desk")
+	if out, code := h.run(h.in(viewer), "a 'b c'"); out != `viewer view (ssh) ["a" "b c"]` || code != 2 {
 		t.Errorf("a viewer: %s, %d", out, code)
 	}
 	c := h.in(operator)
 	for range 3 { // several over one connection
-		if out, code := h.run(c, "x"); out != `operator bob@desk (ssh) ["x"]` || code != 1 {
+		if out, code := h.run(c, "x"); out != `operator view@desk (ssh) ["x"]` || code != 1 {
 			t.Errorf("an operator: %s, %d", out, code)
 		}
 	}

@@ -14,7 +14,11 @@ import (
 const tick = 10 * time.Millisecond
 
 // host is where the kernel tells its figures.
-type host struct{ proc, cgroups string }
+type host struct {
+	proc, cgroups string
+	// user is the group of the user's systemd that runs the units; "" for the system's.
+	user string
+}
 
 // hostUse is what the whole machine uses.
 type hostUse struct {

@@ -3,7 +3,9 @@ package stats
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -26,7 +28,9 @@ type Health interface {
 
 // Config is what a Service works with.
 type Config struct {
-	Self   string
+	Self string
+	// User tells that the units are those of this user's own systemd.
+	User   bool
 	View   *view.View
 	Health Health
 	Peers  Peers
@@ -46,6 +50,9 @@ var _ api.StatsKeeper = (*Service)(nil)
 func New(cfg Config) *Service {
 	s := &Service{cfg: cfg}
 	s.collector = NewCollector(cfg.Self, s.units)
+	if cfg.User {
+		s.collector.host.user = fmt.Sprintf("user@%d.service", os.Getuid())
+	}
 	return s
 }
 

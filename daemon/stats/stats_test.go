@@ -79,6 +79,23 @@ func TestUnitsByHost(t *testing.T) {
 	}
 }
 
+// TestUnitsOfTheirOwnSystemd: the system's systemd and those of users may have
+// units of the same name.
+func TestUnitsOfTheirOwnSystemd(t *testing.T) {
+	files := map[string]string{"cgroup.procs": ""}
+	for group, bytes := range map[string]string{"system.slice": "1", "user.slice/user-7.slice/user@7.service/app.slice": "7", "user.slice/user-8.slice/user@8.service/app.slice": "8"} {
+		files[group+"/web.service/memory.current"] = bytes
+		files[group+"/web.service/cpu.stat"] = "usage_usec 1\n"
+	}
+	cgroups := tree(t, files)
+	for user, want := range map[string]int64{"": 1, "user@7.service": 7, "user@8.service": 8} {
+		h := host{proc: t.TempDir(), cgroups: cgroups, user: user}
+		if got := h.unitUses([]units.Status{{Name: "web.service", Active: "active"}}); got["web.service"].memory != want {
+			t.Errorf("of %q: %+v", user, got)
+		}
+	}
+}
+
 func TestHostUse(t *testing.T) {
 	h := host{proc: tree(t, map[string]string{
 		"stat":    "cpu  100 10 20 5000 300 5 6 7 0 0\ncpu0 1 1 1 1\ncpu1 1 1 1 1\nintr 5\n",

@@ -81,11 +81,12 @@ func (h host) groups(wanted map[string]bool) (tree string, found map[string]stri
 				return nil // what went away meanwhile
 			}
 			rel, _ := filepath.Rel(tree, path)
-			if wanted[d.Name()] {
+			// Another systemd of this machine may have a unit of the same name.
+			if wanted[d.Name()] && (h.user == "" || strings.Contains(rel, h.user+"/")) {
 				found[d.Name()] = rel
 				return fs.SkipDir
 			}
-			if strings.Count(rel, "/") >= depthMost || !strings.HasSuffix(d.Name(), ".slice") && !strings.HasPrefix(d.Name(), "user@") {
+			if strings.Count(rel, "/") >= depthMost || !strings.HasSuffix(d.Name(), ".slice") && d.Name() != h.user {
 				return fs.SkipDir
 			}
 			return nil

@@ -18,6 +18,7 @@ const (
 	roleMessage         // MESSAGE
 	rolePriority        // PRIORITY
 	roleIdentifier      // SYSLOG_IDENTIFIER
+	roleComm            // _COMM
 	rolePID             // _PID
 	roleUID             // _UID
 	roleUnit            // who logged it
@@ -25,12 +26,12 @@ const (
 )
 
 var systemRoles = map[string]role{
-	"MESSAGE": roleMessage, "PRIORITY": rolePriority, "SYSLOG_IDENTIFIER": roleIdentifier, "_PID": rolePID, "_UID": roleUID,
+	"MESSAGE": roleMessage, "PRIORITY": rolePriority, "SYSLOG_IDENTIFIER": roleIdentifier, "_COMM": roleComm, "_PID": rolePID, "_UID": roleUID,
 	"_SYSTEMD_UNIT": roleUnit, "UNIT": roleAbout, "OBJECT_SYSTEMD_UNIT": roleAbout, "COREDUMP_UNIT": roleAbout,
 }
 
 var userRoles = map[string]role{
-	"MESSAGE": roleMessage, "PRIORITY": rolePriority, "SYSLOG_IDENTIFIER": roleIdentifier, "_PID": rolePID, "_UID": roleUID,
+	"MESSAGE": roleMessage, "PRIORITY": rolePriority, "SYSLOG_IDENTIFIER": roleIdentifier, "_COMM": roleComm, "_PID": rolePID, "_UID": roleUID,
 	"_SYSTEMD_USER_UNIT": roleUnit, "USER_UNIT": roleAbout, "OBJECT_SYSTEMD_USER_UNIT": roleAbout, "COREDUMP_USER_UNIT": roleAbout,
 }
 
@@ -67,8 +68,8 @@ type decoder struct {
 	items   []datum
 }
 
-// origin tells entries' identifier and process apart.
-type origin struct{ identifier, pid string }
+// origin tells apart what entries say of who logged them.
+type origin struct{ identifier, comm, pid string }
 
 func newDecoder(f *file, o *Options) *decoder {
 	return &decoder{f: f, opts: o, roles: rolesOf(o.User), known: map[uint64]datum{}, origins: map[origin]map[string]string{}}
@@ -120,7 +121,8 @@ func (d *decoder) decode(offset uint64, w *journal.Wanted) (out journal.Entry, o
 		return out, false
 	}
 	d.items = d.items[:0]
-	var unit, about, pid, uid, identifier string
+	var unit, about, uid string
+	var from origin
 	message := -1
 	out.Priority = journal.Info
 	for _, o := range d.e.items {
@@ -138,9 +140,11 @@ func (d *decoder) decode(offset uint64, w *journal.Wanted) (out journal.Entry, o
 				out.Priority = n
 			}
 		case roleIdentifier:
-			identifier = v.value
+			from.identifier = v.value
+		case roleComm:
+			from.comm = v.value
 		case rolePID:
-			pid = v.value
+			from.pid = v.value
 		case roleUID:
 			uid = v.value
 		case roleUnit:
@@ -153,7 +157,7 @@ func (d *decoder) decode(offset uint64, w *journal.Wanted) (out journal.Entry, o
 		d.items = append(d.items, v)
 	}
 	switch {
-	case about != "" && w.Units[about] && d.trusted(pid, uid):
+	case about != "" && w.Units[about] && d.trusted(from.pid, uid):
 		out.Unit = about
 	case w.Units[unit] && (!d.opts.User || uid == d.opts.uid()):
 		out.Unit = unit
@@ -169,7 +173,7 @@ func (d *decoder) decode(offset uint64, w *journal.Wanted) (out journal.Entry, o
 	if w.Fields {
 		out.Fields = d.all(message)
 	} else {
-		out.Fields = d.origin(identifier, pid)
+		out.Fields = d.origin(from)
 	}
 	return out, true
 }
@@ -198,22 +202,25 @@ func (d *decoder) all(message int) map[string]string {
 	return m
 }
 
-// origin is the identifier and process alone, shared between entries.
-func (d *decoder) origin(identifier, pid string) map[string]string {
-	k := origin{identifier, pid}
-	m, ok := d.origins[k]
+// origin is the identifier, or the program's name where there is none, and the
+// process alone, shared between entries.
+func (d *decoder) origin(from origin) map[string]string {
+	m, ok := d.origins[from]
 	if !ok {
 		m = map[string]string{}
-		if identifier != "" && utf8.ValidString(identifier) {
-			m["SYSLOG_IDENTIFIER"] = identifier
+		switch {
+		case from.identifier != "" && utf8.ValidString(from.identifier):
+			m["SYSLOG_IDENTIFIER"] = from.identifier
+		case from.comm != "" && utf8.ValidString(from.comm):
+			m["_COMM"] = from.comm
 		}
-		if pid != "" {
-			m["_PID"] = pid
+		if from.pid != "" {
+			m["_PID"] = from.pid
 		}
 		if len(d.origins) >= cachedMost {
 			clear(d.origins)
 		}
-		d.origins[k] = m
+		d.origins[from] = m
 	}
 	return m
 }

@@ -63,6 +63,7 @@ type header struct {
 type file struct {
 	r      io.ReaderAt
 	closer io.Closer
+	path   string // it was opened by
 	header
 
 	window []byte // of the file from base on
@@ -89,7 +90,7 @@ func openFile(path string) (*file, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	jf.closer = f
+	jf.closer, jf.path = f, path
 	return jf, nil
 }
 

@@ -56,6 +56,7 @@ func TestRead(t *testing.T) {
 			w.add(200*second, 200*second, fieldsOf("a.service", long)...)
 			w.add(201*second, 201*second, "_SYSTEMD_UNIT=init.scope", "_PID=1", "_UID=0", "UNIT=a.service", "MESSAGE=Stopped a.service.")
 			w.add(202*second, 202*second, "_SYSTEMD_UNIT=liar.service", "_PID=9", "_UID=1000", "UNIT=a.service", "MESSAGE=not about it")
+			w.add(202*second, 202*second+1, "_SYSTEMD_UNIT=c.service", "_PID=10", "_UID=0", "_COMM=native", "MESSAGE=by its own socket")
 			w.add(203*second, 203*second, fieldsOf("a.service", "bin\xff\x00=\n")...)
 			w.write(filepath.Join(dir, "system.journal"))
 			s := openDir(t, dir)
@@ -87,6 +88,9 @@ func TestRead(t *testing.T) {
 			}
 			if none, _, end := read(t, s, journal.Query{Lines: -1}, "a.service"); len(none) > 0 || end == "" {
 				t.Errorf("asked for none: %q, %q", none, end)
+			}
+			if _, own, _ := read(t, s, journal.Query{}, "c.service"); len(own) != 1 || own[0].Fields["_COMM"] != "native" {
+				t.Errorf("who logs without an identifier goes by the program's name: %+v", own)
 			}
 			_, full, _ := read(t, s, journal.Query{Lines: 1, Fields: true}, "b.service")
 			if full[0].Fields["_UID"] != "0" || full[0].Fields["__MONOTONIC_TIMESTAMP"] != "99000001" {

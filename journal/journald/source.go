@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ func (s *Source) paths() ([]string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the journal: %w: run as root, or as a member of the group systemd-journal", err)
+			return nil, s.refused(err)
 		}
 		for _, e := range entries {
 			if name := e.Name(); strings.HasSuffix(name, ".journal") || strings.HasSuffix(name, ".journal~") {
@@ -73,7 +74,21 @@ func (s *Source) paths() ([]string, error) {
 	return out, nil
 }
 
-// open opens all files there are. Those that can't be are left out, unless none can.
+// refused says that the journal can't be read, and what to do where it is
+// not for this user.
+func (s *Source) refused(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	name := strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return fmt.Errorf("read the journal: %w: the daemon runs as %s, who must be in the group systemd-journal (usermod -aG systemd-journal %[2]s) and log in again", err, name)
+}
+
+// open opens all files there are. Those that can't be are left out, as others'
+// are, unless none can, or it is one in memory, where there is one for all users.
 func (s *Source) open() ([]*file, error) {
 	paths, err := s.paths()
 	if err != nil {
@@ -93,15 +108,24 @@ func (s *Source) open() ([]*file, error) {
 			files = append(files, f)
 		case errors.As(err, &unknown):
 			closeAll(files)
-			return nil, fmt.Errorf("read the journal: %w", err) // better than to leave lines out without a word
+			return nil, s.refused(err) // better than to leave lines out without a word
+		case errors.Is(err, fs.ErrPermission) && s.inMemory(p):
+			closeAll(files)
+			return nil, s.refused(err)
 		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotJournal):
 			failed = err
 		}
 	}
 	if len(files) == 0 && failed != nil {
-		return nil, fmt.Errorf("read the journal: %w", failed)
+		return nil, s.refused(failed)
 	}
 	return files, nil
+}
+
+// inMemory tells whether a file is one that journald keeps until it may write
+// to the disk, or for good.
+func (s *Source) inMemory(path string) bool {
+	return len(s.opts.Dirs) > 1 && filepath.Dir(path) == filepath.Clean(s.opts.Dirs[0])
 }
 
 func closeAll(files []*file) {

@@ -1,8 +1,6 @@
 package journald
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -42,7 +40,6 @@ type tail struct {
 // growing is a file that may get more entries.
 type growing struct {
 	d        *decoder
-	path     string
 	inMemory bool
 	done     uint64 // entries that were looked at
 	last     uint64 // the offset of the last of them
@@ -113,32 +110,25 @@ func (t *tail) scan(first bool) error {
 		}
 	}
 	t.scanned = time.Now()
-	paths, err := t.src.paths()
+	files, err := t.src.open()
 	if err != nil {
 		return err
 	}
 	seen := map[[16]byte]string{}
-	for _, path := range paths {
-		f, err := openFile(path)
-		if unknown := (*FormatError)(nil); errors.As(err, &unknown) {
-			return fmt.Errorf("follow the journal: %w", err)
-		}
-		if err != nil {
-			continue // being made, or gone again, or not for us
-		}
+	for _, f := range files {
 		_, passed := t.passed[f.fileID]
 		_, growing := t.files[f.fileID]
 		if !passed {
-			seen[f.fileID] = path
+			seen[f.fileID] = f.path
 		}
 		if passed || growing {
 			f.close()
 			continue
 		}
-		t.take(f, path, first)
+		t.take(f, first)
 	}
 	for id, g := range t.files {
-		if path, ok := seen[id]; !ok || path != g.path {
+		if path, ok := seen[id]; !ok || path != g.d.f.path {
 			g.rest = true // archived under another name, or vacuumed
 		}
 	}
@@ -146,14 +136,13 @@ func (t *tail) scan(first bool) error {
 }
 
 // take begins with a file.
-func (t *tail) take(f *file, path string, first bool) {
+func (t *tail) take(f *file, first bool) {
 	if first && f.state == stateArchived {
 		t.passed[f.fileID] = f.lastOffset()
 		f.close()
 		return
 	}
-	g := &growing{d: newDecoder(f, &t.src.opts), path: path, rest: f.state == stateArchived}
-	g.inMemory = len(t.src.opts.Dirs) > 1 && within(t.src.opts.Dirs[0], path)
+	g := &growing{d: newDecoder(f, &t.src.opts), rest: f.state == stateArchived, inMemory: t.src.inMemory(f.path)}
 	if first {
 		g.done, g.last = f.entries, f.lastOffset()
 		if g.inMemory && g.last != 0 {
@@ -162,8 +151,6 @@ func (t *tail) take(f *file, path string, first bool) {
 	}
 	t.files[f.fileID] = g
 }
-
-func within(dir, path string) bool { return len(path) > len(dir) && path[:len(dir)] == dir }
 
 // remember notes the last entry read from memory.
 func (t *tail) remember(g *growing, offset uint64) {
