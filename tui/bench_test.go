@@ -72,7 +72,7 @@ type console struct {
 	ended  chan error
 }
 
-func runConsole(t testing.TB, w, h int) *console {
+func runConsole(t testing.TB, w, h int, plain bool) *console {
 	t.Helper()
 	in, keys := io.Pipe()
 	c := &console{client: &fakeClient{lines: make(chan *api.Line)}, keys: keys, out: &tube{wrote: make(chan struct{}, 1)}, ended: make(chan error, 1)}
@@ -80,7 +80,7 @@ func runConsole(t testing.TB, w, h int) *console {
 	sizes := make(chan Size, 1)
 	sizes <- Size{w, h}
 	go func() {
-		c.ended <- Run(ctx, Options{Client: c.client, In: in, Out: c.out, Sizes: sizes, NoColor: true})
+		c.ended <- Run(ctx, Options{Client: c.client, In: in, Out: c.out, Sizes: sizes, NoColor: true, Plain: plain})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -93,8 +93,8 @@ func runConsole(t testing.TB, w, h int) *console {
 	return c
 }
 
-// await waits until the terminal was told a text.
-func (c *console) await(t testing.TB, text string, limit time.Duration) {
+// await waits until the terminal was told a text, and returns all it was told until then.
+func (c *console) await(t testing.TB, text string, limit time.Duration) string {
 	t.Helper()
 	var all strings.Builder
 	deadline := time.After(limit)
@@ -102,7 +102,7 @@ func (c *console) await(t testing.TB, text string, limit time.Duration) {
 		_, got := c.out.take()
 		all.WriteString(got)
 		if strings.Contains(all.String(), text) {
-			return
+			return all.String()
 		}
 		select {
 		case <-c.out.wrote:
@@ -119,7 +119,7 @@ func restarts(n int) *api.Line {
 }
 
 func TestOneRowChangingIsFewBytes(t *testing.T) {
-	c := runConsole(t, 120, 40)
+	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(3, 30)
 	c.await(t, "any one machine may die", 10*time.Second)
 	if _, err := c.keys.Write([]byte("2")); err != nil {
@@ -143,7 +143,7 @@ func TestOneRowChangingIsFewBytes(t *testing.T) {
 }
 
 func TestIdleIsSilent(t *testing.T) {
-	c := runConsole(t, 120, 40)
+	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(3, 30) // its ages are minutes and more
 	c.await(t, "any one machine may die", 10*time.Second)
 	time.Sleep(300 * time.Millisecond)
@@ -156,7 +156,7 @@ func TestIdleIsSilent(t *testing.T) {
 
 // TestKeyToScreenUnderLoad presses keys while a thousand changes a second come in.
 func TestKeyToScreenUnderLoad(t *testing.T) {
-	c := runConsole(t, 120, 40)
+	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(100, 1000)
 	c.await(t, "any one machine may die", 10*time.Second)
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -215,7 +215,7 @@ func TestKeyToScreenUnderLoad(t *testing.T) {
 }
 
 func TestTheConsoleOutlivesTheDaemon(t *testing.T) {
-	c := runConsole(t, 120, 40)
+	c := runConsole(t, 120, 40, false)
 	c.await(t, "Connecting to", 10*time.Second)
 	c.client.lines <- tuitest.Cluster(3, 3)
 	c.await(t, "any one machine may die", 10*time.Second)
@@ -238,7 +238,7 @@ func TestTheConsoleOutlivesTheDaemon(t *testing.T) {
 }
 
 func TestACrashLeavesTheTerminalClean(t *testing.T) {
-	c := runConsole(t, 120, 40)
+	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(3, 3)
 	c.await(t, "any one machine may die", 10*time.Second)
 	c.client.lines <- &api.Line{Kind: api.LineChange, Machines: []api.Machine{tuitest.Machine(1)}}
@@ -254,4 +254,26 @@ func TestACrashLeavesTheTerminalClean(t *testing.T) {
 		t.Errorf("a crash ends with %v", err)
 	}
 	c.ended <- nil
+}
+
+// TestPlainTerminalsGetASCII goes through the screens of a terminal whose font
+// has nothing else, during a failure.
+func TestPlainTerminalsGetASCII(t *testing.T) {
+	c := runConsole(t, 80, 24, true)
+	var all strings.Builder
+	for _, l := range []*api.Line{tuitest.Cluster(3, 30), tuitest.Failed(3, time.Second), tuitest.Moved("web@3.service", 3, 1, 20, time.Second),
+		tuitest.Summed(3, 1, time.Second, cluster.Outage{})} {
+		c.client.lines <- l
+	}
+	for _, step := range []struct{ keys, sees string }{{"", "worst outage"}, {"2", "UNIT^"}, {"\r", "Placement"}, {"4", "entries"}, {"6", "more below"}, {"2*D", "Destroy 30 units?"}} {
+		if _, err := c.keys.Write([]byte(step.keys)); err != nil {
+			t.Fatal(err)
+		}
+		all.WriteString(c.await(t, step.sees, 10*time.Second))
+	}
+	for _, r := range all.String() {
+		if r > 0x7e {
+			t.Fatalf("it was told %q", r)
+		}
+	}
 }

@@ -120,9 +120,11 @@ func (s *shell) command(text string) tea.Cmd {
 	case word == "q":
 		return s.quit()
 	case word == "filter":
-		if s.top().Filters() {
-			s.filters[s.top()] = state.ParseQuery(strings.TrimPrefix(text, "filter"))
+		if !s.top().Filters() {
+			s.say("This screen has no filter.", true)
+			return nil
 		}
+		s.filters[s.top()] = state.ParseQuery(strings.TrimPrefix(strings.TrimSpace(text), "filter"))
 		return nil
 	case word == "submit" || word == string(keys.New):
 		return s.submit(args)
@@ -135,15 +137,17 @@ func (s *shell) command(text string) tea.Cmd {
 		s.say(err, true)
 		return nil
 	case word == "open":
-		if len(target.Units) > 0 {
-			return s.open(unitdetail.New(target.Units[0]))
+		if len(target.Units) == 0 {
+			s.say("There is no unit under the cursor to open.", true)
+			return nil
 		}
-		return nil
+		return s.open(unitdetail.New(target.Units[0]))
 	case word == "uncordon":
-		if len(target.Machines) > 0 {
-			return s.carryOut(order{schedule: "uncordon", machines: target.Machines})
+		if len(target.Machines) == 0 {
+			s.say("There is no machine under the cursor to uncordon.", true)
+			return nil
 		}
-		return nil
+		return s.carryOut(order{schedule: "uncordon", machines: target.Machines})
 	case kind == nothing:
 		return s.do(keys.Action(word))
 	}

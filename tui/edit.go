@@ -14,6 +14,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/daemon/api"
+	"fleettop/tui/draw"
 	"fleettop/tui/screens"
 	"fleettop/tui/widgets"
 	"fleettop/units"
@@ -163,7 +164,7 @@ func (s *shell) edited(m editMsg) tea.Cmd {
 	s.host.Redraw()
 	raw, err := os.ReadFile(m.path)
 	if err = errors.Join(m.err, err); err != nil {
-		s.say(fmt.Sprintf("The editor failed: %s. Name another one in $EDITOR; the file is in %s.", sentence(err), m.path), true)
+		s.say(fmt.Sprintf("The editor failed: %s. Name another one in $EDITOR; the file is in %s.", draw.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")), m.path), true)
 		return nil
 	}
 	content := string(raw)
@@ -177,7 +178,7 @@ func (s *shell) edited(m editMsg) tea.Cmd {
 		said, _ := send().(sayMsg)
 		if said.bad {
 			// What was typed must not be lost with the refusal.
-			said.text += " Your text is in " + m.path + "."
+			said.text = strings.TrimSuffix(said.text, ".") + ". Your text is in " + m.path + "."
 		} else {
 			_ = os.RemoveAll(filepath.Dir(m.path))
 		}

@@ -30,6 +30,7 @@ type fakeClient struct {
 	told    []string // machines and verbs
 	refuse  error
 	content string
+	away    bool // nobody answers
 	log     []api.LogLine
 	lines   chan *api.Line
 }
@@ -69,6 +70,9 @@ func (c *fakeClient) Unit(_ context.Context, name string) (*api.UnitDetail, erro
 	defer c.mu.Unlock()
 	if c.content == "panic" {
 		panic("a fault of the console")
+	}
+	if c.away {
+		return nil, &api.UnreachableError{Endpoint: c.Endpoint(), Err: errors.New("connection refused")}
 	}
 	d := &api.UnitDetail{}
 	d.Unit = tuitest.Unit(name)
@@ -154,7 +158,7 @@ func newBench(t testing.TB, w, h int, colour, readOnly bool, lines ...*api.Line)
 	r := lipgloss.NewRenderer(io.Discard)
 	r.SetColorProfile(termenv.Ascii)
 	if colour {
-		r.SetColorProfile(termenv.ANSI)
+		r.SetColorProfile(termenv.ANSI256)
 	}
 	look, err := theme.New(r, theme.Options{})
 	if err != nil {

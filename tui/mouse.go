@@ -41,7 +41,7 @@ func (s *shell) mouse(msg tea.MouseMsg) tea.Cmd {
 }
 
 func (s *shell) click(x, y int) tea.Cmd {
-	if y == 1 {
+	if y == s.headLines-1 {
 		at := 0
 		for i, name := range tabNames {
 			at += draw.Width(" " + strconv.Itoa(i+1) + " " + name + " ")
@@ -51,8 +51,8 @@ func (s *shell) click(x, y int) tea.Cmd {
 		}
 		return nil
 	}
-	if c, ok := s.top().(clicker); ok && y >= headLines {
-		c.Click(s.env(), y-headLines)
+	if c, ok := s.top().(clicker); ok && y >= s.headLines {
+		c.Click(s.env(), y-s.headLines)
 	}
 	return nil
 }

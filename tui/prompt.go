@@ -26,7 +26,7 @@ type prompt struct {
 func (s *shell) promptKey(msg tea.KeyMsg) tea.Cmd {
 	p := s.prompt
 	switch msg.String() {
-	case "enter":
+	case "enter", "ctrl+j": // some send a line feed for it
 		s.prompt = nil
 		return p.done(p.Value())
 	case "esc", "ctrl+c":

@@ -72,7 +72,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.NoColor {
 		o.Renderer.SetColorProfile(noColour)
 	}
-	look, err := theme.New(o.Renderer, theme.Options{Colours: o.Config.Colors, Plain: o.Plain || o.Config.Glyphs == "ascii", Bare: o.Bare})
+	plain := o.Plain || o.Config.Glyphs == "ascii"
+	look, err := theme.New(o.Renderer, theme.Options{Colours: o.Config.Colors, Plain: plain, Bare: o.Bare})
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer term.Leave()
-	p := &program{term: term, local: o.Sizes == nil}
+	p := &program{term: term, local: o.Sizes == nil, plain: plain}
 	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly, remote: o.Sizes != nil, now: time.Now, after: after})
 	if o.Sizes != nil {
 		select {
@@ -127,6 +128,7 @@ type program struct {
 	term  *terminal.Terminal
 	tea   *tea.Program
 	local bool
+	plain bool
 
 	painted time.Time
 	due     bool
@@ -223,9 +225,17 @@ func (p *program) View() string {
 		}
 	}()
 	p.painted, p.pressed = time.Now(), false
-	p.term.Paint(p.shell.View(), p.shell.width, p.shell.height)
+	frame := p.shell.View()
+	if p.plain {
+		frame = plainSigns.Replace(frame)
+	}
+	p.term.Paint(frame, p.shell.width, p.shell.height)
 	return ""
 }
+
+// plainSigns puts signs of ASCII, as wide, in the place of those that texts have
+// beside the theme's glyphs: the daemon's, and where something was cut off.
+var plainSigns = strings.NewReplacer("…", "~", "→", ">", "·", "-", "–", "-", "›", ">")
 
 // events tells the shell of the terminal's size, and of a crash of its feed,
 // until done is closed.

@@ -34,9 +34,10 @@ const (
 // what can't be undone, and tells what came of it.
 type shell struct {
 	setup
-	snap   *state.Snapshot
-	width  int
-	height int
+	snap      *state.Snapshot
+	width     int
+	height    int
+	headLines int // of the last frame
 
 	tabs    [tabCount]screens.Screen
 	tab     int

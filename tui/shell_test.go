@@ -2,15 +2,20 @@ package tui
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/tui/screens"
+	"fleettop/tui/state"
+	"fleettop/tui/theme"
 	"fleettop/tui/tuitest"
 )
 
@@ -40,6 +45,21 @@ func TestStopAsksAndTheRowSaysSo(t *testing.T) {
 	b.line(&api.Line{Kind: api.LineChange, Statuses: []cluster.Status{st}})
 	b.hides("stopping")
 	b.shows("loaded")
+}
+
+func TestTheHeaderSaysThatFailoversAreHeld(t *testing.T) {
+	b := newBench(t, 200, 24, false, false, tuitest.Cluster(3, 3))
+	b.hides("held")
+	leader := cluster.Leader{Machine: tuitest.MachineID(1), Hold: "2 of 3 machines vanished at once; drain the dead"}
+	b.line(&api.Line{Kind: api.LineChange, Leader: &leader})
+	b.shows("Failovers are held: 2 of 3 machines vanished at once; drain the dead")
+	b.line(&api.Line{Kind: api.LineStore, Store: &api.Store{}})
+	b.shows("The cluster's store has no quorum.") // what is known of the hold is old by then
+	b.line(&api.Line{Kind: api.LineStore, Store: &api.Store{Connected: true}})
+	leader.Hold = ""
+	b.line(&api.Line{Kind: api.LineChange, Leader: &leader})
+	b.hides("held")
+	b.shows("3/3 machines up")
 }
 
 func TestManyTargetsAreFrozenAndCounted(t *testing.T) {
@@ -199,4 +219,82 @@ func TestEveryScreenFitsEverySize(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWhatIsSaidIsNotCutOff says long things on a small screen: what became of
+// an order, what is wrong with the cluster, and what is about to be destroyed.
+func TestWhatIsSaidIsNotCutOff(t *testing.T) {
+	for _, size := range [][2]int{{40, 12}, {80, 24}} {
+		b := newBench(t, size[0], size[1], true, false, tuitest.Cluster(3, 4))
+		whole := func(text string) {
+			t.Helper()
+			joined := strings.NewReplacer(" ", "", "\n", "", "│", "")
+			if !strings.Contains(joined.Replace(ansi.Strip(b.View())), joined.Replace(text)) {
+				t.Errorf("%dx%d does not show %q:\n%s", size[0], size[1], text, ansi.Strip(b.View()))
+			}
+			if lines := strings.Split(b.View(), "\n"); len(lines) != size[1] {
+				t.Errorf("%d lines", len(lines))
+			}
+		}
+		b.say("The editor failed: exit status 1. Name another one in $EDITOR; the file is in /tmp/fleettop-edit-1/web@1.service.", true)
+		whole("the file is in /tmp/fleettop-edit-1/web@1.service.")
+		b.notice.until = b.clock
+
+		b.press("2", "*", "D")
+		for i := range 4 {
+			whole(fmt.Sprintf("web@%d.service", i+1))
+		}
+		whole("There is no way back.")
+		b.press("esc")
+
+		held := tuitest.Cluster(3, 4)
+		held.Leader.Hold = "2 of 3 machines vanished at once, this side may be cut off"
+		b.line(held)
+		whole("Failovers are held:")
+		whole("may be")
+		whole("cut off")
+		b.reducer.SetConn(state.Conn{Endpoint: b.client.Endpoint(), Err: "connection refused", Since: b.clock, Seen: b.clock.Add(-12 * time.Second)})
+		b.send(snapshotMsg{b.reducer.Snapshot(b.clock)})
+		whole("Data 12s old. No daemon")
+		b.hides("…")
+	}
+}
+
+// TestWithoutAnyInk is a terminal that knows no escape sequences: what is
+// chosen must be seen all the same.
+func TestWithoutAnyInk(t *testing.T) {
+	b := newBench(t, 80, 24, false, false, tuitest.Cluster(3, 3))
+	bare, err := theme.New(lipgloss.NewRenderer(io.Discard), theme.Options{Bare: true, Plain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.theme = bare
+	b.shows("[1 overview]")
+	b.shows("[n1]")
+	b.press("2", "j", "space", "k")
+	b.shows("[2 units]")
+	b.shows(">+web@2")
+	b.press("x")
+	b.shows("[ No ]")
+	b.press("left")
+	b.shows("[ stop ]")
+	b.press("esc", ":", "'sto")
+	b.shows(":sto_")
+	if screen := strings.ReplaceAll(b.View(), "\x1b[m", ""); screen != ansi.Strip(screen) { // an end alone is not written
+		t.Errorf("it has sequences: %q", screen)
+	}
+}
+
+// TestAUnitIsAskedForAgain looks at a unit while no daemon answers; when one
+// does, its file and its placement are shown though nothing else changed.
+func TestAUnitIsAskedForAgain(t *testing.T) {
+	b := newBench(t, 80, 30, false, false, tuitest.Cluster(3, 3))
+	b.client.away = true
+	b.press("2", "enter")
+	b.shows("No daemon answers")
+	b.client.away = false
+	b.clock = b.clock.Add(3 * time.Second)
+	b.send(screens.Tick{})
+	b.shows("fewest units (1) of 2 eligible machines")
+	b.hides("No daemon answers")
 }

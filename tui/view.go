@@ -1,7 +1,6 @@
 package tui
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ import (
 const (
 	leastWidth  = 40
 	leastHeight = 12
-	headLines   = 2
+	bannerMost  = 3 // lines
 )
 
 // View implements tea.Model: as many lines as the screen has.
@@ -31,11 +30,16 @@ func (s *shell) View() string {
 	b.Reset(s.width)
 	s.header(&b, env)
 	head := b.String()
-	room := s.height - b.Lines() - 1
+	s.headLines = b.Lines()
+	room := s.height - s.headLines - 1
 	body := s.body(env, room)
 	b.Reset(s.width)
 	s.footer(&b)
 	out := head + "\n" + body + "\n" + b.String()
+	if s.prompt == nil && s.now().Before(s.notice.until) {
+		lines := s.noticeLines(&b)
+		out = draw.Overlay(out, lines, 0, s.height-len(lines))
+	}
 	if s.prompt != nil && s.prompt.list {
 		out = s.choices(out)
 	}
@@ -63,11 +67,19 @@ func (s *shell) body(env *screens.Env, room int) string {
 func (s *shell) header(b *draw.Buf, env *screens.Env) {
 	t := s.theme
 	b.Text(" fleettop ", t.Tab)
-	if text := s.trouble(env); text != "" {
+	indent := b.Col() + 3
+	if text := s.trouble(env, s.width-indent-1); text != "" {
 		// In the place of facts that may be old, so that nothing moves.
-		b.Base(t.Banner)
-		b.Text(" "+t.Warn+" "+text, t.Banner)
-		b.End()
+		lines := draw.Wrap(text, s.width-indent-1)
+		for i, line := range lines[:min(len(lines), bannerMost)] {
+			b.Base(t.Banner)
+			if i == 0 {
+				b.Text(" "+t.Warn+" ", t.Banner)
+			}
+			b.To(indent)
+			b.Text(line, t.Banner)
+			b.End()
+		}
 		s.tabLine(b, env)
 		return
 	}
@@ -155,17 +167,18 @@ func (s *shell) tabLine(b *draw.Buf, env *screens.Env) {
 	}
 	short := names > s.width
 	for i, name := range tabNames {
-		ink := t.Dim
-		if i == s.tab && len(s.stack) == 0 {
-			ink = t.Tab
-		} else if i == s.tab {
-			ink = t.Title
-		}
 		label := strconv.Itoa(i+1) + " " + name
 		if short && i != s.tab {
 			label = strconv.Itoa(i + 1)
 		}
-		b.Text(" "+label+" ", ink)
+		switch {
+		case i == s.tab && len(s.stack) == 0:
+			b.Text(t.Chosen(label), t.Tab)
+		case i == s.tab:
+			b.Text(" "+label+" ", t.Title)
+		default:
+			b.Text(" "+label+" ", t.Dim)
+		}
 	}
 	for _, sc := range s.stack {
 		b.Text(" › ", t.Dim)
@@ -196,11 +209,11 @@ func (s *shell) tabLine(b *draw.Buf, env *screens.Env) {
 			parts = append(parts, part{text, widgets.Ink(t, m.mood)})
 			width += draw.Width(text) + 2
 		}
-		if width -= 2; width <= b.Left() {
+		if width -= 2; width < b.Left() {
 			break
 		}
 	}
-	if width <= b.Left() && len(s.snap.Rows) > 0 {
+	if width < b.Left() && len(s.snap.Rows) > 0 {
 		b.To(s.width - width)
 		for _, p := range parts {
 			b.Text(p.text, p.ink)
@@ -210,51 +223,82 @@ func (s *shell) tabLine(b *draw.Buf, env *screens.Env) {
 	b.End()
 }
 
-// trouble says what is wrong with the connection, as long as something is.
-func (s *shell) trouble(env *screens.Env) string {
+// trouble says what is wrong with the connection or the cluster as a whole, as
+// long as something is: briefer where it would not fit.
+func (s *shell) trouble(env *screens.Env, width int) string {
 	c := s.snap.Conn
+	const quorum = "the cluster's store has no quorum"
 	switch {
 	case !c.Up && c.Endpoint == "":
 		return ""
 	case !c.Up && c.Err == "":
-		return "Connecting to " + c.Endpoint
+		return longest(width, "Connecting to "+c.Endpoint, "Connecting to the daemon")
 	case !c.Up:
-		text := "No daemon at " + c.Endpoint + ": " + draw.Clean(c.Err) + ". Trying again."
-		if !c.Seen.IsZero() {
-			text = "Data " + widgets.Age(env.Now.Sub(c.Seen)) + " old. " + text
+		why := ": " + draw.Clean(c.Err) + ". Trying again."
+		where := "No daemon at " + c.Endpoint + why
+		if c.Seen.IsZero() {
+			return where
 		}
-		return text
+		age := "Data " + widgets.Age(env.Now.Sub(c.Seen)) + " old. "
+		return longest(width, age+where, age+"No daemon"+why, age+"No daemon.")
+	case s.snap.Store.Connected && s.snap.Leader.Hold != "":
+		return "Failovers are held: " + draw.Clean(s.snap.Leader.Hold)
 	case s.snap.Store.Connected:
 		return ""
 	case s.snap.Store.Since.IsZero():
-		return "The cluster's store has no quorum. Units keep running."
+		return longest(width, "The cluster's store has no quorum. Units keep running.", "The store has no quorum.")
 	}
-	return "Data " + widgets.Age(env.Now.Sub(s.snap.Store.Since)) + " old: the cluster's store has no quorum. Units keep running."
+	age := "Data " + widgets.Age(env.Now.Sub(s.snap.Store.Since)) + " old: "
+	return longest(width, age+quorum+". Units keep running.", age+quorum+".", age+"no quorum.")
 }
 
-// footer is the prompt, the last notice, or what the keys do.
+// longest is the first of some texts that fits, or the last.
+func longest(width int, texts ...string) string {
+	for _, text := range texts {
+		if draw.Width(text) <= width {
+			return text
+		}
+	}
+	return texts[len(texts)-1]
+}
+
+// noticeLines are what was done, or why not, in as many lines as that takes.
+func (s *shell) noticeLines(b *draw.Buf) []string {
+	t := s.theme
+	glyph, ink := t.Glyphs.Good, t.Good
+	if s.notice.bad {
+		glyph, ink = t.Glyphs.Bad, t.Bad
+	}
+	b.Reset(s.width)
+	text := draw.Wrap(draw.Fit(s.notice.text, s.width*s.height/3), s.width-4)
+	for i, line := range text[:min(len(text), s.height/3)] {
+		if i == 0 {
+			b.Text(" "+glyph, ink)
+		}
+		b.To(3)
+		b.Text(line, t.Text)
+		b.To(s.width)
+		b.End()
+	}
+	return strings.Split(b.String(), "\n")
+}
+
+// footer is the prompt, or what the keys do.
 func (s *shell) footer(b *draw.Buf) {
 	t := s.theme
-	switch {
-	case s.prompt != nil:
+	if s.prompt != nil {
 		s.prompt.Draw(b, t)
-	case s.notice.text != "" && s.now().Before(s.notice.until):
-		glyph, ink := t.Glyphs.Good, t.Good
-		if s.notice.bad {
-			glyph, ink = t.Glyphs.Bad, t.Bad
+		b.End()
+		return
+	}
+	b.Space(1)
+	for _, h := range s.keys.Hints(s.top().Place()) {
+		if b.Left() < draw.Width(h.Key)+draw.Width(h.Word)+1 {
+			continue
 		}
-		b.Text(" "+glyph+" ", ink)
-		b.Text(s.notice.text, t.Text)
-	default:
-		b.Space(1)
-		for _, h := range s.keys.Hints(s.top().Place()) {
-			if b.Left() < draw.Width(h.Key)+draw.Width(h.Word)+1 {
-				continue
-			}
-			b.Text(h.Key, t.Key)
-			b.Text(" "+h.Word, t.Dim)
-			b.Space(2)
-		}
+		b.Text(h.Key, t.Key)
+		b.Text(" "+h.Word, t.Dim)
+		b.Space(2)
 	}
 	b.End()
 }
@@ -271,10 +315,12 @@ func (s *shell) choices(screen string) string {
 		from = chosen - room + 1
 	}
 	shown := list[from:min(len(list), from+room)]
-	w := 12
+	title := widgets.Plural(len(list), "choice") + ", tab takes the next"
+	w := draw.Width(title) + 2
 	for _, l := range shown {
-		w = max(w, min(draw.Width(l), s.width-6))
+		w = max(w, draw.Width(l))
 	}
+	w = min(w, s.width-6)
 	var body []string
 	for i, l := range shown {
 		l = draw.Fit(l, w)
@@ -283,7 +329,6 @@ func (s *shell) choices(screen string) string {
 		}
 		body = append(body, l)
 	}
-	title := widgets.Plural(len(list), "choice") + ", tab takes the next"
-	box := widgets.Box(s.theme, draw.Fit(title, cmp.Or(w-2, 1)), body, w, s.theme.Border)
+	box := widgets.Box(s.theme, title, body, w, s.theme.Border)
 	return draw.Overlay(screen, box, 0, s.height-1-len(box))
 }

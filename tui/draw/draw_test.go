@@ -56,3 +56,16 @@ func TestOverlay(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestWrapKeepsNamesWhole(t *testing.T) {
+	for text, want := range map[string]string{
+		"see web-server@1.service":        "see|web-server@1.service",
+		"it fits":                         "it fits",
+		"one\ntwo":                        "one|two",
+		"a word-that-is-longer-than-that": "a|word-that-is-longer-th|an-that",
+	} {
+		if got := strings.Join(Wrap(text, 22), "|"); got != want {
+			t.Errorf("%q is broken to %q, want %q", text, got, want)
+		}
+	}
+}

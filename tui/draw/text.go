@@ -87,12 +87,21 @@ func steers(r rune) bool {
 	return unicode.Is(unicode.Co, r)
 }
 
-// Wrap breaks plain text into lines of at most w columns, at blanks where it can.
+// Wrap breaks plain text into lines of at most w columns, at blanks where it
+// can. Names and paths are not broken at their hyphens.
 func Wrap(text string, w int) []string {
-	if w <= 0 {
+	switch {
+	case w <= 0:
 		return nil
+	case Width(text) <= w && !strings.Contains(text, "\n"):
+		return []string{text}
 	}
-	return strings.Split(ansi.Wrap(text, w, ""), "\n")
+	const hyphen = "\u2011" // that doesn't break
+	lines := strings.Split(ansi.Wrap(strings.ReplaceAll(text, "-", hyphen), w, ""), "\n")
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(lines[i], hyphen, "-")
+	}
+	return lines
 }
 
 // Overlay puts a box over lines of a screen, its corner at a column and a line.

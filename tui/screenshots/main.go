@@ -104,7 +104,7 @@ func (p *photographer) story() error {
 		shot string
 	}{
 		{"", `● 9 active[\s\S]*cpu +\S+ +\d`, ""},
-		{"\x1b[C\x1b[C", `n3`, "overview"},
+		{"\x1b[C\x1b[C", `web@6 +[4-9]s`, "overview"}, // they have logged something by then
 		{"K", `failed \d[\s\S]*n3 → n\d \d\.\ds`, "failure"},
 		{"2", `n3 → n\d \d\.\d\ds[\s\S]*n3 → n\d \d\.\d\ds`, "units"},
 		{"4", `worst outage \d`, "timeline"},

@@ -31,20 +31,30 @@ type look struct {
 // lookOf reads the sequences that are on.
 func lookOf(seqs string) look {
 	l := look{fg: foreground, bg: background}
-	reverse := false
+	reverse, faint := false, false
 	for _, seq := range strings.Split(seqs, "\x1b[") {
-		for _, code := range strings.Split(strings.TrimSuffix(seq, "m"), ";") {
-			n, err := strconv.Atoi(code)
+		codes := strings.Split(strings.TrimSuffix(seq, "m"), ";")
+		for i := 0; i < len(codes); i++ {
+			n, err := strconv.Atoi(codes[i])
 			switch {
 			case err != nil:
 			case n == 0:
-				l, reverse = look{fg: foreground, bg: background}, false
+				l, reverse, faint = look{fg: foreground, bg: background}, false, false
 			case n == 1:
 				l.bold = true
+			case n == 2:
+				faint = true
 			case n == 4:
 				l.underline = true
 			case n == 7:
 				reverse = true
+			case (n == 38 || n == 48) && i+2 < len(codes): // one of 256
+				c, _ := strconv.Atoi(codes[i+2])
+				if i += 2; n == 38 {
+					l.fg = colour256(c)
+				} else {
+					l.bg = colour256(c)
+				}
 			case n >= 30 && n <= 37:
 				l.fg = palette[n-30]
 			case n >= 90 && n <= 97:
@@ -57,7 +67,24 @@ func lookOf(seqs string) look {
 	if reverse {
 		l.fg, l.bg = l.bg, l.fg
 	}
+	if faint {
+		l.fg = palette[8]
+	}
 	return l
+}
+
+// colour256 is one of the 256 colours: the palette, a cube, and greys.
+func colour256(n int) string {
+	switch {
+	case n < 16:
+		return palette[n]
+	case n >= 232:
+		grey := 8 + 10*(n-232)
+		return fmt.Sprintf("#%02x%02x%02x", grey, grey, grey)
+	}
+	steps := []int{0, 0x5f, 0x87, 0xaf, 0xd7, 0xff}
+	n -= 16
+	return fmt.Sprintf("#%02x%02x%02x", steps[n/36], steps[n/6%6], steps[n%6])
 }
 
 // svg draws a screen.

@@ -1,12 +1,14 @@
 // Package theme is how the console looks: inks for what things mean, and the
 // glyphs that say the same without colour.
 //
-// The default keeps to the terminal's own sixteen colours, so that it fits
-// light and dark backgrounds; a theme file may name others.
+// The default keeps to the terminal's own sixteen colours, and of those to the
+// ones that are legible on light and on dark ground; a theme file may name
+// others, as midtones.toml here does.
 package theme
 
 import (
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"strings"
@@ -23,8 +25,9 @@ type Theme struct {
 	Good, Busy, Bad, Idle, Info draw.Ink
 	Cursor, Mark, Match         draw.Ink
 	Border, Key, Tab, Banner    draw.Ink
-	Moved, Link                 draw.Ink
+	Moved                       draw.Ink
 	Section, Option, Comment    draw.Ink // of a unit file
+	sources                     []draw.Ink
 	Glyphs
 }
 
@@ -37,8 +40,8 @@ type Glyphs struct {
 	Box                                [8]string // corners from top left clockwise, horizontal, vertical, two tees
 }
 
-var plainGlyphs = Glyphs{Good: "*", Busy: "~", Bad: "!", Idle: "-", Ghost: "?", Warn: "!", Arrow: "->", Cursor: ">", Mark: "+", Dot: "|", Bar: "|",
-	Up: "^", Down: "v", Star: "*", Sparks: []string{"_", ".", ":", "-", "=", "+", "#", "#"}, Box: [8]string{"+", "+", "+", "+", "-", "|", "+", "+"}}
+var plainGlyphs = Glyphs{Good: "*", Busy: "~", Bad: "!", Idle: "-", Ghost: "?", Warn: "!", Arrow: "->", Cursor: ">", Mark: "+", Dot: "-", Bar: "|",
+	Up: "^", Down: "v", Star: "#", Sparks: []string{"_", ".", ":", "-", "=", "+", "#", "#"}, Box: [8]string{"+", "+", "+", "+", "-", "|", "+", "+"}}
 
 var fullGlyphs = Glyphs{Good: "●", Busy: "◐", Bad: "✖", Idle: "○", Ghost: "◌", Warn: "▲", Arrow: "→", Cursor: "▌", Mark: "✓", Dot: "·", Bar: "│",
 	Up: "▴", Down: "▾", Star: "★", Sparks: []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}, Box: [8]string{"╭", "╮", "╯", "╰", "─", "│", "├", "┤"}}
@@ -47,16 +50,22 @@ var fullGlyphs = Glyphs{Good: "●", Busy: "◐", Bad: "✖", Idle: "○", Ghost
 // "#ffaa00 on 236".
 type Colours map[string]string
 
-func defaults() Colours {
-	return Colours{
-		"text": "", "dim": "bright-black", "strong": "bold", "title": "bold",
-		"good": "green", "busy": "yellow", "bad": "bold red", "idle": "bright-black", "info": "cyan",
-		"cursor": "reverse", "mark": "bold magenta", "match": "underline",
-		"border": "bright-black", "key": "cyan", "tab": "reverse", "banner": "bold reverse yellow",
-		"moved": "magenta", "link": "blue",
-		"section": "bold blue", "option": "cyan", "comment": "bright-black",
-	}
+// defaults keeps to the terminal's own sixteen colours. Of those, magenta,
+// bright red and bright blue can be read on light and dark ground with xterm's
+// palette, the Linux console's, Solarized and macOS's; yellow and cyan can't be
+// on light, blue can't be on dark, and bright black is Solarized's background.
+// Green is for what is well, which nobody has to look for.
+var defaults = Colours{
+	"text": "", "dim": "faint", "strong": "bold", "title": "bold",
+	"good": "green", "busy": "magenta", "bad": "bold bright-red", "idle": "faint", "info": "bright-blue",
+	"cursor": "reverse", "mark": "bold bright-magenta", "match": "reverse",
+	"border": "faint", "key": "bright-blue", "tab": "reverse", "banner": "reverse yellow on black",
+	"moved":   "bright-magenta",
+	"section": "bold bright-blue", "option": "bright-blue", "comment": "faint",
 }
+
+// sources tell apart who logs; red and yellow are left to what is wrong.
+var sources = []string{"bright-blue", "magenta", "bright-magenta", "", "bold bright-blue", "bold magenta", "bold bright-magenta", "bold"}
 
 // Options say where a theme is used.
 type Options struct {
@@ -73,7 +82,7 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 	if o.Plain {
 		t.Glyphs = plainGlyphs
 	}
-	colours := defaults()
+	colours := maps.Clone(defaults)
 	for name, spec := range o.Colours {
 		if _, ok := colours[name]; !ok {
 			return nil, fmt.Errorf("the theme has a colour for %q, and there is no such thing: choose of %s", name, strings.Join(slices.Sorted(maps.Keys(colours)), ", "))
@@ -89,7 +98,31 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 			*to = ink
 		}
 	}
+	for _, spec := range sources {
+		ink, err := parse(r, spec)
+		if err != nil {
+			return nil, err
+		}
+		if o.Bare {
+			ink = draw.Ink{}
+		}
+		t.sources = append(t.sources, ink)
+	}
 	return t, nil
+}
+
+// Source is the ink of a unit's log on a machine, the same today and tomorrow.
+func (t *Theme) Source(unit, machine string) draw.Ink {
+	return t.sources[crc32.ChecksumIEEE([]byte(unit+"@"+machine))%uint32(len(t.sources))]
+}
+
+// Chosen is the label of the one of several that is chosen, to be written in
+// the ink Tab: in brackets where a terminal has no inks.
+func (t *Theme) Chosen(label string) string {
+	if t.Tab == (draw.Ink{}) {
+		return "[" + label + "]"
+	}
+	return " " + label + " "
 }
 
 func (t *Theme) inks() map[string]*draw.Ink {
@@ -98,7 +131,7 @@ func (t *Theme) inks() map[string]*draw.Ink {
 		"good": &t.Good, "busy": &t.Busy, "bad": &t.Bad, "idle": &t.Idle, "info": &t.Info,
 		"cursor": &t.Cursor, "mark": &t.Mark, "match": &t.Match,
 		"border": &t.Border, "key": &t.Key, "tab": &t.Tab, "banner": &t.Banner,
-		"moved": &t.Moved, "link": &t.Link,
+		"moved":   &t.Moved,
 		"section": &t.Section, "option": &t.Option, "comment": &t.Comment,
 	}
 }

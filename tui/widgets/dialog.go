@@ -72,19 +72,15 @@ func (c *Confirm) counts() bool { return len(c.Targets) >= CountFrom }
 
 // View returns the lines of the box, for a screen of a size.
 func (c *Confirm) View(t *theme.Theme, width, height int) []string {
-	inner := min(64, width-6)
+	inner := min(64, width-4)
 	effect := Wrap(c.Effect, inner)
-	room := max(1, height-8-len(effect))
+	rest := 6 + len(effect) // lines of the box without targets, and one of the screen
+	if c.counts() {
+		rest++
+	}
 	var body []string
-	shown := c.Targets
-	if len(shown) > room {
-		shown = shown[:room-1]
-	}
-	for _, target := range shown {
-		body = append(body, t.Strong.Apply(draw.Fit("  "+target, inner)))
-	}
-	if more := len(c.Targets) - len(shown); more > 0 {
-		body = append(body, t.Dim.Apply(draw.Fit("  … and "+strconv.Itoa(more)+" more", inner)))
+	for _, line := range c.targets(inner-2, max(1, height-rest)) {
+		body = append(body, "  "+t.Strong.Apply(line))
 	}
 	body = append(body, "")
 	body = append(body, effect...)
@@ -93,14 +89,46 @@ func (c *Confirm) View(t *theme.Theme, width, height int) []string {
 		body = append(body, "Type "+t.Strong.Apply(strconv.Itoa(len(c.Targets)))+" to "+c.Verb+": "+t.Tab.Apply(" "+c.typed+"_ "))
 		body = append(body, t.Dim.Apply("enter does it, esc does not"))
 	} else {
-		yes, no := "  "+c.Verb+"  ", "  No  "
-		if c.yes {
-			body = append(body, t.Tab.Apply(yes)+"  "+no)
-		} else {
-			body = append(body, yes+"  "+t.Tab.Apply(no))
+		button := func(text string, chosen bool) string {
+			if chosen {
+				return t.Tab.Apply(t.Chosen(" " + text + " "))
+			}
+			return "  " + text + "  "
 		}
+		body = append(body, button(c.Verb, c.yes)+"  "+button("No", !c.yes))
 	}
 	return Box(t, c.Title, body, inner, t.Bad)
+}
+
+// targets are their names in at most some lines: one a line, or else as many
+// as there is room for.
+func (c *Confirm) targets(width, room int) []string {
+	if len(c.Targets) <= room {
+		lines := make([]string, len(c.Targets))
+		for i, target := range c.Targets {
+			lines[i] = draw.Fit(target, width)
+		}
+		return lines
+	}
+	var lines []string
+	var told []int // targets up to the end of each line
+	for i, target := range c.Targets {
+		n := len(lines)
+		if target = draw.Fit(target, width); n > 0 && draw.Width(lines[n-1])+2+draw.Width(target) <= width {
+			lines[n-1] += ", " + target
+			told[n-1] = i + 1
+			continue
+		}
+		lines, told = append(lines, target), append(told, i+1)
+	}
+	if len(lines) > room {
+		left := len(c.Targets)
+		if room > 1 {
+			left -= told[room-2]
+		}
+		lines = append(lines[:room-1], "… and "+strconv.Itoa(left)+" more")
+	}
+	return lines
 }
 
 // Wrap breaks plain text.

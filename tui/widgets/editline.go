@@ -1,6 +1,7 @@
 package widgets
 
 import (
+	"slices"
 	"unicode"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -49,13 +50,14 @@ func (e *editLine) key(msg tea.KeyMsg) {
 
 // insert puts in what was typed or pasted, on one line.
 func (e *editLine) insert(runes []rune) {
-	for _, r := range runes {
-		if unicode.IsControl(r) {
-			r = ' '
+	clean := make([]rune, len(runes))
+	for i, r := range runes {
+		if clean[i] = r; unicode.IsControl(r) {
+			clean[i] = ' '
 		}
-		e.text = append(e.text[:e.at], append([]rune{r}, e.text[e.at:]...)...)
-		e.at++
 	}
+	e.text = slices.Insert(e.text, e.at, clean...)
+	e.at += len(clean)
 }
 
 func (e *editLine) cut(from, to int) {

@@ -1,6 +1,7 @@
 package widgets
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -111,3 +112,38 @@ func Plural(n int, what string) string {
 	}
 	return strconv.Itoa(n) + " " + what + "s"
 }
+
+// Clauses breaks a sentence into at most some lines: between its clauses where
+// it can, and never between a number and its unit. What there is no room for
+// is left out by clauses, so that what is there can be read.
+func Clauses(text string, width, lines int) []string {
+	var out []string
+	ends := append(clauseEnd.FindAllStringIndex(text, -1), []int{len(text), len(text)})
+	from, sep := 0, ""
+	for _, end := range ends {
+		clause := text[from:end[0]]
+		n := len(out)
+		if n > 0 && draw.Width(out[n-1])+len(sep)+draw.Width(clause) <= width {
+			out[n-1] += sep + clause
+		} else {
+			broken := draw.Wrap(amount.ReplaceAllString(clause, "$1\u00a0$2"), width)
+			if n > 0 && n+len(broken) > lines {
+				break
+			}
+			for _, line := range broken {
+				out = append(out, strings.ReplaceAll(line, "\u00a0", " "))
+			}
+		}
+		from, sep = end[1], text[end[0]:end[1]]
+	}
+	if len(out) > lines {
+		out[lines-1] = draw.Fit(out[lines-1]+" "+out[lines], width)
+		out = out[:lines]
+	}
+	return out
+}
+
+var (
+	clauseEnd = regexp.MustCompile(`[,;] `)
+	amount    = regexp.MustCompile(`(\d) (s|ms|min|h)\b`) // and its unit
+)

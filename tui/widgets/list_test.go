@@ -1,12 +1,19 @@
 package widgets
 
 import (
+	"io"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
 	"pgregory.net/rapid"
 
+	"fleettop/tui/draw"
 	"fleettop/tui/keys"
+	"fleettop/tui/theme"
 )
 
 // TestTheCursorStaysOnItsItem changes a list in any way: as long as the item
@@ -74,6 +81,56 @@ func TestConfirmDefaultsToNo(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// TestAPromptTakesALongPaste types and pastes more than fits: the end is shown,
+// with the cursor, and each frame looks at no more than that.
+func TestAPromptTakesALongPaste(t *testing.T) {
+	look, err := theme.New(lipgloss.NewRenderer(io.Discard), theme.Options{Bare: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPrompt(":", "")
+	p.Update(tea.KeyMsg{Type: tea.KeyRunes, Paste: true, Runes: []rune(strings.Repeat("数据 \x1b[2J\n", 50_000) + "the end")})
+	var b draw.Buf
+	began := time.Now()
+	for range 100 {
+		b.Reset(40)
+		p.Draw(&b, look)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("100 frames took %s", took)
+	}
+	b.End()
+	if line := b.String(); !strings.HasSuffix(line, "the end_") || draw.Width(line) > 40 || strings.ContainsRune(line, 0x1b) {
+		t.Errorf("it shows %q", line)
+	}
+	p.Update(tea.KeyMsg{Type: tea.KeyHome})
+	b.Reset(40)
+	p.Draw(&b, look)
+	b.End()
+	if line := b.String(); !strings.HasPrefix(line, ":数据  [2J") || draw.Width(line) > 40 {
+		t.Errorf("its beginning is %q", line)
+	}
+}
+
+func TestClauses(t *testing.T) {
+	const silent = "no answer since 0.7 s, probe timed out"
+	for _, c := range []struct {
+		text         string
+		width, lines int
+		want         string
+	}{
+		{silent, 40, 1, silent}, {silent, 21, 2, "no answer since 0.7 s|probe timed out"}, {silent, 21, 1, "no answer since 0.7 s"},
+		{"no answer since 12.7 s, probe timed out", 21, 3, "no answer since|12.7 s|probe timed out"},
+		{"no answer since 12.7 s, probe timed out", 21, 2, "no answer since|12.7 s"},
+		{"gossip lost it; its daemon answers", 40, 1, "gossip lost it; its daemon answers"},
+		{"its daemon answers and is not connected to the store", 21, 1, "its daemon answers a…"}, {"", 20, 2, ""},
+	} {
+		if got := strings.Join(Clauses(c.text, c.width, c.lines), "|"); got != c.want {
+			t.Errorf("%q in %d lines of %d is %q, want %q", c.text, c.lines, c.width, got, c.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package widgets
 
 import (
+	"cmp"
 	"time"
 
 	"fleettop/tui/draw"
@@ -40,29 +41,21 @@ func Machine(b *draw.Buf, t *theme.Theme, r *state.Row, w int, now time.Time) {
 		b.Text("? ", t.Busy)
 		b.Text(Watch(m.Clock(now)), t.Busy)
 	default:
-		label := max(2, (w-3-1-watchWidth)/2)
-		ink := t.Moved
-		if m.Running() {
-			ink = t.Busy
+		ink, clock := t.Moved, Outage(m.Outage)
+		switch {
+		case m.Running():
+			ink, clock = t.Busy, Watch(m.Clock(now))
 			if !m.Planned {
 				ink = t.Bad
 			}
+		case m.Planned && !m.Measured:
+			clock = ""
 		}
-		b.Text(draw.Fit(m.FromName, label), t.Dim)
+		b.Text(draw.Fit(m.FromName, max(2, (w-3-1-watchWidth)/2)), t.Dim)
 		b.Text(" "+t.Arrow+" ", ink)
-		to := m.ToName
-		if to == "" {
-			to = "?"
-		}
-		b.Text(draw.Fit(to, label), ink)
-		if m.Planned && !m.Measured && !m.Running() {
-			break
-		}
-		b.Space(1)
-		if m.Running() {
-			b.Text(Watch(m.Clock(now)), ink)
-		} else {
-			b.Text(Outage(m.Outage), ink)
+		b.Text(draw.Fit(cmp.Or(m.ToName, "?"), max(2, end-b.Col()-1-draw.Width(clock))), ink)
+		if clock != "" {
+			b.Text(" "+clock, ink)
 		}
 	}
 	b.To(end)

@@ -121,19 +121,22 @@ func (p *Prompt) Choices() (list []string, chosen int) {
 func (p *Prompt) Draw(b *draw.Buf, t *theme.Theme) {
 	b.Text(p.Label, t.Key)
 	runes, at := p.line.text, p.line.at
-	// A long text shows the part around the cursor.
-	room := b.Left() - 1
-	from := 0
-	for draw.Width(string(runes[from:min(at+1, len(runes))])) > room && from < at {
-		from++
+	// A long text shows the part before the cursor.
+	from := at
+	for room := b.Left() - 1; from > 0; from-- {
+		if room -= draw.Width(draw.Clean(string(runes[from-1]))); room < 0 {
+			break
+		}
 	}
 	b.Text(draw.Clean(string(runes[from:at])), t.Text)
 	under := " "
 	if at < len(runes) {
 		under = string(runes[at])
+	} else if t.Tab == (draw.Ink{}) {
+		under = "_"
 	}
 	b.Text(draw.Clean(under), t.Tab)
 	if at < len(runes) {
-		b.Text(draw.Clean(string(runes[at+1:])), t.Text)
+		b.Text(draw.Clean(string(runes[at+1:min(len(runes), at+1+b.Left())])), t.Text)
 	}
 }

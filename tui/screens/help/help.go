@@ -84,13 +84,13 @@ func lines(env *screens.Env) []line {
 func (s *Screen) View(env *screens.Env) string {
 	b, t := &s.buf, env.Theme
 	b.Reset(s.width)
-	all := lines(env)
 	cols := 1
 	if s.width >= 110 {
 		cols = 2
 	}
+	all := broken(lines(env), s.width/cols-2)
 	per := (len(all) + cols - 1) / cols
-	for cols > 1 && per < len(all) && all[per].head == "" && all[per] != (line{}) {
+	for cols > 1 && per < len(all) && all[per].head == "" {
 		per++ // a group begins a column
 	}
 	s.scroll.Set(per, s.height-1)
@@ -99,7 +99,7 @@ func (s *Screen) View(env *screens.Env) string {
 		for c := range cols {
 			if n := c*per + i; n < len(all) && (c > 0 || i < per) {
 				b.To(c * s.width / cols)
-				s.draw(t, all[n], (c+1)*s.width/cols-2)
+				s.draw(t, all[n])
 			}
 		}
 		b.End()
@@ -113,15 +113,31 @@ func (s *Screen) View(env *screens.Env) string {
 	return b.String()
 }
 
-func (s *Screen) draw(t *theme.Theme, l line, end int) {
+// textAt is the column of what a key does.
+const textAt = 17
+
+// broken are the lines with none longer than a width.
+func broken(all []line, width int) []line {
+	var out []line
+	for _, l := range all {
+		text := draw.Wrap(l.text, width-textAt)
+		l.text = text[0]
+		out = append(out, l)
+		for _, more := range text[1:] {
+			out = append(out, line{text: more})
+		}
+	}
+	return out
+}
+
+func (s *Screen) draw(t *theme.Theme, l line) {
 	b := &s.buf
+	b.Space(2)
 	if l.head != "" {
-		b.Space(2)
 		b.Text(l.head, t.Title)
 		return
 	}
-	b.Space(2)
-	b.Cell(l.key, 14, draw.Left, t.Key)
+	b.Cell(l.key, textAt-3, draw.Left, t.Key)
 	b.Space(1)
-	b.Cell(l.text, end-b.Col(), draw.Left, t.Text)
+	b.Text(l.text, t.Text)
 }

@@ -14,21 +14,15 @@ import (
 // View implements screens.Screen. Only what is visible is laid out, from the
 // end up when following, from the first line down when paused.
 func (s *Screen) View(env *screens.Env) string {
-	b, t := &s.buf, env.Theme
+	b := &s.buf
 	b.Reset(s.width)
 	s.head(env)
 	room := s.height - b.Lines()
 	switch {
 	case len(s.units) == 0:
-		b.End()
-		b.Space(2)
-		b.Text("No log is open: press l on a unit, or on several marked ones.", t.Dim)
-		b.End()
+		s.instead(env, "No log is open: press l on a unit, or on several marked ones.")
 	case len(s.book.shown) == 0:
-		b.End()
-		b.Space(2)
-		b.Text(s.nothing(), t.Dim)
-		b.End()
+		s.instead(env, s.nothing())
 	case s.paused:
 		s.pausedLines(env, room)
 	default:
@@ -36,6 +30,19 @@ func (s *Screen) View(env *screens.Env) string {
 	}
 	b.Blank(s.height)
 	return b.String()
+}
+
+// instead writes a sentence in the place of lines.
+func (s *Screen) instead(env *screens.Env, text string) {
+	b := &s.buf
+	b.End()
+	for _, line := range draw.Wrap(text, s.width-4) {
+		if b.Lines() < s.height {
+			b.Space(2)
+			b.Text(line, env.Theme.Dim)
+			b.End()
+		}
+	}
 }
 
 func (s *Screen) nothing() string {
@@ -56,7 +63,7 @@ func (s *Screen) head(env *screens.Env) {
 	if len(s.units) > 0 {
 		title = strings.Join(s.units, ", ")
 	}
-	b.Text(draw.Fit(title, max(12, s.width/2)), t.Title)
+	b.Text(draw.Fit(title, max(12, min(s.width/2, s.width-24))), t.Title)
 	b.Space(1)
 	if len(s.units) > 0 {
 		switch {
@@ -212,12 +219,13 @@ func (s *Screen) prefix(env *screens.Env, e *entry, unit, machine int, under boo
 	case dateStamps:
 		b.Text(at.Format("2006-01-02 15:04:05 "), t.Dim)
 	}
+	source := t.Source(e.Unit, e.Machine)
 	if unit > 0 {
-		b.Cell(strings.TrimSuffix(e.Unit, ".service"), unit, draw.Left, t.Info)
+		b.Cell(strings.TrimSuffix(e.Unit, ".service"), unit, draw.Left, source)
 		b.Space(1)
 	}
 	if machine > 0 {
-		b.Cell(env.Snap.Called(e.Machine), machine, draw.Left, t.Link)
+		b.Cell(env.Snap.Called(e.Machine), machine, draw.Left, source)
 		b.Space(1)
 	}
 }
@@ -245,7 +253,7 @@ func (s *Screen) message(t *theme.Theme, e *entry, line string) {
 			break
 		}
 		b.Text(line[:i], ink)
-		b.Text(line[i:i+len(s.search)], t.Tab)
+		b.Text(line[i:i+len(s.search)], t.Match)
 		line, low = line[i+len(s.search):], low[i+len(s.search):]
 	}
 	b.Text(line, ink)

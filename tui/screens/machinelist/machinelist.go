@@ -8,36 +8,31 @@ import (
 	"strconv"
 	"strings"
 
-	tea "github.com/charmbracelet/bubbletea"
-
 	"fleettop/cluster"
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
+	"fleettop/tui/screens/listing"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
 )
 
 // Screen lists machines.
 type Screen struct {
-	width, height int
-	buf           draw.Buf
-	list          widgets.List
-	marks         map[string]bool // by machine ID
-	sorted        int             // column
-	down          bool
+	listing.List[*state.Machine]
+	listing.Marks
+	order order
+}
 
-	items []*state.Machine
-	made  struct {
-		gen    uint64
-		query  string
-		sorted int
-		down   bool
-	}
+type order struct {
+	column int
+	down   bool
 }
 
 // New returns a list of machines.
-func New() *Screen { return &Screen{marks: map[string]bool{}} }
+func New() *Screen {
+	return &Screen{List: listing.New(func(m *state.Machine) string { return m.ID })}
+}
 
 // Place implements screens.Screen.
 func (s *Screen) Place() keys.Place { return keys.Machines }
@@ -45,96 +40,62 @@ func (s *Screen) Place() keys.Place { return keys.Machines }
 // Title implements screens.Screen.
 func (s *Screen) Title(*screens.Env) string { return "machines" }
 
-// Filters implements screens.Screen.
-func (s *Screen) Filters() bool { return true }
-
-// SetSize implements screens.Screen.
-func (s *Screen) SetSize(w, h int) { s.width, s.height = w, h }
-
-// Update implements screens.Screen.
-func (s *Screen) Update(*screens.Env, tea.Msg) tea.Cmd { return nil }
-
-// Marked implements screens.Marker.
-func (s *Screen) Marked() int { return len(s.marks) }
-
-// ClearMarks implements screens.Marker.
-func (s *Screen) ClearMarks() { clear(s.marks) }
-
 func (s *Screen) sync(env *screens.Env) {
-	now := s.made
-	now.gen, now.query, now.sorted, now.down = env.Snap.Gen, env.Filter.String(), s.sorted, s.down
-	if s.items == nil || now != s.made {
-		s.made = now
-		s.items = s.items[:0]
+	if s.Stale(env, s.order) {
+		s.Items = s.Items[:0]
 		for _, m := range env.Snap.Machines {
 			if env.Filter.Empty() || m.Matches(env.Filter) {
-				s.items = append(s.items, m)
+				s.Items = append(s.Items, m)
 			}
 		}
-		if by := columns[s.sorted].compare; by != nil {
-			slices.SortStableFunc(s.items, by)
+		if by := columns[s.order.column].compare; by != nil {
+			slices.SortStableFunc(s.Items, by)
 		}
-		if s.down {
-			slices.Reverse(s.items)
+		if s.order.down {
+			slices.Reverse(s.Items)
 		}
 	}
-	s.list.SetHeight((s.height - 2) / s.perItem())
-	s.list.Sync(len(s.items), s.key)
+	s.Sync((s.Height - 2) / s.perItem())
 }
 
 // perItem is how many lines a machine takes: a second one has the evidence,
 // where there is no column for it.
 func (s *Screen) perItem() int {
-	if s.width < 100 && s.height >= 14 && len(s.items)*2 <= s.height-2 {
+	if s.Width < 100 && s.Height >= 14 && len(s.Items)*2 <= s.Height-2 {
 		return 2
 	}
 	return 1
 }
 
-func (s *Screen) key(i int) string { return s.items[i].ID }
-
-func (s *Screen) machine() *state.Machine {
-	if i := s.list.Index(); i >= 0 {
-		return s.items[i]
-	}
-	return nil
-}
-
 // Do implements screens.Screen.
 func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	s.sync(env)
-	if s.list.Do(a, s.key) {
+	if s.Move(a) {
 		return nil
 	}
-	m := s.machine()
+	m, ok := s.At()
 	switch a {
 	case keys.Enter:
-		if m != nil {
+		if ok {
 			return screens.OpenMachine{ID: m.ID}
 		}
 	case keys.Mark:
-		if m != nil {
-			if s.marks[m.ID] {
-				delete(s.marks, m.ID)
-			} else {
-				s.marks[m.ID] = true
-			}
-			s.list.Do(keys.Down, s.key)
+		if ok {
+			s.Toggle(m.ID)
+			s.Move(keys.Down)
 		}
 	case keys.MarkAll:
-		all := len(s.marks) == len(s.items)
-		clear(s.marks)
-		for _, m := range s.items {
-			if !all {
-				s.marks[m.ID] = true
-			}
+		var all []string
+		for _, m := range s.Items {
+			all = append(all, m.ID)
 		}
+		s.ToggleAll(all)
 	case keys.SortNext:
-		s.sorted = (s.sorted + 1) % len(columns)
+		s.order.column = (s.order.column + 1) % len(columns)
 	case keys.SortPrev:
-		s.sorted = (s.sorted + len(columns) - 1) % len(columns)
+		s.order.column = (s.order.column + len(columns) - 1) % len(columns)
 	case keys.Reverse:
-		s.down = !s.down
+		s.order.down = !s.order.down
 	}
 	return nil
 }
@@ -144,11 +105,11 @@ func (s *Screen) Target(env *screens.Env) screens.Target {
 	s.sync(env)
 	var t screens.Target
 	for _, m := range env.Snap.Machines {
-		if s.marks[m.ID] {
+		if s.Has(m.ID) {
 			t.Machines = append(t.Machines, m.ID)
 		}
 	}
-	if m := s.machine(); m != nil && len(t.Machines) == 0 {
+	if m, ok := s.At(); ok && len(t.Machines) == 0 {
 		t.Machines, t.Text = []string{m.ID}, m.ID
 	}
 	return t

@@ -1,7 +1,7 @@
 package machinelist
 
 import (
-	"strconv"
+	"strings"
 	"time"
 
 	"fleettop/cluster"
@@ -13,33 +13,24 @@ import (
 // View implements screens.Screen.
 func (s *Screen) View(env *screens.Env) string {
 	s.sync(env)
-	b, t := &s.buf, env.Theme
-	b.Reset(s.width)
+	b, t := &s.Buf, env.Theme
+	b.Reset(s.Width)
 	heads := make([]widgets.Column, len(columns))
 	for i, c := range columns {
 		heads[i] = c.Column
 	}
-	heads[s.sorted].Priority = 0
+	heads[s.order.column].Priority = 0
 	// The evidence takes what is left beside the columns, or a line of its own.
 	per := s.perItem()
-	widths := widgets.Layout(heads, s.width-2)
+	widths := widgets.Layout(heads, s.Width-2)
 	b.Space(2)
-	widgets.Head(b, t, heads, widths, s.sorted, s.down)
+	widgets.Head(b, t, heads, widths, s.order.column, s.order.down)
 	b.End()
-	from, to := s.list.Visible()
-	for i := from; i < to; i++ {
-		m, under := s.items[i], i == s.list.Index()
+	s.Visible(func(m *state.Machine, under bool) {
 		if under {
 			b.Base(t.Cursor)
 		}
-		switch {
-		case s.marks[m.ID]:
-			b.Text(t.Glyphs.Mark+" ", t.Mark)
-		case under:
-			b.Text(t.Glyphs.Cursor+" ", t.Key)
-		default:
-			b.Space(2)
-		}
+		s.Gutter(b, t, m.ID, under, "", t.Text)
 		for n, c := range columns {
 			if widths[n] > 0 {
 				c.draw(env, b, m, widths[n], c.Align)
@@ -52,37 +43,23 @@ func (s *Screen) View(env *screens.Env) string {
 			b.Text(evidence(env, m), t.Dim)
 			b.End()
 		}
+	})
+	if len(s.Items) == 0 {
+		s.None(env, "No machine", "Waiting for the daemon.")
 	}
-	if len(s.items) == 0 {
-		b.End()
-		b.Space(2)
-		if env.Filter.Empty() {
-			b.Text("Waiting for the daemon.", t.Dim)
-		} else {
-			b.Text("No machine matches "+env.Filter.String()+". Esc takes the filter away.", t.Dim)
-		}
-		b.End()
-	}
-	b.Blank(s.height - 1)
+	b.Blank(s.Height - 1)
 	s.status(env, per)
 	return b.String()
 }
 
 // status is the last line: the evidence on the machine under the cursor, and marks.
 func (s *Screen) status(env *screens.Env, per int) {
-	b, t := &s.buf, env.Theme
-	b.Space(2)
-	b.Text(widgets.Plural(len(s.items), "machine"), t.Dim)
-	if !env.Filter.Empty() {
-		b.Text("  filter ", t.Dim)
-		b.Text(env.Filter.String(), t.Key)
-	}
-	if n := len(s.marks); n > 0 {
-		b.Text("  "+strconv.Itoa(n)+" marked", t.Mark)
-	}
-	if m := s.machine(); m != nil && per == 1 {
+	b, t := &s.Buf, env.Theme
+	s.Count(env, widgets.Plural(len(s.Items), "machine"))
+	s.Marks.Draw(env, b)
+	if m, ok := s.At(); ok && per == 1 {
 		b.Text("  "+m.Label+": ", t.Dim)
-		b.Text(evidence(env, m), widgets.Ink(t, m.Mood))
+		b.Text(strings.Join(widgets.Clauses(evidence(env, m), b.Left(), 1), ""), widgets.Ink(t, m.Mood))
 	}
 	b.End()
 }
@@ -148,7 +125,7 @@ func secs(s float64) time.Duration { return time.Duration(s * float64(time.Secon
 // Click puts the cursor on a line.
 func (s *Screen) Click(env *screens.Env, line int) {
 	s.sync(env)
-	if from, to := s.list.Visible(); line >= 1 && from+(line-1)/s.perItem() < to {
-		s.list.Select(from+(line-1)/s.perItem(), s.key)
+	if line >= 1 {
+		s.List.Click((line - 1) / s.perItem())
 	}
 }

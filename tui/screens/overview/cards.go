@@ -66,7 +66,7 @@ func (s *Screen) cardTop(env *screens.Env, m *state.Machine, under bool, edge dr
 	start := b.Col()
 	b.Text(t.Box[0]+t.Box[4], edge)
 	if under {
-		b.Text(" "+name+" ", t.Tab)
+		b.Text(t.Chosen(name), t.Tab)
 	} else {
 		b.Text(" "+name+" ", t.Title)
 	}
@@ -98,8 +98,10 @@ func troubleAge(m *state.Machine, now time.Time) string {
 func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
 	b, t := &s.buf, env.Theme
 	room := end - b.Col()
-	switch line {
-	case 1:
+	why := s.evidence(m, room)
+	below := 2 + max(1, len(why)) // the first line that tells of units
+	switch {
+	case line == 1:
 		role := m.Role()
 		if m.Leader && draw.Width(m.Address)+1+draw.Width(role) > room {
 			role = "leader"
@@ -107,18 +109,28 @@ func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
 		b.Cell(m.Address, room-draw.Width(role)-1, draw.Left, t.Dim)
 		b.Space(1)
 		b.Text(role, t.Dim)
-	case 2:
-		if !m.Health.State.Runs() {
-			b.Text(draw.Fit(m.Health.Evidence, room), t.Bad)
-			return
-		}
+	case line < below && len(why) > 0:
+		b.Text(why[line-2], widgets.Ink(t, m.Mood))
+	case line < below:
 		s.use(t, m, room)
-	case 3:
+	case line == below:
 		s.tally(env, m, end)
 	default:
-		s.unitLine(env, m, line-4, end)
+		s.unitLine(env, m, line-below-1, cardLines+s.plan.extra-2-below, end)
 	}
 }
+
+// evidence is why a machine is thought not to run, or not to have a daemon,
+// in the lines its units leave free: its figures would be old.
+func (s *Screen) evidence(m *state.Machine, room int) []string {
+	if m.Health.State.Runs() && m.Health.State != cluster.DaemonGone {
+		return nil
+	}
+	return widgets.Clauses(m.Health.Evidence, room, 1+max(0, s.plan.extra-unitLines(m)))
+}
+
+// unitLines is how many lines the units of a card would like.
+func unitLines(m *state.Machine) int { return len(m.Rows) + len(m.Leaving) }
 
 // use shows CPU with its history, and memory.
 func (s *Screen) use(t *theme.Theme, m *state.Machine, room int) {
@@ -156,7 +168,11 @@ func (s *Screen) tally(env *screens.Env, m *state.Machine, end int) {
 		b.Text("  "+t.Glyphs.Bad+" "+count(m.Bad), t.Bad)
 	}
 	if n := len(m.Leaving); n > 0 {
-		b.Text("  "+count(n)+" moved away", t.Moved)
+		note := count(n) + " moved away"
+		if b.Col()+2+draw.Width(note) > end {
+			note = t.Arrow + " " + count(n)
+		}
+		b.Text("  "+note, t.Moved)
 	} else if w := m.WhatIf; w != nil && w.Strands > 0 {
 		note := "its loss strands " + count(w.Strands)
 		if b.Col()+2+draw.Width(note) <= end {
@@ -165,31 +181,29 @@ func (s *Screen) tally(env *screens.Env, m *state.Machine, end int) {
 	}
 }
 
-// unitLine shows the i-th unit of a card: those that move first.
-func (s *Screen) unitLine(env *screens.Env, m *state.Machine, i, end int) {
+// unitLine shows the i-th unit of a card that has room for some: those that
+// move first.
+func (s *Screen) unitLine(env *screens.Env, m *state.Machine, i, room, end int) {
 	b, t := &s.buf, env.Theme
+	if unitLines(m) > room && i == room-1 {
+		b.Text("… "+count(unitLines(m)-room+1)+" more", t.Dim)
+		return
+	}
 	if i < len(m.Leaving) {
 		r := m.Leaving[i]
-		to := t.Arrow + " " + env.Snap.Called(r.Machine)
-		if r.Machine == "" {
-			to = t.Arrow + " ?"
+		to := "?"
+		if r.Machine != "" {
+			to = env.Snap.Called(r.Machine)
 		}
-		s.moveLine(env, r, t.Arrow, to, end)
+		s.moveLine(env, r, t.Arrow, t.Arrow+" ", to, end)
 		return
 	}
-	i -= len(m.Leaving)
-	rows := m.Rows
-	room := s.plan.extra - len(m.Leaving)
-	if len(rows) > room && i == room-1 && room > 0 {
-		b.Text("… "+count(len(rows)-room+1)+" more", t.Dim)
+	if i -= len(m.Leaving); i >= len(m.Rows) {
 		return
 	}
-	if i >= len(rows) {
-		return
-	}
-	r := rows[i]
+	r := m.Rows[i]
 	if r.Move.Fresh(env.Now) && r.Move.From != m.ID {
-		s.moveLine(env, r, widgets.Glyph(t, r.Mood), "from "+env.Snap.Called(r.Move.From), end)
+		s.moveLine(env, r, widgets.Glyph(t, r.Mood), "from ", env.Snap.Called(r.Move.From), end)
 		return
 	}
 	age := widgets.Since(r.Since, env.Now)
@@ -207,8 +221,9 @@ func (s *Screen) unitLine(env *screens.Env, m *state.Machine, i, end int) {
 	b.Text(age, t.Dim)
 }
 
-// moveLine shows a unit that came or went, with its stopwatch.
-func (s *Screen) moveLine(env *screens.Env, r *state.Row, glyph, way string, end int) {
+// moveLine shows a unit that came or went, with its stopwatch. Where room is
+// short, the way is: the unit's name and the clock say more.
+func (s *Screen) moveLine(env *screens.Env, r *state.Row, glyph, way, machine string, end int) {
 	b, t := &s.buf, env.Theme
 	ink, clock := t.Moved, ""
 	switch {
@@ -217,9 +232,17 @@ func (s *Screen) moveLine(env *screens.Env, r *state.Row, glyph, way string, end
 	case !r.Move.Planned || r.Move.Measured:
 		clock = widgets.Outage(r.Move.Outage)
 	}
-	tail := way + " " + clock
 	b.Text(glyph+" ", ink)
-	b.Cell(strings.TrimSuffix(r.Unit, ".service"), end-b.Col()-draw.Width(tail)-1, draw.Left, t.Text)
+	name := strings.TrimSuffix(r.Unit, ".service")
+	room := end - b.Col() - draw.Width(name) - draw.Width(clock) - 2 // for the way
+	switch {
+	case draw.Width(way+machine) <= room:
+		machine = way + machine
+	case draw.Width(machine) > room:
+		machine = draw.Fit(machine, max(2, room))
+	}
+	tail := machine + " " + clock
+	b.Cell(name, end-b.Col()-draw.Width(tail)-1, draw.Left, t.Text)
 	b.Space(1)
 	b.Text(tail, ink)
 }
@@ -244,8 +267,13 @@ func (s *Screen) lines(env *screens.Env) {
 		b.Space(1)
 		b.Cell(state, 12, draw.Left, ink)
 		b.Space(1)
-		s.tally(env, m, s.width-20)
-		if s.width >= 60 {
+		beside := s.width >= 60 // the tally
+		end := s.width
+		if beside {
+			end -= 20
+		}
+		s.tally(env, m, end)
+		if beside {
 			b.Space(2)
 			if m.Use != nil {
 				s.use(t, m, 26)

@@ -77,7 +77,7 @@ func (s *Screen) layout(env *screens.Env) {
 	}
 	most := 0
 	for _, m := range p.machines {
-		most = max(most, len(m.Rows)+len(m.Leaving))
+		most = max(most, unitLines(m))
 	}
 	p.cols = max(1, min(s.width/cardLeast, n))
 	lines := (n + p.cols - 1) / p.cols
@@ -307,7 +307,7 @@ func (s *Screen) trouble(env *screens.Env, r *state.Row, under bool) {
 	b.Text(widgets.Glyph(t, r.Mood)+" ", ink)
 	b.Cell(word, 9, draw.Left, ink)
 	b.Space(1)
-	name := max(10, min(32, s.width*3/10))
+	name := max(10, min(32, s.width*3/10-1))
 	b.Cell(widgets.UnitName(r.Unit, name), name, draw.Left, t.Text)
 	b.Space(2)
 	widgets.Machine(b, t, r, widgets.MachineWidth(env.Snap, s.width/4), env.Now)

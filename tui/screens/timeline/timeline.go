@@ -5,29 +5,22 @@ package timeline
 import (
 	"strconv"
 
-	tea "github.com/charmbracelet/bubbletea"
-
 	"fleettop/cluster"
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
+	"fleettop/tui/screens/listing"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
 )
 
 // Screen is the timeline, the newest first.
 type Screen struct {
-	width, height int
-	buf           draw.Buf
-	list          widgets.List
-	below         int             // lines of the status
-	folded        map[string]bool // blocks whose lines are hidden, by key
-
-	items []item
-	gen   uint64
-	query string
-	made  bool
-	folds int
+	listing.List[item]
+	below  int             // lines of the status
+	folded map[string]bool // blocks whose lines are hidden, by key
+	folds  int             // grows with each change of folded
+	passed int             // entries that pass the filter
 }
 
 // item is a line: an entry's head, or an event of its block.
@@ -44,7 +37,7 @@ func (i item) key() string {
 }
 
 // New returns a timeline.
-func New() *Screen { return &Screen{folded: map[string]bool{}} }
+func New() *Screen { return &Screen{List: listing.New(item.key), folded: map[string]bool{}} }
 
 // Place implements screens.Screen.
 func (s *Screen) Place() keys.Place { return keys.Timeline }
@@ -52,63 +45,45 @@ func (s *Screen) Place() keys.Place { return keys.Timeline }
 // Title implements screens.Screen.
 func (s *Screen) Title(*screens.Env) string { return "timeline" }
 
-// Filters implements screens.Screen.
-func (s *Screen) Filters() bool { return true }
-
-// SetSize implements screens.Screen.
-func (s *Screen) SetSize(w, h int) { s.width, s.height = w, h }
-
-// Update implements screens.Screen.
-func (s *Screen) Update(*screens.Env, tea.Msg) tea.Cmd { return nil }
-
 func (s *Screen) sync(env *screens.Env) {
-	if !s.made || s.gen != env.Snap.Gen || s.query != env.Filter.String() || s.folds < 0 {
+	if s.Stale(env, s.folds) {
 		// At the top one watches what is new: the cursor goes with it.
-		atTop := s.list.Index() <= 0
-		s.made, s.gen, s.query, s.folds = true, env.Snap.Gen, env.Filter.String(), len(s.folded)
-		s.items = s.items[:0]
+		atTop := s.Index() <= 0
+		s.Items, s.passed = s.Items[:0], 0
 		for i := len(env.Snap.Timeline) - 1; i >= 0; i-- {
 			e := env.Snap.Timeline[i]
 			if !env.Filter.Empty() && !e.Matches(env.Filter, env.Snap.Called) {
 				continue
 			}
-			s.items = append(s.items, item{entry: e})
+			s.Items = append(s.Items, item{entry: e})
+			s.passed++
 			if s.folded[e.Key()] {
 				continue
 			}
 			for n := range e.Block {
-				s.items = append(s.items, item{e, &e.Block[n]})
+				s.Items = append(s.Items, item{e, &e.Block[n]})
 			}
 		}
-		if atTop && len(s.items) > 0 {
-			s.list.SelectKey(s.items[0].key())
+		if atTop && len(s.Items) > 0 {
+			s.Select(s.Items[0].key())
 		}
 	}
-	s.list.Sync(len(s.items), s.key)
-	s.below = 1
-	if w := draw.Width(s.text()); w > s.width-14 {
-		s.below = min(1+(w+6)/(s.width-4), s.height/3)
+	s.Sync(s.Height - s.below)
+	below := 1
+	if w := draw.Width(s.text()); w > s.Width-14 {
+		below = min(1+(w+6)/(s.Width-4), s.Height/3)
 	}
-	s.list.SetHeight(s.height - s.below)
-}
-
-func (s *Screen) key(i int) string { return s.items[i].key() }
-
-func (s *Screen) at() *item {
-	if i := s.list.Index(); i >= 0 {
-		return &s.items[i]
+	if below != s.below {
+		s.below = below
+		s.Sync(s.Height - s.below)
 	}
-	return nil
 }
 
 // Do implements screens.Screen.
 func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	s.sync(env)
-	if s.list.Do(a, s.key) {
-		return nil
-	}
-	it := s.at()
-	if it == nil {
+	it, ok := s.At()
+	if s.Move(a) || !ok {
 		return nil
 	}
 	switch a {
@@ -125,7 +100,7 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 		}
 	case keys.Left:
 		s.fold(it.entry.Key(), true)
-		s.list.SelectKey(it.entry.Key())
+		s.Select(it.entry.Key())
 	case keys.Right:
 		s.fold(it.entry.Key(), false)
 	}
@@ -138,14 +113,14 @@ func (s *Screen) fold(key string, on bool) {
 	} else {
 		delete(s.folded, key)
 	}
-	s.folds = -1
+	s.folds++
 }
 
 // Target implements screens.Screen.
 func (s *Screen) Target(env *screens.Env) screens.Target {
 	s.sync(env)
-	it := s.at()
-	if it == nil {
+	it, ok := s.At()
+	if !ok {
 		return screens.Target{}
 	}
 	e := it.entry.Event
@@ -158,39 +133,29 @@ func (s *Screen) Target(env *screens.Env) screens.Target {
 // View implements screens.Screen.
 func (s *Screen) View(env *screens.Env) string {
 	s.sync(env)
-	b, t := &s.buf, env.Theme
-	b.Reset(s.width)
-	from, to := s.list.Visible()
-	for i := from; i < to; i++ {
-		it, under := s.items[i], i == s.list.Index()
+	b, t := &s.Buf, env.Theme
+	b.Reset(s.Width)
+	s.Visible(func(it item, under bool) {
 		if under {
 			b.Base(t.Cursor)
 			b.Text(t.Glyphs.Cursor+" ", t.Key)
 		} else {
 			b.Space(2)
 		}
-		if it.event == nil {
+		if it.event != nil {
+			s.phase(env, it)
+		} else {
 			widgets.Event(b, t, it.entry, env.Now)
 			if s.folded[it.entry.Key()] {
 				b.Text("  …", t.Dim)
 			}
-			b.End()
-			continue
-		}
-		s.phase(env, it)
-		b.End()
-	}
-	if len(s.items) == 0 {
-		b.End()
-		b.Space(2)
-		if env.Filter.Empty() {
-			b.Text("Nothing has happened yet.", t.Dim)
-		} else {
-			b.Text("Nothing matches "+env.Filter.String()+". Esc takes the filter away.", t.Dim)
 		}
 		b.End()
+	})
+	if len(s.Items) == 0 {
+		s.None(env, "Nothing", "Nothing has happened yet.")
 	}
-	b.Blank(s.height - s.below)
+	b.Blank(s.Height - s.below)
 	s.status(env)
 	return b.String()
 }
@@ -198,31 +163,26 @@ func (s *Screen) View(env *screens.Env) string {
 // status is the last line, or where what is under the cursor doesn't fit, the
 // whole of it.
 func (s *Screen) status(env *screens.Env) {
-	b, t := &s.buf, env.Theme
+	b, t := &s.Buf, env.Theme
 	if s.below > 1 {
-		text := draw.Wrap(s.text(), s.width-4)
+		text := draw.Wrap(s.text(), s.Width-4)
 		for _, line := range text[:min(len(text), s.below)] {
 			b.Space(2)
 			b.Text(line, t.Info)
 			b.End()
 		}
-		b.Blank(s.height)
+		b.Blank(s.Height)
 		return
 	}
-	b.Space(2)
-	b.Text(entries(len(env.Snap.Timeline)), t.Dim)
-	if !env.Filter.Empty() {
-		b.Text("  filter ", t.Dim)
-		b.Text(env.Filter.String(), t.Key)
-	}
+	s.Count(env, entries(s.passed))
 	b.End()
 }
 
 // text is what is under the cursor.
 func (s *Screen) text() string {
-	it := s.at()
+	it, ok := s.At()
 	switch {
-	case it == nil:
+	case !ok:
 		return ""
 	case it.event != nil:
 		return it.event.Text
@@ -232,7 +192,7 @@ func (s *Screen) text() string {
 
 // phase is a line of a block: how long after the first it happened, and what.
 func (s *Screen) phase(env *screens.Env, it item) {
-	b, t := &s.buf, env.Theme
+	b, t := &s.Buf, env.Theme
 	last := it.event == &it.entry.Block[len(it.entry.Block)-1]
 	edge := t.Box[5]
 	if last {
@@ -258,7 +218,5 @@ func entries(n int) string {
 // Click puts the cursor on a line.
 func (s *Screen) Click(env *screens.Env, line int) {
 	s.sync(env)
-	if from, to := s.list.Visible(); from+line < to {
-		s.list.Select(from+line, s.key)
-	}
+	s.List.Click(line)
 }

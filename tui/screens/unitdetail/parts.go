@@ -1,10 +1,14 @@
 package unitdetail
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"fleettop/cluster"
+	"fleettop/daemon/api"
 	"fleettop/tui/draw"
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
@@ -33,7 +37,10 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 			word, mood = asked, state.Busy
 		}
 		l := line{{" " + widgets.Glyph(t, mood) + " " + word, widgets.Ink(t, mood)}}
-		if r.Sub != "" {
+		switch {
+		case r.Sub != "" && w < 60:
+			l = append(l, piece{" (" + r.Sub + ")", t.Dim})
+		case r.Sub != "":
 			l = append(l, piece{" (" + r.Active + ", " + r.Sub + ")", t.Dim})
 		}
 		if r.Host != "" {
@@ -43,13 +50,13 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 			l = append(l, piece{" since " + widgets.Since(r.Since, env.Now), t.Dim})
 		}
 		if r.Move.Fresh(env.Now) {
-			l = append(l, s.move(env, r)...)
-		}
-		if u, ok := env.Snap.UseOf(r); ok {
-			l = append(l, piece{"  cpu " + widgets.Cores(u.CPU) + "%  mem " + widgets.Bytes(u.Memory), t.Dim})
+			l = l.with(w, s.move(env, r)...)
 		}
 		if r.Restarts > 0 {
-			l = append(l, piece{"  " + widgets.Plural(r.Restarts, "restart"), t.Busy})
+			l = l.with(w, piece{"  " + widgets.Plural(r.Restarts, "restart"), t.Busy})
+		}
+		if u, ok := env.Snap.UseOf(r); ok {
+			l = l.with(w, piece{"  cpu " + widgets.Cores(u.CPU) + "%  mem " + widgets.Bytes(u.Memory), t.Dim})
 		}
 		out = append(out, l)
 		if r.Error != "" {
@@ -58,13 +65,13 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 			}
 		}
 	}
-	wanted := line{{" wanted ", t.Dim}, {string(first.Desired), t.Text}, {"  hash ", t.Dim}, {first.Hash[:min(7, len(first.Hash))], t.Text}}
+	wanted := line{{" wanted ", t.Dim}, {string(first.Desired), t.Text}}.with(w, piece{"  hash ", t.Dim}, piece{first.Hash[:min(7, len(first.Hash))], t.Text})
 	if s.detail != nil {
 		if s.detail.By != "" {
-			wanted = append(wanted, piece{"  by ", t.Dim}, piece{draw.Clean(s.detail.By), t.Text})
+			wanted = wanted.with(w, piece{"  by ", t.Dim}, piece{draw.Clean(s.detail.By), t.Text})
 		}
 		if !s.detail.At.IsZero() {
-			wanted = append(wanted, piece{"  changed " + widgets.Since(s.detail.At, env.Now) + " ago", t.Dim})
+			wanted = wanted.with(w, piece{"  changed " + widgets.Since(s.detail.At, env.Now) + " ago", t.Dim})
 		}
 	}
 	return append(out, wanted, nil)
@@ -82,13 +89,7 @@ func (s *Screen) story(env *screens.Env, w int) []line {
 	t := env.Theme
 	out := []line{head(env, "Placement", w)}
 	text := func(indent, text string, ink draw.Ink) {
-		for i, l := range draw.Wrap(text, w-2-draw.Width(indent)) {
-			if i == 0 {
-				out = append(out, line{{" " + indent, t.Dim}, {l, ink}})
-			} else {
-				out = append(out, line{{" " + strings.Repeat(" ", draw.Width(indent)) + l, ink}})
-			}
-		}
+		out = append(out, under(line{{" " + indent, t.Dim}}, text, ink, w-1)...)
 	}
 	switch {
 	case s.explain != nil:
@@ -121,7 +122,14 @@ func (s *Screen) story(env *screens.Env, w int) []line {
 			out = append(out, append(l, piece{draw.Fit(draw.Clean(v.Reason), w-l.width()-1), t.Dim}))
 		}
 	case s.err != nil:
-		text("", draw.Clean(strings.ReplaceAll(s.err.Error(), "\n", " ")), t.Busy)
+		var away *api.UnreachableError
+		if errors.As(s.err, &away) {
+			text("", "No daemon answers; it is asked again when one does.", t.Busy)
+			break
+		}
+		for l := range strings.Lines(s.err.Error()) {
+			text("", draw.Clean(strings.TrimRight(l, "\n")), t.Busy)
+		}
 	default:
 		text("", "asking the daemon …", t.Dim)
 	}
@@ -145,21 +153,41 @@ func (s *Screen) history(env *screens.Env, w int) []line {
 	t := env.Theme
 	out := []line{nil, head(env, "Timeline", w)}
 	const most = 8
-	for i := len(env.Snap.Timeline) - 1; i >= 0 && len(out) < most+2; i-- {
+	told := 0
+	tell := func(at time.Time, ev *cluster.Event, text string) {
+		if told++; told > most {
+			return
+		}
+		glyph, ink := widgets.EventMark(t, ev)
+		first := line{{" " + widgets.Clock(at, env.Now) + "  ", t.Dim}, {glyph + " ", ink}}
+		out = append(out, under(first, text, t.Text, w-1)...)
+	}
+	for i := len(env.Snap.Timeline) - 1; i >= 0 && told < most; i-- {
 		e := env.Snap.Timeline[i]
 		if len(e.Block) == 0 && e.Unit == s.unit {
-			glyph, ink := widgets.EventMark(t, &e.Event)
-			out = append(out, line{{" " + widgets.Clock(e.Time, env.Now) + "  ", t.Dim}, {glyph + " ", ink}, {draw.Fit(widgets.EventText(e), w-13), t.Text}})
+			tell(e.Time, &e.Event, widgets.EventText(e))
 		}
 		for n := len(e.Block) - 1; n >= 0; n-- {
 			if ev := &e.Block[n]; ev.Unit == s.unit {
-				glyph, ink := widgets.EventMark(t, ev)
-				out = append(out, line{{" " + widgets.Clock(ev.Time, env.Now) + "  ", t.Dim}, {glyph + " ", ink}, {draw.Fit(ev.Text, w-13), t.Text}})
+				tell(ev.Time, ev, ev.Text)
 			}
 		}
 	}
-	if len(out) == 2 {
+	if told == 0 {
 		out = append(out, line{{" nothing yet", t.Dim}})
+	}
+	return out
+}
+
+// under writes text behind the beginning of a line, and goes on below itself.
+func under(first line, text string, ink draw.Ink, w int) []line {
+	indent := first.width()
+	var out []line
+	for i, l := range draw.Wrap(text, max(10, w-indent)) {
+		if i > 0 {
+			first = line{{blanks(indent), ink}}
+		}
+		out = append(out, append(first, piece{l, ink}))
 	}
 	return out
 }
@@ -183,15 +211,15 @@ func (s *Screen) file(env *screens.Env, w int) []line {
 		key, value, option := strings.Cut(text, "=")
 		switch {
 		case continued:
-			out = append(out, line{{" " + text, t.Text}})
+			out = append(out, under(line{{" ", t.Text}}, text, t.Text, w-1)...)
 		case strings.HasPrefix(bare, "#"), strings.HasPrefix(bare, ";"):
-			out = append(out, line{{" " + text, t.Comment}})
+			out = append(out, under(line{{" ", t.Text}}, text, t.Comment, w-1)...)
 		case strings.HasPrefix(bare, "[") && strings.HasSuffix(bare, "]"):
 			out = append(out, line{{" " + text, t.Section}})
 		case option:
-			out = append(out, line{{" " + key, t.Option}, {"=", t.Dim}, {value, t.Text}})
+			out = append(out, under(line{{" " + key, t.Option}, {"=", t.Dim}}, value, t.Text, w-1)...)
 		default:
-			out = append(out, line{{" " + text, t.Text}})
+			out = append(out, under(line{{" ", t.Text}}, text, t.Text, w-1)...)
 		}
 		continued = strings.HasSuffix(bare, `\`) && !strings.HasPrefix(bare, "#")
 	}

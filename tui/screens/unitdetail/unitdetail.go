@@ -4,6 +4,7 @@ package unitdetail
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -116,13 +117,17 @@ func (s *Screen) markOf(env *screens.Env) mark {
 func (s *Screen) Update(env *screens.Env, msg tea.Msg) tea.Cmd {
 	cmd := s.log.Update(env, msg)
 	if a, ok := msg.(answer); ok && a.unit == s.unit {
-		s.asking, s.known, s.err = false, a.of, a.err
+		s.asking, s.err = false, a.err
+		var away *api.UnreachableError
+		if !errors.As(a.err, &away) { // else it is asked again
+			s.known = a.of
+		}
 		if a.err == nil {
 			s.detail, s.explain = a.detail, a.explain
 		}
 	}
 	s.note(env)
-	if !s.asking && s.known != s.markOf(env) && env.Now.Sub(s.asked) > askAgain {
+	if !s.asking && env.Snap.Conn.Up && s.known != s.markOf(env) && env.Now.Sub(s.asked) > askAgain {
 		return tea.Batch(cmd, s.ask(env))
 	}
 	return cmd
@@ -211,6 +216,14 @@ func (l line) width() int {
 		w += draw.Width(p.text)
 	}
 	return w
+}
+
+// with is the line with more, if it still has at most w columns.
+func (l line) with(w int, more ...piece) line {
+	if long := append(l, more...); long.width() <= w {
+		return long
+	}
+	return l
 }
 
 // cut is the line in exactly w columns.

@@ -107,9 +107,9 @@ func (s *Screen) layout(env *screens.Env) layout {
 			l.columns[i].Priority = 1
 		}
 		if c.by == state.ByMachine {
-			l.columns[i].Width = widgets.MachineWidth(env.Snap, s.width*3/10)
+			l.columns[i].Width = widgets.MachineWidth(env.Snap, s.Width*3/10)
 		}
-		if s.width < 56 { // where a unit is must be seen, however little room there is
+		if s.Width < 56 { // where a unit is must be seen, however little room there is
 			switch c.by {
 			case state.ByUnit:
 				l.columns[i].Width = 11
@@ -118,6 +118,6 @@ func (s *Screen) layout(env *screens.Env) layout {
 			}
 		}
 	}
-	l.widths = widgets.Layout(l.columns, s.width-2)
+	l.widths = widgets.Layout(l.columns, s.Width-2)
 	return l
 }
