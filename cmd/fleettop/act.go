@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,11 +64,31 @@ func (a *app) actionCommand(verb api.Verb, use, short string) *cobra.Command {
 	return cmd
 }
 
+// What verbs that are no verbs do.
+var does = map[string]string{"status": "look at", "journal": "read the logs of"}
+
 func atLeastOne(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("name what to %s: %s", cmd.Name(), cmd.UseLine())
+		return fmt.Errorf("name what to %s: %s", cmp.Or(does[cmd.Name()], cmd.Name()), cmd.UseLine())
 	}
 	return nil
+}
+
+func exactlyOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return fmt.Errorf("%s takes one at a time, and these are %d: %s", cmd.Name(), len(args), strings.Join(args, " "))
+	}
+	return atLeastOne(cmd, args)
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.HasAvailableSubCommands():
+		return unknownVerb(cmd, args[0])
+	}
+	return fmt.Errorf("%s takes no arguments: leave out %q", cmd.CommandPath(), args[0])
 }
 
 func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []string) error {
@@ -81,10 +103,8 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 		return err
 	}
 	defer c.Close()
-	results, failed, err := a.send(ctx, c, verb, fl.replace, args)
-	if err != nil {
-		return err
-	}
+	// What was done before an error is told all the same.
+	results, failed, sendErr := a.send(ctx, c, verb, fl.replace, args)
 	var outcomes []outcome
 	var goals []goal
 	for _, r := range results {
@@ -94,26 +114,30 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 		switch {
 		case r.Error != nil:
 			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: refused, Text: r.Error.Error()})
-		case waits(verb, r) && !fl.noBlock:
+		case waits(verb, r) && !fl.noBlock && sendErr == nil:
 			goals = append(goals, goal{unit: r.Name, verb: verb, generation: r.Generation})
 		default:
 			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: reached, Text: immediate(verb, r)})
 		}
 	}
 	for _, o := range outcomes {
-		a.tell(o)
-	}
-	if len(goals) > 0 {
-		more, err := a.await(ctx, c, goals, fl)
-		outcomes = append(outcomes, more...)
-		if err != nil {
+		if err := a.tell(o); err != nil {
 			return err
 		}
 	}
-	if a.json() {
+	var waitErr error
+	if len(goals) > 0 {
+		var more []outcome
+		more, waitErr = a.await(ctx, c, goals, fl)
+		outcomes = append(outcomes, more...)
+	}
+	if a.json() && (sendErr == nil || len(outcomes) > 0) {
 		if err := writeJSON(a.out, outcomes); err != nil {
 			return err
 		}
+	}
+	if err := cmp.Or(sendErr, waitErr); err != nil {
+		return err
 	}
 	for _, o := range outcomes {
 		failed = failed || o.Verdict != reached
@@ -187,11 +211,12 @@ func immediate(verb api.Verb, r api.UnitResult) string {
 }
 
 // tell prints an outcome: what was reached for the reader of the output, the rest for the person.
-func (a *app) tell(o outcome) {
+func (a *app) tell(o outcome) (err error) {
 	switch {
 	case o.Verdict != reached:
 		fmt.Fprintln(a.err, o.Text)
 	case !a.json():
-		fmt.Fprintln(a.out, o.Text)
+		_, err = fmt.Fprintln(a.out, o.Text)
 	}
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -191,6 +192,25 @@ func TestUnplaced(t *testing.T) {
 	s.wants(s.must("start", "--wait=15s", "near.service"), "Unit near.service launched on 20000000.../198.18.1.2")
 }
 
+func TestHeld(t *testing.T) {
+	s := newShell(t, 3)
+	s.file("a.service", service+"[X-Fleet]\nMachineID="+apitest.Machine(3).ID+"\n")
+	s.must("start", "a.service")
+	s.Hold("2 of 3 machines vanished at once; drain the machines that are really dead")
+	s.SetHealth(apitest.Machine(3).ID, cluster.Failed)
+	const why = "stays on n3, which failed, as failovers are held: 2 of 3 machines vanished at once; drain"
+	apitest.Eventually(t, "status says so", func() bool { return strings.Contains(s.must("status", "a"), "Held: it "+why) })
+	s.wants(s.must("explain", "a"), "a.service: "+why, "failed; its units stay")
+	if _, out, _ := s.try("list-units", "--fields=unit,reason"); !strings.Contains(out, why) {
+		t.Errorf("listed as\n%s", out)
+	}
+	for _, verb := range []string{"list-units", "list-unit-files", "list-machines"} {
+		if _, _, errOut := s.try(verb); !strings.Contains(errOut, "warning: failovers are held: 2 of 3 machines vanished at once") {
+			t.Errorf("%s says nothing of it: %s", verb, errOut)
+		}
+	}
+}
+
 func TestWaiting(t *testing.T) {
 	s := newShell(t, 1)
 	s.file("a.service", service)
@@ -205,6 +225,12 @@ func TestWaiting(t *testing.T) {
 	s.Break("a.service", units.Status{Active: "inactive"}, "the host already owns a unit of this name")
 	s.fails(1, "the host already owns a unit of this name", "restart", "a")
 	s.wants(s.must("status", "a"), "Error: the host already owns")
+	s.fails(1, "the host already owns a unit of this name", "start", "a")
+	s.Break("a.service", units.Status{Active: "active", Sub: "running", Result: "success"}, "")
+	s.wants(s.must("start", "a"), "Unit a.service launched on ") // what failed is tried again
+	s.wants(s.must("status", "a"), "generation 8")
+	s.must("start", "a")
+	s.wants(s.must("status", "a"), "generation 8") // what runs is left alone
 }
 
 func TestInterrupted(t *testing.T) {
@@ -218,6 +244,19 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
 	s.wants(errOut.String(), "The cluster carries on; 1 of 1 units")
+
+	// A program is told all the same what was reached and what wasn't.
+	s.file("b.service", service)
+	ctx, cancel = context.WithCancel(t.Context())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	out.Reset()
+	if code := run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "start", "a.service", "nope.service", "b.service"}, nil, &out, &errOut); code != exitInterrupted {
+		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
+	}
+	var outcomes []outcome
+	if err := json.Unmarshal(out.Bytes(), &outcomes); err != nil || len(outcomes) != 3 || outcomes[0].Verdict != refused || outcomes[1].Verdict != pending || outcomes[2].Unit != "b.service" {
+		t.Errorf("%v: %s", err, out.String())
+	}
 }
 
 func TestUsage(t *testing.T) {
@@ -232,8 +271,17 @@ func TestUsage(t *testing.T) {
 		{"stop --replace a", "--replace"},
 		{"list-units --fields=unit,nope", `unknown field "nope"`},
 		{"list-units -o yaml", "text or json"},
-		{"explain", "accepts 1 arg"},
-		{"list-machines n1", "unknown"},
+		{"status", "name what to look at"},
+		{"explain", "name what to explain"},
+		{"explain a b", "one at a time"},
+		{"list-machines n1", `takes no arguments: leave out "n1"`},
+		{"key rotat", `unknown verb "rotat"`},
+		{"help explode", `unknown verb "explode"`},
+		{"help key rotat", `unknown verb "rotat"`},
+		{"completion tcsh", `unknown verb "tcsh"`},
+		{"--request-timeout=0 list-units", "--request-timeout 0s leaves no time"},
+		{"--host=ssh://x list-units", "leave out one of them"},
+		{"events --since=bogus", `"bogus" is no time`},
 		{"daemon --log-level=loud", "loud"},
 		{"daemon --etcd-cert=x", "--etcd-endpoints"},
 		{"--endpoint=ftp://x list-units", "unix:///"},
@@ -243,9 +291,66 @@ func TestUsage(t *testing.T) {
 	}
 	s.fails(2, "needs a terminal")
 	s.wants(s.must("--help"), "Usage:")
+	s.wants(s.must("help", "key", "rotate"), "key rotate")
+	s.wants(s.must("completion"), "bash")
+	s.must("events", "--since", "2 hours ago")
 	s.wants(s.must("version"), "fleettop version ", "commit ", "go1.")
 	s.wants(s.must("--version"), "fleettop version ")
 	s.fails(1, "systemctl start fleettop", "--endpoint=unix:///nowhere/x.sock", "list-units")
+}
+
+// TestOddFiles gives the verbs what is no unit file.
+func TestOddFiles(t *testing.T) {
+	s := newShell(t, 1)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Mkdir("dir", 0o755))
+	must(syscall.Mkfifo("pipe.service", 0o644))
+	s.fails(1, "./dir is a directory: give the unit files in it, such as dir/*.service", "start", "./dir")
+	s.fails(1, ". is a directory", "start", ".")
+	s.fails(1, "the file is empty", "start", "pipe.service") // nobody writes to it
+	s.file("tpl@.service", service)
+	s.must("submit", "tpl@.service")
+	s.wants(s.must("explain", "tpl@.service"), "a template runs on no machine itself", "tpl@1.service")
+	for verb, says := range map[string]string{"list-units": "list-unit-files", "list-unit-files": "Nothing matches no*"} {
+		if code, _, errOut := s.try(verb, "no*"); code != 0 || !strings.Contains(errOut, "Nothing matches no*.") || !strings.Contains(errOut, says) {
+			t.Errorf("%s: exit %d, %s", verb, code, errOut)
+		}
+	}
+}
+
+// TestUnitsDontSteerTheTerminal starts a unit whose description tries to.
+func TestUnitsDontSteerTheTerminal(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("evil.service", "[Unit]\nDescription=a\x1b]0;b\tc\n[Service]\nExecStart=/bin/true\n")
+	s.Break("evil.service", units.Status{Active: "failed", Sub: "failed"}, "its \x1b[2J program")
+	s.fails(1, "its ^[[2J program", "start", "evil.service")
+	for _, args := range [][]string{{"status", "evil"}, {"list-units", "--fields=unit,desc,error"}, {"list-unit-files", "--fields=unit,desc"}, {"events"}} {
+		if out := s.must(args...); strings.Contains(out, "\x1b") {
+			t.Errorf("%s: %q", args, out)
+		}
+	}
+	s.wants(s.must("list-units", "--fields=desc,unit"), "a^[]0;b    c  evil.service")
+}
+
+// full is an output that takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestOutputThatIsLost(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	for _, args := range []string{"start a.service", "start --no-block a.service", "-o json start a.service", "list-units", "status a", "cat a", "explain a", "events", "list-machines"} {
+		var errOut bytes.Buffer
+		if code := run(t.Context(), append([]string{"--endpoint", s.Endpoint}, strings.Fields(args)...), nil, full{}, &errOut); code != exitFailed || !strings.Contains(errOut.String(), "no space left") {
+			t.Errorf("%s: exit %d, %s", args, code, errOut.String())
+		}
+	}
 }
 
 func TestLooking(t *testing.T) {

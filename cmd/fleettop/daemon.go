@@ -42,8 +42,10 @@ func (a *app) daemonCommand() *cobra.Command {
 		Use:   "daemon",
 		Short: "Run this machine's daemon",
 		Long: "daemon makes this machine part of a cluster. The first daemon begins the cluster; the others\n" +
-			"join it with --join. Stopping, upgrading or killing a daemon never touches a unit.",
-		Args: cobra.NoArgs,
+			"join it with --join. Stopping, upgrading or killing a daemon never touches a unit.\n\n" +
+			"Started by an ordinary user it runs units by the user's own systemd (systemctl --user), with its files in the\n" +
+			"user's directories; verbs of that user then talk to it.",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLog(a.err, level)
 			if err != nil {
@@ -63,11 +65,11 @@ func (a *app) daemonCommand() *cobra.Command {
 	f.StringVar(&cfg.Name, "name", "", "name of this machine, for people (default the hostname)")
 	f.StringVar(&cfg.MachineID, "machine-id", "", "identity of this machine, 32 hexadecimal digits (default /etc/machine-id)")
 	f.StringToStringVar(&cfg.Metadata, "metadata", nil, "key=value,… for MachineMetadata= in unit files")
-	f.StringVar(&manager, "manager", string(daemon.ManagerAuto), "who runs the units: auto, systemd, systemd-user or process")
-	f.StringVar(&cfg.StateDir, "state-dir", daemon.DefaultStateDir, "directory for what must survive a reboot")
-	f.StringVar(&cfg.RunDir, "run-dir", daemon.DefaultRunDir, "directory for what must not")
+	f.StringVar(&manager, "manager", string(daemon.ManagerAuto), "who runs the units: systemd, systemd-user, process, or auto: root's or the user's own systemd, or child processes without it")
+	f.StringVar(&cfg.StateDir, "state-dir", "", "directory for what must survive a reboot (default "+daemon.DefaultStateDir+"; with systemd-user ~/.local/state/fleettop)")
+	f.StringVar(&cfg.RunDir, "run-dir", "", "directory for what must not (default "+daemon.DefaultRunDir+"; with systemd-user $XDG_RUNTIME_DIR/fleettop)")
 	f.StringVar(&cfg.Socket, "socket", "", "the API's unix socket (default fleettop.sock in --run-dir)")
-	f.StringVar(&cfg.KeyFile, "key-file", keys.DefaultFile, "the cluster's key; without one, the daemon listens on loopback only")
+	f.StringVar(&cfg.KeyFile, "key-file", "", "the cluster's key; without one, the daemon listens on loopback only (default "+keys.DefaultFile+"; with systemd-user ~/.config/fleettop/key)")
 	f.StringVar(&cfg.PKI.CertFile, "tls-cert", "", "certificate of this machine, for servers and clients, with its --address in it (default: minted from the cluster's key)")
 	f.StringVar(&cfg.PKI.KeyFile, "tls-key", "", "key of --tls-cert")
 	f.StringVar(&cfg.PKI.CAFile, "tls-ca", "", "authorities that sign the machines' certificates and nobody else's: what they sign is let in")

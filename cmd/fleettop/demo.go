@@ -55,7 +55,7 @@ func (a *app) demoCommand() *cobra.Command {
 			"processes. It needs no root, installs nothing and leaves nothing behind. On a terminal the\n" +
 			"console opens on it, where K takes a machine's power away and B gives it back; elsewhere\n" +
 			"the story of a machine that dies is told once.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if machines < 3 || machines > 9 {
 				return usageError{fmt.Errorf("a demo of %d machines: choose 3 to 9, as one must be able to die", machines)}

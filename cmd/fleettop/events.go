@@ -11,6 +11,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/tui/draw"
 )
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -20,10 +21,18 @@ func (a *app) eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Print the timeline: what happened, when, and who did it",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return usageError{fmt.Errorf("--limit can't be negative")}
+			}
+			if since != "" {
+				// Local forms mean this terminal's zone, so they are settled here.
+				t, err := api.LogTime(since, time.Now())
+				if err != nil {
+					return usageError{err}
+				}
+				since = t.Format(time.RFC3339Nano)
 			}
 			if follow {
 				return a.followEvents(cmd.Context(), since, limit)
@@ -45,7 +54,7 @@ func (a *app) eventsCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on")
-	f.StringVar(&since, "since", "", "only what happened since a time (2026-01-31T15:04:05Z) or an age (90m)")
+	f.StringVar(&since, "since", "", "only what happened at or after a time: \"2026-01-31 15:04\", yesterday, 90m, \"2 hours ago\"")
 	f.IntVar(&limit, "limit", 0, "the newest so many; 0 for 200")
 	return cmd
 }
@@ -106,9 +115,9 @@ func (a *app) printEvent(ev cluster.Event) error {
 	var b strings.Builder
 	on := a.coloured(a.out)
 	fmt.Fprintf(&b, "%s  %s  %s", paint(on, dim, ev.Time.Local().Format("2006-01-02 15:04:05.000")),
-		paint(on, eventColour(ev.Kind), fmt.Sprintf("%-8s", ev.Kind)), ev.Text)
+		paint(on, eventColour(ev.Kind), fmt.Sprintf("%-8s", ev.Kind)), draw.Clean(ev.Text))
 	if ev.By != "" {
-		fmt.Fprintf(&b, "  (by %s)", ev.By)
+		fmt.Fprintf(&b, "  (by %s)", draw.Clean(ev.By))
 	}
 	b.WriteByte('\n')
 	_, err := fmt.Fprint(a.out, b.String())

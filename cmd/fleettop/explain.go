@@ -14,7 +14,7 @@ func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain UNIT",
 		Short: "Tell why a unit is where it is, and what keeps it from each other machine",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactlyOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
 				ex, err := c.Explain(ctx, unitName(args[0]))

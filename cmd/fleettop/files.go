@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"fleettop/daemon/api"
 	"fleettop/units"
@@ -14,7 +15,8 @@ import (
 
 // readUnitFile reads a local unit file and refuses what can't be one.
 func readUnitFile(path string) (*units.File, error) {
-	f, err := os.Open(path)
+	// Without O_NONBLOCK a named pipe that nobody writes to could not even be interrupted.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: give a unit file that is there and can be read", err)
 	}
@@ -68,6 +70,8 @@ func gather(verb api.Verb, args []string) (files []api.File, names []string, err
 			if name := filepath.Base(path); unitName(name) != name {
 				files[len(files)-1].Name = unitName(name)
 			}
+		case isDir(arg) && (strings.Contains(arg, "/") || arg == "." || arg == ".."):
+			errs = append(errs, fmt.Errorf("%s is a directory: give the unit files in it, such as %s", arg, filepath.Join(arg, "*.service")))
 		case strings.Contains(arg, "/"):
 			errs = append(errs, fmt.Errorf("there is no file %s, and a unit name has no slash: give a file or a name", arg))
 		case isGlob(arg):

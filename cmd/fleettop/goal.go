@@ -3,9 +3,11 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/tui/draw"
 	"fleettop/units"
 )
 
@@ -18,6 +20,7 @@ const (
 	failed   verdict = "failed"   // it was tried and went wrong
 	refused  verdict = "refused"  // the daemon didn't take the request
 	unplaced verdict = "unplaced" // no machine can take it now
+	held     verdict = "held"     // its machine failed, and failovers are held
 	pending  verdict = "pending"
 	timedOut verdict = "timed-out"
 )
@@ -93,12 +96,16 @@ func (g goal) judge(s *scene) outcome {
 	case a.Generation < g.generation:
 		return say(pending, "the leader has not passed it on to %s yet", on)
 	case !reported || st.Epoch != a.Epoch || st.Generation < g.generation:
-		if h := s.Machines[a.Machine].Health; h.State != "up" && h.State != "" {
+		h := s.Machines[a.Machine].Health
+		if h.State == cluster.Failed && s.Leader.Hold != "" {
+			return say(held, "Unit %s is left on %s, which failed, as failovers are held: %s.\n`fleettop explain %s` says more.", g.unit, on, s.Leader.Hold, g.unit)
+		}
+		if h.State != cluster.Up && h.State != "" {
 			return say(pending, "%s is %s (%s)", on, h.State, h.Evidence)
 		}
 		return say(pending, "%s is at it", on)
 	case st.Error != "":
-		return say(failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, g.verb, on, st.Error, g.unit)
+		return say(failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, g.verb, on, g.cause(st), g.unit)
 	case g.verb != api.Load && g.verb != api.Stop && st.Active == "failed":
 		return say(failed, "Unit %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, on, cmp.Or(st.Result, st.Sub), g.unit)
 	case g.verb == api.Stop && (st.Active == "active" || st.Active == "deactivating"):
@@ -121,7 +128,7 @@ func (g goal) judgeUnload(s *scene, assigned bool, say func(verdict, string, ...
 	for _, st := range s.reported[g.unit] {
 		on := machineLegend(st.Machine, s.Machines[st.Machine].Address, false)
 		if st.Error != "" {
-			return say(failed, "Unit %s: unload failed on %s: %s\n`fleettop status %s` says more.", g.unit, on, st.Error, g.unit)
+			return say(failed, "Unit %s: unload failed on %s: %s\n`fleettop status %s` says more.", g.unit, on, g.cause(st), g.unit)
 		}
 		waitsFor = on
 	}
@@ -129,6 +136,14 @@ func (g goal) judgeUnload(s *scene, assigned bool, say func(verdict, string, ...
 		return say(pending, "%s is stopping it", waitsFor)
 	}
 	return say(reached, "Unit %s inactive", g.unit)
+}
+
+// cause is a status's error without the verb and the unit, which are told before it.
+func (g goal) cause(st cluster.Status) string {
+	if verb, rest, ok := strings.Cut(st.Error, " "+g.unit+": "); ok && !strings.Contains(verb, " ") {
+		return draw.Clean(rest)
+	}
+	return draw.Clean(st.Error)
 }
 
 func by(who string) string {

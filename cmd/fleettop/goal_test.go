@@ -64,7 +64,22 @@ func TestJudge(t *testing.T) {
 			m.Health = cluster.Health{State: cluster.DaemonGone, Evidence: "refused"}
 			s.Machines[machine] = m
 		}, pending, "daemon-gone (refused)"},
+		{"its machine failed", api.Restart, func(s *api.State) {
+			clear(s.Statuses)
+			s.Machines[machine] = api.Machine{Health: cluster.Health{State: cluster.Failed, Evidence: "silence"}}
+		}, pending, "failed (silence)"},
+		{"its machine failed, and failovers are held", api.Restart, func(s *api.State) {
+			clear(s.Statuses)
+			s.Machines[machine] = api.Machine{Health: cluster.Health{State: cluster.Failed}}
+			s.Leader.Hold = "too many vanished; drain them"
+		}, held, "as failovers are held: too many vanished; drain them."},
 		{"the agent can't", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Error = "disk full" }) }, failed, "start failed on 10000000.../198.18.1.1: disk full"},
+		{"the job says so", api.Start, func(s *api.State) {
+			status(s, func(st *cluster.Status) { st.Error = "start a.service: timeout: it took longer" })
+		}, failed, "start failed on 10000000.../198.18.1.1: timeout: it took longer"},
+		{"a restart starts", api.Restart, func(s *api.State) {
+			status(s, func(st *cluster.Status) { st.Error = "start a.service: exit-code: \x1b[31mred" })
+		}, failed, "restart failed on 10000000.../198.18.1.1: exit-code: ^[[31mred"},
 		{"it failed", api.Start, func(s *api.State) {
 			status(s, func(st *cluster.Status) { st.Active, st.Result = "failed", "exit-code" })
 		}, failed, "exit-code"},
@@ -103,24 +118,27 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestUnplacedIsBelievedAfterAWhile(t *testing.T) {
+func TestUnplacedIsBelievedAfterAWhile(t *testing.T) { believedAfterAWhile(t, unplaced) }
+func TestHeldIsBelievedAfterAWhile(t *testing.T)     { believedAfterAWhile(t, held) }
+
+func believedAfterAWhile(t *testing.T, v verdict) {
 	goals := []goal{{unit: "a.service", verb: api.Start}}
 	w := waiting{left: map[string]outcome{"a.service": {}}, since: map[string]time.Time{}}
 	now := time.Unix(100, 0)
-	no := []outcome{{Unit: "a.service", Verdict: unplaced, Text: "no place"}}
+	no := []outcome{{Unit: "a.service", Verdict: v, Text: "no place"}}
 	w.take(no, now)
-	w.believeUnplaced(goals, now.Add(settle-1))
+	w.believeStuck(goals, now.Add(settle-1))
 	if len(w.done) != 0 {
 		t.Fatal("believed at once")
 	}
 	w.take([]outcome{{Unit: "a.service", Verdict: pending}}, now.Add(settle-1))
 	w.take(no, now.Add(settle))
-	w.believeUnplaced(goals, now.Add(settle))
+	w.believeStuck(goals, now.Add(settle))
 	if len(w.done) != 0 {
 		t.Fatal("a place in between was forgotten")
 	}
-	w.believeUnplaced(goals, now.Add(2*settle))
-	if len(w.done) != 1 || w.done[0].Verdict != unplaced || len(w.left) != 0 {
+	w.believeStuck(goals, now.Add(2*settle))
+	if len(w.done) != 1 || w.done[0].Verdict != v || len(w.left) != 0 {
 		t.Errorf("never believed: %+v", w)
 	}
 }

@@ -23,7 +23,7 @@ func (a *app) joinCommandCommand() *cobra.Command {
 		Short: "Print the line that makes another machine part of the cluster",
 		Long: "join-command prints a line to run on one other machine. The token in it is good for that one machine, for\n" +
 			"15 minutes; the machine fetches the cluster's key with it, over TLS, from nobody but this cluster.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
 				t, err := c.JoinToken(ctx)

@@ -10,10 +10,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/charmbracelet/lipgloss"
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
 	"fleettop/journal"
+	"fleettop/tui/theme"
 	"fleettop/units"
 )
 
@@ -43,7 +45,7 @@ func (a *app) journalCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&fl.follow, "follow", "f", false, "go on with what is logged from now on")
-	f.StringVarP(&fl.lines, "lines", "n", "10", "the newest so many, or all; all is also the default with --since")
+	f.StringVarP(&fl.lines, "lines", "n", "10", "the newest so many, or all; all is also the default with --since, --until, and without --follow with --priority and --grep")
 	f.StringVarP(&fl.since, "since", "S", "", "only what was logged at or after a time: \"2026-01-31 15:04\", yesterday, -1h, \"2 hours ago\"")
 	f.StringVarP(&fl.until, "until", "U", "", "only what was logged at or before a time")
 	f.StringVarP(&fl.priority, "priority", "p", "", "only this priority and more urgent ones (err, 3), or a range (err..notice)")
@@ -57,6 +59,12 @@ func (a *app) journalCommand() *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("machine", a.completeMachines)
 	return cmd
+}
+
+// selects tells whether the flags say by something else than their number
+// which lines are wanted: then none of them is left out.
+func (fl *journalFlags) selects() bool {
+	return fl.since != "" || fl.until != "" || !fl.follow && (fl.priority != "" || fl.grep != "")
 }
 
 // options checks the flags.
@@ -73,7 +81,7 @@ func (fl *journalFlags) options(args []string, now time.Time) (o api.JournalOpti
 		o.Units = append(o.Units, unit)
 	}
 	switch n, err := strconv.Atoi(fl.lines); {
-	case fl.lines == "all" || fl.since != "" && !fl.linesSet:
+	case fl.lines == "all" || fl.selects() && !fl.linesSet:
 	case err != nil || n < 0:
 		return o, fmt.Errorf("--lines %q is none: give a number, or all", fl.lines)
 	case n == 0:
@@ -82,15 +90,21 @@ func (fl *journalFlags) options(args []string, now time.Time) (o api.JournalOpti
 		o.Lines = n
 	}
 	// Local forms mean this terminal's zone, so they are settled here.
-	for flag, value := range map[string]*string{fl.since: &o.Since, fl.until: &o.Until} {
-		if flag == "" {
-			continue
-		}
-		t, err := api.LogTime(flag, now)
-		if err != nil {
+	var since, until time.Time
+	if fl.since != "" {
+		if since, err = api.LogTime(fl.since, now); err != nil {
 			return o, err
 		}
-		*value = t.Format(time.RFC3339Nano)
+		o.Since = since.Format(time.RFC3339Nano)
+	}
+	if fl.until != "" {
+		if until, err = api.LogTime(fl.until, now); err != nil {
+			return o, err
+		}
+		o.Until = until.Format(time.RFC3339Nano)
+		if since.After(until) {
+			return o, fmt.Errorf("--since %q is behind --until %q: nothing was logged in between", fl.since, fl.until)
+		}
 	}
 	if _, err := journal.ParsePriorities(fl.priority); err != nil {
 		return o, err
@@ -139,8 +153,13 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 	}
 	defer c.Close()
 	p := &journalPrinter{app: a, fl: fl, out: bufio.NewWriterSize(a.out, 64<<10), colour: a.coloured(a.out), terminal: isTerminal(a.out),
-		several: len(o.Units) > 1 || isGlob(o.Units[0]), names: map[string]string{}, colours: map[string]string{},
+		several: len(o.Units) > 1 || isGlob(o.Units[0]), names: map[string]string{},
 		look: func() map[string]string { return a.machineNames(ctx, c) }}
+	if p.colour {
+		if p.inks, err = theme.New(lipgloss.NewRenderer(a.out), theme.Options{}); err != nil {
+			return err
+		}
+	}
 	if fl.utc {
 		p.zone = time.UTC
 	} else {
@@ -152,6 +171,9 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 	}
 	if err == nil && !p.wrote {
 		fmt.Fprintln(a.err, "-- No entries --")
+		if fl.grep != "" {
+			return errReported // as grep does it
+		}
 	}
 	if errors.Is(err, syscall.EPIPE) {
 		return errReported // whoever reads us has had enough
@@ -181,8 +203,11 @@ func (a *app) readJournal(ctx context.Context, c *api.Client, o api.JournalOptio
 			broken = p.out.Flush()
 			return broken
 		})
-		if broken != nil || err == nil || ctx.Err() != nil || !o.Follow {
+		if broken != nil || err == nil || !o.Follow {
 			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() // whatever else ended the stream at that moment
 		}
 		if _, refused := err.(*api.Error); refused && len(read) == 0 || time.Since(heard) > a.timeout {
 			return err

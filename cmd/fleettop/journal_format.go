@@ -2,9 +2,9 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"strconv"
@@ -15,6 +15,8 @@ import (
 
 	"fleettop/daemon/api"
 	"fleettop/journal"
+	"fleettop/tui/draw"
+	"fleettop/tui/theme"
 )
 
 // journalPrinter writes lines of logs.
@@ -27,7 +29,7 @@ type journalPrinter struct {
 	terminal bool // is written to
 	several  bool // units are asked for
 	names    map[string]string
-	colours  map[string]string // by source
+	inks     *theme.Theme // for the sources; nil without colour
 	look     func() map[string]string
 	looked   time.Time
 	buf      []byte
@@ -70,22 +72,6 @@ func (p *journalPrinter) machine(id string) string {
 	return name
 }
 
-// sourceColours are told apart on dark and light ground.
-var sourceColours = []string{"36", "32", "35", "34", "33", "96", "92", "95", "94", "93"}
-
-// sourceColour is the same for a unit on a machine, today and tomorrow.
-func (p *journalPrinter) sourceColour(unit, machine string) string {
-	key := unit + "@" + machine
-	c, ok := p.colours[key]
-	if !ok {
-		h := fnv.New32a()
-		h.Write([]byte(key))
-		c = sourceColours[h.Sum32()%uint32(len(sourceColours))]
-		p.colours[key] = c
-	}
-	return c
-}
-
 func priorityColour(priority int) string {
 	switch {
 	case priority <= journal.Error:
@@ -111,7 +97,7 @@ func (p *journalPrinter) short(l *api.LogLine) {
 	p.out.WriteString(at)
 	p.out.WriteByte(' ')
 	name := p.machine(l.Machine)
-	who := l.Fields["SYSLOG_IDENTIFIER"]
+	who := cmp.Or(l.Fields["SYSLOG_IDENTIFIER"], l.Fields["_COMM"])
 	if who == "" || p.several {
 		who = strings.TrimSuffix(l.Unit, ".service")
 	}
@@ -122,11 +108,11 @@ func (p *journalPrinter) short(l *api.LogLine) {
 	if !p.fl.noHostname {
 		who = name + " " + who
 	}
-	colour := plain
-	if p.colour {
-		colour = p.sourceColour(l.Unit, l.Machine)
+	source := draw.Ink{}
+	if p.inks != nil {
+		source = p.inks.Source(l.Unit, l.Machine)
 	}
-	p.out.WriteString(paint(p.colour, colour, who))
+	p.out.WriteString(source.Apply(who))
 	p.out.WriteString(": ")
 	text := visible(l.Content(), true)
 	if strings.IndexByte(text, '\n') >= 0 {

@@ -129,9 +129,10 @@ func TestJournalForms(t *testing.T) {
 }
 
 func TestJournalOptions(t *testing.T) {
-	r, c := logsOf(t, nil, nil, nil, nil)
-	for _, args := range [][]string{{"db"}, {"db", "web@*", "-n", "all", "-p", "err", "-g", "x"}, {"db.service@n2", "--since", "@1769860800", "-o", "json"}, {"db", "-n", "0", "-m", "n1"}} {
-		if _, errOut, code := journalOutput(t, c, args...); code != 0 {
+	r, c := logsOf(t, nil, nil, nil, nil, nil, nil)
+	for _, args := range [][]string{{"db"}, {"db", "web@*", "-n", "all", "-p", "err", "-g", "x"}, {"db.service@n2", "--since", "@1769860800", "-o", "json"}, {"db", "-n", "0", "-m", "n1"},
+		{"db", "--since", "@1769860800", "--until", "@1769860800"}, {"db", "-p", "err", "-n", "3"}} {
+		if _, errOut, code := journalOutput(t, c, args...); code != 0 && !slices.Contains(args, "-g") {
 			t.Fatalf("%q: %s", args, errOut)
 		}
 	}
@@ -140,15 +141,47 @@ func TestJournalOptions(t *testing.T) {
 		{Units: []string{"db.service", "web@*"}, Priority: "err", Grep: "x"},
 		{Units: []string{"db.service"}, Machine: "n2", Since: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano), Fields: true},
 		{Units: []string{"db.service"}, Machine: "n1", Lines: -1},
+		{Units: []string{"db.service"}, Since: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano), Until: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano)},
+		{Units: []string{"db.service"}, Priority: "err", Lines: 3},
 	} {
 		got := r.asked[i]
-		if !slices.Equal(got.Units, want.Units) || got.Lines != want.Lines || got.Machine != want.Machine || got.Since != want.Since || got.Fields != want.Fields || got.Priority != want.Priority || got.Grep != want.Grep {
+		if !slices.Equal(got.Units, want.Units) || got.Lines != want.Lines || got.Machine != want.Machine || got.Since != want.Since || got.Until != want.Until || got.Fields != want.Fields || got.Priority != want.Priority || got.Grep != want.Grep {
 			t.Errorf("asked for %+v, not for %+v", got, want)
 		}
 	}
-	for _, args := range [][]string{{}, {"db", "-n", "few"}, {"db", "-n", "-1"}, {"db", "--since", "bread"}, {"db", "-p", "loud"}, {"db", "-g", "("}, {"db", "-o", "xml"}, {"db", "-f", "--until", "now"}, {"a.service@n1", "b.service@n2"}} {
+	for _, args := range [][]string{{}, {"db", "-n", "few"}, {"db", "-n", "-1"}, {"db", "--since", "bread"}, {"db", "-p", "loud"}, {"db", "-g", "("}, {"db", "-o", "xml"}, {"db", "-f", "--until", "now"}, {"db", "--since", "now", "--until", "-1h"}, {"a.service@n1", "b.service@n2"}} {
 		if _, errOut, code := journalOutput(t, c, args...); code != exitUsage {
 			t.Errorf("%q: exit code %d, %s", args, code, errOut)
+		}
+	}
+}
+
+// TestJournalFindsNothing: as with journalctl, what a pattern doesn't find is a failure, and an empty log is none.
+func TestJournalFindsNothing(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+	}{{[]string{"db"}, 0}, {[]string{"db", "-p", "emerg"}, 0}, {[]string{"db", "-g", "x"}, exitFailed}} {
+		_, cluster := logsOf(t, nil)
+		if out, errOut, code := journalOutput(t, cluster, c.args...); code != c.code || out != "" || errOut != "-- No entries --\n" {
+			t.Errorf("%q: exit code %d, %q, %q", c.args, code, out, errOut)
+		}
+	}
+}
+
+// TestJournalDefaultLines: the newest ten, and all where something else says which are wanted.
+func TestJournalDefaultLines(t *testing.T) {
+	for _, c := range []struct {
+		fl    journalFlags
+		lines int
+	}{
+		{journalFlags{}, 10}, {journalFlags{follow: true}, 10}, {journalFlags{follow: true, grep: "x", priority: "err"}, 10},
+		{journalFlags{follow: true, since: "-1h"}, 0}, {journalFlags{since: "-1h"}, 0}, {journalFlags{until: "now"}, 0},
+		{journalFlags{grep: "x"}, 0}, {journalFlags{priority: "err"}, 0}, {journalFlags{grep: "x", linesSet: true}, 10},
+	} {
+		c.fl.lines, c.fl.output = "10", "short"
+		if o, err := c.fl.options([]string{"db"}, noon); err != nil || o.Lines != c.lines {
+			t.Errorf("%+v asks for %d lines, %v", c.fl, o.Lines, err)
 		}
 	}
 }

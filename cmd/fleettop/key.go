@@ -21,7 +21,7 @@ func (a *app) keyCommand() *cobra.Command {
 		Short: "Make, list and rotate the cluster's key",
 		Long: "The cluster's key is its one secret: it encrypts gossip, and signs the certificates that the daemons\n" +
 			"mint for themselves. Every machine of the cluster has it, in a file only root can read.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.keyGenerateCommand(), a.keyListCommand(), a.keyRotateCommand())
@@ -33,7 +33,7 @@ func (a *app) keyGenerateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate",
 		Short: "Make a key for a new cluster",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			ring := keys.NewRing(keys.Generate())
 			if err := ring.Create(path); err != nil {
@@ -56,7 +56,7 @@ func (a *app) keyListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "Show the cluster's keys by their IDs, and how far a rotation has come",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
 				list, err := c.Keys(ctx)
@@ -78,7 +78,7 @@ func (a *app) keyRotateCommand() *cobra.Command {
 		Long: "rotate makes a new key and gives it to all machines. When every machine that runs has it, it is used; the\n" +
 			"old one is accepted until every machine uses the new one, for a day at most, or until you say --finish.\n" +
 			"A machine that was off all that time comes back with the line that `fleettop join-command` prints.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
 				do := c.RotateKey

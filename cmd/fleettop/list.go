@@ -121,6 +121,7 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 			return err
 		}
 		a.warnStale(table.Store)
+		a.warnHeld(table.Hold)
 		rows := unitRows(table, placed)
 		if a.json() {
 			return writeJSON(a.out, rows)
@@ -128,11 +129,22 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 		if err := printTable(a, t, columns, rows); err != nil {
 			return err
 		}
-		if !placed {
+		switch {
+		case len(rows) == 0 && len(args) > 0:
+			fmt.Fprintf(a.err, "Nothing matches %s.%s\n", strings.Join(args, " "), elsewhere(placed))
+		case !placed:
 			a.noteUnplaced(t, rows)
 		}
 		return nil
 	})
+}
+
+// elsewhere is where to look for units that no machine has.
+func elsewhere(placed bool) string {
+	if placed {
+		return " `fleettop list-unit-files` shows units that are on no machine, too."
+	}
+	return ""
 }
 
 func unitRows(table *api.UnitTable, placed bool) []unitRow {

@@ -53,7 +53,7 @@ func (a *app) listMachinesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list-machines",
 		Short: "List the machines that are up; with --all the others too, and their states",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if all && !cmd.Flags().Changed("fields") {
 				t.fields = allMachineFields
@@ -68,6 +68,7 @@ func (a *app) listMachinesCommand() *cobra.Command {
 					return err
 				}
 				a.warnStale(list.Store)
+				a.warnHeld(list.Hold)
 				rows := list.Machines
 				if a.json() {
 					return writeJSON(a.out, rows)
@@ -167,7 +168,7 @@ func (a *app) leaveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "leave",
 		Short: "Make this machine leave the cluster for good; its units move",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
 				if err := c.Leave(ctx); err != nil {

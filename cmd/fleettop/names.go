@@ -41,6 +41,11 @@ func isFile(path string) bool {
 	return err == nil && !st.IsDir()
 }
 
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
 func isGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
 
 // known replaces globs by the units the cluster knows that match, sorted;

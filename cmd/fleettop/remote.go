@@ -143,7 +143,7 @@ func (c *sshConn) Write(p []byte) (int, error) {
 func (c *sshConn) explain(err error) error {
 	c.Close()
 	if said := c.said.String(); said != "" {
-		return errors.New("ssh: " + said)
+		return errors.New("ssh: " + strings.TrimPrefix(said, "ssh: "))
 	}
 	return err
 }
@@ -222,7 +222,7 @@ func (a *app) dialStdioCommand() *cobra.Command {
 		Use:    dialStdio,
 		Short:  "Connect the standard input and output to the daemon's API",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.visitor != nil {
 				return a.visitorsSocket(cmd)

@@ -277,7 +277,7 @@ func TestVerbsThroughSSH(t *testing.T) {
 func TestSSHThatFails(t *testing.T) {
 	newFarMachine(t, "unix:///nowhere/fleettop.sock")
 	for _, c := range []struct{ host, says string }{
-		{"ssh://eve@far", "Permission denied"},
+		{"ssh://nobody@far", "Permission denied"},
 		{"ssh://far:1", "refused"},
 		{"ssh://far", "no fleettop daemon can be reached at unix:///nowhere/fleettop.sock"},
 	} {

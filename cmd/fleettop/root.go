@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -91,9 +94,14 @@ func (a *app) root() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.console(cmd, *readOnly) },
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			if a.output != "text" && a.output != "json" {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			switch given := cmd.Flags(); {
+			case a.output != "text" && a.output != "json":
 				return usageError{fmt.Errorf("unknown output %q: choose text or json", a.output)}
+			case a.timeout <= 0:
+				return usageError{fmt.Errorf("--request-timeout %s leaves no time for an answer: give more, such as 10s", a.timeout)}
+			case given.Changed("endpoint") && given.Changed("host"):
+				return usageError{errors.New("--endpoint and --host name two daemons to talk to: leave out one of them")}
 			}
 			return nil
 		},
@@ -108,7 +116,7 @@ func (a *app) root() *cobra.Command {
 	readOnly = a.consoleFlags(root)
 	f := root.PersistentFlags()
 	if a.visitor == nil {
-		f.StringVar(&a.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), api.DefaultEndpoint), "the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
+		f.StringVar(&a.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), localEndpoint()), "the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
 		f.StringVarP(&a.host, "host", "H", os.Getenv("FLEETTOP_HOST"), "the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
 	}
 	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long one request to the daemon may take")
@@ -139,9 +147,32 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommandGroupID("run")
 	root.SetCompletionCommandGroupID("run")
 	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	root.SuggestionsMinimumDistance = 2
+	for _, c := range root.Commands() {
+		switch {
+		case c.Name() == "help":
+			c.Args = knownTopic
+		case c.Name() == "completion" && a.visitor == nil:
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() } // with one its Args are checked
+			c.Args = noArgs
+		}
+	}
 	a.wrapArgs(root)
 	return root
+}
+
+// localEndpoint is that of the daemon which this user runs, if there is one,
+// and else the machine's.
+func localEndpoint() string {
+	own := filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "fleettop/fleettop.sock")
+	if info, err := os.Lstat(own); filepath.IsAbs(own) && err == nil {
+		// Not one that came along in root's environment.
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == os.Geteuid() {
+			return "unix://" + own
+		}
+	}
+	return api.DefaultEndpoint
 }
 
 // wrapArgs makes wrong arguments of any verb a usage error.
@@ -161,6 +192,19 @@ func (a *app) wrapArgs(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		a.wrapArgs(sub)
 	}
+}
+
+// knownTopic refuses to help with what isn't there.
+func knownTopic(cmd *cobra.Command, args []string) error {
+	at := cmd.Root()
+	for _, word := range args {
+		i := slices.IndexFunc(at.Commands(), func(c *cobra.Command) bool { return c.Name() == word || c.HasAlias(word) })
+		if i < 0 {
+			return unknownVerb(at, word)
+		}
+		at = at.Commands()[i]
+	}
+	return nil
 }
 
 func unknownVerb(root *cobra.Command, word string) error {
@@ -197,6 +241,13 @@ func (a *app) withClient(ctx context.Context, f func(context.Context, *api.Clien
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	return f(ctx, c)
+}
+
+// warnHeld tells when units are left on machines that failed.
+func (a *app) warnHeld(hold string) {
+	if hold != "" {
+		fmt.Fprintf(a.err, "warning: failovers are held: %s.\n", hold)
+	}
 }
 
 // warnStale tells when what was answered is not current.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/tui/draw"
 )
 
 // eachUnit asks the daemon for each unit the arguments mean and hands it to f.
@@ -84,12 +85,13 @@ func (a *app) statusCommand() *cobra.Command {
 	}
 }
 
-// statusText is a unit in the manner of systemctl status.
+// statusText is a unit in the manner of systemctl status. What people and
+// programs had to say of it doesn't steer the terminal.
 func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 	var b strings.Builder
 	title := u.Name
 	if u.Description != "" {
-		title += " - " + u.Description
+		title += " - " + draw.Clean(u.Description)
 	}
 	fmt.Fprintf(&b, "%s %s\n", paint(colour, stateColour(activeOf(u)), "●"), title)
 	line := func(label, format string, args ...any) {
@@ -97,13 +99,13 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 	}
 	wanted := string(u.Desired)
 	if u.By != "" {
-		wanted += " by " + u.By
+		wanted += " by " + draw.Clean(u.By)
 	}
 	line("Desired", "%s%s", wanted, since(u.At, now))
 	line("File", "%s (generation %d)", shortHash(u.Hash, false), u.Generation)
 	switch {
 	case u.Unplaced != "":
-		line("Unplaced", "%s", paint(colour, yellow, u.Unplaced))
+		line("Unplaced", "%s", paint(colour, yellow, draw.Clean(u.Unplaced)))
 	case len(u.Placements) == 0:
 		line("Active", "inactive: on no machine")
 	}
@@ -113,12 +115,15 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 			b.WriteByte('\n')
 		}
 		m := refs[p.Machine]
-		line("Machine", "%s (%s)", machineLegend(p.Machine, m.Address, false), orDash(m.Name))
+		line("Machine", "%s (%s)", machineLegend(p.Machine, m.Address, false), orDash(draw.Clean(m.Name)))
 		switch a := p.Assignment; {
 		case a == nil:
 			line("Reason", "it was taken away from there and is being stopped")
 		case a.Reason != "":
-			line("Reason", "%s%s", a.Reason, since(a.Since, now))
+			line("Reason", "%s%s", draw.Clean(a.Reason), since(a.Since, now))
+		}
+		if p.Held != "" {
+			line("Held", "%s", paint(colour, yellow, "it "+draw.Clean(p.Held)))
 		}
 		placementText(line, u, p, now, colour)
 	}
@@ -128,7 +133,7 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.UnitPlacement, now time.Time, colour bool) {
 	st := p.Status
 	if st == nil {
-		line("Active", "not known: the machine has reported nothing of it yet")
+		line("Active", "not known: the machine reports nothing of it")
 		return
 	}
 	load := paint(colour, loadColour(st.Load), orDash(st.Load))
@@ -148,7 +153,7 @@ func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.U
 		line("Restarts", "%d", st.Restarts)
 	}
 	if st.Error != "" {
-		line("Error", "%s", paint(colour, red, st.Error))
+		line("Error", "%s", paint(colour, red, draw.Clean(st.Error)))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/term"
 	"golang.org/x/text/width"
+
+	"fleettop/tui/draw"
 )
 
 // Colours, as numbers of ANSI's SGR.
@@ -76,15 +78,17 @@ func displayWidth(text string) int {
 // cell is a text and its colour.
 type cell struct{ text, colour string }
 
-// writeTable writes rows with columns aligned by display width, the last one not padded.
+// writeTable writes rows with columns aligned by display width, the last one
+// not padded. What the cells say is from elsewhere and doesn't steer the terminal.
 func writeTable(w io.Writer, colour bool, rows [][]cell) error {
 	var widths []int
 	for _, row := range rows {
-		for i, c := range row {
+		for i := range row {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], displayWidth(c.text))
+			row[i].text = draw.Clean(row[i].text)
+			widths[i] = max(widths[i], displayWidth(row[i].text))
 		}
 	}
 	var b strings.Builder

@@ -34,7 +34,7 @@ type visited struct {
 }
 
 // newVisited starts a cluster and its SSH server. There are keys of an
-// operator, ann, of a viewer, bob, and of a stranger.
+// operator, of a viewer and of a stranger.
 func newVisited(t *testing.T, machines int) *visited {
 	t.Helper()
 	if _, err := exec.LookPath("ssh"); err != nil {
@@ -45,7 +45,7 @@ func newVisited(t *testing.T, machines int) *visited {
 	os.Args = []string{"fleettop", "daemon"}
 	t.Cleanup(func() { os.Args = own })
 	v := &visited{Cluster: apitest.Start(t, machines), t: t, dir: t.TempDir()}
-	lines := `fleettop-role="operator" ` + v.key("operator", "ann@laptop") + v.key("viewer", "bob@desk")
+	lines := `fleettop-role="operator" ` + v.key("operator", "op@laptop") + v.key("viewer", "view@desk")
 	v.key("stranger", "")
 	v.write("keys", lines)
 	server, err := sshd.Open(sshd.Config{Listen: "127.0.0.1:0", AuthorizedKeys: filepath.Join(v.dir, "keys"), StateDir: v.dir,
@@ -156,7 +156,7 @@ func TestVerbsOverSSH(t *testing.T) {
 	has(v.must("viewer", service, "verify", "web@1.service"), "verified successfully")
 	has(v.must("viewer", "", "list-machines", "-o", "json"), `"n3"`)
 	has(v.must("operator", "", "stop", "'web@*'"), "web@1.service", "web@2.service")
-	has(v.must("operator", "", "events"), "ann@laptop (ssh)")
+	has(v.must("operator", "", "events"), "op@laptop (ssh)")
 	if events := v.must("viewer", "", "events"); strings.Contains(events, "anybody") {
 		t.Errorf("the user's own word on who it is counts:\n%s", events)
 	}
@@ -202,7 +202,7 @@ func TestViewersOverSSH(t *testing.T) {
 	if after := v.must("viewer", "", "list-unit-files", "-o", "json") + v.must("viewer", "", "list-machines", "-o", "json"); after != before {
 		t.Errorf("something changed:\n%s\n%s", before, after)
 	}
-	if events := v.must("viewer", "", "events"); strings.Count(events, "bob@desk (ssh)") < 5 || !strings.Contains(events, "refused") {
+	if events := v.must("viewer", "", "events"); strings.Count(events, "view@desk (ssh)") < 5 || !strings.Contains(events, "refused") {
 		t.Errorf("the tries are not in the timeline:\n%s", events)
 	}
 }
@@ -369,7 +369,7 @@ func TestConsoleOverSSH(t *testing.T) {
 	p.types("\x1b[D\r")
 	p.seesMatch(`web\.service +○ loaded`)
 	p.types("4")
-	p.sees("ann@laptop (ssh)")
+	p.sees("op@laptop (ssh)")
 
 	// This machine's files are not theirs: not to submit, to edit or to list.
 	for _, keys := range []string{":submit /etc/passwd\r", ":new web2.service\r", ":edit web.service\r"} {

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// settle is how long a unit must be unplaceable before it is believed:
-	// machines may just be coming up.
+	// settle is how long a unit must be unplaceable, or held, before it is
+	// believed: machines may just be coming up.
 	settle = 500 * time.Millisecond
 	// filterMost is up to how many units a watch is limited to them.
 	filterMost = 100
@@ -58,15 +58,17 @@ func (a *app) await(ctx context.Context, c *api.Client, goals []goal, fl *actFla
 			}
 		case err := <-ended:
 			if ctx.Err() != nil {
-				fmt.Fprintf(a.err, "Interrupted. The cluster carries on; %d of %d units are not done yet.\n", len(w.left), len(goals))
+				fmt.Fprintf(a.err, "Interrupted. The cluster carries on; %d of %d units not done yet: `fleettop list-units` shows how they stand.\n", len(w.left), len(goals))
 			}
-			return w.done, err
+			return append(w.done, w.unsettled(goals)...), err
 		}
 		if fl.wait == 0 {
-			w.believeUnplaced(goals, time.Now())
+			w.believeStuck(goals, time.Now())
 		}
 		for ; w.told < len(w.done); w.told++ {
-			a.tell(w.done[w.told])
+			if err := a.tell(w.done[w.told]); err != nil {
+				return append(w.done, w.unsettled(goals)...), err
+			}
 		}
 	}
 	return w.done, nil
@@ -75,7 +77,7 @@ func (a *app) await(ctx context.Context, c *api.Client, goals []goal, fl *actFla
 // waiting is what is known of the goals.
 type waiting struct {
 	left  map[string]outcome   // those not decided, by unit
-	since map[string]time.Time // since when a unit is unplaceable
+	since map[string]time.Time // since when a unit is unplaceable or held
 	done  []outcome
 	told  int // how many of done were printed
 }
@@ -86,7 +88,7 @@ func (w *waiting) take(look []outcome, now time.Time) {
 			continue
 		}
 		w.left[o.Unit] = o
-		if o.Verdict != unplaced {
+		if o.Verdict != unplaced && o.Verdict != held {
 			delete(w.since, o.Unit)
 		} else if _, known := w.since[o.Unit]; !known {
 			w.since[o.Unit] = now
@@ -97,12 +99,23 @@ func (w *waiting) take(look []outcome, now time.Time) {
 	}
 }
 
+// unsettled are the outcomes of what is still waited for, in the order of the goals.
+func (w *waiting) unsettled(goals []goal) []outcome {
+	var out []outcome
+	for _, g := range goals {
+		if o, waits := w.left[g.unit]; waits {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
 func (w *waiting) finish(o outcome) {
 	delete(w.left, o.Unit)
 	w.done = append(w.done, o)
 }
 
-func (w *waiting) believeUnplaced(goals []goal, now time.Time) {
+func (w *waiting) believeStuck(goals []goal, now time.Time) {
 	for _, g := range goals {
 		if at, ok := w.since[g.unit]; ok && now.Sub(at) >= settle {
 			if o, waits := w.left[g.unit]; waits {

@@ -307,7 +307,7 @@ func (f *fleet) dump() {
 		// From the disk, as the machine may be off or frozen.
 		dir := filepath.Join(f.lab.Dir(), m.Name, "root/var/log/journal")
 		out, err := exec.CommandContext(ctx, "journalctl", "--no-pager", "--output=short-precise", "--directory="+dir, "--lines=220",
-			"_SYSTEMD_UNIT="+lab.UnitName, "+", "UNIT="+lab.UnitName).CombinedOutput()
+			"_SYSTEMD_UNIT="+lab.UnitName, "+", "UNIT="+lab.UnitName, "+", "_SYSTEMD_USER_UNIT="+lab.UnitName, "+", "USER_UNIT="+lab.UnitName).CombinedOutput()
 		f.t.Logf("%s: the daemon's journal: %v\n%s", m.Name, err, out)
 	}
 	f.t.Logf("the units' processes:\n%s", f.procs)

@@ -128,7 +128,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	_, said := f.refusal(n1, append([]string{"start"}, f.write(n1, files)...)...)
 	t.Log(said)
-	f.must(says(said, "full.service", "no space left", "make room"))
+	f.must(says(said, "full.service", "no space left", "make room", "tried again every 30 s"))
 	for _, unit := range []string{"a.service", "b.service", "c.service"} {
 		f.home(unit)
 	}

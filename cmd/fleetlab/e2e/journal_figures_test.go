@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"fleettop/cmd/fleetlab/lab"
+	"fleettop/tui/tuitest"
 )
 
 const (
@@ -131,7 +134,8 @@ func (f *fleet) latency(machines ...*lab.Machine) {
 	f.verb(machines[0], "destroy", "clock.service")
 }
 
-// many follows fifty units with one viewer, and measures what that takes of all daemons and the viewer.
+// many follows fifty units with one viewer, the command line and then the
+// console, and measures what that takes of all daemons and the viewer.
 func (f *fleet) many(viewer *lab.Machine) {
 	f.t.Helper()
 	files := map[string]string{}
@@ -141,23 +145,68 @@ func (f *fleet) many(viewer *lab.Machine) {
 	}
 	f.start(viewer, files)
 	idle, _ := f.cpuOver(manyMeasure, nil)
+	f.manyPrinted(viewer, idle)
+	f.manyShown(viewer, idle)
+}
+
+// manyPrinted follows the units with the command line.
+func (f *fleet) manyPrinted(viewer *lab.Machine, idle float64) {
+	f.t.Helper()
 	cmd := viewer.Command(f.ctx, "fleettop", "journal", "--follow", "--lines=0", "many-*")
 	out, err := cmd.StdoutPipe()
 	f.must(err)
 	f.must(cmd.Start())
-	count := make(chan int, 1)
+	var lines atomic.Int64
+	read := make(chan struct{})
 	go func() {
-		n := 0
+		defer close(read)
 		for in := bufio.NewScanner(out); in.Scan(); {
-			n++
+			lines.Add(1)
 		}
-		count <- n
 	}()
-	busy, viewing := f.cpuOver(manyMeasure, cmd)
+	f.following("the command line", cmd, idle, func() int { return int(lines.Load()) })
 	stopped(cmd)
-	rate := float64(<-count) / manyMeasure.Seconds()
-	f.t.Logf("following %d units at %.0f lines/s takes %.1f %% of a core in all (the viewer %.1f %%); the daemons without it take %.1f %%; load %s",
-		manyUnits, rate, busy-idle, viewing, idle, loadAverage(f.t))
+	<-read
+}
+
+// manyShown follows the units on the log screen of a console on a terminal.
+func (f *fleet) manyShown(viewer *lab.Machine, idle float64) {
+	f.t.Helper()
+	cmd := viewer.Command(f.ctx, "fleettop")
+	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
+	screen, err := tuitest.StartPty(cmd, 120, 40)
+	f.must(err)
+	count := regexp.MustCompile(`following (\d+) lines`)
+	for _, step := range []struct{ keys, sees string }{{"", "machines up"}, {"2/many-\r", fmt.Sprint(manyUnits, " units")}, {"*", fmt.Sprint(manyUnits, " marked")}, {"l", "following"}} {
+		f.must(screen.Type(step.keys))
+		f.must(screen.Await(step.sees, soon))
+	}
+	lines := func() (n int) {
+		f.must(screen.AwaitThat("the number of lines", soon, func(text string) bool {
+			found := count.FindStringSubmatch(text)
+			if found == nil {
+				return false
+			}
+			n, err = strconv.Atoi(found[1])
+			return err == nil
+		}))
+		return n
+	}
+	lines()
+	f.following("the console", cmd, idle, lines)
+	f.must(screen.Type("q"))
+	f.must(screen.Close(soon))
+}
+
+// following measures a viewer that has begun to follow the fifty units; lines
+// is how many it has seen.
+func (f *fleet) following(what string, cmd *exec.Cmd, idle float64, lines func() int) {
+	f.t.Helper()
+	before := lines()
+	busy, viewing := f.cpuOver(manyMeasure, cmd)
+	rate := float64(lines()-before) / manyMeasure.Seconds()
+	f.t.Logf("following %d units at %.0f lines/s with %s takes %.1f %% of a core in all (the viewer %.1f %%); the daemons without it take %.1f %%; load %s",
+		manyUnits, rate, what, busy-idle, viewing, idle, loadAverage(f.t))
 	if rate < 0.8*manyUnits*manyRate {
 		f.t.Errorf("only %.0f lines/s were followed", rate)
 	}

@@ -41,7 +41,13 @@ type viewing struct {
 // follow runs `fleettop journal --follow` on a machine.
 func (f *fleet) follow(m *lab.Machine, args ...string) *viewing {
 	f.t.Helper()
-	v := &viewing{cmd: m.Command(f.ctx, append([]string{"fleettop", "journal", "--follow"}, args...)...), done: make(chan error, 1)}
+	return f.followAs(m, append([]string{"fleettop", "journal", "--follow"}, args...)...)
+}
+
+// followAs runs a command on a machine that doesn't end, and reads what it writes.
+func (f *fleet) followAs(m *lab.Machine, args ...string) *viewing {
+	f.t.Helper()
+	v := &viewing{cmd: m.Command(f.ctx, args...), done: make(chan error, 1)}
 	out, err := v.cmd.StdoutPipe()
 	f.must(err)
 	v.cmd.Stderr = &v.errs

@@ -27,7 +27,7 @@ type people struct {
 	dir string
 }
 
-// newPeople makes keys of an operator, ann, of a viewer, bob, and of a
+// newPeople makes keys of an operator, of a viewer and of a
 // stranger, and a fleet whose daemons let the first two in.
 func newPeople(t *testing.T, machines int) *people {
 	t.Helper()
@@ -36,7 +36,7 @@ func newPeople(t *testing.T, machines int) *people {
 	}
 	p := &people{dir: t.TempDir()}
 	p.fleet = newFleet(t, machines, setup{idle: true, options: func(*lab.Machine) string { return "--ssh-listen :2222 --ssh-authorized-keys " + sshKeys }})
-	lines := `fleettop-role="operator" ` + p.key("operator", "ann@laptop") + p.key("viewer", "bob@desk")
+	lines := `fleettop-role="operator" ` + p.key("operator", "op@laptop") + p.key("viewer", "view@desk")
 	p.key("stranger", "mallory")
 	for _, m := range p.machines {
 		p.must(m.WriteFile(sshKeys, []byte(lines), 0o644))
@@ -130,7 +130,7 @@ func TestSSH(t *testing.T) {
 	if code, _, said := p.ssh("operator", n1, "", "list-units; touch /root/mark"); code != 2 || says(said, "no shell") != nil {
 		t.Errorf("a shell's command: exit %d: %s", code, said)
 	}
-	p.must(says(p.verb(n1, "events"), "by ann@laptop (ssh)", "by bob@desk (ssh)"))
+	p.must(says(p.verb(n1, "events"), "by op@laptop (ssh)", "by view@desk (ssh)"))
 
 	// Strangers: refused, and told of once.
 	for range 3 {
