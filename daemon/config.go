@@ -56,7 +56,8 @@ type Config struct {
 	Manager  ManagerKind
 
 	// Address is the IP other machines reach this one at; everything listens there.
-	Address string
+	Address      string
+	addressFound bool // nobody asked for one
 	// Port is the first of five consecutive ports: gossip (TCP and UDP),
 	// probes, etcd clients, etcd peers, the API for other machines.
 	Port int
@@ -122,7 +123,7 @@ func (c *Config) Complete() error {
 		return errors.New("certificates of your own need all three of --tls-cert, --tls-key and --tls-ca")
 	}
 	if c.Address == "" {
-		c.Address = mainAddress()
+		c.Address, c.addressFound = mainAddress(), true
 	}
 	addr, err := netip.ParseAddr(c.Address)
 	if err != nil || addr.IsUnspecified() {

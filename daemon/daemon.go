@@ -177,6 +177,7 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 	parts.Go(func() error { return n.stayRegistered(partsCtx) })
 	parts.Go(func() error { return n.stand(partsCtx) })
 	parts.Go(func() error { return n.judgeConflicts(partsCtx, conflicts) })
+	parts.Go(func() error { return n.stayAddressed(partsCtx) })
 
 	departure := cluster.Restarting
 	select {

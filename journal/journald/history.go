@@ -64,6 +64,12 @@ func (r *reading) add(f *file, last uint64) {
 		cut++
 	}
 	list = list[:cut]
+	if !whole && last != 0 {
+		// journald counts an entry before its fields know of it.
+		if _, wanted := d.decode(last, &r.wanted); wanted {
+			list = append(list, last)
+		}
+	}
 	if !r.q.Since.IsZero() {
 		since := uint64(max(0, r.q.Since.UnixMicro()))
 		list = list[f.search(list, func(e *entry) bool { return e.realtime >= since }):]

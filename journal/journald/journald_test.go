@@ -100,6 +100,25 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestReadHalfway: journald counts an entry before it is found by its fields.
+func TestReadHalfway(t *testing.T) {
+	dir := t.TempDir()
+	w := newWriter(t, 1, true, true)
+	for i := range 5 {
+		w.halfway = i == 4
+		w.add(uint64(i)*second, uint64(i)*second, fieldsOf("a.service", fmt.Sprint(i))...)
+	}
+	w.write(filepath.Join(dir, "system.journal"))
+	for want, q := range map[string]journal.Query{"01234": {}, "34": {Lines: 2}, "4": {Filter: journal.Filter{Since: time.Unix(4, 0)}}} {
+		if got, _, _ := read(t, openDir(t, dir), q, "a.service"); strings.Join(got, "") != want {
+			t.Errorf("%+v finds %q, want %s", q, got, want)
+		}
+	}
+	if got, _, _ := read(t, openDir(t, dir), journal.Query{}, "b.service"); len(got) > 0 {
+		t.Errorf("of another unit there is %q", got)
+	}
+}
+
 func TestCursor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := cursor{seqnum: rapid.Uint64().Draw(t, "i"), monotonic: rapid.Uint64().Draw(t, "m"), realtime: rapid.Uint64().Draw(t, "t"), xor: rapid.Uint64().Draw(t, "x")}

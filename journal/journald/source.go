@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"fleettop/journal"
 )
@@ -87,9 +89,36 @@ func (s *Source) refused(err error) error {
 	return fmt.Errorf("read the journal: %w: the daemon runs as %s, who must be in the group systemd-journal (usermod -aG systemd-journal %[2]s) and log in again", err, name)
 }
 
-// open opens all files there are. Those that can't be are left out, as others'
-// are, unless none can, or it is one in memory, where there is one for all users.
+// changed are the times at which files came, went or were renamed last.
+func (s *Source) changed() []time.Time {
+	out := make([]time.Time, len(s.opts.Dirs))
+	for i, dir := range s.opts.Dirs {
+		if st, err := os.Stat(dir); err == nil {
+			out[i] = st.ModTime()
+		}
+	}
+	return out
+}
+
+// openTries bounds how often a directory that keeps changing is looked through again.
+const openTries = 5
+
+// open opens all files there are, one that is renamed meanwhile included.
 func (s *Source) open() ([]*file, error) {
+	for try := 1; ; try++ {
+		before := s.changed()
+		files, err := s.openListed()
+		if err != nil || try == openTries || slices.EqualFunc(before, s.changed(), time.Time.Equal) {
+			return files, err
+		}
+		closeAll(files)
+	}
+}
+
+// openListed opens the files that a look finds. Those that can't be are left
+// out, as others' are, unless none can, or it is one in memory, where there is
+// one for all users.
+func (s *Source) openListed() ([]*file, error) {
 	paths, err := s.paths()
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package journald
 
 import (
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -50,7 +49,7 @@ type growing struct {
 // Tail implements journal.Source.
 func (s *Source) Tail() (journal.Tail, error) {
 	t := &tail{src: s, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		files: map[[16]byte]*growing{}, passed: position{}, dirs: make([]time.Time, len(s.opts.Dirs))}
+		files: map[[16]byte]*growing{}, passed: position{}}
 	if err := t.scan(true); err != nil {
 		return nil, err
 	}
@@ -103,13 +102,7 @@ func (t *tail) Position([]string) journal.Position {
 
 // scan looks for files. What is there at first counts as read.
 func (t *tail) scan(first bool) error {
-	for i, dir := range t.src.opts.Dirs {
-		t.dirs[i] = time.Time{}
-		if st, err := os.Stat(dir); err == nil {
-			t.dirs[i] = st.ModTime()
-		}
-	}
-	t.scanned = time.Now()
+	t.dirs, t.scanned = t.src.changed(), time.Now()
 	files, err := t.src.open()
 	if err != nil {
 		return err
@@ -163,15 +156,7 @@ func (t *tail) remember(g *growing, offset uint64) {
 
 // stale tells whether the directories have changed.
 func (t *tail) stale() bool {
-	if time.Since(t.scanned) > scanEvery {
-		return true
-	}
-	for i, dir := range t.src.opts.Dirs {
-		if st, err := os.Stat(dir); err == nil && !st.ModTime().Equal(t.dirs[i]) || err != nil && !t.dirs[i].IsZero() {
-			return true
-		}
-	}
-	return false
+	return time.Since(t.scanned) > scanEvery || !slices.EqualFunc(t.dirs, t.src.changed(), time.Time.Equal)
 }
 
 // Next implements journal.Tail.

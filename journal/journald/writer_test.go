@@ -24,6 +24,7 @@ type writer struct {
 	seqnum  uint64
 	array   uint64 // the first of all
 	state   byte
+	halfway bool // entries are added to the file, and not yet to their fields
 }
 
 const buckets = 64
@@ -118,6 +119,11 @@ func (w *writer) add(realtime, monotonic uint64, fields ...string) {
 		}
 	}
 	at := w.object(3, body)
+	w.link(0, at, func(first uint64) { w.array = first })
+	w.all = append(w.all, at)
+	if w.halfway {
+		return
+	}
 	for _, o := range offsets {
 		if n := w.get(o + 56); n == 0 {
 			w.put(o+40, at)
@@ -126,8 +132,6 @@ func (w *writer) add(realtime, monotonic uint64, fields ...string) {
 		}
 		w.put(o+56, w.get(o+56)+1)
 	}
-	w.link(0, at, func(first uint64) { w.array = first })
-	w.all = append(w.all, at)
 }
 
 // chain is a list in arrays of growing size.
