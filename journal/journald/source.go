@@ -103,13 +103,14 @@ func (s *Source) changed() []time.Time {
 // openTries bounds how often a directory that keeps changing is looked through again.
 const openTries = 5
 
-// open opens all files there are, one that is renamed meanwhile included.
-func (s *Source) open() ([]*file, error) {
+// open opens all files there are, one that is renamed meanwhile included, and
+// tells whether another is just being made.
+func (s *Source) open() (files []*file, making bool, err error) {
 	for try := 1; ; try++ {
 		before := s.changed()
-		files, err := s.openListed()
+		files, making, err = s.openListed()
 		if err != nil || try == openTries || slices.EqualFunc(before, s.changed(), time.Time.Equal) {
-			return files, err
+			return files, making, err
 		}
 		closeAll(files)
 	}
@@ -118,12 +119,11 @@ func (s *Source) open() ([]*file, error) {
 // openListed opens the files that a look finds. Those that can't be are left
 // out, as others' are, unless none can, or it is one in memory, where there is
 // one for all users.
-func (s *Source) openListed() ([]*file, error) {
+func (s *Source) openListed() (files []*file, making bool, err error) {
 	paths, err := s.paths()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var files []*file
 	var failed error
 	var unknown *FormatError
 	seen := map[[16]byte]bool{}
@@ -137,18 +137,21 @@ func (s *Source) openListed() ([]*file, error) {
 			files = append(files, f)
 		case errors.As(err, &unknown):
 			closeAll(files)
-			return nil, s.refused(err) // better than to leave lines out without a word
+			return nil, false, s.refused(err) // better than to leave lines out without a word
 		case errors.Is(err, fs.ErrPermission) && s.inMemory(p):
 			closeAll(files)
-			return nil, s.refused(err)
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotJournal):
+			return nil, false, s.refused(err)
+		case errors.Is(err, errNotJournal):
+			st, err := os.Stat(p)
+			making = making || err == nil && time.Since(st.ModTime()) < scanEvery
+		case !errors.Is(err, fs.ErrNotExist):
 			failed = err
 		}
 	}
 	if len(files) == 0 && failed != nil {
-		return nil, s.refused(failed)
+		return nil, false, s.refused(failed)
 	}
-	return files, nil
+	return files, making, nil
 }
 
 // inMemory tells whether a file is one that journald keeps until it may write
@@ -177,7 +180,7 @@ func (s *Source) Read(ctx context.Context, units []string, q journal.Query, upTo
 		}
 		after = &c
 	}
-	files, err := s.open()
+	files, _, err := s.open()
 	if err != nil {
 		return "", err
 	}

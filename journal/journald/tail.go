@@ -1,8 +1,10 @@
 package journald
 
 import (
+	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"fleettop/journal"
@@ -25,7 +27,8 @@ type tail struct {
 	src  *Source
 	wake chan struct{}
 	stop chan struct{}
-	done chan struct{}
+	done sync.WaitGroup
+	bell *bell // nil without one
 
 	files   map[[16]byte]*growing
 	passed  position // files that are done with, or that were full already
@@ -48,17 +51,20 @@ type growing struct {
 
 // Tail implements journal.Source.
 func (s *Source) Tail() (journal.Tail, error) {
-	t := &tail{src: s, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	t := &tail{src: s, wake: make(chan struct{}, 1), stop: make(chan struct{}), bell: newBell(),
 		files: map[[16]byte]*growing{}, passed: position{}}
-	if err := t.scan(true); err != nil {
-		return nil, err
+	if t.bell != nil {
+		t.done.Go(func() { t.bell.listen(t.again) })
 	}
-	go t.ring()
+	t.done.Go(t.look)
+	if err := t.scan(true); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
 	return t, nil
 }
 
-func (t *tail) ring() {
-	defer close(t.done)
+// look asks for new entries, over and over.
+func (t *tail) look() {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -84,7 +90,10 @@ func (t *tail) Wake() <-chan struct{} { return t.wake }
 // Close implements journal.Tail.
 func (t *tail) Close() error {
 	close(t.stop)
-	<-t.done
+	if t.bell != nil {
+		t.bell.close()
+	}
+	t.done.Wait()
 	for _, g := range t.files {
 		g.d.close()
 	}
@@ -102,10 +111,16 @@ func (t *tail) Position([]string) journal.Position {
 
 // scan looks for files. What is there at first counts as read.
 func (t *tail) scan(first bool) error {
+	if t.bell != nil {
+		t.bell.watch(t.src.opts.Dirs)
+	}
 	t.dirs, t.scanned = t.src.changed(), time.Now()
-	files, err := t.src.open()
+	files, making, err := t.src.open()
 	if err != nil {
 		return err
+	}
+	if making {
+		t.scanned = time.Time{} // soon again: this doesn't show in the directory's time
 	}
 	seen := map[[16]byte]string{}
 	for _, f := range files {
