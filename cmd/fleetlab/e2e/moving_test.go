@@ -102,12 +102,12 @@ func (f *fleet) host(n byte) string {
 func (f *fleet) found(m *lab.Machine, address string, began time.Time) {
 	f.t.Helper()
 	f.eventually("etcd to find "+m.Name+" at "+address, 3*soon, func() error {
-		for _, e := range f.events(m, began) {
+		for _, e := range f.events(f.others(m)[0], began) { // it may be out of reach
 			if e.Kind == cluster.EventVoter && e.Machine == m.MachineID && strings.Contains(e.Text, "is at https://"+address+":") {
 				f.t.Logf("after %.3f s: %s", e.Time.Sub(began).Seconds(), e.Text)
 				return nil
 			}
 		}
-		return fmt.Errorf("the timeline says nothing of it:%s", f.timeline(m, began))
+		return fmt.Errorf("the timeline says nothing of it:%s", f.timeline(f.others(m)[0], began))
 	})
 }
