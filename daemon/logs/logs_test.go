@@ -215,6 +215,31 @@ func TestOutageMissed(t *testing.T) {
 	equal(t, v.until(3), "old", "[moved n3 → n1, outage 1.12s]", "new")
 }
 
+// TestMoveBeforeTheVerdict: the leader moves what this machine only suspects,
+// or takes for alive; the outage is told nevertheless.
+func TestMoveBeforeTheVerdict(t *testing.T) {
+	for state, want := range map[cluster.HealthState][]string{
+		cluster.Suspect: {"old", "[moved n3 → n1, outage 1.12s]", "new"},
+		cluster.Up:      {"old", "[moved n3 → n1]", "new", "[is active on n1, outage 1.12s]"},
+	} {
+		f := newFleet(t, "m1", "m2", "m3")
+		f.place("a.service", "", "m3")
+		old, next := f.at["m3"].log, f.at["m1"].log
+		old.log("a.service", "old")
+		v := f.watch("m2", api.JournalOptions{Unit: "a.service", Lines: 2, Follow: true})
+		v.until(1)
+		f.health.set("m3", state)
+		f.place("a.service", "m3", "m1")
+		next.log("a.service", "new")
+		if state == cluster.Up {
+			v.until(3)
+		}
+		f.must(f.store.Record(t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m3", To: "m1", Machine: "m1",
+			Outage: &cluster.Outage{Detect: 700 * time.Millisecond, Start: 420 * time.Millisecond}}))
+		equal(t, v.until(len(want)), want...)
+	}
+}
+
 func TestOutageNeverKnown(t *testing.T) {
 	f := newFleet(t, "m1", "m2")
 	f.place("a.service", "", "m2")

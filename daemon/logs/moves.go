@@ -9,6 +9,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/units"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 	holdMost = 10000
 )
 
-// moves are the units that were lost with their machine and whose outage isn't known yet.
+// moves are the units that were moved and whose outage isn't known, or that had none.
 type moves struct{ held map[string]*hold }
 
 type hold struct {
@@ -115,14 +116,17 @@ func (c *conductor) moved(before, after *cluster.Snapshot) {
 	}
 	for _, unit := range sortedKeys(left) {
 		from, to := left[unit], came[unit]
-		if h, ok := health[from]; ok && !h.State.Runs() && after.Assignments[cluster.UnitOnMachine{Machine: to, Unit: unit}].Desired == "launched" {
-			if old := c.moves.held[unit]; old != nil {
-				old.release(c)
-			}
-			c.moves.held[unit] = &hold{from: from, to: to}
-			continue
+		if old := c.moves.held[unit]; old != nil {
+			old.release(c)
 		}
-		c.put(c.divider(unit, from, to, nil, time.Now()))
+		h := &hold{from: from, to: to}
+		c.moves.held[unit] = h
+		// The leader's verdict may be here before this machine's own.
+		verdict, judged := health[from]
+		launched := after.Assignments[cluster.UnitOnMachine{Machine: to, Unit: unit}].Desired == units.Launched
+		if h.told = !judged || verdict.State == cluster.Up || !launched; h.told {
+			c.put(c.divider(unit, from, to, nil, time.Now()))
+		}
 	}
 }
 
