@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +69,7 @@ func (c *conductor) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	c.news, c.gone, c.merger = make(chan news), make(chan struct{}), journal.NewMerger[item](window)
 	c.failures = map[string]string{}
-	c.feeds, c.lost, c.moves = map[string]*feed{}, map[string]bool{}, moves{held: map[string]*hold{}}
+	c.feeds, c.lost, c.moves = map[string]*feed{}, map[string]bool{}, moves{held: map[string]*hold{}, told: map[string]string{}}
 	if c.positions == nil {
 		c.positions = map[string]string{}
 	}
@@ -192,7 +191,7 @@ func (c *conductor) strangers() bool {
 
 func (c *conductor) notFound() error {
 	message := fmt.Sprintf("Unit %s not found", c.names[0])
-	if strings.ContainsAny(c.names[0], "*?[") {
+	if isGlob(c.names[0]) {
 		message = fmt.Sprintf("no unit matches %q", c.names[0])
 	}
 	return &api.Error{Code: api.CodeNotFound, Message: message, Hint: "`fleettop list-unit-files` shows those there are"}

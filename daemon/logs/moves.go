@@ -20,20 +20,23 @@ const (
 	holdMost = 10000
 )
 
-// moves are the units that were moved and whose outage isn't known, or that had none.
-type moves struct{ held map[string]*hold }
+// moves are what is known of units that were moved, by unit: whose lines wait
+// for the outage, and whose divider went without one.
+type moves struct {
+	held map[string]*hold
+	told map[string]string // the machine the unit came to
+}
 
 type hold struct {
 	from, to string
 	lines    []item
 	first    time.Time // when the first of them came
-	told     bool      // the divider went without the outage
 }
 
 // hold keeps a line that has to wait.
 func (m *moves) hold(it item, now time.Time) bool {
 	h := m.held[it.Unit]
-	if h == nil || h.told || it.Kind != "" || it.Machine != h.to {
+	if h == nil || it.Kind != "" || it.Machine != h.to {
 		return false
 	}
 	if len(h.lines) == 0 {
@@ -47,12 +50,13 @@ func (m *moves) hold(it item, now time.Time) bool {
 func (m *moves) expire(c *conductor, now time.Time) (left time.Duration) {
 	for _, unit := range sortedKeys(m.held) {
 		h := m.held[unit]
-		if h.told || len(h.lines) == 0 {
+		if len(h.lines) == 0 {
 			continue
 		}
 		wait := h.first.Add(holdFor).Sub(now)
 		if wait <= 0 || len(h.lines) >= holdMost {
-			h.told = true
+			delete(m.held, unit)
+			m.told[unit] = h.to
 			c.put(c.divider(unit, h.from, h.to, nil, h.first))
 			h.release(c)
 		} else if left == 0 || wait < left {
@@ -80,17 +84,17 @@ func (c *conductor) apply(snap *cluster.Snapshot, events []cluster.Event) {
 		if e.ID > c.lastEvent.ID {
 			c.lastEvent = e
 		}
-		h := c.moves.held[e.Unit]
-		if e.Kind != cluster.EventActive || e.Outage == nil || h == nil || h.to != e.To {
+		if e.Kind != cluster.EventActive || e.Outage == nil {
 			continue
 		}
-		delete(c.moves.held, e.Unit)
-		if h.told {
+		if h := c.moves.held[e.Unit]; h != nil && h.to == e.To {
+			delete(c.moves.held, e.Unit)
+			c.put(c.divider(e.Unit, h.from, h.to, e.Outage, e.Time.Add(-e.Outage.Start)))
+			h.release(c)
+		} else if to, told := c.moves.told[e.Unit]; told && to == e.To {
+			delete(c.moves.told, e.Unit)
 			c.note(c.prefix(e.Unit) + fmt.Sprintf("is active on %s, outage %s", nameOf(snap, e.To), outage(*e.Outage)))
-			continue
 		}
-		c.put(c.divider(e.Unit, h.from, h.to, e.Outage, e.Time.Add(-e.Outage.Start)))
-		h.release(c)
 	}
 }
 
@@ -119,14 +123,17 @@ func (c *conductor) moved(before, after *cluster.Snapshot) {
 		if old := c.moves.held[unit]; old != nil {
 			old.release(c)
 		}
-		h := &hold{from: from, to: to}
-		c.moves.held[unit] = h
+		delete(c.moves.held, unit)
+		delete(c.moves.told, unit)
 		// The leader's verdict may be here before this machine's own.
 		verdict, judged := health[from]
 		launched := after.Assignments[cluster.UnitOnMachine{Machine: to, Unit: unit}].Desired == units.Launched
-		if h.told = !judged || verdict.State == cluster.Up || !launched; h.told {
-			c.put(c.divider(unit, from, to, nil, time.Now()))
+		if judged && verdict.State != cluster.Up && launched {
+			c.moves.held[unit] = &hold{from: from, to: to}
+			continue
 		}
+		c.moves.told[unit] = to
+		c.put(c.divider(unit, from, to, nil, time.Now()))
 	}
 }
 
