@@ -28,11 +28,7 @@ test: lint ## everything that needs no root: lint, then all tests with the race 
 	CGO_ENABLED=1 go test -race -timeout 8m ./...
 
 fuzz: ## every fuzz target for FUZZTIME (60s), one after the other
-	@set -e; for f in $$(grep -rl --include=*_test.go '^func Fuzz' cluster cmd daemon journal tui units); do \
-		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$f); do \
-			echo "$$name in $$(dirname $$f)"; \
-			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
-		done; done
+	@.ci/fuzz $(FUZZTIME)
 
 vuln: ## known vulnerabilities in what is linked, if their database can be reached
 	@go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./... || { code=$$?; [ $$code -eq 3 ] && exit 3; echo "govulncheck could not run here: nothing is known of vulnerabilities"; }
