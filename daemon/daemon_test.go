@@ -79,7 +79,7 @@ func newMachine(t *testing.T, number int, join ...*machine) *machine {
 		m.halt()
 		m.killUnits()
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", m.cfg.Name, m.log.buf.String())
+			t.Logf("the log of %s:\n%s", m.cfg.Name, m.log.text())
 		}
 		os.RemoveAll(dir)
 	})

@@ -184,21 +184,25 @@ func (l *etcdLink) run(ctx context.Context) error {
 // stayJoined finds the cluster's gossip and remembers who is in it, so that
 // this machine finds back after everybody was down.
 func (l *etcdLink) stayJoined(ctx context.Context) error {
+	var remembering sync.WaitGroup
+	defer remembering.Wait()
+	// Also while it seeks: others may be the ones who find it.
+	remembering.Go(func() { l.rememberPeers(ctx) })
 	seeds := slices.Concat(l.cfg.Join, l.peers.list())
 	complained := time.Time{}
 	for len(seeds) > 0 && ctx.Err() == nil {
 		err := l.members.Join(ctx, seeds)
+		var conflict *membership.ConflictError
+		if errors.As(err, &conflict) {
+			return err
+		}
 		if err == nil && !l.inCluster() {
 			// Machines that wait for the cluster may find each other first.
 			err = errors.New("the machines that answer are in no cluster yet: start a daemon without --join on the first machine")
 		}
-		if err == nil {
+		if err == nil || l.found() {
 			l.log.Info("joined the cluster's gossip", "members", len(l.members.Members()))
 			break
-		}
-		var conflict *membership.ConflictError
-		if errors.As(err, &conflict) {
-			return err
 		}
 		if time.Since(complained) > joinComplain && ctx.Err() == nil {
 			complained = time.Now()
@@ -206,6 +210,19 @@ func (l *etcdLink) stayJoined(ctx context.Context) error {
 		}
 		pause(ctx, joinRetry)
 	}
+	<-ctx.Done()
+	return nil
+}
+
+// found tells whether gossip hears a machine that is in the cluster.
+func (l *etcdLink) found() bool {
+	return slices.ContainsFunc(l.members.Members(), func(m membership.Member) bool {
+		return m.ID != l.cfg.MachineID && m.State == membership.Alive && m.Tags[tagCluster] != ""
+	})
+}
+
+// rememberPeers keeps the peer book current until ctx ends.
+func (l *etcdLink) rememberPeers(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := l.members.Changed()
 		var known []string
@@ -222,7 +239,6 @@ func (l *etcdLink) stayJoined(ctx context.Context) error {
 		case <-changed:
 		}
 	}
-	return nil
 }
 
 // OtherClusterError says that this machine was told to join a cluster and has

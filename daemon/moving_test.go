@@ -2,6 +2,10 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,4 +72,32 @@ func TestMachinesThatMove(t *testing.T) {
 	m1.halt()
 	m3.act(api.Start, api.ActionRequest{Files: []api.File{{Name: "a.service", Content: m3.unit()}}})
 	m3.untilActive("a.service")
+}
+
+// TestFoundByTheLeader: a machine with another address remembers nobody's, so
+// that neither it nor the others can find each other in gossip. The store knows.
+func TestFoundByTheLeader(t *testing.T) {
+	m1 := newMachine(t, 1)
+	m2, m3 := newMachine(t, 2, m1), newMachine(t, 3, m1)
+	for _, m := range []*machine{m1, m2, m3} {
+		m.start()
+	}
+	m1.untilVoting(3)
+	m1.halt()
+	book := filepath.Join(m1.cfg.StateDir, peersFile)
+	nobody := []byte(`["127.0.0.9:1"]`)
+	if err := os.WriteFile(book, nobody, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m1.move("127.0.0.2")
+	m2.untilFound(m1)
+	m1.untilVoting(3)
+	m1.until("the others' addresses in its book", func(context.Context, *api.Client) (bool, error) {
+		raw, err := os.ReadFile(book)
+		var known []string
+		if err == nil {
+			err = json.Unmarshal(raw, &known)
+		}
+		return slices.Contains(known, m2.cfg.gossipAddress()) && slices.Contains(known, m3.cfg.gossipAddress()), err
+	})
 }

@@ -252,10 +252,11 @@ func (n *node) campaign(ctx context.Context, s cluster.Session) error {
 	return g.Wait()
 }
 
-// lead is the leader's work: placing units, and tending the voters of etcd.
+// lead is the leader's work: placing units, and tending gossip, the keys and etcd's voters.
 func (n *node) lead(ctx context.Context, l cluster.Leader) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.engine.Lead(ctx, l) })
+	g.Go(func() error { return n.tendGossip(ctx) })
 	g.Go(func() error { return n.tendKeys(ctx) })
 	if n.cfg.embedsEtcd() {
 		g.Go(func() error { return n.tendVoters(ctx) })

@@ -16,7 +16,8 @@ import (
 // DHCP server may: first the one the others were told to join, then the other
 // two at once. In the end nobody is where the cluster was founded, and it
 // bears the loss of a machine like one that never moved. Then one changes its
-// address under way, and its daemon takes it up by itself.
+// address under way, and its daemon takes it up by itself. At last all of them
+// move at once, and do as the README says.
 func TestAddressesChange(t *testing.T) {
 	f := newFleet(t, 3, setup{})
 	units := []string{"a.service", "b.service", "c.service", "d.service", "e.service", "f.service"}
@@ -42,6 +43,38 @@ func TestAddressesChange(t *testing.T) {
 	// From here on its units run twice, until it is back and stops its own.
 	f.on(dead, "sh", "-c", "ip address flush dev eth0; ip address add "+address+"/24 dev eth0; ip route add default via "+f.lab.Gateway().String())
 	f.found(dead, address, began)
+	f.settled(f.machines...)
+
+	f.allMove(105, dead, address)
+	f.losesPower(f.leader(), units)
+	f.procs.neverTwice(t)
+}
+
+// allMove gives every machine another address at once, while all of them are
+// off, and does what the README says for it with the first, which was at old.
+func (f *fleet) allMove(host byte, first *lab.Machine, old string) {
+	f.t.Helper()
+	began := time.Now()
+	for _, m := range f.machines {
+		_, err := m.Kill()
+		f.must(err)
+	}
+	now, rest := f.host(host), f.others(first)
+	f.boot(first, now, "--address="+old, "ip address add "+old+"/24 dev eth0")
+	for i, m := range rest {
+		f.boot(m, f.host(host+1+byte(i)), "")
+	}
+	for _, m := range f.machines {
+		f.must(m.WaitBooted(f.ctx))
+	}
+	f.settled(f.machines...)
+	for i, m := range rest {
+		f.found(m, f.host(host+1+byte(i)), began)
+	}
+	f.daemonFlags(first, "")
+	f.on(first, "ip", "address", "delete", old+"/24", "dev", "eth0")
+	f.on(first, "systemctl", "restart", lab.UnitName)
+	f.found(first, now, began)
 	f.settled(f.machines...)
 }
 
@@ -73,15 +106,8 @@ func (f *fleet) move(host byte, machines ...*lab.Machine) {
 	began := time.Now()
 	addresses := map[*lab.Machine]string{}
 	for i, m := range machines {
-		address := f.host(host + byte(i))
-		f.must(m.WriteFile("/etc/systemd/system/systemd-lease.service", []byte("[Unit]\nDescription=Another address\nBefore=fleettop.service\n"+
-			"[Service]\nType=oneshot\nRemainAfterExit=yes\n"+
-			"ExecStart=ip address flush dev eth0\nExecStart=ip address add "+address+"/24 dev eth0\n"+
-			"ExecStart=ip route add default via "+f.lab.Gateway().String()+"\n"), 0o644))
-		f.must(m.WriteFile("/etc/systemd/system/fleettop.service.d/lease.conf", []byte("[Unit]\nRequires=systemd-lease.service\n"), 0o644))
-		f.daemonFlags(m, "") // it finds its address, and where the others are
-		f.must(m.Boot(f.ctx))
-		addresses[m] = address
+		addresses[m] = f.host(host + byte(i))
+		f.boot(m, addresses[m], "")
 	}
 	for _, m := range machines {
 		f.must(m.WaitBooted(f.ctx))
@@ -90,6 +116,20 @@ func (f *fleet) move(host byte, machines ...*lab.Machine) {
 	for _, m := range machines {
 		f.found(m, addresses[m], began)
 	}
+}
+
+// boot boots a machine with another address and daemon flags, after these commands.
+func (f *fleet) boot(m *lab.Machine, address, flags string, commands ...string) {
+	f.t.Helper()
+	lease := "[Unit]\nDescription=Another address\nBefore=fleettop.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+	for _, c := range append([]string{"ip address flush dev eth0", "ip address add " + address + "/24 dev eth0",
+		"ip route add default via " + f.lab.Gateway().String()}, commands...) {
+		lease += "ExecStart=" + c + "\n"
+	}
+	f.must(m.WriteFile("/etc/systemd/system/systemd-lease.service", []byte(lease), 0o644))
+	f.must(m.WriteFile("/etc/systemd/system/fleettop.service.d/lease.conf", []byte("[Unit]\nRequires=systemd-lease.service\n"), 0o644))
+	f.daemonFlags(m, flags)
+	f.must(m.Boot(f.ctx))
 }
 
 // host is an address in the lab's subnet.

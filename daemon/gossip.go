@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"fleettop/cluster/membership"
+)
+
+const (
+	gossipGrace = time.Second     // for gossip to hear of a machine that registers, and for the session of one that dies to end
+	gossipRetry = 5 * time.Second // between calls to machines that gossip doesn't hear
+)
+
+// tendGossip calls machines that have a session with the store and that gossip
+// doesn't hear, until ctx ends: their addresses, or those they remember, have
+// changed, and nobody knows where to look but the store. Only the leader does.
+func (n *node) tendGossip(ctx context.Context) error {
+	for ctx.Err() == nil {
+		_, _, _, viewChanged := n.view.Latest()
+		membersChanged := n.members.Changed()
+		if len(n.unheard()) > 0 {
+			pause(ctx, gossipGrace)
+			if lost := n.unheard(); len(lost) > 0 {
+				if err := n.members.Join(ctx, lost); err != nil && ctx.Err() == nil {
+					n.log.Info("gossip doesn't hear all machines that have a session", "error", err)
+				}
+				pause(ctx, gossipRetry)
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-viewChanged:
+		case <-membersChanged:
+		}
+	}
+	return nil
+}
+
+// unheard are the addresses of machines that have a session and are not alive
+// by gossip's word.
+func (n *node) unheard() []string {
+	snap, live, _, _ := n.view.Latest()
+	if !live {
+		return nil
+	}
+	heard := map[string]bool{n.cfg.MachineID: true}
+	for _, m := range n.members.Members() {
+		heard[m.ID] = m.State == membership.Alive || m.State == membership.Suspect
+	}
+	var lost []string
+	for id, run := range snap.Runs {
+		if !heard[id] {
+			lost = append(lost, run.Address)
+		}
+	}
+	return lost
+}
