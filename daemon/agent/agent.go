@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"sync"
 	"time"
 
 	"fleettop/cluster"
@@ -97,7 +98,7 @@ func (a *Agent) Ping(ctx context.Context) error {
 	}
 }
 
-// Run reconciles until ctx ends. Jobs in flight are let go, not undone: units
+// Run reconciles until ctx ends, from the first session on. Jobs in flight are let go, not undone: units
 // stay exactly as they are.
 func (a *Agent) Run(ctx context.Context) error {
 	var err error
@@ -110,7 +111,17 @@ func (a *Agent) Run(ctx context.Context) error {
 	go func() { defer close(reporterDone); a.reporter.run(ctx) }()
 	assigned := make(chan map[string]cluster.Assignment)
 	assignedDone := make(chan struct{})
-	go func() { defer close(assignedDone); a.watchAssignments(ctx, assigned) }()
+	registered := make(chan struct{})
+	register := sync.OnceFunc(func() { close(registered) })
+	go func() {
+		defer close(assignedDone)
+		// Before, a leader that took this machine for dead may still be moving its units.
+		select {
+		case <-registered:
+			a.watchAssignments(ctx, assigned)
+		case <-ctx.Done():
+		}
+	}()
 	statuses := make(chan map[string]units.Status)
 	statusesDone := make(chan struct{})
 	go func() { defer close(statusesDone); a.watchManager(ctx, statuses) }()
@@ -131,6 +142,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.land(f)
 		case s := <-a.sessions:
 			a.reporter.setSession(s)
+			register()
 		case <-a.pings:
 			continue
 		case <-pass.C:
