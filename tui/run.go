@@ -85,8 +85,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer term.Leave()
-	p := &program{term: term, local: o.Sizes == nil, plain: plain}
+	p := &program{term: term, plain: plain}
 	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly, remote: o.Sizes != nil, now: time.Now, after: after})
+	resizes := make(chan os.Signal, 1)
 	if o.Sizes != nil {
 		select {
 		case size := <-o.Sizes:
@@ -94,20 +95,24 @@ func Run(ctx context.Context, o Options) (err error) {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	} else if w, h, ok := term.Size(); ok {
-		p.shell.width, p.shell.height = w, h
+	} else {
+		signal.Notify(resizes, syscall.SIGWINCH) // before the size is read, or a change might be missed
+		defer signal.Stop(resizes)
+		if w, h, ok := term.Size(); ok {
+			p.shell.width, p.shell.height = w, h
+		}
 	}
 	p.tea = tea.NewProgram(p, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(io.Discard),
 		tea.WithoutRenderer(), tea.WithoutSignalHandler(), tea.WithoutCatchPanics())
 	done := make(chan struct{})
-	resized := make(chan struct{})
+	told := make(chan struct{})
 	go func() {
-		defer close(resized)
-		p.events(o.Sizes, crashes, done)
+		defer close(told)
+		p.events(resizes, o.Sizes, crashes, done)
 	}()
 	_, err = p.tea.Run()
 	close(done)
-	<-resized
+	<-told
 	p.shell.closeAll()
 	term.Leave()
 	switch {
@@ -127,7 +132,6 @@ type program struct {
 	shell *shell
 	term  *terminal.Terminal
 	tea   *tea.Program
-	local bool
 	plain bool
 
 	painted time.Time
@@ -239,12 +243,7 @@ var plainSigns = strings.NewReplacer("…", "~", "→", ">", "·", "-", "–", "
 
 // events tells the shell of the terminal's size, and of a crash of its feed,
 // until done is closed.
-func (p *program) events(sizes <-chan Size, crashes <-chan string, done <-chan struct{}) {
-	changed := make(chan os.Signal, 1)
-	if p.local {
-		signal.Notify(changed, syscall.SIGWINCH)
-		defer signal.Stop(changed)
-	}
+func (p *program) events(resizes <-chan os.Signal, sizes <-chan Size, crashes <-chan string, done <-chan struct{}) {
 	for {
 		var size Size
 		select {
@@ -259,7 +258,7 @@ func (p *program) events(sizes <-chan Size, crashes <-chan string, done <-chan s
 				continue
 			}
 			size = s
-		case <-changed:
+		case <-resizes:
 			w, h, ok := p.term.Size()
 			if !ok {
 				continue
