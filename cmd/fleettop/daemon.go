@@ -103,6 +103,8 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	duplicate, conflict := (*cluster.DuplicateError)(nil), (*membership.ConflictError)(nil)
 	stray, foreign := (*daemon.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil)
 	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return nil // told to stop before it was up
 	case errors.Is(err, daemon.ErrLeft):
 		return exitError{exitLeft, err}
 	case errors.As(err, &duplicate), errors.As(err, &conflict), errors.As(err, &stray), errors.As(err, &foreign):

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"fleettop/daemon/api"
@@ -36,5 +39,17 @@ func TestLocalEndpoint(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "")
 	if got := localEndpoint(); got != api.DefaultEndpoint {
 		t.Errorf("without a runtime directory it is %s", got)
+	}
+}
+
+// TestDaemonStoppedBeforeItWasUp: for a daemon, being told to stop is no failure.
+func TestDaemonStoppedBeforeItWasUp(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	code := run(ctx, []string{"daemon", "--manager=process", "--address=127.84.0.1", "--machine-id=" + strings.Repeat("1", 32), "--name=n1",
+		"--state-dir=" + filepath.Join(dir, "state"), "--run-dir=" + filepath.Join(dir, "run"), "--log-level=error"}, nil, io.Discard, os.Stderr)
+	if code != 0 {
+		t.Errorf("the exit code is %d", code)
 	}
 }
