@@ -23,7 +23,7 @@ func (n *node) tendGossip(ctx context.Context) error {
 			pause(ctx, gossipGrace)
 			if lost := n.unheard(); len(lost) > 0 {
 				if err := n.members.Join(ctx, lost); err != nil && ctx.Err() == nil {
-					n.log.Info("gossip doesn't hear all machines that have a session", "error", err)
+					n.log.Debug("gossip still doesn't hear all machines that have a session", "error", err)
 				}
 				pause(ctx, gossipRetry)
 			}

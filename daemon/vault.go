@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"fleettop/cluster"
@@ -53,20 +55,46 @@ func unmarshalSealed(raw []byte) (keys.Sealed, error) {
 	return s, nil
 }
 
-// swap replaces the sealed ring, if it is still the one of that revision.
+// swap replaces the sealed ring, if it is still the one of that revision. An
+// answer may be lost, as this machine's etcd restarts for what was written; what
+// became of it is found out then.
 func (v vault) swap(ctx context.Context, revision int64, s keys.Sealed) error {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	r, err := v.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(vaultRing), "=", revision)).Then(clientv3.OpPut(vaultRing, string(raw))).Commit()
+	txn := func() (*clientv3.TxnResponse, error) {
+		return v.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(vaultRing), "=", revision)).
+			Then(clientv3.OpPut(vaultRing, string(raw))).Else(clientv3.OpGet(vaultRing)).Commit()
+	}
+	began := time.Now()
+	r, err := txn()
+	again := false
+	for err != nil && ctx.Err() == nil && time.Since(began) < vaultPatience {
+		pause(ctx, retryLeast)
+		r, err = txn()
+		again = true
+	}
 	if err != nil {
 		return fmt.Errorf("%w: write the cluster's keys: %w", cluster.ErrUnavailable, err)
 	}
-	if !r.Succeeded {
-		return fmt.Errorf("somebody else changed the cluster's keys at the same time: %w: see `fleettop key list`", cluster.ErrConflict)
+	if r.Succeeded || again && isOrFollows(r.Responses[0].GetResponseRange().Kvs, raw, s) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("somebody else changed the cluster's keys at the same time: %w: see `fleettop key list`", cluster.ErrConflict)
+}
+
+// isOrFollows tells whether what is there is the sealed ring that was written, or
+// what the rotation has made of it since.
+func isOrFollows(there []*mvccpb.KeyValue, raw []byte, s keys.Sealed) bool {
+	if len(there) == 0 {
+		return false
+	}
+	if bytes.Equal(there[0].Value, raw) {
+		return true
+	}
+	now, err := unmarshalSealed(there[0].Value)
+	return err == nil && now.Generation > s.Generation && now.Newest == s.Newest
 }
 
 // watch calls f with the sealed ring now and after each change, until f fails,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -23,8 +24,15 @@ var ErrRemoved = errors.New("this machine's etcd was removed from its cluster")
 // ErrHasData means that a directory that should be empty holds a member's data.
 var ErrHasData = errors.New("the data directory holds a member already: restart it, or choose another --data-dir")
 
-// transferPatience is how long a closing leader tries to hand over.
-const transferPatience = time.Second
+const (
+	// transferPatience is how long a closing leader tries to hand over.
+	transferPatience = time.Second
+	// answerPatience is how long a closing server goes on with requests that it
+	// took. Without a quorum there would be no end of them.
+	answerPatience = 300 * time.Millisecond
+	// answerWrite is for the last answers to be written, of which nobody tells.
+	answerWrite = 5 * time.Millisecond
+)
 
 // Server is this machine's running member.
 type Server struct {
@@ -37,6 +45,8 @@ type Server struct {
 	clients []*grpc.Server // what serves clients, to be cut off at once on Close
 	reason  error          // why etcd said that it ends
 	reign   reign          // the current one
+
+	answering atomic.Int64 // requests taken and not answered yet, but for streams
 
 	closing  sync.Once
 	stop     chan struct{}
@@ -174,6 +184,8 @@ func (s *Server) admission() []grpc.ServerOption {
 	}
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			s.answering.Add(1)
+			defer s.answering.Add(-1)
 			if closing() {
 				return nil, errClosing
 			}
@@ -271,8 +283,8 @@ func (s *Server) Client() (*clientv3.Client, error) {
 	return NewClient(ClientConfig{Endpoints: []string{s.ClientURL()}, TLS: s.cfg.TLS, Logger: s.cfg.Logger})
 }
 
-// Close hands over raft's leadership, cuts off all clients and returns when
-// everything has stopped, within a few seconds.
+// Close hands over raft's leadership, answers what it can, cuts off all clients
+// and returns when everything has stopped, within a few seconds.
 func (s *Server) Close() { s.shut(true) }
 
 func (s *Server) shut(handOver bool) {
@@ -281,6 +293,7 @@ func (s *Server) shut(handOver bool) {
 		s.watching.Wait()
 		if handOver {
 			s.handOver()
+			s.answer()
 		}
 		s.mu.Lock()
 		for _, g := range s.clients {
@@ -291,6 +304,15 @@ func (s *Server) shut(handOver bool) {
 		s.etcd.Server.HardStop()
 		s.etcd.Close()
 	})
+}
+
+// answer waits until the requests that were taken are answered, as whoever
+// sent them can't tell otherwise whether they were carried out.
+func (s *Server) answer() {
+	for end := time.Now().Add(answerPatience); s.answering.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(answerWrite)
 }
 
 // handOver gives the leadership away, so that no election timeout passes

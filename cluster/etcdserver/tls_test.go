@@ -8,13 +8,17 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // newTLS makes an authority and a certificate for 127.0.0.1 signed by it.
@@ -91,5 +95,72 @@ func TestMutualTLS(t *testing.T) {
 		}
 		cancel()
 		stranger.Close()
+	}
+}
+
+// TestCloseAnswers: what a closing server has carried out it has told, too.
+func TestCloseAnswers(t *testing.T) {
+	cfg := newConfig(t, "m0")
+	cfg.ClusterID, cfg.TLS = testCluster, newTLS(t)
+	s, err := Bootstrap(limit(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	client, err := s.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var writing sync.WaitGroup
+	var mu sync.Mutex
+	told, begun := map[string]bool{}, make(chan struct{}, 1000)
+	for w := range 8 {
+		writing.Go(func() {
+			for i := 0; ; i++ {
+				key := fmt.Sprintf("k/%d/%d", w, i)
+				if _, err := client.Put(ctx, key, "v"); err != nil {
+					return
+				}
+				mu.Lock()
+				told[key] = true
+				mu.Unlock()
+				select {
+				case begun <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	for range 100 {
+		<-begun
+	}
+	s.Close()
+	cancel()
+	writing.Wait()
+	again, err := Restart(limit(t), s.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Close)
+	<-again.Ready()
+	look, err := again.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	r, err := look.Get(limit(t), "k/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range r.Kvs {
+		if !told[string(kv.Key)] {
+			t.Errorf("%s was written, and nobody told", kv.Key)
+		}
+	}
+	if len(r.Kvs) < 100 {
+		t.Errorf("%d keys were written", len(r.Kvs))
 	}
 }
