@@ -122,6 +122,18 @@ func (m *machine) start() {
 	}()
 }
 
+// startThree starts the machine and two that join it, all of them voters.
+func (m *machine) startThree() (m2, m3 *machine) {
+	m.t.Helper()
+	m2, m3 = newMachine(m.t, 2, m), newMachine(m.t, 3, m)
+	m2.cfg.DaemonGrace, m3.cfg.DaemonGrace = m.cfg.DaemonGrace, m.cfg.DaemonGrace
+	for _, each := range []*machine{m, m2, m3} {
+		each.start()
+	}
+	m.untilVoting(3)
+	return m2, m3
+}
+
 // halt stops the daemon as systemctl would, and waits for its end.
 func (m *machine) halt() {
 	if m.stop != nil {
@@ -267,11 +279,7 @@ func TestRestartedDaemonAdoptsItsUnits(t *testing.T) {
 
 func TestGrowShrinkAndLeave(t *testing.T) {
 	m1 := newMachine(t, 1)
-	m2, m3 := newMachine(t, 2, m1), newMachine(t, 3, m1)
-	for _, m := range []*machine{m1, m2, m3} {
-		m.start()
-	}
-	m1.untilVoting(3)
+	m2, m3 := m1.startThree()
 	m3.act(api.Start, api.ActionRequest{Files: []api.File{{Name: "a.service", Content: "[Service]\nExecStart=/bin/sleep 1000\n"}}})
 	m3.untilActive("a.service")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

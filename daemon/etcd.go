@@ -158,10 +158,11 @@ func (l *etcdLink) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	wg.Go(func() {
-		if err := l.stayJoined(ctx); err != nil {
+		if err := l.joinGossip(ctx); err != nil {
 			cancel(err)
 		}
 	})
+	wg.Go(func() { l.rememberPeers(ctx) })
 	wg.Go(func() {
 		if err := l.stayPointed(ctx); err != nil {
 			cancel(err)
@@ -181,13 +182,9 @@ func (l *etcdLink) run(ctx context.Context) error {
 	return nil
 }
 
-// stayJoined finds the cluster's gossip and remembers who is in it, so that
-// this machine finds back after everybody was down.
-func (l *etcdLink) stayJoined(ctx context.Context) error {
-	var remembering sync.WaitGroup
-	defer remembering.Wait()
-	// Also while it seeks: others may be the ones who find it.
-	remembering.Go(func() { l.rememberPeers(ctx) })
+// joinGossip returns when this machine has found the cluster's gossip, or was
+// found by it.
+func (l *etcdLink) joinGossip(ctx context.Context) error {
 	seeds := slices.Concat(l.cfg.Join, l.peers.list())
 	complained := time.Time{}
 	for len(seeds) > 0 && ctx.Err() == nil {
@@ -210,7 +207,6 @@ func (l *etcdLink) stayJoined(ctx context.Context) error {
 		}
 		pause(ctx, joinRetry)
 	}
-	<-ctx.Done()
 	return nil
 }
 
@@ -221,7 +217,8 @@ func (l *etcdLink) found() bool {
 	})
 }
 
-// rememberPeers keeps the peer book current until ctx ends.
+// rememberPeers keeps the peer book current until ctx ends, so that this machine
+// finds back after everybody was down.
 func (l *etcdLink) rememberPeers(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := l.members.Changed()

@@ -8,7 +8,10 @@ import (
 )
 
 const (
-	gossipGrace = time.Second     // for gossip to hear of a machine that registers, and for the session of one that dies to end
+	// gossipGrace is between a change and the look at it: gossip may hear of a
+	// machine a little later than the store, sessions of the dead have to end,
+	// and changes of units come in crowds.
+	gossipGrace = time.Second
 	gossipRetry = 5 * time.Second // between calls to machines that gossip doesn't hear
 )
 
@@ -19,14 +22,12 @@ func (n *node) tendGossip(ctx context.Context) error {
 	for ctx.Err() == nil {
 		_, _, _, viewChanged := n.view.Latest()
 		membersChanged := n.members.Changed()
-		if len(n.unheard()) > 0 {
-			pause(ctx, gossipGrace)
-			if lost := n.unheard(); len(lost) > 0 {
-				if err := n.members.Join(ctx, lost); err != nil && ctx.Err() == nil {
-					n.log.Debug("gossip still doesn't hear all machines that have a session", "error", err)
-				}
-				pause(ctx, gossipRetry)
+		pause(ctx, gossipGrace)
+		if lost := n.unheard(); len(lost) > 0 {
+			if err := n.members.Join(ctx, lost); err != nil && ctx.Err() == nil {
+				n.log.Debug("gossip still doesn't hear all machines that have a session", "error", err)
 			}
+			pause(ctx, gossipRetry)
 			continue
 		}
 		select {

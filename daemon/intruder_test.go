@@ -254,9 +254,5 @@ func TestKeyForAClusterThatHadNone(t *testing.T) {
 	}
 	m1.halt()
 	m1.cfg.KeyFile = key
-	m2, m3 := newMachine(t, 2, m1), newMachine(t, 3, m1)
-	for _, m := range []*machine{m1, m2, m3} {
-		m.start()
-	}
-	m1.untilVoting(3)
+	m1.startThree()
 }

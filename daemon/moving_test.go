@@ -78,11 +78,7 @@ func TestMachinesThatMove(t *testing.T) {
 // that neither it nor the others can find each other in gossip. The store knows.
 func TestFoundByTheLeader(t *testing.T) {
 	m1 := newMachine(t, 1)
-	m2, m3 := newMachine(t, 2, m1), newMachine(t, 3, m1)
-	for _, m := range []*machine{m1, m2, m3} {
-		m.start()
-	}
-	m1.untilVoting(3)
+	m2, m3 := m1.startThree()
 	m1.halt()
 	book := filepath.Join(m1.cfg.StateDir, peersFile)
 	nobody := []byte(`["127.0.0.9:1"]`)

@@ -47,12 +47,8 @@ func (m *machine) untilKeys(what string, done func(*api.KeyList) bool) {
 
 func TestRotation(t *testing.T) {
 	m1 := newMachine(t, 1)
-	m2, m3 := newMachine(t, 2, m1), newMachine(t, 3, m1)
+	m2, m3 := m1.startThree()
 	all := []*machine{m1, m2, m3}
-	for _, m := range all {
-		m.start()
-	}
-	m1.untilVoting(3)
 	m1.act(api.Start, api.ActionRequest{Files: []api.File{{Name: "a.service", Content: m2.unit()}}})
 	m1.untilActive("a.service")
 	before := m2.pids()
@@ -96,12 +92,8 @@ func TestRotation(t *testing.T) {
 
 func TestMachineThatWasOffWhileTheKeyWasRotated(t *testing.T) {
 	m1 := newMachine(t, 1)
-	m2, m3 := newMachine(t, 2, m1), newMachine(t, 3, m1)
-	for _, m := range []*machine{m1, m2, m3} {
-		m.cfg.DaemonGrace = time.Millisecond
-		m.start()
-	}
-	m1.untilVoting(3)
+	m1.cfg.DaemonGrace = time.Millisecond
+	m2, m3 := m1.startThree()
 	old := m1.ring()
 	m3.halt()
 	m1.until("n3 off", func(ctx context.Context, c *api.Client) (bool, error) {

@@ -24,19 +24,29 @@ const (
 // vault is where the cluster keeps its sealed ring, and the tokens that were used.
 type vault struct{ client *clientv3.Client }
 
-// vaultPatience is how long a read is tried again that fails. This machine's
-// etcd is away for a moment when it takes up a new key.
+// vaultPatience is how long a request is tried again that fails.
 const vaultPatience = 5 * time.Second
+
+// patiently tries again what fails: this machine's etcd is away for a moment
+// when it takes up a new key.
+func patiently(ctx context.Context, try func() error) error {
+	began := time.Now()
+	err := try()
+	for err != nil && ctx.Err() == nil && time.Since(began) < vaultPatience {
+		pause(ctx, retryLeast)
+		err = try()
+	}
+	return err
+}
 
 // load returns the sealed ring and the revision to swap it by. Its generation
 // is 0 if the cluster never rotated its key.
 func (v vault) load(ctx context.Context) (keys.Sealed, int64, error) {
-	began := time.Now()
-	r, err := v.client.Get(ctx, vaultRing)
-	for err != nil && ctx.Err() == nil && time.Since(began) < vaultPatience {
-		pause(ctx, retryLeast)
+	var r *clientv3.GetResponse
+	err := patiently(ctx, func() (err error) {
 		r, err = v.client.Get(ctx, vaultRing)
-	}
+		return err
+	})
 	if err != nil {
 		return keys.Sealed{}, 0, fmt.Errorf("%w: read the cluster's keys: %w", cluster.ErrUnavailable, err)
 	}
@@ -63,22 +73,18 @@ func (v vault) swap(ctx context.Context, revision int64, s keys.Sealed) error {
 	if err != nil {
 		return err
 	}
-	txn := func() (*clientv3.TxnResponse, error) {
-		return v.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(vaultRing), "=", revision)).
+	var r *clientv3.TxnResponse
+	tries := 0
+	err = patiently(ctx, func() (err error) {
+		tries++
+		r, err = v.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(vaultRing), "=", revision)).
 			Then(clientv3.OpPut(vaultRing, string(raw))).Else(clientv3.OpGet(vaultRing)).Commit()
-	}
-	began := time.Now()
-	r, err := txn()
-	again := false
-	for err != nil && ctx.Err() == nil && time.Since(began) < vaultPatience {
-		pause(ctx, retryLeast)
-		r, err = txn()
-		again = true
-	}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("%w: write the cluster's keys: %w", cluster.ErrUnavailable, err)
 	}
-	if r.Succeeded || again && isOrFollows(r.Responses[0].GetResponseRange().Kvs, raw, s) {
+	if r.Succeeded || tries > 1 && isOrFollows(r.Responses[0].GetResponseRange().Kvs, raw, s) {
 		return nil
 	}
 	return fmt.Errorf("somebody else changed the cluster's keys at the same time: %w: see `fleettop key list`", cluster.ErrConflict)

@@ -287,11 +287,11 @@ func (s *Server) Client() (*clientv3.Client, error) {
 // and returns when everything has stopped, within a few seconds.
 func (s *Server) Close() { s.shut(true) }
 
-func (s *Server) shut(handOver bool) {
+func (s *Server) shut(orderly bool) {
 	s.closing.Do(func() {
 		close(s.stop)
 		s.watching.Wait()
-		if handOver {
+		if orderly {
 			s.handOver()
 			s.answer()
 		}

@@ -59,6 +59,29 @@ func bootstrapped(t testing.TB) *Server {
 	return s
 }
 
+// restarted starts a server that was closed again, and waits until it serves.
+func restarted(t testing.TB, closed *Server) *Server {
+	t.Helper()
+	s, err := Restart(limit(t), closed.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	<-s.Ready()
+	return s
+}
+
+// ownClient is a server's client to itself.
+func ownClient(t testing.TB, s *Server) *clientv3.Client {
+	t.Helper()
+	c, err := s.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
 func clientOf(t testing.TB, servers ...*Server) *clientv3.Client {
 	t.Helper()
 	cfg := ClientConfig{Logger: slog.New(slog.DiscardHandler)}
@@ -378,21 +401,11 @@ func TestRestartKeepsData(t *testing.T) {
 	if s.Err() != nil {
 		t.Errorf("error %v after Close", s.Err())
 	}
-	again, err := Restart(limit(t), s.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(again.Close)
-	<-again.Ready()
+	again := restarted(t, s)
 	if again.ClusterID() != testCluster || again.MemberID() != s.MemberID() {
 		t.Errorf("restarted as %s/%x", again.ClusterID(), again.MemberID())
 	}
-	c, err := again.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if got := read(t, c, "k"); got != "v" {
+	if got := read(t, ownClient(t, again), "k"); got != "v" {
 		t.Errorf("read %q after the restart, want v", got)
 	}
 }

@@ -60,20 +60,22 @@ func newTLS(t *testing.T) TLS {
 	return TLS{CertFile: file("cert.pem", "CERTIFICATE", der), KeyFile: file("key.pem", "EC PRIVATE KEY", keyDER), CAFile: file("ca.pem", "CERTIFICATE", caDER)}
 }
 
-func TestMutualTLS(t *testing.T) {
-	certs := newTLS(t)
+// secured starts a cluster of one under TLS, with its own client.
+func secured(t *testing.T, certs TLS) (*Server, *clientv3.Client) {
+	t.Helper()
 	cfg := newConfig(t, "m0")
 	cfg.ClusterID, cfg.TLS = testCluster, certs
-	first, err := Bootstrap(limit(t), cfg)
+	s, err := Bootstrap(limit(t), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(first.Close)
-	client, err := first.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	t.Cleanup(s.Close)
+	return s, ownClient(t, s)
+}
+
+func TestMutualTLS(t *testing.T) {
+	certs := newTLS(t)
+	first, client := secured(t, certs)
 	write(t, client, "k", "v")
 
 	second := newConfig(t, "m1")
@@ -100,18 +102,7 @@ func TestMutualTLS(t *testing.T) {
 
 // TestCloseAnswers: what a closing server has carried out it has told, too.
 func TestCloseAnswers(t *testing.T) {
-	cfg := newConfig(t, "m0")
-	cfg.ClusterID, cfg.TLS = testCluster, newTLS(t)
-	s, err := Bootstrap(limit(t), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	client, err := s.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	s, client := secured(t, newTLS(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var writing sync.WaitGroup
@@ -140,18 +131,7 @@ func TestCloseAnswers(t *testing.T) {
 	s.Close()
 	cancel()
 	writing.Wait()
-	again, err := Restart(limit(t), s.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(again.Close)
-	<-again.Ready()
-	look, err := again.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer look.Close()
-	r, err := look.Get(limit(t), "k/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	r, err := ownClient(t, restarted(t, s)).Get(limit(t), "k/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		t.Fatal(err)
 	}

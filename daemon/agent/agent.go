@@ -98,8 +98,8 @@ func (a *Agent) Ping(ctx context.Context) error {
 	}
 }
 
-// Run reconciles until ctx ends, from the first session on. Jobs in flight are let go, not undone: units
-// stay exactly as they are.
+// Run reconciles from the first session on until ctx ends. Jobs in flight are
+// let go, not undone: units stay exactly as they are.
 func (a *Agent) Run(ctx context.Context) error {
 	var err error
 	if a.notes, err = readNotes(a.cfg.NotesPath); err != nil {

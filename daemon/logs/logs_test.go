@@ -168,8 +168,7 @@ func TestFollowsTheUnit(t *testing.T) {
 	next.log("a.service", "new 0")
 	next.log("a.service", "new 1")
 	time.Sleep(50 * time.Millisecond) // the lines are there before the outage is known
-	f.must(f.store.Record(t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m3", To: "m1", Machine: "m1",
-		Outage: &cluster.Outage{Detect: 700 * time.Millisecond, Start: 420 * time.Millisecond}}))
+	f.recordActive()
 	next.log("a.service", "new 2")
 	equal(t, v.until(7), "old 3", "old 4", "old 5", "[moved n3 → n1, outage 1.12s]", "new 0", "new 1", "new 2")
 
@@ -188,14 +187,29 @@ func TestFollowsTheUnit(t *testing.T) {
 	equal(t, got, want...)
 }
 
+// onWatch is a fleet with a.service on m3, whose log is followed on m2 and shows
+// "old"; next is the log of m1, where the unit is to come.
+func onWatch(t *testing.T) (f *fleet, v *viewing, next *memLog) {
+	t.Helper()
+	f = newFleet(t, "m1", "m2", "m3")
+	f.place("a.service", "", "m3")
+	f.at["m3"].log.log("a.service", "old")
+	v = f.watch("m2", api.JournalOptions{Unit: "a.service", Lines: 2, Follow: true})
+	v.until(1)
+	return f, v, f.at["m1"].log
+}
+
+// recordActive puts on the timeline that a.service, which was moved from m3, is
+// active on m1 after 1.12 s.
+func (f *fleet) recordActive() {
+	f.t.Helper()
+	f.must(f.store.Record(f.t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m3", To: "m1", Machine: "m1",
+		Outage: &cluster.Outage{Detect: 700 * time.Millisecond, Start: 420 * time.Millisecond}}))
+}
+
 // TestOutageMissed: a move and its outage that came about while the store was away are told.
 func TestOutageMissed(t *testing.T) {
-	f := newFleet(t, "m1", "m2", "m3")
-	f.place("a.service", "", "m3")
-	old, next := f.at["m3"].log, f.at["m1"].log
-	old.log("a.service", "old")
-	v := f.watch("m2", api.JournalOptions{Unit: "a.service", Lines: 2, Follow: true})
-	v.until(1)
+	f, v, next := onWatch(t)
 
 	cut := f.store
 	cut.SetReachable(false)
@@ -208,8 +222,7 @@ func TestOutageMissed(t *testing.T) {
 	f.store = f.mem.Open()
 	f.down("m3", cluster.Failed)
 	f.place("a.service", "m3", "m1")
-	f.must(f.store.Record(t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m3", To: "m1", Machine: "m1",
-		Outage: &cluster.Outage{Detect: 700 * time.Millisecond, Start: 420 * time.Millisecond}}))
+	f.recordActive()
 	next.log("a.service", "new")
 	cut.SetReachable(true)
 	equal(t, v.until(3), "old", "[moved n3 → n1, outage 1.12s]", "new")
@@ -222,20 +235,14 @@ func TestMoveBeforeTheVerdict(t *testing.T) {
 		cluster.Suspect: {"old", "[moved n3 → n1, outage 1.12s]", "new"},
 		cluster.Up:      {"old", "[moved n3 → n1]", "new", "[is active on n1, outage 1.12s]"},
 	} {
-		f := newFleet(t, "m1", "m2", "m3")
-		f.place("a.service", "", "m3")
-		old, next := f.at["m3"].log, f.at["m1"].log
-		old.log("a.service", "old")
-		v := f.watch("m2", api.JournalOptions{Unit: "a.service", Lines: 2, Follow: true})
-		v.until(1)
+		f, v, next := onWatch(t)
 		f.health.set("m3", state)
 		f.place("a.service", "m3", "m1")
 		next.log("a.service", "new")
 		if state == cluster.Up {
 			v.until(3)
 		}
-		f.must(f.store.Record(t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m3", To: "m1", Machine: "m1",
-			Outage: &cluster.Outage{Detect: 700 * time.Millisecond, Start: 420 * time.Millisecond}}))
+		f.recordActive()
 		equal(t, v.until(len(want)), want...)
 	}
 }

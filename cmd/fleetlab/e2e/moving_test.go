@@ -54,23 +54,14 @@ func TestAddressesChange(t *testing.T) {
 // off, and does what the README says for it with the first, which was at old.
 func (f *fleet) allMove(host byte, first *lab.Machine, old string) {
 	f.t.Helper()
-	began := time.Now()
 	for _, m := range f.machines {
 		_, err := m.Kill()
 		f.must(err)
 	}
-	now, rest := f.host(host), f.others(first)
+	began, now := time.Now(), f.host(host)
 	f.boot(first, now, "--address="+old, "ip address add "+old+"/24 dev eth0")
-	for i, m := range rest {
-		f.boot(m, f.host(host+1+byte(i)), "")
-	}
-	for _, m := range f.machines {
-		f.must(m.WaitBooted(f.ctx))
-	}
-	f.settled(f.machines...)
-	for i, m := range rest {
-		f.found(m, f.host(host+1+byte(i)), began)
-	}
+	f.must(first.WaitBooted(f.ctx))
+	f.move(host+1, f.others(first)...)
 	f.daemonFlags(first, "")
 	f.on(first, "ip", "address", "delete", old+"/24", "dev", "eth0")
 	f.on(first, "systemctl", "restart", lab.UnitName)
@@ -141,13 +132,14 @@ func (f *fleet) host(n byte) string {
 // found waits until etcd's members know of a machine's address.
 func (f *fleet) found(m *lab.Machine, address string, began time.Time) {
 	f.t.Helper()
+	witness := f.others(m)[0] // m may be out of reach
 	f.eventually("etcd to find "+m.Name+" at "+address, 3*soon, func() error {
-		for _, e := range f.events(f.others(m)[0], began) { // it may be out of reach
+		for _, e := range f.events(witness, began) {
 			if e.Kind == cluster.EventVoter && e.Machine == m.MachineID && strings.Contains(e.Text, "is at https://"+address+":") {
 				f.t.Logf("after %.3f s: %s", e.Time.Sub(began).Seconds(), e.Text)
 				return nil
 			}
 		}
-		return fmt.Errorf("the timeline says nothing of it:%s", f.timeline(f.others(m)[0], began))
+		return fmt.Errorf("the timeline says nothing of it:%s", f.timeline(witness, began))
 	})
 }
