@@ -1,0 +1,31 @@
+package atomicfile_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"fleettop/units/atomicfile"
+)
+
+func TestWriteReplacesWhole(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state")
+	for _, content := range []string{"first", ""} {
+		if err := atomicfile.Write(path, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		info, statErr := os.Stat(path)
+		if err != nil || statErr != nil || string(got) != content || info.Mode() != 0o666 {
+			t.Errorf("the file has %q, mode %v (%v, %v); expected %q, 0666", got, info.Mode(), err, statErr, content)
+		}
+	}
+	if err := atomicfile.Write(filepath.Join(path, "below-a-file"), nil, 0o600); err == nil {
+		t.Error("a file below a file was written")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("%d entries are left (%v), expected the file alone", len(entries), err)
+	}
+}
