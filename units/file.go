@@ -14,8 +14,7 @@ import (
 // MaxFileSize is the size of the largest unit file that is accepted, in bytes.
 const MaxFileSize = 256 << 10
 
-// Option is one setting of a unit file. A value continued over several lines
-// holds the backslashes and line ends as they were written.
+// Option is one setting of a unit file.
 type Option struct {
 	Section string
 	Name    string
@@ -44,7 +43,8 @@ func fileErrorf(line int, format string, args ...any) *FileError {
 // File is a parsed unit file. It is immutable and may be shared.
 type File struct {
 	content  string
-	options  []Option
+	options  []Option // as systemd reads them
+	written  []Option // as they were written; nil where no value is continued
 	sections []heading
 	hash     string
 }
@@ -71,8 +71,16 @@ func ParseFile(content string) (*File, error) {
 	}
 
 	f := &File{content: content, sections: layout.sections, options: make([]Option, len(raw))}
+	continued := false
 	for i, o := range raw {
 		f.options[i] = Option{Section: o.Section, Name: o.Name, Value: o.Value, Line: layout.options[i]}
+		continued = continued || strings.Contains(o.Value, "\n")
+	}
+	if continued {
+		f.written = slices.Clone(f.options)
+		for i := range f.options {
+			f.options[i].Value = unfold(f.options[i].Value)
+		}
 	}
 	h := sha1.New()
 	if _, err := io.Copy(h, unit.Serialize(raw)); err != nil {
@@ -82,8 +90,8 @@ func ParseFile(content string) (*File, error) {
 	return f, nil
 }
 
-// FileFromOptions makes a file of options, as fleet's API transports it. Its
-// content is their serialization: sections in the order of their first option,
+// FileFromOptions makes a file of options as they were written, which is how
+// fleet's API transports it. Its content is their serialization: sections in the order of their first option,
 // an empty line between them. Lines are counted in that; those of opts are
 // ignored. Options that wouldn't survive being written to a file are refused
 // with a *FileError.
@@ -103,7 +111,7 @@ func FileFromOptions(opts []Option) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := differing(f.options, grouped(opts)); i >= 0 {
+	if i := differing(f.Written(), grouped(opts)); i >= 0 {
 		o := grouped(opts)[min(i, len(opts)-1)]
 		return nil, fileErrorf(0, "option [%s] %s has a value that would not be read back as it is: "+
 			"take line ends and surrounding blanks out of it", o.Section, o.Name)
@@ -141,19 +149,30 @@ func differing(a, b []Option) int {
 // Content returns the file exactly as it was submitted.
 func (f *File) Content() string { return f.content }
 
-// Options returns the file's settings in their order; the slice is the caller's.
+// Options returns the file's settings in their order and as systemd reads them:
+// continued lines are joined, and comments between them left out. The slice is
+// the caller's.
 func (f *File) Options() []Option { return slices.Clone(f.options) }
+
+// Written returns the file's settings as Options does, but with the values as
+// they were written: those of continued lines hold the backslashes and line
+// ends. The hash is made of them, and fleet's API transports them.
+func (f *File) Written() []Option {
+	if f.written != nil {
+		return slices.Clone(f.written)
+	}
+	return f.Options()
+}
 
 // Hash returns the SHA-1 of the serialized options in 40 hexadecimal digits,
 // as fleet computes it: comments and empty lines don't count.
 func (f *File) Hash() string { return f.hash }
 
-// Description returns the first Description= of the [Unit] section, on one
-// line, or "".
+// Description returns the first Description= of the [Unit] section, or "".
 func (f *File) Description() string {
 	for _, o := range f.options {
 		if o.Section == "Unit" && o.Name == "Description" {
-			return strings.TrimSpace(unfold(o.Value))
+			return o.Value
 		}
 	}
 	return ""

@@ -73,7 +73,7 @@ Environment=
 [Unit]
 Wants=c.service
 `)
-	want := []Option{
+	written := []Option{
 		{"Unit", "Description", "Web \\\n  server", 6},
 		{"Unit", "After", "a.service", 9},
 		{"Unit", "After", "b.service", 10},
@@ -81,58 +81,82 @@ Wants=c.service
 		{"Service", "Environment", "", 16},
 		{"Unit", "Wants", "c.service", 19},
 	}
+	if got := f.Written(); !slices.Equal(got, written) {
+		t.Errorf("Written() =\n%+v, want\n%+v", got, written)
+	}
+	want := slices.Clone(written)
+	want[0].Value, want[3].Value = "Web    server", "/bin/web    --port 80"
 	if got := f.Options(); !slices.Equal(got, want) {
 		t.Errorf("Options() =\n%+v, want\n%+v", got, want)
 	}
 	if got, want := f.Description(), "Web    server"; got != want {
 		t.Errorf("Description() = %q, want %q", got, want)
 	}
-	f.Options()[0].Value = "changed"
-	if f.Options()[0].Value == "changed" {
-		t.Error("the file changed with the slice that Options returned")
+	f.Options()[0].Value, f.Written()[0].Value = "changed", "changed"
+	if f.Options()[0].Value == "changed" || f.Written()[0].Value == "changed" {
+		t.Error("the file changed with a slice that it returned")
 	}
 }
 
+var tooLong = strings.Repeat("x", 2048-len("A="))
+
+// unreadable are files that ParseFile refuses.
+var unreadable = []struct {
+	name, content string
+	line          int
+	want          string
+}{
+	{"empty", "", 0, "the file is empty"},
+	{"blank", " \n\t\n", 0, "the file is empty"},
+	{"a mebibyte", strings.Repeat("#\n", 1<<19), 0, "1048576 bytes long, the limit is 262144 (256 KiB)"},
+	{"a byte too long", "[A]\nB=c\n" + strings.Repeat("#", MaxFileSize-7), 0, "262145 bytes long, the limit is 262144"},
+	{"binary", "\x7fELF\x02\x01\x01\x00\x00", 1, "NUL byte"},
+	{"NUL further down", "[A]\nB=c\nD=\x00\n", 3, "NUL byte"},
+	{"not UTF-8", "[A]\nB=\xff\n", 2, "byte 0xff is not UTF-8"},
+	{"replacement character before", "[A]\nB=\ufffd\nC=\xc3\n", 3, "byte 0xc3 is not UTF-8"},
+	{"comments alone", "# nothing\n", 0, "no section"},
+	{"headings alone", "[Unit]\n\n[Service]\n", 0, "no settings: write some below [Unit]"},
+	{"setting before a section", "\n# c\nA=b\n[A]\n", 3, `"A=b" stands before any section`},
+	{"heading behind garbage", "A=b [A]\nB=c\n", 1, "stands before any section"},
+	{"text", "Dear reader,\nthis is no unit file\n", 1, "stands before any section"},
+	{"open bracket", "[A\nB=c]\n", 1, "no closing bracket"},
+	{"after the bracket", "[A] B=c\n", 1, `there is "B=c" after [A]`},
+	{"no section name", "[]\nA=b\n", 1, "the section has no name"},
+	{"no equals sign", "[A]\nB=c\n\nExecStart /bin/a\n", 4, `"ExecStart /bin/a" is neither`},
+	{"no name", "[A]\n = b\n", 2, "no name before the ="},
+	{"line too long", "[A]\n#\nA=" + tooLong + "\n", 3, "2048 bytes long, the limit is 2047"},
+	{"comment too long", "#" + strings.Repeat("x", 2047) + "\n[A]\nB=c\n", 1, "2048 bytes long"},
+	{"carriage return", "[A]\nB=c\rD=e\n", 2, "carriage return"},
+	{"Windows continuation", "[A]\r\nB=c \\\r\n  d\r\n", 2, "Windows line end"},
+	{"blanks after the backslash", "[A]\nB=c \\ \n  d\n", 2, "blanks after the backslash"},
+	{"blanks after a continued line's", "[A]\nB=c \\\n  d\\\t\n", 3, "blanks after the backslash"},
+	{"two backslashes", "[A]\nB=c\\\\\nD=e\n", 2, "ends in 2 backslashes"},
+	{"backslash at the end of the file", "[A]\nB=c \\\n d\\", 3, "the file ends in a backslash"},
+	{"comment over a setting", "[A]\nB=c\n#d \\\nE=f\n", 4, "the comment above ends in a backslash"},
+	{"comment with a blank over a setting", "[A]\nB=c\n#d \\ \nE=f\n", 4, "the comment above ends in a backslash"},
+	{"comment over a heading", "#d \\\n[A]\nB=c\n", 2, "the comment above ends in a backslash"},
+	{"comment ends a continuation", "[A]\nB=c \\\n# d\nE=f\n", 3, "this comment ends the continued line for fleet"},
+	{"no-break space before a setting", "[A]\n\u00a0B=c\n", 2, "begins with a no-break space (U+00A0)"},
+	{"no-break space after a setting", "[A]\nB=c\u00a0\n", 2, "ends in a no-break space (U+00A0)"},
+	{"no-break space alone", "[A]\n\u00a0\nB=c\n", 2, "no-break space"},
+	{"no-break space before a comment", "[A]\n\u00a0# c\nB=c\n", 2, "no-break space"},
+	{"no-break space before a heading", "\u00a0[A]\nB=c\n", 1, "no-break space"},
+	{"no-break space after a heading", "[A]\u00a0\nB=c\n", 1, "no-break space"},
+	{"no-break space before the =", "[A]\nB\u00a0=c\n", 2, "no-break space"},
+	{"no-break space after the =", "[A]\nB= \u00a0c\n", 2, "no-break space"},
+	{"no-break space before a Windows line end", "[A]\r\nB=c\u00a0\r\n", 2, "no-break space"},
+	{"no-break space in a continuation", "[A]\nB=c \\\n\u00a0 d\n", 3, "begins with a no-break space"},
+	{"no-break space at the end of a continuation", "[A]\nB=c \\\n d \u00a0\n", 3, "ends in a no-break space"},
+	{"no-break space before the backslash", "[A]\nB=c\u00a0\\\n d\n", 2, "ends in a no-break space"},
+	{"no-break space after the backslash", "[A]\nB=c \\\u00a0\n d\n", 2, "ends in a no-break space"},
+	{"no-break space for the empty line", "[A]\nB=c \\\n\u00a0\nD=e\n", 3, "no-break space"},
+	{"ideographic space", "[A]\nB=\u3000c\n", 2, "the character U+3000"},
+	{"form feed", "[A]\nB=c\f\n", 2, "a control character (U+000C)"},
+	{"comment ends a continuation and the file", "[A]\nB=c \\\n# d", 3, "this comment ends the continued line for fleet"},
+}
+
 func TestParseFileRefuses(t *testing.T) {
-	long := strings.Repeat("x", 2048-len("A="))
-	tests := []struct {
-		name, content string
-		line          int
-		want          string
-	}{
-		{"empty", "", 0, "the file is empty"},
-		{"blank", " \n\t\n", 0, "the file is empty"},
-		{"a mebibyte", strings.Repeat("#\n", 1<<19), 0, "1048576 bytes long, the limit is 262144 (256 KiB)"},
-		{"a byte too long", "[A]\nB=c\n" + strings.Repeat("#", MaxFileSize-7), 0, "262145 bytes long, the limit is 262144"},
-		{"binary", "\x7fELF\x02\x01\x01\x00\x00", 1, "NUL byte"},
-		{"NUL further down", "[A]\nB=c\nD=\x00\n", 3, "NUL byte"},
-		{"not UTF-8", "[A]\nB=\xff\n", 2, "byte 0xff is not UTF-8"},
-		{"replacement character before", "[A]\nB=\ufffd\nC=\xc3\n", 3, "byte 0xc3 is not UTF-8"},
-		{"comments alone", "# nothing\n", 0, "no section"},
-		{"headings alone", "[Unit]\n\n[Service]\n", 0, "no settings: write some below [Unit]"},
-		{"setting before a section", "\n# c\nA=b\n[A]\n", 3, `"A=b" stands before any section`},
-		{"heading behind garbage", "A=b [A]\nB=c\n", 1, "stands before any section"},
-		{"text", "Dear reader,\nthis is no unit file\n", 1, "stands before any section"},
-		{"open bracket", "[A\nB=c]\n", 1, "no closing bracket"},
-		{"after the bracket", "[A] B=c\n", 1, `there is "B=c" after [A]`},
-		{"no section name", "[]\nA=b\n", 1, "the section has no name"},
-		{"no equals sign", "[A]\nB=c\n\nExecStart /bin/a\n", 4, `"ExecStart /bin/a" is neither`},
-		{"no name", "[A]\n = b\n", 2, "no name before the ="},
-		{"line too long", "[A]\n#\nA=" + long + "\n", 3, "2048 bytes long, the limit is 2047"},
-		{"comment too long", "#" + strings.Repeat("x", 2047) + "\n[A]\nB=c\n", 1, "2048 bytes long"},
-		{"carriage return", "[A]\nB=c\rD=e\n", 2, "carriage return"},
-		{"Windows continuation", "[A]\r\nB=c \\\r\n  d\r\n", 2, "Windows line end"},
-		{"blanks after the backslash", "[A]\nB=c \\ \n  d\n", 2, "blanks after the backslash"},
-		{"blanks after a continued line's", "[A]\nB=c \\\n  d\\\t\n", 3, "blanks after the backslash"},
-		{"two backslashes", "[A]\nB=c\\\\\nD=e\n", 2, "ends in 2 backslashes"},
-		{"backslash at the end of the file", "[A]\nB=c \\\n d\\", 3, "the file ends in a backslash"},
-		{"comment over a setting", "[A]\nB=c\n#d \\\nE=f\n", 4, "the comment above ends in a backslash"},
-		{"comment with a blank over a setting", "[A]\nB=c\n#d \\ \nE=f\n", 4, "the comment above ends in a backslash"},
-		{"comment over a heading", "#d \\\n[A]\nB=c\n", 2, "the comment above ends in a backslash"},
-		{"comment ends a continuation", "[A]\nB=c \\\n# d\nE=f\n", 3, "this comment ends the continued line for fleet"},
-		{"comment ends a continuation and the file", "[A]\nB=c \\\n# d", 3, "this comment ends the continued line for fleet"},
-	}
-	for _, tt := range tests {
+	for _, tt := range unreadable {
 		t.Run(tt.name, func(t *testing.T) {
 			f, err := ParseFile(tt.content)
 			if err == nil {
@@ -154,6 +178,7 @@ func TestParseFileAccepts(t *testing.T) {
 		"[A]\nB=\\\n\n",
 		"  [A]  \n\t B = c\n",
 		"[A]\nB==\n",
+		"[A]\n#c\u00a0\nB=c\u00a0d\n# e\f\\\n\nE=f\n",
 	} {
 		if _, err := ParseFile(content); err != nil {
 			t.Errorf("ParseFile(%.60q…): %v", content, err)

@@ -38,7 +38,8 @@ func FuzzParseFile(f *testing.F) {
 				t.Fatalf("%q: %s is on line %d", s, o.Name, o.Line)
 			}
 		}
-		again, err := FileFromOptions(file.Options())
+		wantOptionsOf(t, s, file.Options())
+		again, err := FileFromOptions(file.Written())
 		if err != nil {
 			t.Fatalf("%q doesn't survive serialization: %v", s, err)
 		}

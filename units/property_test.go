@@ -69,16 +69,16 @@ func TestFileProperties(t *testing.T) {
 			t.Fatalf("comments changed the hash of %q to that of %q", bare, noisy)
 		}
 		for _, got := range []*File{a, b} {
-			if i := differing(got.Options(), opts); i >= 0 {
-				t.Fatalf("option %d of %+v differs from %+v", i, got.Options(), opts)
+			if i := differing(got.Written(), opts); i >= 0 {
+				t.Fatalf("option %d of %+v differs from %+v", i, got.Written(), opts)
 			}
 			lines := strings.Split(got.Content(), "\n")
-			for _, o := range got.Options() {
+			for _, o := range got.Written() {
 				if first, _, _ := strings.Cut(o.Value, "\n"); lines[o.Line-1] != o.Name+"="+first {
 					t.Fatalf("line %d of %q is not %s=%s", o.Line, got.Content(), o.Name, first)
 				}
 			}
-			again, err := FileFromOptions(got.Options())
+			again, err := FileFromOptions(got.Written())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestHashTellsFilesApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		changed := a.Options()
+		changed := a.Written()
 		changed[rapid.IntRange(0, len(changed)-1).Draw(t, "which")].Name += "x"
 		b, err := FileFromOptions(changed)
 		if err != nil {

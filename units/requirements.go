@@ -102,7 +102,7 @@ func (c *collector) add(o Option) error {
 		err = c.replaces(values)
 	}
 	if err != nil {
-		return fileErrorf(o.Line, "%s=%s: %v", o.Name, cut(unfold(o.Value), 80), err)
+		return fileErrorf(o.Line, "%s=%s: %v", o.Name, cut(o.Value, 80), err)
 	}
 	if _, seen := c.lines[kind]; !seen && len(values) > 0 && kind != optGlobal {
 		c.lines[kind] = o.Line
@@ -112,7 +112,7 @@ func (c *collector) add(o Option) error {
 
 // values splits an option's value and expands its specifiers. Empty ones are left out.
 func (c *collector) values(o Option) ([]string, error) {
-	words, err := splitQuoted(unfold(o.Value))
+	words, err := splitQuoted(o.Value)
 	if err != nil {
 		return nil, err
 	}

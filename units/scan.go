@@ -98,7 +98,10 @@ func (s *scanner) next(raw string) error {
 		return fileErrorf(s.line, "there is a carriage return in the middle of the line: remove it")
 	}
 	text := strings.TrimLeftFunc(raw, unicode.IsSpace)
-	note := text != "" && (text[0] == '#' || text[0] == ';')
+	note := isComment(text)
+	if err := s.checkBlanks(raw, note); err != nil {
+		return err
+	}
 
 	switch s.state {
 	case inComment:
@@ -156,7 +159,14 @@ func (s *scanner) heading(text string) error {
 }
 
 func (s *scanner) option(raw, text string) error {
-	name, _, ok := strings.Cut(text, "=")
+	name, value, ok := strings.Cut(text, "=")
+	if ok {
+		for _, part := range []string{name, value} {
+			if err := s.checkBlanks(part, false); err != nil {
+				return err
+			}
+		}
+	}
 	name = strings.TrimSpace(name)
 	switch {
 	case len(s.sections) == 0:
@@ -188,24 +198,4 @@ func (s *scanner) value(raw string) error {
 	}
 	s.state = inValue
 	return nil
-}
-
-// unfold returns a value as systemd sees it: continued lines joined by a
-// blank, and comment lines within them left out.
-func unfold(value string) string {
-	if !strings.Contains(value, "\n") {
-		return value
-	}
-	var b strings.Builder
-	for line := range strings.SplitSeq(value, "\n") {
-		text := strings.TrimLeftFunc(line, unicode.IsSpace)
-		if b.Len() > 0 && text != "" && (text[0] == '#' || text[0] == ';') {
-			continue
-		}
-		if l, ok := strings.CutSuffix(line, `\`); ok {
-			line = l + " "
-		}
-		b.WriteString(line)
-	}
-	return strings.TrimSpace(b.String())
 }

@@ -2,6 +2,7 @@ package units
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -54,4 +55,54 @@ func standIn(n Name) Name {
 		return n
 	}
 	return Name{full: n.full[:n.dot] + "%i" + n.full[n.dot:], at: n.at, dot: n.dot + len("%i")}
+}
+
+// specifierLetters are the specifiers of all versions of systemd. It refuses
+// other letters and digits after a percent sign, and leaves the rest alone.
+const specifierLetters = "aAbBcCdDEfgGhHiIjJlLmMnNopPqrRsStTuUvVwWyY"
+
+// UnknownSpecifier returns the first character after a percent sign that is a
+// letter or a digit and no specifier of systemd, or 0.
+func UnknownSpecifier(value string) byte {
+	for {
+		i := strings.IndexByte(value, '%')
+		if i < 0 || i+1 == len(value) {
+			return 0
+		}
+		c := value[i+1]
+		if isAlphanumeric(c) && strings.IndexByte(specifierLetters, c) < 0 {
+			return c
+		}
+		value = value[i+1:]
+		if c == '%' {
+			value = value[1:]
+		}
+	}
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// forPeople are the options that change nothing when systemd drops them.
+var forPeople = []string{"Description", "Documentation", "SourcePath"}
+
+// checkSpecifiers refuses specifiers that systemd doesn't know: it would not
+// load the unit, or drop the setting.
+func (f *File) checkSpecifiers() error {
+	quotes := strings.NewReplacer(`"`, "", `'`, "")
+	for _, o := range f.options {
+		if strings.HasPrefix(o.Section, "X-") || strings.HasPrefix(o.Name, "X-") || slices.Contains(forPeople, o.Name) {
+			continue
+		}
+		value := o.Value
+		if strings.HasPrefix(o.Name, "Exec") { // systemd takes the quotes away first: %"F" is %F
+			value = quotes.Replace(value)
+		}
+		if c := UnknownSpecifier(value); c != 0 {
+			return fileErrorf(o.Line, "%s=%s: %%%c is no specifier of systemd, which refuses it: write %%%%%c for the characters themselves",
+				o.Name, cut(o.Value, 80), c, c)
+		}
+	}
+	return nil
 }

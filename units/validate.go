@@ -24,6 +24,9 @@ func Validate(n Name, f *File) error {
 	if _, err := f.Requirements(n); err != nil {
 		return err
 	}
+	if err := f.checkSpecifiers(); err != nil {
+		return err
+	}
 	switch n.Type() {
 	case "service":
 		return validateService(n, f)
@@ -139,15 +142,14 @@ func (f *File) needSection(n Name, section, example string) error {
 	return fileErrorf(0, "%s needs a [%s] section: add one with %s", n, section, example)
 }
 
-// settings returns the values in force of options that add up, unfolded, in
-// their order. As in systemd an empty value takes back all before it, of any of the names.
+// settings returns the values in force of options that add up, in their order. As in systemd an empty value takes back all before it, of any of the names.
 func (f *File) settings(section string, names ...string) []Option {
 	var list []Option
 	for _, o := range f.options {
 		if o.Section != section || !slices.Contains(names, o.Name) {
 			continue
 		}
-		if o.Value = unfold(o.Value); o.Value == "" {
+		if o.Value == "" {
 			list = list[:0]
 			continue
 		}
@@ -156,13 +158,11 @@ func (f *File) settings(section string, names ...string) []Option {
 	return list
 }
 
-// last returns the last value of an option that isn't empty, unfolded.
+// last returns the last value of an option that isn't empty.
 func (f *File) last(section, name string) (Option, bool) {
 	for _, o := range slices.Backward(f.options) {
-		if o.Section == section && o.Name == name {
-			if o.Value = unfold(o.Value); o.Value != "" {
-				return o, true
-			}
+		if o.Section == section && o.Name == name && o.Value != "" {
+			return o, true
 		}
 	}
 	return Option{}, false

@@ -44,9 +44,9 @@ func TestCommands(t *testing.T) {
 		{"-+:@/bin/sh login $ONE", "/bin/sh", []string{"login", "$ONE"}, "-:+"},
 		{"echo $ONE ${ONE}y $TWO ${TWO} $EMPTY ${EMPTY} $NONE", "echo", []string{"echo", "x", "xy", "a", "b c", "a  'b c'", ""}, ""},
 		{"echo $$ONE a$ONE $STRAY ${bad-name} $", "echo", []string{"echo", "$ONE", "a$ONE", "it's", "${bad-name}", "$"}, ""},
-		{"echo %n %N %p %i %I %% %t %h %u %m %b %H %v %l %f %z", "echo", []string{"echo", "my-web@a-c.service", "my-web@a-c", "my-web",
+		{"echo %n %N %p %i %I %% %t %h %u %m %b %H %v %l %f %% %-z", "echo", []string{"echo", "my-web@a-c.service", "my-web@a-c", "my-web",
 			"a-c", "a/c", "%", "/run/user/1000", "/home/worker", "worker", "0123456789abcdef0123456789abcdef",
-			"fedcba9876543210fedcba9876543210", "n1.example", "6.1.0", "n1", "/a/c", "%z"}, ""},
+			"fedcba9876543210fedcba9876543210", "n1.example", "6.1.0", "n1", "/a/c", "%", "%-z"}, ""},
 	} {
 		sp := &specifiers{name: nameWith(t), host: testHost()}
 		list, err := parseCommands("ExecStart", test.line, 3, sp)
@@ -65,7 +65,7 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{"-": "no program", "@/bin/sh": "argv[0]", "!/bin/sh": "systemd", "bin/sh": "absolute",
-		"/bin/": "directory", `/bin/sh "`: "not closed", "/bin/sh %w": "systemd"} {
+		"/bin/": "directory", `/bin/sh "`: "not closed", "/bin/sh %w": "systemd", "/bin/date +%F": "write %%F"} {
 		if _, err := parseCommands("ExecStart", line, 1, &specifiers{name: nameWith(t), host: testHost()}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", line, err, want)
 		}

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"fleettop/units/safefile"
 )
 
 // defaultPath is where programs are looked for. systemd leaves out /sbin and
@@ -40,32 +41,43 @@ func parseAssignments(value string, sp *specifiers) ([][2]string, error) {
 	return list, nil
 }
 
-// read adds the variables of the file, or of all files that match its pattern.
-func (e environmentFile) read(env map[string]string) error {
-	paths, err := filepath.Glob(e.Path)
-	if err != nil {
-		return fmt.Errorf("the pattern %s of EnvironmentFile=: %w: correct it", e.Path, err)
-	}
-	if len(paths) == 0 {
-		paths = []string{e.Path}
-	}
-	for _, p := range paths {
-		content, err := os.ReadFile(p)
-		if errors.Is(err, fs.ErrNotExist) && e.Optional {
-			continue
-		}
+// readEnvironmentFiles adds the variables of files, in their order.
+func readEnvironmentFiles(files []environmentFile, env map[string]string) error {
+	left := int64(maxEnvironment)
+	for _, f := range files {
+		paths, err := filepath.Glob(f.Path)
 		if err != nil {
-			var pe *fs.PathError
-			if errors.As(err, &pe) {
-				err = pe.Err
-			}
-			return fmt.Errorf(`EnvironmentFile: %s: %w: create it, or write "-" before its path if it may be missing`, p, reason(err))
+			return fmt.Errorf("the pattern %s of EnvironmentFile=: %w: correct it", f.Path, err)
 		}
-		if !e.Optional || len(content) > 0 {
-			parseEnvironmentFile(string(content), env)
+		if len(paths) == 0 {
+			paths = []string{f.Path}
+		}
+		for _, path := range paths {
+			content, err := safefile.Read(path, left)
+			switch {
+			case err == nil:
+				left -= int64(len(content))
+				parseEnvironmentFile(string(content), env)
+			case errors.Is(err, fs.ErrNotExist) && f.Optional:
+			case errors.Is(err, safefile.ErrTooLarge):
+				return fmt.Errorf("EnvironmentFile: %s: the variables of a unit may have %d KiB in all: shorten it", path, maxEnvironment>>10)
+			case errors.Is(err, safefile.ErrNotRegular):
+				return fmt.Errorf("EnvironmentFile: %s: %w: name a plain file", path, cause(err))
+			default:
+				return fmt.Errorf(`EnvironmentFile: %s: %w: create it, or write "-" before its path if it may be missing`, path, reason(cause(err)))
+			}
 		}
 	}
 	return nil
+}
+
+// cause is an error without the path it is about.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
 }
 
 // parseEnvironmentFile reads NAME=value lines as systemd does: comments start

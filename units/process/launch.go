@@ -1,7 +1,9 @@
 package process
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -26,30 +28,17 @@ func (u *unit) spawn(c command) (*process, *startError) {
 	if err != nil {
 		return fail(resultExitCode, "%v", err)
 	}
-	env, err := u.environment(who)
-	if err != nil {
-		return fail(resultResources, "%v", err)
+	ready := u.cfg.prepareWithin(u.m.fileWait, c, u.workingDirectory(who))
+	if ready.err != nil {
+		return nil, ready.err
 	}
-	dir := u.workingDirectory(who)
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		if !u.cfg.DirectoryMissing {
-			return fail(resultExitCode, "WorkingDirectory: %s: no such directory: create it, or correct the path", dir)
-		}
-		dir = "/"
-	}
-	path, err := findProgram(c.Program, defaultPath)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		return fail(resultExitCode, "%s: %s: %v: install it, or correct line %d", c.Option, c.Program, reason(err), c.Line)
-	}
-	l := launch{path: path, argv: c.argv(env), env: environList(env), dir: dir, umask: u.cfg.UMask, stdin: u.m.null, out: u.m.null, err: u.m.null}
+	env := u.environment(who, ready.vars)
+	l := launch{path: ready.path, argv: c.argv(env), env: environList(env), dir: ready.dir, umask: u.cfg.UMask, stdin: u.m.null, out: u.m.null, err: u.m.null}
 	if !c.Privileged {
 		l.credential = who.credential
 	}
 	if !u.cfg.NoOutput || !u.cfg.NoErrors {
-		f, err := os.OpenFile(u.m.logPath(u.name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+		f, err := openLog(u.m.logPath(u.name))
 		if err != nil {
 			return fail(resultResources, "open the unit's log: %v: make room, or let the daemon write there", err)
 		}
@@ -70,6 +59,25 @@ func (u *unit) spawn(c command) (*process, *startError) {
 	return p, nil
 }
 
+// openLog opens a log to append to. Should a unit have put a FIFO in its place, that doesn't block.
+func openLog(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file: remove it", path)
+	}
+	if err == nil {
+		err = unix.SetNonblock(int(f.Fd()), false) // what is open is the unit's as well
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 func (u *unit) workingDirectory(who account) string {
 	home := who.home
 	if home == "" {
@@ -85,8 +93,9 @@ func (u *unit) workingDirectory(who account) string {
 	}
 }
 
-// environment is what a command of the unit finds in its environment.
-func (u *unit) environment(who account) (map[string]string, error) {
+// environment is what a command of the unit finds in its environment; files
+// has the variables of its environment files.
+func (u *unit) environment(who account, files map[string]string) map[string]string {
 	env := map[string]string{"PATH": defaultPath, "LANG": "C.UTF-8"}
 	if lang := os.Getenv("LANG"); lang != "" {
 		env["LANG"] = lang
@@ -109,11 +118,7 @@ func (u *unit) environment(who account) (map[string]string, error) {
 	for _, kv := range u.cfg.Environment {
 		env[kv[0]] = kv[1]
 	}
-	for _, f := range u.cfg.EnvironmentFiles {
-		if err := f.read(env); err != nil {
-			return nil, err
-		}
-	}
+	maps.Copy(env, files)
 	for _, k := range u.cfg.UnsetEnvironment {
 		delete(env, k)
 	}
@@ -137,5 +142,5 @@ func (u *unit) environment(who account) (map[string]string, error) {
 			}
 		}
 	}
-	return env, nil
+	return env
 }

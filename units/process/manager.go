@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,6 +47,7 @@ type Manager struct {
 	scan        scanner
 	hub         *hub
 	null        *os.File
+	fileWait    time.Duration
 	closing     chan struct{}
 	wg          sync.WaitGroup // of everything but the spawner
 	close       func() error
@@ -61,7 +63,7 @@ var _ units.Manager = (*Manager)(nil)
 // there: those that run go on, those that ended while no daemon ran are found
 // dead, and restarted where Restart= says so.
 func New(opts Options) (*Manager, error) {
-	m := &Manager{dir: opts.Dir, logDir: opts.LogDir, log: opts.Logger, hub: newHub(), closing: make(chan struct{}), units: map[string]*unit{}}
+	m := &Manager{dir: opts.Dir, logDir: opts.LogDir, log: opts.Logger, hub: newHub(), closing: make(chan struct{}), fileWait: fileWait, units: map[string]*unit{}}
 	if m.dir == "" {
 		m.dir = DefaultDir
 	}
@@ -95,7 +97,7 @@ func New(opts Options) (*Manager, error) {
 	// kernel is too old for this, only what was opened since is kept from them.
 	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	if m.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
-		m.spawn, err = newSpawner()
+		m.spawn, err = newSpawner(fileWait)
 	}
 	if err == nil {
 		err = m.adopt()
@@ -123,17 +125,36 @@ func (m *Manager) shut() error {
 		list = append(list, u)
 	}
 	m.mu.Unlock()
-	for _, u := range list {
-		<-u.done
-	}
-	m.wg.Wait()
-	if m.spawn != nil {
-		m.spawn.close()
-	}
-	if m.null != nil {
-		_ = m.null.Close()
+	_, ended := within(closeWait, func() struct{} {
+		for _, u := range list {
+			<-u.done
+		}
+		m.wg.Wait()
+		if m.spawn != nil {
+			m.spawn.close()
+		}
+		if m.null != nil {
+			_ = m.null.Close()
+		}
+		return struct{}{}
+	})
+	if !ended {
+		m.log.Error("units that wait for a file system were left as they are", "units", busy(list))
 	}
 	return m.disk.close()
+}
+
+// busy lists the units whose goroutine has not ended.
+func busy(list []*unit) []string {
+	var names []string
+	for _, u := range list {
+		select {
+		case <-u.done:
+		default:
+			names = append(names, u.name)
+		}
+	}
+	return names
 }
 
 func (m *Manager) unit(name string) *unit {

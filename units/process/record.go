@@ -28,6 +28,7 @@ type record struct {
 	Forked     bool      `json:"forked,omitempty"`   // a forking unit's ExecStart has returned
 	// MainExit is how the main process last ended; nil while it runs or if there was none.
 	MainExit *exit       `json:"mainExit,omitempty"`
+	LastMain int         `json:"lastMain,omitempty"` // the number of this run's latest main process
 	Deadline time.Time   `json:"deadline,omitzero"`  // when the timer of this state runs out
 	Starts   []time.Time `json:"starts,omitempty"`   // as far as the start limit looks back
 	Stopping bool        `json:"stopping,omitempty"` // somebody asked for the stop that is under way

@@ -4,10 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"fleettop/units"
@@ -42,7 +38,7 @@ func (u *unit) enterStart() {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // it never fails
 	u.st.Invocation, u.st.Result, u.st.Detail = hex.EncodeToString(id), resultSuccess, ""
-	u.st.Sessions, u.st.Forked, u.st.MainExit = nil, false, nil
+	u.st.Sessions, u.st.Forked, u.st.MainExit, u.st.LastMain = nil, false, nil, 0
 	u.empty = true
 	if err := u.listen(); err != nil {
 		u.blame(resultResources, err.Error())
@@ -279,8 +275,7 @@ func (u *unit) findMain(try int) {
 		u.enterStartPost()
 		return
 	}
-	b, err := os.ReadFile(u.cfg.PIDFile)
-	if pid, bad := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && bad == nil && u.adoptMain(pid) {
+	if pid := readPIDFile(u.cfg.PIDFile); pid > 0 && u.adoptMain(pid) {
 		u.enterStartPost()
 		return
 	}
@@ -346,9 +341,7 @@ func (u *unit) enterDead() {
 		u.socket.close(true)
 		u.socket = nil
 	}
-	if u.cfg.PIDFile != "" {
-		_ = os.Remove(filepath.Clean(u.cfg.PIDFile))
-	}
+	u.removePIDFile()
 	u.main, u.control, u.st.Main, u.st.Control = nil, nil, nil, nil
 	clear(u.waiting)
 	asked := u.st.Stopping

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,9 +25,22 @@ type launch struct {
 	out, err   *os.File
 }
 
-// spawner starts programs, one at a time, on a thread of its own: the file
-// mode mask belongs to a thread here, and to the whole process anywhere else.
+// starters is how many programs are started at a time.
+const starters = 4
+
+// errSlowStart means that executing a program did not come to an end.
+var errSlowStart = errors.New("executing it takes too long: is the file system it is on gone?")
+
+// spawner starts programs on threads of their own: the file mode mask belongs
+// to a thread there, and to the whole process anywhere else.
 type spawner struct {
+	wait time.Duration                  // for one start
+	exec func(launch) (*process, error) // launch.start, but for tests
+	idle chan *starter                  // nil stands for one that is yet to be made
+}
+
+// starter is one thread.
+type starter struct {
 	requests chan request
 	done     chan struct{}
 }
@@ -41,40 +55,84 @@ type reply struct {
 	err error
 }
 
-func newSpawner() (*spawner, error) {
-	s := &spawner{requests: make(chan request), done: make(chan struct{})}
+func newSpawner(wait time.Duration) (*spawner, error) {
+	s := &spawner{wait: wait, exec: launch.start, idle: make(chan *starter, starters)}
+	first, err := s.newStarter() // fails here rather than later
+	if err != nil {
+		return nil, err
+	}
+	s.idle <- first
+	for range starters - 1 {
+		s.idle <- nil
+	}
+	return s, nil
+}
+
+func (s *spawner) newStarter() (*starter, error) {
+	t := &starter{requests: make(chan request), done: make(chan struct{})}
 	ready := make(chan error)
 	go func() {
-		defer close(s.done)
+		defer close(t.done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		err := unix.Unshare(unix.CLONE_FS)
 		ready <- err
 		if err != nil {
 			return
 		}
-		for r := range s.requests {
-			p, err := r.start()
+		for r := range t.requests {
+			p, err := s.exec(r.launch)
 			r.reply <- reply{p, err}
 		}
 	}()
 	if err := <-ready; err != nil {
 		return nil, fmt.Errorf("give the starter of programs a file mode mask of its own: %w", err)
 	}
-	return s, nil
+	return t, nil
 }
 
+// close ends the threads, after what they are at.
 func (s *spawner) close() {
-	close(s.requests)
-	<-s.done
+	for range starters {
+		if t := <-s.idle; t != nil {
+			close(t.requests)
+			<-t.done
+		}
+	}
 }
 
 // start runs a program in a session of its own. It returns when the program
 // has been executed, or with the errno of what kept it from being.
 func (s *spawner) start(l launch) (*process, error) {
+	t := <-s.idle
+	defer func() { s.idle <- t }()
+	if t == nil {
+		var err error
+		if t, err = s.newStarter(); err != nil {
+			return nil, err
+		}
+	}
 	c := make(chan reply, 1)
-	s.requests <- request{l, c}
-	r := <-c
-	return r.p, r.err
+	t.requests <- request{l, c}
+	timer := time.NewTimer(s.wait)
+	defer timer.Stop()
+	select {
+	case r := <-c:
+		return r.p, r.err
+	case <-timer.C:
+	}
+	go t.abandon(c)
+	t = nil
+	return nil, errSlowStart
+}
+
+// abandon waits for a start that was given up, and kills what came of it.
+func (t *starter) abandon(c <-chan reply) {
+	close(t.requests)
+	if r := <-c; r.p != nil {
+		_ = r.p.signal(syscall.SIGKILL)
+		_, _ = r.p.wait()
+		r.p.close()
+	}
 }
 
 func (l launch) start() (*process, error) {

@@ -65,11 +65,14 @@ type specifiers struct {
 	host *host
 }
 
-// expand replaces the specifiers in s. A letter that is none stays as it is,
-// as with systemd; one that only systemd can expand is an error.
+// expand replaces the specifiers in s. One that is unknown is an error, as
+// with systemd, and so is one that only systemd can expand.
 func (sp *specifiers) expand(s string) (string, error) {
 	if !strings.Contains(s, "%") {
 		return s, nil
+	}
+	if c := units.UnknownSpecifier(s); c != 0 {
+		return "", fmt.Errorf("%%%c is no specifier: write %%%%%c for the characters themselves", c, c)
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

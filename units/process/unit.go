@@ -160,7 +160,7 @@ func (u *unit) track(p *process, ended func(exit)) {
 }
 
 func (u *unit) setMain(p *process) {
-	u.main, u.st.Main, u.st.MainExit = p, &p.procID, nil
+	u.main, u.st.Main, u.st.MainExit, u.st.LastMain = p, &p.procID, nil, p.PID
 	u.track(p, func(x exit) {
 		if u.main == p {
 			u.main, u.st.Main, u.st.MainExit = nil, nil, &x
