@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fleettop/cluster/membership"
+	"fleettop/daemon/view"
 )
 
 const (
@@ -19,11 +20,13 @@ const (
 // doesn't hear, until ctx ends: their addresses, or those they remember, have
 // changed, and nobody knows where to look but the store. Only the leader does.
 func (n *node) tendGossip(ctx context.Context) error {
+	lease := n.view.Hold()
+	defer lease.Release()
 	for ctx.Err() == nil {
-		_, _, _, viewChanged := n.view.Latest()
+		_, _, _, viewChanged := lease.Latest()
 		membersChanged := n.members.Changed()
 		pause(ctx, gossipGrace)
-		if lost := n.unheard(); len(lost) > 0 {
+		if lost := n.unheard(lease); len(lost) > 0 {
 			if err := n.members.Join(ctx, lost); err != nil && ctx.Err() == nil {
 				n.log.Debug("gossip still doesn't hear all machines that have a session", "error", err)
 			}
@@ -41,8 +44,8 @@ func (n *node) tendGossip(ctx context.Context) error {
 
 // unheard are the addresses of machines that have a session and are not alive
 // by gossip's word.
-func (n *node) unheard() []string {
-	snap, live, _, _ := n.view.Latest()
+func (n *node) unheard(lease *view.Lease) []string {
+	snap, live, _, _ := lease.Latest()
 	if !live {
 		return nil
 	}

@@ -39,8 +39,7 @@ func (k keyKeeper) list(ctx context.Context, text string) (*api.KeyList, error) 
 	if s.Generation == 0 {
 		s.IDs = ring.IDs()
 	}
-	defer n.view.Hold()()
-	snap, err := n.view.Snapshot(ctx, 0)
+	snap, err := n.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +114,7 @@ func (k keyKeeper) JoinToken(ctx context.Context, by string) (*api.JoinToken, er
 	if err != nil {
 		return nil, err
 	}
-	snap, err := n.view.Snapshot(ctx, 0)
+	snap, err := n.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +128,13 @@ func (k keyKeeper) JoinToken(ctx context.Context, by string) (*api.JoinToken, er
 	}
 	n.recordKeys(ctx, by, "a token to join was made; it is good for one machine until "+t.Expires.UTC().Format(time.RFC3339))
 	return &api.JoinToken{Token: t.Text(), Addresses: addresses, Expires: t.Expires}, nil
+}
+
+// snapshot is the cluster's state now.
+func (n *node) snapshot(ctx context.Context) (*cluster.Snapshot, error) {
+	lease := n.view.Hold()
+	defer lease.Release()
+	return lease.Snapshot(ctx, 0)
 }
 
 func sortedIDs(machines map[string]cluster.Machine) []string {

@@ -84,12 +84,13 @@ func (n *node) adopt(ctx context.Context, s keys.Sealed) error {
 // waitForTurn waits until the voters before this one have restarted their
 // etcd, so that one at a time is away.
 func (n *node) waitForTurn(ctx context.Context, ids []string) error {
-	defer n.view.Hold()()
-	if _, err := n.view.Snapshot(ctx, 0); err != nil {
+	lease := n.view.Hold()
+	defer lease.Release()
+	if _, err := lease.Snapshot(ctx, 0); err != nil {
 		return err
 	}
 	for {
-		snap, _, _, viewChanged := n.view.Latest()
+		snap, _, _, viewChanged := lease.Latest()
 		healthChanged := n.health.Changed()
 		healths := n.health.Health()
 		waiting := false
@@ -112,6 +113,8 @@ func (n *node) waitForTurn(ctx context.Context, ids []string) error {
 
 // tendKeys carries a rotation on until ctx ends. Only the leader does.
 func (n *node) tendKeys(ctx context.Context) error {
+	lease := n.view.Hold()
+	defer lease.Release()
 	for ctx.Err() == nil && n.guard.identity != nil {
 		keysChanged := n.guard.changed()
 		if len(n.guard.identity.Ring().IDs()) < 2 {
@@ -121,7 +124,7 @@ func (n *node) tendKeys(ctx context.Context) error {
 			}
 			continue
 		}
-		_, _, _, viewChanged := n.view.Latest()
+		_, _, _, viewChanged := lease.Latest()
 		healthChanged := n.health.Changed()
 		if _, err := n.stepKeys(ctx, false, ""); err != nil && ctx.Err() == nil {
 			n.log.Warn("the rotation of the cluster's key waits", "error", err)
@@ -150,8 +153,7 @@ func (n *node) stepKeys(ctx context.Context, finish bool, by string) (keys.Step,
 	if err != nil {
 		return keys.Step{}, err
 	}
-	defer n.view.Hold()()
-	snap, err := n.view.Snapshot(ctx, 0)
+	snap, err := n.snapshot(ctx)
 	if err != nil {
 		return keys.Step{}, err
 	}

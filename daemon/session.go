@@ -142,7 +142,9 @@ func (n *node) closeSession(ctx context.Context, d cluster.Departure) {
 
 // leaveForGood moves this machine's units away and makes Run end.
 func (n *node) leaveForGood(ctx context.Context) error {
-	snap, err := n.view.Snapshot(ctx, 0)
+	lease := n.view.Hold()
+	defer lease.Release()
+	snap, err := lease.Snapshot(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -155,10 +157,8 @@ func (n *node) leaveForGood(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	release := n.view.Hold()
-	defer release()
 	for {
-		snap, _, _, changed := n.view.Latest()
+		snap, _, _, changed := lease.Latest()
 		left := 0
 		if snap != nil {
 			for k := range snap.Assignments {
@@ -225,7 +225,7 @@ func (n *node) stand(ctx context.Context) error {
 func (n *node) campaign(ctx context.Context, s cluster.Session) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer n.view.Hold()()
+	defer n.view.Hold().Release()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer cancel()

@@ -8,6 +8,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
+	"fleettop/daemon/view"
 )
 
 const (
@@ -21,12 +22,14 @@ const (
 // tendVoters grows, mends and shrinks the embedded etcd, one step at a time,
 // until ctx ends. Only the leader does.
 func (n *node) tendVoters(ctx context.Context) error {
+	lease := n.view.Hold()
+	defer lease.Release()
 	alive := map[string]aliveness{}
 	last := time.Now()
 	for ctx.Err() == nil {
-		_, _, _, viewChanged := n.view.Latest()
+		_, _, _, viewChanged := lease.Latest()
 		healthChanged := n.health.Changed()
-		stepped, err := n.tendVotersOnce(ctx, alive)
+		stepped, err := n.tendVotersOnce(ctx, lease, alive)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, etcdserver.ErrNotReady) {
 			n.log.Warn("etcd's voters", "error", err)
 		}
@@ -60,8 +63,8 @@ type aliveness struct {
 }
 
 // tendVotersOnce takes one step, and tells whether there was one to take.
-func (n *node) tendVotersOnce(ctx context.Context, seen map[string]aliveness) (bool, error) {
-	snap, err := n.view.Snapshot(ctx, 0)
+func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[string]aliveness) (bool, error) {
+	snap, err := lease.Snapshot(ctx, 0)
 	if err != nil {
 		return false, err
 	}

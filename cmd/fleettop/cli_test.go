@@ -393,7 +393,7 @@ func TestStaleStateIsSaid(t *testing.T) {
 	s.file("a.service", service)
 	s.must("start", "a.service")
 	s.Store.SetReachable(false)
-	apitest.Eventually(t, "the daemon notices", func() bool { _, live, _, _ := s.View.Latest(); return !live })
+	apitest.Eventually(t, "the daemon notices", func() bool { _, live, _, _ := s.View.LastKnown(); return !live })
 	code, out, errOut := s.try("list-units")
 	if code != 0 || !strings.Contains(out, "a.service") || !strings.Contains(errOut, "the cluster's store can't be reached") {
 		t.Errorf("list-units without a store: %d\n%s%s", code, out, errOut)

@@ -38,11 +38,12 @@ func (a *app) eventsCommand() *cobra.Command {
 				return a.followEvents(cmd.Context(), since, limit)
 			}
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
-				list, err := c.Events(ctx, since, limit)
+				list, err := c.Timeline(ctx, since, limit)
 				if err != nil {
 					return err
 				}
-				for _, ev := range list {
+				a.warnStale(list.Store)
+				for _, ev := range list.Events {
 					if err := a.printEvent(ev); err != nil {
 						return err
 					}

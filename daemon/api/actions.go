@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/daemon/view"
 	"fleettop/units"
 )
 
@@ -170,13 +171,10 @@ func parse(n units.Name, content string) (*file, *Error) {
 // generations, and again for what others changed meanwhile. An error means
 // that nothing was learned of what is not settled.
 func (a *action) run(ctx context.Context) *Error {
-	v := a.s.cfg.View
-	release := v.Hold()
-	defer release()
+	lease := a.s.cfg.View.Hold()
+	defer lease.Release()
 	for range actTries {
-		patience, cancel := context.WithTimeout(ctx, readPatience)
-		snap, err := v.Snapshot(patience, a.seen)
-		cancel()
+		snap, err := snapshot(ctx, lease, a.seen, readPatience)
 		if err != nil {
 			return asError(err)
 		}
@@ -186,17 +184,17 @@ func (a *action) run(ctx context.Context) *Error {
 			return e
 		}
 		if !again {
-			a.finish(ctx)
+			a.finish(ctx, lease)
 			return nil
 		}
-		a.s.await(ctx, func(now *cluster.Snapshot) bool { return now.Revision > snap.Revision })
+		await(ctx, lease, func(now *cluster.Snapshot) bool { return now.Revision > snap.Revision })
 	}
 	for _, it := range a.items {
 		if !it.settled {
 			it.fail(refuse(CodeConflict, "see what it is now and try again", "%s is being changed by somebody else at the same time", it.name))
 		}
 	}
-	a.finish(ctx)
+	a.finish(ctx, lease)
 	return nil
 }
 
@@ -346,12 +344,12 @@ func (a *action) refuseCircles(snap *cluster.Snapshot) {
 }
 
 // await waits, for a bounded time, until the view shows something, and returns
-// the snapshot that does, or nil. The caller holds the view.
-func (s *Server) await(ctx context.Context, shown func(*cluster.Snapshot) bool) *cluster.Snapshot {
+// the snapshot that does, or nil.
+func await(ctx context.Context, lease *view.Lease, shown func(*cluster.Snapshot) bool) *cluster.Snapshot {
 	ctx, cancel := context.WithTimeout(ctx, viewCatchUp)
 	defer cancel()
 	for {
-		snap, live, _, changed := s.cfg.View.Latest()
+		snap, live, _, changed := lease.Latest()
 		if live && shown(snap) {
 			return snap
 		}
@@ -364,13 +362,13 @@ func (s *Server) await(ctx context.Context, shown func(*cluster.Snapshot) bool) 
 }
 
 // finish records who did what, and waits until this daemon's own view shows it.
-func (a *action) finish(ctx context.Context) {
+func (a *action) finish(ctx context.Context, lease *view.Lease) {
 	if events := a.timeline(); len(events) > 0 {
 		if err := a.s.cfg.Store.Record(ctx, events...); err != nil {
 			a.s.cfg.Log.Warn("an action is not in the timeline", "verb", a.verb, "error", err)
 		}
 	}
-	shown := a.s.await(ctx, func(snap *cluster.Snapshot) bool {
+	shown := await(ctx, lease, func(snap *cluster.Snapshot) bool {
 		for _, it := range a.items {
 			if !it.result.Changed {
 				continue

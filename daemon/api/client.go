@@ -358,9 +358,14 @@ func (c *Client) Version(ctx context.Context) (*Version, error) {
 // Events returns the newest limit events (0 for the server's default) since a
 // time or age, as text; "" is the beginning.
 func (c *Client) Events(ctx context.Context, since string, limit int) ([]cluster.Event, error) {
-	var list EventList
-	err := c.call(ctx, http.MethodGet, "/v1/events", eventQuery(since, limit, false), nil, &list)
+	list, err := c.Timeline(ctx, since, limit)
 	return list.Events, err
+}
+
+// Timeline is Events with how old they are.
+func (c *Client) Timeline(ctx context.Context, since string, limit int) (*EventList, error) {
+	var list EventList
+	return &list, c.call(ctx, http.MethodGet, "/v1/events", eventQuery(since, limit, false), nil, &list)
 }
 
 func eventQuery(since string, limit int, follow bool) url.Values {

@@ -69,7 +69,7 @@ func asError(err error) *Error {
 	switch {
 	case errors.As(err, &e):
 		return e
-	case errors.Is(err, view.ErrNotReady), errors.Is(err, cluster.ErrUnavailable):
+	case errors.Is(err, view.ErrNotReady), errors.Is(err, view.ErrLost), errors.Is(err, cluster.ErrUnavailable):
 		return refuse(CodeUnavailable, hintStore, "%v", err)
 	case errors.Is(err, cluster.ErrNotFound):
 		return refuse(CodeNotFound, "", "%v", err)

@@ -206,6 +206,15 @@ func NewLogLine(e *journal.Entry) LogLine {
 	return l
 }
 
+// Size is about how much memory the line takes.
+func (l *LogLine) Size() int {
+	n := len(l.Message) + len(l.Raw) + len(l.Text) + len(l.Cursor)
+	for k, v := range l.Fields {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
 // Content is the message as it was logged: any bytes.
 func (l *LogLine) Content() string {
 	if l.Raw != nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,8 +114,11 @@ func (c *Client) Journal(ctx context.Context, o JournalOptions, f func(LogLine) 
 	})
 }
 
-// batchMost is how many lines JournalBatches hands over at once.
-const batchMost = 256
+// batchMost and batchBytes are how many lines, and about how much text, JournalBatches hands over at once.
+const (
+	batchMost  = 256
+	batchBytes = 1 << 20
+)
 
 // JournalBatches is Journal with all lines that have arrived at once.
 func (c *Client) JournalBatches(ctx context.Context, o JournalOptions, f func([]LogLine) error) error {
@@ -138,44 +142,55 @@ func (c *Client) JournalBatches(ctx context.Context, o JournalOptions, f func([]
 	}
 	in := bufio.NewReaderSize(resp.Body, 256<<10)
 	var list []LogLine
-	for {
-		raw, err := readLine(in)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = errors.New("the daemon ended the stream")
-			}
-			if len(list) > 0 {
-				if err := f(list); err != nil {
-					return err
-				}
-			}
-			return c.explain(ctx, err)
-		}
-		end := false
-		if len(raw) > 0 {
-			l, err := decodeLogLine(raw)
-			if err != nil {
-				return fmt.Errorf("the log from %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
-			}
-			switch l.Kind {
-			case logEnd:
-				end = true
-			case logError:
-				return refuse(CodeInternal, "", "%s", l.Text)
-			default:
-				list = append(list, l)
-			}
-		}
-		if waiting, _ := in.Peek(in.Buffered()); len(list) > 0 && (end || len(list) >= batchMost || bytes.IndexByte(waiting, '\n') < 0) {
-			if err := f(list); err != nil {
-				return err
-			}
-			list = make([]LogLine, 0, cap(list))
-		}
-		if end {
+	size := 0
+	hand := func() error {
+		if len(list) == 0 {
 			return nil
 		}
+		err := f(list)
+		list, size = make([]LogLine, 0, cap(list)), 0
+		return err
 	}
+	for {
+		l, ended, err := c.nextLogLine(ctx, in)
+		if ended || err != nil {
+			return cmp.Or(hand(), err) // what came before the end counts
+		}
+		if l.Kind != logBeat {
+			list = append(list, l)
+			size += l.Size()
+		}
+		waiting, _ := in.Peek(in.Buffered())
+		if len(list) >= batchMost || size >= batchBytes || bytes.IndexByte(waiting, '\n') < 0 {
+			if err := hand(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// logBeat is the kind nextLogLine gives to a heartbeat.
+const logBeat = "beat"
+
+// nextLogLine reads a line of a log; ended reports whether the daemon has told all.
+func (c *Client) nextLogLine(ctx context.Context, in *bufio.Reader) (l LogLine, ended bool, err error) {
+	raw, err := readLine(in)
+	switch {
+	case errors.Is(err, io.EOF):
+		return l, false, c.explain(ctx, errors.New("the daemon ended the stream"))
+	case err != nil:
+		return l, false, c.explain(ctx, err)
+	case len(raw) == 0:
+		return LogLine{Kind: logBeat}, false, nil
+	}
+	l, err = decodeLogLine(raw)
+	if err != nil {
+		return l, false, fmt.Errorf("the log from %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
+	}
+	if l.Kind == logError {
+		return l, false, refuse(CodeInternal, "", "%s", l.Text)
+	}
+	return l, l.Kind == logEnd, nil
 }
 
 // readLine returns a line without its end. It is good until the next call.

@@ -94,7 +94,7 @@ func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event str
 				return nil, e
 			}
 			s.recordMachine(l.Request, m, event)
-			if now := s.await(l.Context(), func(now *cluster.Snapshot) bool { return shown(now, m.ID) }); now != nil {
+			if now := await(l.Context(), l.lease, func(now *cluster.Snapshot) bool { return shown(now, m.ID) }); now != nil {
 				snap = now
 			}
 		}

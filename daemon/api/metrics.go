@@ -41,8 +41,8 @@ func newMetrics(s *Server) *metrics {
 
 // serve makes sure that the view is warm before it is told.
 func (m *metrics) serve(w http.ResponseWriter, r *http.Request) {
-	if _, _, release, e := m.s.read(r); e == nil {
-		defer release()
+	if l, e := m.s.read(r); e == nil {
+		defer l.lease.Release()
 	}
 	m.handler.ServeHTTP(w, r)
 }
@@ -65,7 +65,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	gauge(descInfo, 1, m.s.cfg.Version, m.s.cfg.Self)
-	snap, live, _, _ := m.s.cfg.View.Latest()
+	snap, live, _, _ := m.s.cfg.View.LastKnown()
 	gauge(descStore, flag(live))
 	if snap == nil {
 		return

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"fleettop/cluster"
@@ -23,10 +24,13 @@ import (
 
 const (
 	maxBody = 32 << 20
-	// readPatience is how long a read waits for a store that was never
-	// seen, stalePatience for one that was lost, before it makes do.
+	// readPatience is how long a read waits for a store that was never seen or
+	// that answers; stalePatience is how long it waits for the view before it
+	// asks the store whether it answers, which may take askPatience.
 	readPatience  = 5 * time.Second
 	stalePatience = 200 * time.Millisecond
+	askPatience   = 500 * time.Millisecond
+	askAgain      = time.Second // a store that didn't answer isn't asked before
 )
 
 // Health is the daemon's verdict on the machines it knows, by ID, and a
@@ -68,6 +72,7 @@ type Server struct {
 	facts     *factBook
 	whatIf    whatIfs
 	metrics   *metrics
+	silentAt  atomic.Pointer[time.Time] // when the store was last asked and didn't answer
 }
 
 // NewServer returns a Server.
@@ -191,58 +196,93 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) *Error {
 	return refuse(CodeInvalid, "send what the API describes", "the request can't be read: %v", err)
 }
 
-// read holds the view and returns a snapshot at the revision asked for. Where
-// the store is lost it returns the last known state. The caller calls release.
-func (s *Server) read(r *http.Request) (snap *cluster.Snapshot, st Store, release func(), e *Error) {
-	var revision int64
-	if q := r.URL.Query().Get("revision"); q != "" {
-		var err error
-		if revision, err = strconv.ParseInt(q, 10, 64); err != nil || revision < 0 {
-			return nil, Store{}, nil, refuse(CodeInvalid, "take it from a reply to an earlier request", "revision %q is not a number", q)
-		}
-	}
-	release = s.cfg.View.Hold()
-	patience := readPatience
-	if last, live, _, _ := s.cfg.View.Latest(); last != nil && !live {
-		patience = stalePatience
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
-	defer cancel()
-	snap, err := s.cfg.View.Snapshot(ctx, revision)
-	if err == nil {
-		return snap, Store{Connected: true}, release, nil
-	}
-	last, live, seen, _ := s.cfg.View.Latest()
-	switch {
-	case last == nil:
-		e = asError(err)
-	case live:
-		e = refuse(CodeUnavailable, "try again", "this daemon is at revision %d and has not seen %d yet", last.Revision, revision)
-	default:
-		return last, Store{Since: seen}, release, nil
-	}
-	release()
-	return nil, Store{}, nil, e
-}
-
-// look is what a request that reads the cluster's state goes by.
+// look is what a request that reads the cluster's state goes by: a snapshot,
+// and the lease it was read under.
 type look struct {
 	*http.Request
+	lease *view.Lease
 	snap  *cluster.Snapshot
 	store Store
 }
 
+// read returns a look at the revision asked for. Where the store is lost it
+// has the last known state. The caller releases the lease.
+func (s *Server) read(r *http.Request) (look, *Error) {
+	var revision int64
+	if q := r.URL.Query().Get("revision"); q != "" {
+		var err error
+		if revision, err = strconv.ParseInt(q, 10, 64); err != nil || revision < 0 {
+			return look{}, refuse(CodeInvalid, "take it from a reply to an earlier request", "revision %q is not a number", q)
+		}
+	}
+	lease := s.cfg.View.Hold()
+	snap, st, e := s.reach(r.Context(), lease, revision)
+	if e != nil {
+		lease.Release()
+		return look{}, e
+	}
+	return look{Request: r, lease: lease, snap: snap, store: st}, nil
+}
+
+// reach returns a snapshot at a revision. Where the store is lost it returns
+// the last known one within a second, and where it was never seen an error.
+func (s *Server) reach(ctx context.Context, lease *view.Lease, revision int64) (*cluster.Snapshot, Store, *Error) {
+	snap, err := snapshot(ctx, lease, revision, stalePatience)
+	if err == nil {
+		s.facts.prune(snap)
+		return snap, Store{Connected: true}, nil
+	}
+	last, live, asOf, _ := lease.Latest()
+	if last != nil && !live && !s.storeAnswers(ctx) {
+		return last, Store{Since: asOf}, nil
+	}
+	// The store answers, or was never seen, or the view is a little behind: that is worth waiting for.
+	if snap, err = snapshot(ctx, lease, revision, readPatience); err == nil {
+		return snap, Store{Connected: true}, nil
+	}
+	last, live, asOf, _ = lease.Latest()
+	switch {
+	case last == nil:
+		return nil, Store{}, asError(err)
+	case live:
+		return nil, Store{}, refuse(CodeUnavailable, "try again", "this daemon is at revision %d and has not seen %d yet", last.Revision, revision)
+	}
+	return last, Store{Since: asOf}, nil
+}
+
+func snapshot(ctx context.Context, lease *view.Lease, revision int64, patience time.Duration) (*cluster.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return lease.Snapshot(ctx, revision)
+}
+
+// storeAnswers reports whether the store answers a small question soon. A view
+// that just isn't current yet must not be taken for a store that is lost.
+func (s *Server) storeAnswers(ctx context.Context) bool {
+	if at := s.silentAt.Load(); at != nil && time.Since(*at) < askAgain {
+		return false
+	}
+	limited, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	_, err := s.cfg.Store.Events(limited, time.Now(), 1)
+	if err != nil && ctx.Err() == nil {
+		now := time.Now()
+		s.silentAt.Store(&now)
+	}
+	return err == nil
+}
+
 // reading makes a handler of a function that answers from a snapshot: it is
-// read, the view is held meanwhile, and what comes of it is written.
+// read, the view is held until the answer is made, and what comes of it is written.
 func (s *Server) reading(answer func(look) (any, *Error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		snap, st, release, e := s.read(r)
+		l, e := s.read(r)
 		if e != nil {
 			writeError(w, e)
 			return
 		}
-		defer release()
-		out, e := answer(look{r, snap, st})
+		defer l.lease.Release()
+		out, e := answer(l)
 		if e != nil {
 			writeError(w, e)
 			return
@@ -261,7 +301,7 @@ func (s *Server) version(w http.ResponseWriter, _ *http.Request) {
 
 // healthz is 200 while the store answers, and 503 while it doesn't.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	if _, live, _, _ := s.cfg.View.Latest(); !live {
+	if _, live, _, _ := s.cfg.View.LastKnown(); !live {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		if _, err := s.cfg.Store.Events(ctx, time.Now(), 1); err != nil {

@@ -1,13 +1,16 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/daemon/view"
 )
 
 const (
@@ -63,84 +66,134 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		s.followEvents(w, r, since, limit)
 		return
 	}
-	list, e := s.storedEvents(r, since, limit)
-	if e != nil {
-		writeError(w, e)
-		return
-	}
-	writeJSON(w, http.StatusOK, EventList{Events: list})
+	s.reading(func(l look) (any, *Error) {
+		list, st := s.timeline(l.Context(), l.lease, l.store, since, limit)
+		return EventList{Store: st, Events: list}, nil
+	})(w, r)
 }
 
-func (s *Server) storedEvents(r *http.Request, since time.Time, limit int) ([]cluster.Event, *Error) {
+// timeline reads events from the store, or from what is known of it where it is lost.
+func (s *Server) timeline(ctx context.Context, lease *view.Lease, st Store, since time.Time, limit int) ([]cluster.Event, Store) {
 	if limit == 0 {
-		return []cluster.Event{}, nil
+		return []cluster.Event{}, st
 	}
-	list, err := s.cfg.Store.Events(r.Context(), since, limit)
-	if err != nil {
-		return nil, asError(err)
+	if st.Connected {
+		limited, cancel := context.WithTimeout(ctx, readPatience)
+		defer cancel()
+		list, err := s.cfg.Store.Events(limited, since, limit)
+		if err == nil {
+			return slices.Concat([]cluster.Event{}, list), st
+		}
+		s.cfg.Log.Debug("the timeline is told as it is known, as the store doesn't answer", "error", err)
+		st = Store{Since: time.Now()}
+		if _, live, asOf, _ := lease.Latest(); !live {
+			st.Since = asOf
+		}
 	}
-	if list == nil {
-		list = []cluster.Event{}
-	}
-	return list, nil
+	return slices.Concat([]cluster.Event{}, lease.Events(since, limit)), st
 }
 
 // followEvents streams events, one a line, with an empty line as heartbeat.
-// It ends when the view starts over, and the client asks again from the last time it saw.
+// Where the store is lost it waits for it, for as long as the client does.
 func (s *Server) followEvents(w http.ResponseWriter, r *http.Request, since time.Time, limit int) {
-	_, changes, err := s.cfg.View.Subscribe(r.Context())
-	if err != nil {
-		writeError(w, asError(err))
-		return
-	}
-	list, e := s.storedEvents(r, since, limit)
+	l, e := s.read(r)
 	if e != nil {
 		writeError(w, e)
 		return
 	}
-	sent := map[string]bool{}
-	out := newStream(w, s.cfg.SlowReader)
-	send := func(list []cluster.Event) error {
-		for _, ev := range list {
-			if sent[ev.ID] {
-				continue
-			}
-			line, err := json.Marshal(ev)
-			if err != nil {
-				return err
-			}
-			if err := out.write(line); err != nil {
-				return err
-			}
-		}
-		return out.flush()
+	lease := l.lease
+	defer lease.Release()
+	if limit == 0 {
+		since = time.Now() // only what is new
 	}
-	if send(list) != nil {
+	f := &eventFollower{s: s, lease: lease, out: newStream(w, s.cfg.SlowReader), since: since, limit: limit, sent: map[string]bool{}}
+	if f.next(r.Context()) != nil {
 		return
-	}
-	// Only what was recorded between subscribing and reading can come twice.
-	for _, ev := range list {
-		sent[ev.ID] = true
 	}
 	beat := time.NewTicker(s.cfg.Heartbeat)
 	defer beat.Stop()
 	for {
 		var err error
+		_, live, _, viewChanged := lease.Latest()
+		var changes <-chan cluster.Change
+		switch {
+		case f.sub != nil:
+			changes, viewChanged = f.sub.C(), nil
+		case live:
+			if err = f.next(r.Context()); err != nil {
+				return
+			}
+			continue
+		}
 		select {
 		case <-r.Context().Done():
 			return
+		case <-viewChanged:
 		case <-beat.C:
-			if err = out.write(nil); err == nil {
-				err = out.flush()
+			if err = f.out.write(nil); err == nil {
+				err = f.out.flush()
 			}
 		case c, ok := <-changes:
 			if !ok {
-				return
+				f.sub = nil
 			}
-			err = send(c.Events)
+			err = f.send(c.Events)
 		}
 		if err != nil {
 			return
 		}
 	}
+}
+
+// eventFollower is one client that follows the timeline.
+type eventFollower struct {
+	s     *Server
+	lease *view.Lease
+	out   *stream
+	sub   *view.Subscription // nil while the store is away
+
+	since time.Time
+	limit int
+	sent  map[string]bool // events from since on, by ID
+}
+
+// next sends what is new since the last event sent, and subscribes to what
+// follows where the store is there.
+func (f *eventFollower) next(ctx context.Context) error {
+	_, live, _, _ := f.lease.Latest()
+	if live {
+		ctx, cancel := context.WithTimeout(ctx, time.Second) // the store may be lost at this moment
+		defer cancel()
+		if _, sub, err := f.lease.Subscribe(ctx); err == nil {
+			f.sub = sub
+		}
+	}
+	list, _ := f.s.timeline(ctx, f.lease, Store{Connected: live}, f.since, f.limit)
+	if live || len(list) > 0 {
+		f.limit = eventsMost // of later ones, all
+	}
+	return f.send(list)
+}
+
+// send sends events that were not sent before.
+func (f *eventFollower) send(list []cluster.Event) error {
+	for _, ev := range list {
+		if f.sent[ev.ID] {
+			continue
+		}
+		line, err := json.Marshal(ev)
+		if err != nil {
+			return err
+		}
+		if err := f.out.write(line); err != nil {
+			return err
+		}
+		// What is asked for again begins at the last time seen.
+		if ev.Time.After(f.since) {
+			f.since = ev.Time
+			clear(f.sent)
+		}
+		f.sent[ev.ID] = true
+	}
+	return f.out.flush()
 }

@@ -48,7 +48,6 @@ func (s *Server) listUnits(l look) (any, *Error) {
 // machine. A unit that was destroyed and is not gone from its machine yet
 // counts where placed is asked for.
 func (s *Server) unitInfos(snap *cluster.Snapshot, sel selector, placed bool) []UnitInfo {
-	s.facts.prune(snap)
 	in := planned(snap, s.health(snap))
 	where := placements(in, sel.match)
 	reasons := s.unplaced(in)

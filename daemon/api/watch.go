@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/daemon/view"
 )
 
 const (
@@ -15,39 +16,41 @@ const (
 	// meanwhile goes into one.
 	lineQuiet = 20 * time.Millisecond
 	// reasonsQuiet is how long after a change a watch looks into why units
-	// have no place, so that a burst costs one look.
-	reasonsQuiet = 100 * time.Millisecond
+	// have no place, so that a burst costs one look; reasonsLongest is how long
+	// changes that go on can put that off.
+	reasonsQuiet   = 100 * time.Millisecond
+	reasonsLongest = time.Second
 )
 
 // watch streams the cluster's state. What it keeps for a reader is bounded by
 // the state itself, as a line tells what is different from the state told
 // before; a reader that takes nothing for long is cut off.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
-	snap, st, release, e := s.read(r)
+	l, e := s.read(r)
 	if e != nil {
 		writeError(w, e)
 		return
 	}
-	defer release()
+	defer l.lease.Release()
 	s.metrics.watchers.Inc()
 	defer s.metrics.watchers.Dec()
-	wa := s.newWatcher(r)
+	wa := s.newWatcher(l)
 	wa.out = newStream(w, wa.s.cfg.SlowReader)
-	defer wa.unsubscribe()
-	wa.subscribe(r.Context(), st.Connected)
-	if wa.send(wa.first(r.Context(), snap, st)) == nil {
+	wa.subscribe(r.Context(), l.store.Connected)
+	if wa.send(wa.first(r.Context(), l.snap, l.store)) == nil {
 		wa.run(r.Context())
 	}
 }
 
 // state answers with the snapshot a watch would begin with.
 func (s *Server) state(l look) (any, *Error) {
-	return s.newWatcher(l.Request).first(l.Context(), l.snap, l.store), nil
+	return s.newWatcher(l).first(l.Context(), l.snap, l.store), nil
 }
 
 // watcher is one watch. It belongs to its request's goroutine.
 type watcher struct {
 	s        *Server
+	lease    *view.Lease
 	out      *stream
 	units    selector
 	machines selector
@@ -63,15 +66,14 @@ type watcher struct {
 	lastEvent  cluster.Event // the one with the highest ID
 
 	// The subscription brings the events; nil while there is none.
-	sub         <-chan cluster.Change
-	unsubscribe context.CancelFunc
-	caught      map[string]bool // events read from the store that the subscription may repeat
+	sub    *view.Subscription
+	caught map[string]bool // events read from the store that the subscription may repeat
 }
 
-func (s *Server) newWatcher(r *http.Request) *watcher {
+func (s *Server) newWatcher(r look) *watcher {
 	q := r.URL.Query()
-	return &watcher{s: s, units: newSelector(q["unit"]), machines: newSelector(q["machine"]), asksWhatIf: q.Get("whatif") == "true",
-		snap: cluster.NewSnapshot(0), unsubscribe: func() {}}
+	return &watcher{s: s, lease: r.lease, units: newSelector(q["unit"]), machines: newSelector(q["machine"]), asksWhatIf: q.Get("whatif") == "true",
+		snap: cluster.NewSnapshot(0)}
 }
 
 // first is the first line.
@@ -82,9 +84,7 @@ func (wa *watcher) first(ctx context.Context, snap *cluster.Snapshot, st Store) 
 	wa.advance(l, snap, health)
 	wa.explain(l, health)
 	wa.wonder(l, health)
-	if st.Connected {
-		l.Events = wa.missed(ctx, eventsDefault)
-	}
+	l.Events = wa.missed(ctx, eventsDefault)
 	return l
 }
 
@@ -94,24 +94,26 @@ func (wa *watcher) subscribe(ctx context.Context, live bool) {
 	if !live {
 		return
 	}
-	ctx, wa.unsubscribe = context.WithCancel(ctx)
-	patience := time.AfterFunc(time.Second, wa.unsubscribe)
-	_, sub, err := wa.s.cfg.View.Subscribe(ctx)
-	if patience.Stop() && err == nil {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, sub, err := wa.lease.Subscribe(ctx); err == nil {
 		wa.sub = sub
-	} else {
-		wa.unsubscribe()
 	}
 }
 
-// missed reads the events since the last one told.
+// missed reads the events since the last one told: from the store, or those
+// that are known of it where it is lost.
 func (wa *watcher) missed(ctx context.Context, limit int) []cluster.Event {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	list, err := wa.s.cfg.Store.Events(ctx, wa.lastEvent.Time, limit)
-	if err != nil {
-		wa.s.cfg.Log.Debug("a watch goes on without the events it missed", "error", err)
-		return nil
+	list := wa.lease.Events(wa.lastEvent.Time, limit)
+	if wa.store.Connected {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		stored, err := wa.s.cfg.Store.Events(ctx, wa.lastEvent.Time, limit)
+		if err != nil {
+			wa.s.cfg.Log.Debug("a watch goes on with the events that are known, as the store doesn't answer", "error", err)
+		} else {
+			list = stored
+		}
 	}
 	since := wa.lastEvent.ID
 	wa.caught = make(map[string]bool, len(list))
@@ -147,12 +149,16 @@ func (wa *watcher) run(ctx context.Context) {
 	defer quiet.Stop()
 	reasons := time.NewTimer(reasonsQuiet)
 	defer reasons.Stop()
+	var due time.Time // when the reasons are looked into at the latest, once something moved
 	for {
-		_, _, _, viewChanged := wa.s.cfg.View.Latest()
+		_, _, _, viewChanged := wa.lease.Latest()
 		healthChanged := wa.s.cfg.Health.Changed()
 		l, moved := wa.next(ctx)
 		if moved {
-			reasons.Reset(reasonsQuiet)
+			if due.IsZero() {
+				due = time.Now().Add(reasonsLongest)
+			}
+			reasons.Reset(max(0, min(reasonsQuiet, time.Until(due))))
 		}
 		if wa.send(l) != nil {
 			return
@@ -166,6 +172,7 @@ func (wa *watcher) run(ctx context.Context) {
 			}
 			continue
 		case <-reasons.C:
+			due = time.Time{}
 			l := &Line{Kind: LineChange, Revision: wa.snap.Revision}
 			health := wa.s.health(wa.snap)
 			wa.explain(l, health)
@@ -191,7 +198,7 @@ func (wa *watcher) run(ctx context.Context) {
 // next is the line that brings the reader up to date; moved tells whether
 // what it says may change what can be placed.
 func (wa *watcher) next(ctx context.Context) (l *Line, moved bool) {
-	snap, live, lost, _ := wa.s.cfg.View.Latest()
+	snap, live, lost, _ := wa.lease.Latest()
 	l = &Line{Kind: LineChange, Revision: wa.snap.Revision}
 	if live != wa.store.Connected {
 		wa.store = Store{Connected: live}
@@ -216,9 +223,8 @@ func (wa *watcher) next(ctx context.Context) (l *Line, moved bool) {
 func (wa *watcher) drain(l *Line) {
 	for wa.sub != nil {
 		select {
-		case c, ok := <-wa.sub:
+		case c, ok := <-wa.sub.C():
 			if !ok {
-				wa.unsubscribe()
 				wa.sub = nil
 				return
 			}
@@ -235,6 +241,7 @@ func (wa *watcher) drain(l *Line) {
 
 // advance tells the reader how a snapshot and the machines' health differ from what it knows.
 func (wa *watcher) advance(l *Line, snap *cluster.Snapshot, health map[string]cluster.Health) (moved bool) {
+	wa.s.facts.prune(snap)
 	c := diff(wa.snap, snap)
 	wa.snap, l.Revision = snap, snap.Revision
 	if c.ClusterID != nil {

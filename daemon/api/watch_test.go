@@ -157,7 +157,7 @@ func TestWatchAddsUpToState(t *testing.T) {
 					rt.Fatal(err)
 				}
 			case 5:
-				live := func() bool { _, live, _, _ := c.View.Latest(); return live }
+				live := func() bool { _, live, _, _ := c.View.LastKnown(); return live }
 				c.Store.SetReachable(false)
 				// A view that hasn't noticed the loss yet would refuse a later step.
 				apitest.Eventually(t, "the loss is noticed", func() bool { return !live() })

@@ -157,6 +157,7 @@ type MachineInfo struct {
 
 // EventList is the reply to GET /v1/events.
 type EventList struct {
+	Store  Store           `json:"store"`
 	Events []cluster.Event `json:"events"` // oldest first
 }
 

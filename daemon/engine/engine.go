@@ -12,6 +12,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/schedule"
 	"fleettop/daemon/health"
+	"fleettop/daemon/view"
 )
 
 // Store is the part of cluster.Store the engine writes to.
@@ -20,12 +21,6 @@ type Store interface {
 	Evict(ctx context.Context, machine, runID string) error
 	Record(ctx context.Context, events ...cluster.Event) error
 	SetHold(ctx context.Context, term int64, why string) error
-}
-
-// View is the part of view.View the engine looks at.
-type View interface {
-	Hold() (release func())
-	Latest() (snap *cluster.Snapshot, live bool, lastSeen time.Time, changed <-chan struct{})
 }
 
 // Health is the part of health.Tracker the engine asks.
@@ -38,7 +33,7 @@ type Health interface {
 type Config struct {
 	Self    string // this machine's ID
 	Store   Store
-	View    View
+	View    *view.View
 	Health  Health
 	Planner *schedule.Planner // its own, if nil
 	Log     *slog.Logger      // nowhere, if nil
@@ -98,8 +93,8 @@ func (e *Engine) setUnplaced(m map[string]string) {
 // cluster.ErrNotLeader when the term is over, and any other error when a write's
 // outcome is unknown; a new term then starts from what is in the store.
 func (e *Engine) Lead(ctx context.Context, leader cluster.Leader) error {
-	release := e.cfg.View.Hold()
-	defer release()
+	lease := e.cfg.View.Hold()
+	defer lease.Release()
 	defer e.setUnplaced(nil)
 	ctx, cancel := context.WithCancel(ctx)
 	out := newOutbox(ctx, e.cfg)
@@ -107,19 +102,19 @@ func (e *Engine) Lead(ctx context.Context, leader cluster.Leader) error {
 	defer cancel()
 
 	t := newTerm(leader, e.cfg.Planner)
-	err := e.lead(ctx, t, out)
+	err := e.lead(ctx, lease, t, out)
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-func (e *Engine) lead(ctx context.Context, t *term, out *outbox) error {
+func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outbox) error {
 	for {
 		// Channels before what they announce, so that no change is missed.
 		judged := e.cfg.Health.Changed()
 		state := e.cfg.Health.State()
-		snap, live, _, stored := e.cfg.View.Latest()
+		snap, live, _, stored := lease.Latest()
 		if !live || !t.ready(snap) {
 			select {
 			case <-ctx.Done():
@@ -144,7 +139,7 @@ func (e *Engine) lead(ctx context.Context, t *term, out *outbox) error {
 		if len(look.moves) > 0 && !refused {
 			continue // the view must show these before anything else
 		}
-		if !e.rest(ctx, t, out, stored, judged, refused) {
+		if !e.rest(ctx, lease, t, out, stored, judged, refused) {
 			return nil
 		}
 	}
@@ -190,7 +185,7 @@ func (e *Engine) announceHold(ctx context.Context, t *term, hold string) (done b
 
 // rest waits for something to act on: a verdict ends it at once, changes in
 // the store when they pause or have gone on for long. It is false when ctx ends.
-func (e *Engine) rest(ctx context.Context, t *term, out *outbox, stored, judged <-chan struct{}, refused bool) bool {
+func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outbox, stored, judged <-chan struct{}, refused bool) bool {
 	wake := time.NewTimer(e.cfg.Every)
 	defer wake.Stop()
 	var latest time.Time // when the look is due at the latest, once there is something to look at
@@ -208,7 +203,7 @@ func (e *Engine) rest(ctx context.Context, t *term, out *outbox, stored, judged 
 			return true
 		case <-stored:
 			var snap *cluster.Snapshot
-			snap, _, _, stored = e.cfg.View.Latest()
+			snap, _, _, stored = lease.Latest()
 			t.started(snap, e.cfg.Now()) // how long a start took is measured as it is seen
 			out.record(t.events())
 			if latest.IsZero() {

@@ -17,10 +17,7 @@ import (
 	"fleettop/units"
 )
 
-var (
-	_ View   = (*view.View)(nil)
-	_ Health = (*health.Tracker)(nil)
-)
+var _ Health = (*health.Tracker)(nil)
 
 const deadline = 10 * time.Second
 

@@ -16,12 +16,12 @@ const evictRetry = 100 * time.Millisecond
 // vanished that this one may be cut off. It holds the view, so that a new
 // leader starts with a warm one, and runs until ctx ends. Every candidate runs it, leading or not.
 func (e *Engine) WatchLeader(ctx context.Context) {
-	release := e.cfg.View.Hold()
-	defer release()
+	lease := e.cfg.View.Hold()
+	defer lease.Release()
 	for ctx.Err() == nil {
 		judged := e.cfg.Health.Changed()
 		state := e.cfg.Health.State()
-		snap, live, _, stored := e.cfg.View.Latest()
+		snap, live, _, stored := lease.Latest()
 		var retry <-chan time.Time
 		if live && state.Hold == "" && leaderDead(snap.Leader, state.Health, e.cfg.Self) {
 			err := e.cfg.Store.Evict(ctx, snap.Leader.Machine, snap.Leader.Run)

@@ -27,7 +27,7 @@ type Members interface {
 
 // View is the part of view.View a Tracker reads.
 type View interface {
-	Latest() (snap *cluster.Snapshot, live bool, lastSeen time.Time, changed <-chan struct{})
+	LastKnown() (snap *cluster.Snapshot, live bool, asOf time.Time, changed <-chan struct{})
 }
 
 // Config says how to judge.
@@ -140,7 +140,7 @@ func (t *Tracker) Run(ctx context.Context) {
 	<-timer.C
 	for {
 		gossip := t.members.Changed()
-		snap, live, _, stored := t.view.Latest()
+		snap, live, _, stored := t.view.LastKnown()
 		again := t.judgeAll(ctx, snap, live)
 		if !again.IsZero() {
 			timer.Reset(max(time.Until(again), 0))
@@ -158,7 +158,7 @@ func (t *Tracker) Run(ctx context.Context) {
 				t.take(r)
 			case <-stored:
 				// Most changes in the store are of units, and say nothing of machines.
-				snap, live, _, stored = t.view.Latest()
+				snap, live, _, stored = t.view.LastKnown()
 				quiet = t.seen(snap, live)
 			}
 		}

@@ -45,7 +45,7 @@ func (w *world) Changed() <-chan struct{} {
 	return w.gossip
 }
 
-func (w *world) Latest() (*cluster.Snapshot, bool, time.Time, <-chan struct{}) {
+func (w *world) LastKnown() (*cluster.Snapshot, bool, time.Time, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.snap, true, time.Time{}, w.stored

@@ -10,6 +10,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/view"
 	"fleettop/journal"
 )
 
@@ -26,6 +27,7 @@ const (
 // goroutine is the viewer's.
 type conductor struct {
 	s     *Service
+	lease *view.Lease
 	o     api.JournalOptions
 	q     journal.Query
 	names []string
@@ -34,6 +36,8 @@ type conductor struct {
 	emit  func([]api.LogLine) error
 
 	snap      *cluster.Snapshot
+	sub       *view.Subscription // to what comes after snap; nil while the store is away
+	judged    <-chan struct{}    // closed when a verdict is newer than the last reconcile
 	units     []string
 	positions map[string]string // how far each machine was read
 	lastEvent cluster.Event     // the one with the highest ID that was heard
@@ -78,14 +82,13 @@ func (c *conductor) run(ctx context.Context) error {
 		close(c.gone)
 		wg.Wait()
 	}()
-	var changes <-chan cluster.Change
-	if c.o.Follow {
-		snap, ch, err := c.s.cfg.View.Subscribe(ctx)
-		if err == nil { // else the store is away; reconcile looks for it again
-			c.snap, changes = snap, ch
+	if _, live, _, _ := c.lease.Latest(); c.o.Follow && live {
+		if snap, sub, err := c.lease.Subscribe(ctx); err == nil { // else the store is away; it is looked for again
+			c.snap, c.sub = snap, sub
 			c.units = known(snap, c.names)
 		}
 	}
+	c.judged = c.s.cfg.Health.Changed()
 	c.past.begin(c)
 	c.history(ctx)
 	present := present(c.snap, c.names)
@@ -100,6 +103,7 @@ func (c *conductor) run(ctx context.Context) error {
 	if len(c.feeds) == 0 {
 		return &api.Error{Code: api.CodeUnavailable, Message: "no machine that has this log can be asked", Hint: "see `fleettop list-machines --all`"}
 	}
+	defer func() { c.unsubscribe() }()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -124,15 +128,15 @@ func (c *conductor) run(ctx context.Context) error {
 			c.hear(n)
 		case <-timer:
 		case <-tick.C:
-			if c.o.Follow && changes == nil {
-				changes = c.resubscribe(ctx)
+			if c.o.Follow && c.sub == nil {
+				c.resubscribe(ctx)
 			}
 			c.reconcile(ctx, &wg)
 		case <-c.healthChanged():
 			c.reconcile(ctx, &wg)
-		case ch, ok := <-changes:
+		case ch, ok := <-c.changes():
 			if !ok {
-				changes = c.resubscribe(ctx)
+				c.resubscribe(ctx)
 			} else {
 				c.apply(c.snap.With(ch), ch.Events)
 			}
@@ -145,20 +149,37 @@ func (c *conductor) healthChanged() <-chan struct{} {
 	if !c.o.Follow {
 		return nil
 	}
-	return c.s.cfg.Health.Changed()
+	return c.judged
 }
 
-// resubscribe goes on with a view that started over.
-func (c *conductor) resubscribe(ctx context.Context) <-chan cluster.Change {
-	if _, live, _, _ := c.s.cfg.View.Latest(); !live {
+func (c *conductor) changes() <-chan cluster.Change {
+	if c.sub == nil {
 		return nil
 	}
-	snap, changes, err := c.s.cfg.View.Subscribe(ctx)
+	return c.sub.C()
+}
+
+func (c *conductor) unsubscribe() {
+	if c.sub != nil {
+		c.sub.Close()
+		c.sub = nil
+	}
+}
+
+// resubscribe goes on with a view that started over, unless the store is away.
+func (c *conductor) resubscribe(ctx context.Context) {
+	c.unsubscribe()
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // the store may be lost at this moment
+	defer cancel()
+	if _, live, _, _ := c.lease.Latest(); !live {
+		return
+	}
+	snap, sub, err := c.lease.Subscribe(ctx)
 	if err != nil {
-		return nil
+		return
 	}
+	c.sub = sub
 	c.apply(snap, c.missed(ctx))
-	return changes
 }
 
 // missed are the events since the last one heard, while there was no
@@ -343,14 +364,20 @@ func (c *conductor) put(l api.LogLine) {
 	c.out = append(c.out, l)
 }
 
-// flush hands over what is queued, if it is so many.
+// flush hands over what is queued, if it is so many, in pieces that a viewer
+// takes in at once.
 func (c *conductor) flush(least int) error {
 	if len(c.out) < least {
 		return nil
 	}
 	out := c.out
 	c.out = nil
-	return c.emit(out)
+	for piece := range pieces(out) {
+		if err := c.emit(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reconcile starts and ends feeds as units and machines come and go.
@@ -358,6 +385,7 @@ func (c *conductor) reconcile(ctx context.Context, wg *sync.WaitGroup) {
 	if !c.o.Follow {
 		return
 	}
+	c.judged = c.s.cfg.Health.Changed() // before the verdicts are read, so that no change is missed
 	now := time.Now()
 	units := known(c.snap, c.names)
 	more := !slices.Equal(units, c.units)

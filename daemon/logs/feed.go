@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/units/retry"
 )
 
 const (
@@ -50,7 +51,7 @@ func (c *conductor) start(ctx context.Context, wg *sync.WaitGroup, f *feed) {
 	ctx, f.cancel = context.WithCancel(ctx)
 	f.room = make(chan struct{}, feedMost)
 	wg.Go(func() {
-		retry := retryLeast
+		delay := retry.NewDelay(retryLeast, retryMost)
 		for {
 			told, err := c.once(ctx, f)
 			if ctx.Err() != nil {
@@ -63,14 +64,10 @@ func (c *conductor) start(ctx context.Context, wg *sync.WaitGroup, f *feed) {
 				return
 			}
 			if told {
-				retry = retryLeast
+				delay.Reset()
 			}
 			c.s.cfg.Log.Debug("a machine's log broke off; going on with it", "machine", f.machine, "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(retry):
-			}
-			retry = min(2*retry, retryMost)
+			delay.Wait(ctx)
 		}
 	})
 }

@@ -24,8 +24,8 @@ type hub struct {
 
 // loop is one life of the tail. Its goroutine owns the tail and the viewers.
 type loop struct {
-	tail    journal.Tail
-	members int // of hub.mu
+	tail    journal.Tail // nil where opening it failed with err
+	members int          // of hub.mu
 	calls   chan func()
 	stop    chan struct{}
 	done    chan struct{}
@@ -53,14 +53,9 @@ type viewer struct {
 func (h *hub) join(units []string, fields bool) (*viewer, journal.Position, func(), error) {
 	h.mu.Lock()
 	if h.loop == nil {
-		tail, err := h.src.Tail()
-		if err != nil {
-			h.mu.Unlock()
-			return nil, nil, nil, err
-		}
-		h.loop = &loop{tail: tail, calls: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
+		h.loop = &loop{calls: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
 			viewers: map[*viewer]bool{}, byUnit: map[string][]*viewer{}}
-		go h.loop.run()
+		go h.loop.run(h.src)
 	}
 	l := h.loop
 	l.members++
@@ -73,9 +68,11 @@ func (h *hub) join(units []string, fields bool) (*viewer, journal.Position, func
 	var at journal.Position
 	var err error
 	l.call(func() {
-		l.viewers[v] = true
-		l.recount()
-		at, err = l.tail.Position(units), l.err
+		if err = l.err; err == nil {
+			l.viewers[v] = true
+			l.recount()
+			at = l.tail.Position(units)
+		}
 	})
 	leave := sync.OnceFunc(func() { h.leave(l, v) })
 	if err != nil {
@@ -113,16 +110,21 @@ func (l *loop) call(f func()) {
 	<-ran
 }
 
-func (l *loop) run() {
+// run opens the tail, which may take a while, and serves it until the last viewer has left.
+func (l *loop) run(src journal.Source) {
 	defer close(l.done)
-	defer l.tail.Close()
+	var wake <-chan struct{}
+	if l.tail, l.err = src.Tail(); l.err == nil {
+		defer l.tail.Close()
+		wake = l.tail.Wake()
+	}
 	for {
 		select {
 		case <-l.stop:
 			return
 		case f := <-l.calls:
 			f()
-		case <-l.tail.Wake():
+		case <-wake:
 			l.next()
 		}
 	}

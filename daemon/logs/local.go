@@ -3,14 +3,35 @@ package logs
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"fleettop/daemon/api"
 	"fleettop/journal"
 )
 
-// batchMost is how many lines go on in one piece.
-const batchMost = 256
+const (
+	// batchMost and batchBytes are how many lines, and about how much text, go on in one piece.
+	batchMost  = 256
+	batchBytes = 1 << 20
+)
+
+// pieces splits lines into batches.
+func pieces(lines []api.LogLine) iter.Seq[[]api.LogLine] {
+	return func(yield func([]api.LogLine) bool) {
+		from, bytes := 0, 0
+		for i := range lines {
+			bytes += lines[i].Size()
+			if i+1-from < batchMost && bytes < batchBytes && i+1 < len(lines) {
+				continue
+			}
+			if !yield(lines[from : i+1 : i+1]) {
+				return
+			}
+			from, bytes = i+1, 0
+		}
+	}
+}
 
 // query makes the query of a request's options, by a clock.
 func query(o api.JournalOptions, now time.Time) (q journal.Query, err error) {
@@ -88,13 +109,15 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 
 // batch gathers lines.
 type batch struct {
-	list []api.LogLine
-	emit func([]api.LogLine) error
+	list  []api.LogLine
+	bytes int
+	emit  func([]api.LogLine) error
 }
 
 func (b *batch) add(l api.LogLine) error {
 	b.list = append(b.list, l)
-	if len(b.list) < batchMost {
+	b.bytes += l.Size()
+	if len(b.list) < batchMost && b.bytes < batchBytes {
 		return nil
 	}
 	return b.flush()
@@ -105,6 +128,6 @@ func (b *batch) flush() error {
 		return nil
 	}
 	list := b.list
-	b.list = make([]api.LogLine, 0, batchMost)
+	b.list, b.bytes = make([]api.LogLine, 0, batchMost), 0
 	return b.emit(list)
 }

@@ -214,7 +214,7 @@ func TestOutageMissed(t *testing.T) {
 	cut := f.store
 	cut.SetReachable(false)
 	eventually(t, func() error {
-		if _, live, _, _ := f.view.Latest(); live {
+		if _, live, _, _ := f.view.LastKnown(); live {
 			return errors.New("the loss isn't noticed")
 		}
 		return nil

@@ -66,15 +66,15 @@ func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([
 	if o.Local {
 		return s.local(ctx, names, o, emit)
 	}
-	release := s.cfg.View.Hold()
-	defer release()
+	lease := s.cfg.View.Hold()
+	defer lease.Release()
 	waitCtx, cancel := context.WithTimeout(ctx, viewPatience)
-	snap, err := s.cfg.View.Snapshot(waitCtx, 0)
+	snap, err := lease.Snapshot(waitCtx, 0)
 	cancel()
 	if snap == nil {
 		return err // with a state of old, what it knows is asked
 	}
-	c := &conductor{s: s, o: o, names: names, emit: emit, snap: snap, began: time.Now(), positions: maps.Clone(o.After)}
+	c := &conductor{s: s, lease: lease, o: o, names: names, emit: emit, snap: snap, began: time.Now(), positions: maps.Clone(o.After)}
 	c.lastEvent.Time = c.began
 	if c.q, err = query(o, c.began); err != nil {
 		return &api.Error{Code: api.CodeInvalid, Message: err.Error()}

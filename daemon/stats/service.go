@@ -58,7 +58,7 @@ func New(cfg Config) *Service {
 
 // units are this machine's, as far as the view knows them.
 func (s *Service) units() []units.Status {
-	snap, _, _, _ := s.cfg.View.Latest()
+	snap, _, _, _ := s.cfg.View.LastKnown()
 	if snap == nil {
 		return nil
 	}
@@ -73,10 +73,10 @@ func (s *Service) units() []units.Status {
 
 // Stats implements api.StatsKeeper.
 func (s *Service) Stats(ctx context.Context, local, follow bool, emit func(api.Stats) error) error {
-	release := s.cfg.View.Hold()
-	defer release()
+	lease := s.cfg.View.Hold()
+	defer lease.Release()
 	waitCtx, cancel := context.WithTimeout(ctx, time.Second)
-	_, _ = s.cfg.View.Snapshot(waitCtx, 0) // without it the machine is measured alone
+	_, _ = lease.Snapshot(waitCtx, 0) // without it the machine is measured alone
 	cancel()
 	if local {
 		return s.local(ctx, follow, emit)
@@ -89,7 +89,9 @@ func (s *Service) Stats(ctx context.Context, local, follow bool, emit func(api.S
 	ended := make(chan string)
 	asked := map[string]context.CancelFunc{}
 	told := map[string]bool{}
+	var judged <-chan struct{}
 	look := func() {
+		judged = s.cfg.Health.Changed() // before the verdicts are read, so that no change is missed
 		alive := s.alive()
 		for id := range alive {
 			if asked[id] != nil || !follow && told[id] {
@@ -129,8 +131,8 @@ func (s *Service) Stats(ctx context.Context, local, follow bool, emit func(api.S
 			if !follow && len(asked) == 0 {
 				return nil
 			}
-		case <-s.cfg.Health.Changed():
-			if follow {
+		case <-judged:
+			if judged = nil; follow {
 				look()
 			}
 		case <-tick.C:

@@ -1,129 +1,158 @@
-// Package view keeps a warm copy of the cluster's state: one watch on the
-// store, shared by the engine and every API reader of this daemon.
+// Package view keeps a copy of the cluster's state for all readers of one
+// daemon. It is current while a lease holds it, and stays the last known state
+// for as long as the daemon lives.
 package view
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/units/retry"
 )
 
 // Store is the part of cluster.Store a View reads.
 type Store interface {
 	Watch(context.Context, cluster.Scope) (*cluster.Snapshot, <-chan cluster.Change, error)
+	Events(ctx context.Context, since time.Time, limit int) ([]cluster.Event, error)
 }
-
-// ErrNotReady means that the view has not seen the store yet.
-var ErrNotReady = errors.New("this daemon has not reached the cluster's store yet")
 
 const (
 	subscriberQueue = 256
 	retryLeast      = 50 * time.Millisecond
 	retryMost       = time.Second
+	// refreshLeast is about how often a view that is not held reads the state,
+	// so that what it knows when the store is lost is not old. A state that
+	// takes long to read is read less often: refreshShare times as long apart.
+	refreshLeast = 15 * time.Second
+	refreshShare = 500
+	// EventsKept is how many of the newest events a View keeps.
+	EventsKept = 1000
 )
 
-// View is a warm copy of the store's state. It watches while Run runs and
-// somebody holds it; the zero value is not usable, call New.
+// View is a copy of the store's state. It is kept while Run runs; the zero
+// value is not usable, call New.
 type View struct {
-	store  Store
-	log    *slog.Logger
-	linger time.Duration
+	store   Store
+	log     *slog.Logger
+	linger  time.Duration
+	refresh time.Duration
 
-	mu       sync.Mutex // guards what follows
-	snap     *cluster.Snapshot
-	live     bool          // a watch is running
-	lastSeen time.Time     // when live last ended
-	lastErr  error         // why
-	changed  chan struct{} // closed and replaced at every change of snap or live
-	subs     map[*subscription]struct{}
-	holders  int
-	wanted   chan struct{} // capacity 1: wakes Run when the first holder comes
+	mu      sync.Mutex // guards what follows
+	snap    *cluster.Snapshot
+	events  []cluster.Event // the newest, oldest first
+	live    bool            // a watch is running
+	asOf    time.Time       // when live last ended
+	lastErr error           // why; nil where the watch was let go
+	changed chan struct{}   // closed and replaced at every change of snap or live
+	subs    map[*Subscription]struct{}
+	leases  int
+	wanted  chan struct{} // capacity 1: wakes Run when a lease is taken
 }
 
-type subscription struct{ ch chan cluster.Change }
-
-// New returns a View of a store. A watch without holders is kept for linger.
+// New returns a View of a store. A watch that no lease needs any more is kept for linger.
 func New(store Store, log *slog.Logger, linger time.Duration) *View {
-	return &View{store: store, log: log, linger: linger, changed: make(chan struct{}),
-		subs: map[*subscription]struct{}{}, wanted: make(chan struct{}, 1)}
+	return &View{store: store, log: log, linger: linger, refresh: refreshLeast, changed: make(chan struct{}),
+		subs: map[*Subscription]struct{}{}, wanted: make(chan struct{}, 1)}
 }
 
-// Hold keeps the view warm until the returned function is called.
-func (v *View) Hold() (release func()) {
+// LastKnown returns the newest snapshot that is known, without a lease: it may
+// be old. It is nil before the first one. While live is false it was current
+// at asOf. The channel is closed at the next change.
+func (v *View) LastKnown() (snap *cluster.Snapshot, live bool, asOf time.Time, changed <-chan struct{}) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.holders++
-	select {
-	case v.wanted <- struct{}{}:
-	default:
-	}
-	return sync.OnceFunc(func() {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.holders--
-		v.signal()
-	})
+	return v.snap, v.live, v.asOf, v.changed
 }
 
-// signal wakes whoever waits for a change; v.mu is held.
+// signal wakes all that wait for a change; v.mu is held.
 func (v *View) signal() {
 	close(v.changed)
 	v.changed = make(chan struct{})
 }
 
-// Run watches the store while there are holders, and blocks until ctx ends.
+// Run watches the store while a lease is held, reads it now and then while
+// none is, and blocks until ctx ends.
 func (v *View) Run(ctx context.Context) {
-	retry := retryLeast
+	held, unheld := retry.NewDelay(retryLeast, retryMost), retry.NewDelay(retryLeast, v.refresh)
 	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
+		began := time.Now()
+		took, err := v.follow(ctx)
+		v.ended(err)
+		if ctx.Err() != nil {
 			return
-		case <-v.wanted:
 		}
-		for ctx.Err() == nil && v.held() {
-			began := time.Now()
-			err := v.follow(ctx)
-			v.ended(err)
-			if err == nil || ctx.Err() != nil {
-				break
-			}
-			if time.Since(began) > time.Second {
-				retry = retryLeast
-			}
-			v.log.Debug("the watch on the store ended; watching again", "error", err, "in", retry)
-			select {
-			case <-ctx.Done():
-			case <-time.After(retry):
-			}
-			retry = min(2*retry, retryMost)
+		if err == nil || time.Since(began) > retryMost {
+			held.Reset()
+			unheld.Reset()
 		}
+		if err != nil {
+			v.log.Debug("the watch on the store ended; watching again", "error", err)
+		}
+		select {
+		case <-v.wanted: // by a lease of before, or one that held() knows of
+		default:
+		}
+		var pause time.Duration
+		switch {
+		case v.held() && err == nil:
+			continue
+		case v.held():
+			held.Wait(ctx)
+			continue
+		case err == nil:
+			pause = max(v.refresh, refreshShare*took)
+			pause = retry.NewDelay(pause, pause).Next() // so that not all machines read at once
+		default:
+			pause = unheld.Next()
+		}
+		v.awaitLease(ctx, pause)
+	}
+}
+
+// awaitLease waits for a lease, but no longer than the pause.
+func (v *View) awaitLease(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-v.wanted:
 	}
 }
 
 func (v *View) held() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.holders > 0
+	return v.leases > 0
 }
 
-// follow runs one watch: nil when nobody needs it any more.
-func (v *View) follow(ctx context.Context) error {
+// follow runs one watch until it breaks, or returns nil when no lease needs it
+// any more. took is how long it took to read the state.
+func (v *View) follow(ctx context.Context) (took time.Duration, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	began := time.Now()
 	snap, changes, err := v.store.Watch(ctx, cluster.Scope{Events: true})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	v.begin(snap)
-	idle := time.NewTimer(v.linger)
+	events, err := v.store.Events(ctx, v.lastEvent(), EventsKept)
+	if err != nil {
+		return 0, err
+	}
+	took = time.Since(began)
+	v.begin(snap, events)
+	idle := time.NewTimer(0) // a look that no lease asked for ends at once
 	defer idle.Stop()
 	for {
 		v.mu.Lock()
-		held, changed := v.holders > 0, v.changed
+		held, changed := v.leases > 0, v.changed
 		v.mu.Unlock()
 		var expired <-chan time.Time
 		if held {
@@ -133,52 +162,79 @@ func (v *View) follow(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return took, ctx.Err()
 		case <-expired:
-			return nil
+			return took, nil
 		case <-changed:
 		case c, ok := <-changes:
 			if !ok {
-				return errors.New("the watch broke")
+				return took, errors.New("the watch broke")
 			}
 			v.apply(c)
 		}
 	}
 }
 
+// lastEvent is the time of the newest event known.
+func (v *View) lastEvent() time.Time {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if n := len(v.events); n > 0 {
+		return v.events[n-1].Time
+	}
+	return time.Time{}
+}
+
 // begin takes a new snapshot; subscribers of the one before are cut off, to start over from it.
-func (v *View) begin(snap *cluster.Snapshot) {
+func (v *View) begin(snap *cluster.Snapshot, events []cluster.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.cutAll()
 	v.snap, v.live, v.lastErr = snap, true, nil
+	v.keep(events)
 	v.signal()
+}
+
+// keep adds events to those known; v.mu is held.
+func (v *View) keep(events []cluster.Event) {
+	for _, e := range events {
+		n := len(v.events)
+		if n > 0 && e.ID <= v.events[n-1].ID { // read twice, or recorded by a clock that is behind
+			at, known := slices.BinarySearchFunc(v.events, e.ID, func(e cluster.Event, id string) int { return strings.Compare(e.ID, id) })
+			if !known {
+				v.events = slices.Insert(slices.Clone(v.events), at, e) // readers may have the old one
+			}
+			continue
+		}
+		v.events = append(v.events, e)
+	}
+	v.events = v.events[max(0, len(v.events)-EventsKept):]
 }
 
 func (v *View) apply(c cluster.Change) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.snap = v.snap.With(c)
+	v.keep(c.Events)
 	for s := range v.subs {
 		select {
 		case s.ch <- c:
 		default:
-			delete(v.subs, s)
-			close(s.ch)
+			v.cut(s)
 		}
 	}
 	v.signal()
 }
 
+// ended notes that no watch runs any more. What is known stays.
 func (v *View) ended(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.live {
-		v.lastSeen = time.Now()
+		v.asOf = time.Now()
 	}
 	v.live, v.lastErr = false, err
 	if err == nil {
-		v.snap = nil
 		v.cutAll()
 	}
 	v.signal()
@@ -187,66 +243,14 @@ func (v *View) ended(err error) {
 // cutAll ends every subscription; v.mu is held.
 func (v *View) cutAll() {
 	for s := range v.subs {
+		v.cut(s)
+	}
+}
+
+// cut ends a subscription; v.mu is held.
+func (v *View) cut(s *Subscription) {
+	if _, ok := v.subs[s]; ok {
 		delete(v.subs, s)
 		close(s.ch)
 	}
-}
-
-// Latest returns the newest snapshot and a channel closed at the next change.
-// The snapshot is nil before the first one; with live false it is the last
-// known state, as of lastSeen.
-func (v *View) Latest() (snap *cluster.Snapshot, live bool, lastSeen time.Time, changed <-chan struct{}) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.snap, v.live, v.lastSeen, v.changed
-}
-
-// Snapshot waits for a live snapshot at or after a revision (0 for any) and
-// returns it. Where ctx ends first it returns the last known snapshot, which
-// may be nil, and an error wrapping ErrNotReady. The caller holds the view.
-func (v *View) Snapshot(ctx context.Context, revision int64) (*cluster.Snapshot, error) {
-	for {
-		snap, live, _, changed := v.Latest()
-		if live && snap.Revision >= revision {
-			return snap, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			v.mu.Lock()
-			err := errors.Join(ErrNotReady, v.lastErr)
-			v.mu.Unlock()
-			return snap, err
-		}
-	}
-}
-
-// Subscribe returns the newest snapshot and the changes after it, events
-// included. The channel is closed when the caller is too slow, when the watch
-// had to start over, or when ctx ends: call again. It waits for the first
-// snapshot, and fails with an error wrapping ErrNotReady if ctx ends before.
-func (v *View) Subscribe(ctx context.Context) (*cluster.Snapshot, <-chan cluster.Change, error) {
-	release := v.Hold()
-	if _, err := v.Snapshot(ctx, 0); err != nil {
-		release()
-		return nil, nil, err
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.snap == nil {
-		go release()
-		return nil, nil, ErrNotReady
-	}
-	s := &subscription{ch: make(chan cluster.Change, subscriberQueue)}
-	v.subs[s] = struct{}{}
-	context.AfterFunc(ctx, func() {
-		release()
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		if _, ok := v.subs[s]; ok {
-			delete(v.subs, s)
-			close(s.ch)
-		}
-	})
-	return v.snap, s.ch, nil
 }
