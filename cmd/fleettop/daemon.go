@@ -15,6 +15,7 @@ import (
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
 	"fleettop/daemon"
+	"fleettop/daemon/faultlog"
 	"fleettop/daemon/keys"
 )
 
@@ -115,7 +116,8 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	return err
 }
 
-// newLog logs to a writer; without times where systemd's journal notes them itself.
+// newLog logs to a writer; without times where systemd's journal notes them
+// itself, and a fault that lasts now and then only.
 func newLog(w io.Writer, level string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil || strings.ContainsAny(level, "+-") {
@@ -130,5 +132,5 @@ func newLog(w io.Writer, level string) (*slog.Logger, error) {
 			return at
 		}
 	}
-	return slog.New(slog.NewTextHandler(w, opts)), nil
+	return slog.New(faultlog.New(slog.NewTextHandler(w, opts))), nil
 }
