@@ -15,6 +15,7 @@ const (
 	// stampsMost bounds a unit's stamps; beyond it every second of the older
 	// ones goes, and the times of old lines get coarser.
 	stampsMost = 32 << 10
+	maxIndex   = indexHeader + 2*stampSize*stampsMost // bytes of a file
 )
 
 // stamp says that a file had grown to an offset when it was looked at.
@@ -30,7 +31,7 @@ type index struct {
 	inode  uint64
 	head   int64 // what is before it is gone
 	stamps []stamp
-	saved  int // stamps that are on disk as they are here; -1 if all has to be written
+	saved  int // stamps that are on disk as they are here; -1 if all has to be written; Run's own
 }
 
 func newIndex(inode uint64) *index {
@@ -79,9 +80,7 @@ func (x *index) cut(head int64) {
 
 // clone is a copy to read from while the index goes on.
 func (x *index) clone() *index {
-	c := *x
-	c.stamps = slices.Clone(x.stamps)
-	return &c
+	return &index{id: x.id, inode: x.inode, head: x.head, stamps: slices.Clone(x.stamps)}
 }
 
 func (x *index) appendStamps(b []byte, list []stamp) []byte {

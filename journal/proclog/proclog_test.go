@@ -100,7 +100,7 @@ func (r *running) noticed(t testing.TB, unit string) {
 
 func eventually(t testing.TB, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for {
 		err := check()
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"fleettop/journal"
+	"fleettop/units/safefile"
 )
 
 // position is how far each unit's file counts, by unit.
@@ -43,7 +44,7 @@ func (s *Store) Read(ctx context.Context, units []string, q journal.Query, upTo 
 		if l == nil {
 			continue
 		}
-		file, err := os.Open(s.path(unit))
+		file, err := safefile.Open(s.path(unit))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -1,13 +1,17 @@
 package proclog
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fleettop/journal"
+	"fleettop/units/safefile"
 )
 
 const (
@@ -54,6 +59,8 @@ type Store struct {
 	opts Options
 	now  func() time.Time
 
+	// The goroutine in Run (before it, Open) alone changes logs, tick and what
+	// they lead to. It does so with mu held, and looks at files without.
 	mu    sync.Mutex // guards what follows
 	logs  map[string]*unitLog
 	tick  int64
@@ -65,7 +72,7 @@ var _ journal.Source = (*Store)(nil)
 // unitLog is one unit's file.
 type unitLog struct {
 	*index
-	dirty bool // its index is to be saved
+	dirty bool // its index is to be saved; Run's own
 }
 
 // Open returns the store of a directory, which it makes if need be, with what
@@ -84,10 +91,8 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, unit := range s.units() {
-		if b, err := os.ReadFile(s.indexPath(unit)); err == nil {
+		if b, err := safefile.Read(s.indexPath(unit), maxIndex); err == nil {
 			if x := parseIndex(b); x != nil {
 				s.logs[unit] = &unitLog{index: x}
 				if n := len(x.stamps); n > 0 {
@@ -121,15 +126,26 @@ func (s *Store) units() []string {
 }
 
 // look notices what a unit's file has got. live says that it was got just now.
-// s.mu is held.
 func (s *Store) look(unit string, live bool) {
 	st, err := os.Stat(s.path(unit))
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+	if err != nil || !st.Mode().IsRegular() {
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			s.mu.Lock()
 			delete(s.logs, unit)
+			s.mu.Unlock()
 		}
 		return
 	}
+	l := s.grown(unit, st, live)
+	if st.Size()-l.head > s.opts.Limit {
+		s.trim(unit, l, st.Size())
+	}
+}
+
+// grown takes down how long a file is now.
+func (s *Store) grown(unit string, st fs.FileInfo, live bool) *unitLog {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	inode := st.Sys().(*syscall.Stat_t).Ino
 	l := s.logs[unit]
 	if l == nil || l.inode != inode || st.Size() < l.end() {
@@ -137,7 +153,7 @@ func (s *Store) look(unit string, live bool) {
 		s.logs[unit] = l
 	}
 	if st.Size() == l.end() {
-		return
+		return l
 	}
 	now := s.now()
 	at := now
@@ -147,43 +163,84 @@ func (s *Store) look(unit string, live bool) {
 	s.tick = max(s.tick+1, now.UnixNano())
 	l.add(stamp{st.Size(), at.UnixNano(), s.tick})
 	l.dirty = true
-	if st.Size()-l.head > s.opts.Limit {
-		s.trim(unit, l, st.Size())
-	}
 	for t := range s.tails {
 		t.notice(unit)
 	}
+	return l
 }
 
 // trim gives back the beginning of a file, so that half of the limit is left
-// to grow. s.mu is held.
+// to grow. Readers are told before it is gone.
 func (s *Store) trim(unit string, l *unitLog, size int64) {
 	head := (size - s.opts.Limit/2) &^ 4095
 	if head <= l.head {
 		return
 	}
-	f, err := os.OpenFile(s.path(unit), os.O_RDWR, 0)
+	f, err := os.OpenFile(s.path(unit), os.O_RDWR|unix.O_NONBLOCK, 0)
 	if err != nil {
 		s.opts.Log.Warn("a log can't be kept within its limit", "unit", unit, "error", err)
 		return
 	}
 	defer f.Close()
-	for t := range s.tails {
-		t.passed(unit, l.index, f, head)
-	}
+	s.cut(unit, l, f, head)
 	err = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, head)
-	switch {
-	case err == nil:
-		l.cut(head)
-	case errors.Is(err, unix.EOPNOTSUPP):
-		if err := f.Truncate(0); err != nil {
-			s.opts.Log.Warn("a log can't be kept within its limit", "unit", unit, "error", err)
-			return
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		if err = f.Truncate(0); err == nil {
+			s.mu.Lock()
+			l.index = newIndex(l.inode)
+			s.mu.Unlock()
 		}
-		l.index = newIndex(l.inode)
-	default:
+	}
+	if err != nil {
 		s.opts.Log.Warn("a log can't be kept within its limit", "unit", unit, "error", err)
 	}
+}
+
+// cut makes a file begin at head, and counts what each tail hadn't read yet.
+func (s *Store) cut(unit string, l *unitLog, f *os.File, head int64) {
+	type count struct{ from, lost int64 }
+	counts := map[*tail]count{}
+	for {
+		s.mu.Lock()
+		var later []*tail // those that have moved since they were counted
+		for t := range s.tails {
+			if from, ok := t.behind(unit, l.id, head); ok && (counts[t].from != from || counts[t].lost == 0) {
+				counts[t] = count{from: from}
+				later = append(later, t)
+			}
+		}
+		if len(later) == 0 {
+			for t := range s.tails {
+				if _, ok := t.behind(unit, l.id, head); ok {
+					t.passed(unit, place{l.id, head}, int(counts[t].lost))
+				}
+			}
+			l.cut(head)
+			l.dirty = true
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		for _, t := range later {
+			from := counts[t].from
+			// The line in whose middle head is is lost, too.
+			counts[t] = count{from, 1 + countLines(f, from, head)}
+		}
+	}
+}
+
+// countLines counts the lines that end in a part of a file.
+func countLines(f *os.File, from, to int64) (n int64) {
+	buf := make([]byte, 64<<10)
+	for from < to {
+		got, err := f.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
+		n += int64(bytes.Count(buf[:got], []byte{'\n'}))
+		from += int64(got)
+		if err != nil && err != io.EOF || got == 0 {
+			break
+		}
+	}
+	return n
 }
 
 // Run notices what is written, keeps the logs within their limit and removes
@@ -209,17 +266,18 @@ func (s *Store) Run(ctx context.Context) error {
 	defer save.Stop()
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
-	changed := make(chan map[string]bool)
+	changed := make(chan changes)
 	failed := make(chan error, 1)
 	go func() { failed <- readEvents(ctx, f, changed) }()
 	for {
 		select {
-		case names := <-changed:
-			s.mu.Lock()
-			for name := range names {
+		case c := <-changed:
+			for name := range c.units {
 				s.look(name, true)
 			}
-			s.mu.Unlock()
+			if c.lost {
+				s.lookAll()
+			}
 		case <-save.C:
 			s.save()
 		case <-sweep.C:
@@ -233,16 +291,23 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
+// changes are the units whose files have changed. Where events were lost, any
+// other may have, too.
+type changes struct {
+	units map[string]bool
+	lost  bool
+}
+
 // readEvents tells which units' files have changed, gathering for a moment.
-func readEvents(ctx context.Context, f *os.File, changed chan<- map[string]bool) error {
+func readEvents(ctx context.Context, f *os.File, changed chan<- changes) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := f.Read(buf)
 		if err != nil {
 			return err
 		}
-		names := map[string]bool{}
-		gather(names, buf[:n])
+		c := changes{units: map[string]bool{}}
+		c.gather(buf[:n])
 		pause := time.NewTimer(quiet)
 		select {
 		case <-pause.C:
@@ -250,44 +315,50 @@ func readEvents(ctx context.Context, f *os.File, changed chan<- map[string]bool)
 			pause.Stop()
 			return ctx.Err()
 		}
-		if len(names) == 0 {
+		if len(c.units) == 0 && !c.lost {
 			continue
 		}
 		select {
-		case changed <- names:
+		case changed <- c:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// gather adds the units that inotify's events are about.
-func gather(names map[string]bool, b []byte) {
+// gather adds what inotify's events are about.
+func (c *changes) gather(b []byte) {
 	for len(b) >= unix.SizeofInotifyEvent {
-		length := int(b[12]) | int(b[13])<<8 | int(b[14])<<16
+		mask := binary.NativeEndian.Uint32(b[4:])
+		length := int(binary.NativeEndian.Uint32(b[12:]))
 		if unix.SizeofInotifyEvent+length > len(b) {
 			return
 		}
+		if mask&unix.IN_Q_OVERFLOW != 0 {
+			c.lost = true
+		}
 		name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:][:length]), "\x00")
 		if unit, ok := strings.CutSuffix(name, suffix); ok {
-			names[unit] = true
+			c.units[unit] = true
 		}
 		b = b[unix.SizeofInotifyEvent+length:]
 	}
 }
 
+// lookAll looks at every file there is, or was.
 func (s *Store) lookAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, unit := range s.units() {
+	all := s.units()
+	for unit := range s.logs {
+		all = append(all, unit)
+	}
+	slices.Sort(all)
+	for _, unit := range slices.Compact(all) {
 		s.look(unit, false)
 	}
 }
 
 // save writes the indexes that have changed.
 func (s *Store) save() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for unit, l := range s.logs {
 		if !l.dirty {
 			continue
@@ -305,8 +376,6 @@ func (s *Store) sweep() {
 	if s.opts.Held == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, unit := range s.units() {
 		st, err := os.Stat(s.path(unit))
 		if err != nil || s.now().Sub(st.ModTime()) < staleAfter || s.opts.Held(unit) {
@@ -317,6 +386,8 @@ func (s *Store) sweep() {
 				s.opts.Log.Warn("an old log can't be removed", "unit", unit, "error", err)
 			}
 		}
+		s.mu.Lock()
 		delete(s.logs, unit)
+		s.mu.Unlock()
 	}
 }

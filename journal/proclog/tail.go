@@ -1,14 +1,12 @@
 package proclog
 
 import (
-	"bytes"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
 	"fleettop/journal"
+	"fleettop/units/safefile"
 )
 
 const (
@@ -69,23 +67,16 @@ func (t *tail) notice(unit string) {
 	}
 }
 
-// passed is told that a file will begin at head only; s.mu is held.
-func (t *tail) passed(unit string, x *index, f *os.File, head int64) {
+// behind returns where a tail is in a unit's file, if that is before head; s.mu is held.
+func (t *tail) behind(unit string, id uint64, head int64) (from int64, ok bool) {
 	p, ok := t.places[unit]
-	if !ok || p.id != x.id || p.end >= head {
-		return
-	}
-	buf := make([]byte, 64<<10)
-	for at := p.end; at < head; {
-		n, err := f.ReadAt(buf[:min(int64(len(buf)), head-at)], at)
-		t.lost += bytes.Count(buf[:n], []byte{'\n'})
-		at += int64(n)
-		if err != nil && err != io.EOF || n == 0 {
-			break
-		}
-	}
-	t.lost++ // the line head is in the middle of
-	t.places[unit] = place{x.id, head}
+	return p.end, ok && p.id == id && p.end < head
+}
+
+// passed moves a tail on to the beginning of a file that was cut; s.mu is held.
+func (t *tail) passed(unit string, head place, lost int) {
+	t.lost += lost
+	t.places[unit] = head
 }
 
 // Position implements journal.Tail: units that are new begin where they end now.
@@ -107,7 +98,7 @@ func (t *tail) Position(units []string) journal.Position {
 
 // lineStart is where the line that is being written begins.
 func (t *tail) lineStart(unit string, l *unitLog) int64 {
-	f, err := os.Open(t.s.path(unit))
+	f, err := safefile.Open(t.s.path(unit))
 	if err != nil {
 		return l.end()
 	}
@@ -146,7 +137,7 @@ func (t *tail) Next(wanted journal.Wanted) (list []journal.Entry, lost int, err 
 			p = place{l.id, l.head}
 		}
 		t.places[unit] = p
-		f, openErr := os.Open(t.s.path(unit))
+		f, openErr := safefile.Open(t.s.path(unit))
 		if openErr != nil {
 			continue
 		}

@@ -1,0 +1,72 @@
+package proclog
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"fleettop/journal"
+)
+
+// TestLostEvents fills inotify's queue while nobody reads it. What a file got
+// after that is noticed all the same, though it never grows again.
+func TestLostEvents(t *testing.T) {
+	raw, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	most, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil || most > 1<<20 {
+		t.Skipf("a queue of %q events takes too long to fill: %v", raw, err)
+	}
+	r := start(t, Options{Dir: t.TempDir()})
+	a, b, quiet := spawn(t, r.opts.Dir, "a.service"), spawn(t, r.opts.Dir, "b.service"), spawn(t, r.opts.Dir, "quiet.service")
+	a.lines(0, 1)
+	r.noticed(t, "a.service")
+	// The store can't take down anything, and so doesn't read more events either.
+	r.mu.Lock()
+	a.lines(1, 2)
+	for range most { // events in a row that are alike would be one
+		a.write("a\n")
+		b.write("b\n")
+	}
+	quiet.lines(0, 1)
+	if err := os.WriteFile(filepath.Join(r.opts.Dir, "late.service.log"), []byte("line 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Unlock()
+	for _, unit := range []string{"quiet.service", "late.service", "a.service", "b.service"} {
+		r.noticed(t, unit)
+	}
+	list, _, _ := read(t, r.Store, journal.Query{}, "quiet.service", "late.service")
+	if len(list) != 2 {
+		t.Errorf("the lines %q were read, expected one of each", list)
+	}
+}
+
+func TestGatherSeesLostEvents(t *testing.T) {
+	event := func(mask uint32, name string) []byte {
+		b := make([]byte, unix.SizeofInotifyEvent, unix.SizeofInotifyEvent+16)
+		binary.NativeEndian.PutUint32(b[4:], mask)
+		if name != "" {
+			binary.NativeEndian.PutUint32(b[12:], 16)
+			b = append(b, make([]byte, 16)...)
+			copy(b[unix.SizeofInotifyEvent:], name)
+		}
+		return b
+	}
+	c := changes{units: map[string]bool{}}
+	c.gather(append(event(unix.IN_MODIFY, "a.service.log"), event(unix.IN_MODIFY, "other")...))
+	if len(c.units) != 1 || !c.units["a.service"] || c.lost {
+		t.Errorf("got %+v", c)
+	}
+	c.gather(event(unix.IN_Q_OVERFLOW, ""))
+	if !c.lost {
+		t.Error("lost events weren't seen")
+	}
+}
