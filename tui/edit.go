@@ -18,6 +18,7 @@ import (
 	"fleettop/tui/screens"
 	"fleettop/tui/widgets"
 	"fleettop/units"
+	"fleettop/units/safefile"
 )
 
 // editMsg is a file on its way to the editor, or back from it.
@@ -74,7 +75,7 @@ func (s *shell) submit(paths []string) tea.Cmd {
 		if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, "~/") {
 			path = filepath.Join(home, path[2:])
 		}
-		raw, err := os.ReadFile(path)
+		raw, err := safefile.Read(path, units.MaxFileSize)
 		if errors.Is(err, os.ErrNotExist) && len(paths) == 1 && !strings.Contains(path, "/") {
 			if _, bad := units.ParseName(path); bad == nil {
 				return func() tea.Msg { return writeOut(path, template, true) }

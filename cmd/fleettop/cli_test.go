@@ -312,7 +312,13 @@ func TestOddFiles(t *testing.T) {
 	must(syscall.Mkfifo("pipe.service", 0o644))
 	s.fails(1, "./dir is a directory: give the unit files in it, such as dir/*.service", "start", "./dir")
 	s.fails(1, ". is a directory", "start", ".")
-	s.fails(1, "the file is empty", "start", "pipe.service") // nobody writes to it
+	// Even a pipe that has a writer, who says nothing, is refused at once.
+	writer, err := os.OpenFile("pipe.service", os.O_RDWR, 0)
+	must(err)
+	defer writer.Close()
+	s.fails(1, "pipe.service: it is a FIFO: not a regular file: give a unit file", "submit", "pipe.service")
+	s.fails(1, "it is a FIFO", "verify", "pipe.service")
+	s.fails(1, "it is a device", "submit", "/dev/zero")
 	s.file("tpl@.service", service)
 	s.must("submit", "tpl@.service")
 	s.wants(s.must("explain", "tpl@.service"), "a template runs on no machine itself", "tpl@1.service")

@@ -17,6 +17,8 @@ import (
 	"fleettop/daemon"
 	"fleettop/daemon/faultlog"
 	"fleettop/daemon/keys"
+	"fleettop/units/process"
+	"fleettop/units/safefile"
 )
 
 // Exit codes after which systemd must not start the daemon again; the unit
@@ -93,12 +95,23 @@ func (a *app) daemonCommand() *cobra.Command {
 }
 
 func runDaemon(ctx context.Context, cfg daemon.Config) error {
+	process.KeepInherited() // what this daemon inherited is no business of units
 	tls := cfg.EtcdTLS
 	switch {
 	case tls != (etcdserver.TLS{}) && len(cfg.EtcdEndpoints) == 0:
 		return usageError{errors.New("--etcd-cert, --etcd-key and --etcd-ca go with --etcd-endpoints: give that too, or leave them out")}
 	case tls != (etcdserver.TLS{}) && (tls.CertFile == "" || tls.KeyFile == "" || tls.CAFile == ""):
 		return usageError{errors.New("TLS to etcd needs all three of --etcd-cert, --etcd-key and --etcd-ca")}
+	}
+	for flag, path := range map[string]string{"cert": tls.CertFile, "key": tls.KeyFile, "ca": tls.CAFile} {
+		if path == "" {
+			continue
+		}
+		f, err := safefile.Open(path) // etcd's client would wait for ever for what is no file
+		if err != nil {
+			return fmt.Errorf("--etcd-%s: %w: name a PEM file", flag, err)
+		}
+		_ = f.Close()
 	}
 	err := daemon.Run(ctx, cfg)
 	duplicate, conflict := (*cluster.DuplicateError)(nil), (*membership.ConflictError)(nil)

@@ -3,30 +3,22 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"fleettop/daemon/api"
 	"fleettop/units"
+	"fleettop/units/safefile"
 )
 
 // readUnitFile reads a local unit file and refuses what can't be one.
 func readUnitFile(path string) (*units.File, error) {
-	// Without O_NONBLOCK a named pipe that nobody writes to could not even be interrupted.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	raw, err := safefile.Read(path, units.MaxFileSize)
+	if errors.Is(err, safefile.ErrTooLarge) {
+		return nil, fmt.Errorf("%s is larger than %d KiB, the most a unit file may be: put data into a file of its own", path, units.MaxFileSize>>10)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: give a unit file that is there and can be read", err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, units.MaxFileSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w: give a unit file", path, err)
-	}
-	if len(raw) > units.MaxFileSize {
-		return nil, fmt.Errorf("%s is larger than %d KiB, the most a unit file may be: put data into a file of its own", path, units.MaxFileSize>>10)
 	}
 	file, err := units.ParseFile(string(raw))
 	if err != nil {

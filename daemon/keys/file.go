@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"fleettop/units/safefile"
 )
 
 // DefaultFile is where a machine keeps the cluster's key.
@@ -14,7 +16,7 @@ const DefaultFile = "/etc/fleettop/key"
 // Load reads a key file. It refuses one that others than its owner can read,
 // and returns an error wrapping fs.ErrNotExist where there is none.
 func Load(path string) (Ring, error) {
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return Ring{}, fmt.Errorf("read the cluster key: %w", err)
 	}

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"fleettop/units/safefile"
 )
 
 // Files names the files of a certificate, its key, and the authorities that
@@ -215,13 +217,28 @@ func (id *Identity) Run(ctx context.Context) error {
 // Certificate is this machine's certificate, renewed if it is time.
 func (id *Identity) Certificate() (*tls.Certificate, error) {
 	if id.cfg.own() {
-		cert, err := tls.LoadX509KeyPair(id.cfg.PKI.CertFile, id.cfg.PKI.KeyFile)
+		cert, err := loadPair(id.cfg.PKI.CertFile, id.cfg.PKI.KeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the certificate %s and its key %s: %w: give a pair, PEM", id.cfg.PKI.CertFile, id.cfg.PKI.KeyFile, err)
 		}
 		return &cert, nil
 	}
 	return id.clusterCertificate()
+}
+
+// maxPEM is how much of a file of certificates or keys is read, in bytes.
+const maxPEM = 1 << 20
+
+func loadPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := safefile.Read(certFile, maxPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := safefile.Read(keyFile, maxPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 // clusterCertificate is the certificate signed with the cluster's key.
@@ -241,7 +258,7 @@ func (id *Identity) clusterCertificate() (*tls.Certificate, error) {
 func (id *Identity) pool() (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if id.cfg.own() {
-		text, err := os.ReadFile(id.cfg.PKI.CAFile)
+		text, err := safefile.Read(id.cfg.PKI.CAFile, maxPEM)
 		if err != nil {
 			return nil, fmt.Errorf("read the authorities: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 
 	"fleettop/daemon/api"
 )
@@ -140,6 +141,9 @@ func TestKeyringFollowsTheFile(t *testing.T) {
 		{func() { must(t, os.Chmod(path, 0o644)) }, "viewer"},
 		{func() { must(t, os.Remove(path)) }, ""},
 		{func() { put(`fleettop-role="operator" ` + line) }, "operator"},
+		// A FIFO holds nobody up: they are refused, and let in when the file is back.
+		{func() { must(t, os.Remove(path)); must(t, unix.Mkfifo(path, 0o600)) }, ""},
+		{func() { put(line) }, "viewer"},
 	} {
 		step.do()
 		if got := find(); got != step.want {
@@ -167,6 +171,7 @@ func TestUntrustedFiles(t *testing.T) {
 			must(t, os.Symlink(dir+"/sub/keys", path))
 			must(t, os.Chmod(dir, 0o777))
 		},
+		"a FIFO":    func(_, path string) { must(t, os.Remove(path)); must(t, unix.Mkfifo(path, 0o600)) },
 		"not there": func(_, path string) { must(t, os.Remove(path)) },
 		"a folder":  func(_, path string) { must(t, os.Remove(path)); must(t, os.Mkdir(path, 0o755)) },
 		"a stranger's": func(_, path string) {

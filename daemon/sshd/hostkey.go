@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"fleettop/units/safefile"
 )
 
 // hostKeyFile is where the host key is, in its directory.
@@ -32,7 +34,7 @@ func hostKey(dir string) (text []byte, signer gossh.Signer, err error) {
 	if st.Mode().Perm()&0o077 != 0 {
 		return nil, nil, fmt.Errorf("the SSH host key %s can be read by others, who could pass for this machine: remove it, and a new one is made", path)
 	}
-	if text, err = os.ReadFile(path); err != nil {
+	if text, err = safefile.Read(path, maxKeysFile); err != nil {
 		return nil, nil, fmt.Errorf("the SSH host key: %w", err)
 	}
 	if signer, err = gossh.ParsePrivateKey(text); err != nil {

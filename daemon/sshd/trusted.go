@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"fleettop/units/safefile"
 )
 
 const (
@@ -26,16 +28,13 @@ func readTrusted(path string) ([]byte, unix.Stat_t, error) {
 	if real, err = filepath.Abs(real); err != nil {
 		return nil, st, err
 	}
-	f, err := os.Open(real)
+	f, err := safefile.Open(real)
 	if err != nil {
 		return nil, st, err
 	}
 	defer f.Close()
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, st, fmt.Errorf("look at %s: %w", real, err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, st, fmt.Errorf("%s is no regular file: name one", real)
 	}
 	if err := trusted(real, st); err != nil {
 		return nil, st, err

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+
+	"fleettop/units/safefile"
 )
 
 // Incompatible flags of a file: one that isn't listed means a format to come.
@@ -81,7 +82,7 @@ type chunk struct {
 const windowSize = 128 << 10
 
 func openFile(path string) (*file, error) {
-	f, err := os.Open(path)
+	f, err := safefile.Open(path)
 	if err != nil {
 		return nil, err
 	}

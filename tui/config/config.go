@@ -20,7 +20,12 @@ import (
 	"path/filepath"
 
 	"github.com/BurntSushi/toml"
+
+	"fleettop/units/safefile"
 )
+
+// maxFile is how much of a file is read, in bytes.
+const maxFile = 1 << 20
 
 // Config is what the file says.
 type Config struct {
@@ -78,7 +83,11 @@ func Load(path string) (*Config, error) {
 }
 
 func read(path string, into any) error {
-	meta, err := toml.DecodeFile(path, into)
+	text, err := safefile.Read(path, maxFile)
+	if err != nil {
+		return err // it names the path
+	}
+	meta, err := toml.Decode(string(text), into)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

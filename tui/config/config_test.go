@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -24,10 +25,17 @@ func TestLoad(t *testing.T) {
 	if !c.Mouse || c.Keys["stop"][0] != "f8" || c.Colors["good"] != "#88ff88" || c.Colors["bad"] != "reverse" {
 		t.Errorf("read %+v", c)
 	}
+	if _, err := Load("/dev/zero"); err == nil || !strings.Contains(err.Error(), "it is a device") {
+		t.Errorf("a device was read as a configuration: %v", err)
+	}
 	if c, err := Load(filepath.Join(dir, "none.toml")); err != nil || len(c.Keys) > 0 {
 		t.Errorf("no file is %+v, %v", c, err)
 	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo.toml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for text, want := range map[string]string{
+		"theme = \"fifo\"":     "fifo.toml: it is a FIFO",
 		"colours = 1":          `no setting "colours"`,
 		"glyphs = \"braille\"": "choose full or ascii",
 		"theme = \"none\"":     "the theme that",

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fifo makes a FIFO that nobody ever writes to.
@@ -57,7 +59,11 @@ func TestPIDFilesThatAreNone(t *testing.T) {
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for i, path := range []string{precious, number, empty, b.fifo("fifo"), "/dev/zero"} {
+	device := filepath.Join(b.dir, "device") // a link: whatever goes wrong here must not remove the machine's own
+	if err := os.Symlink("/dev/zero", device); err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range []string{precious, number, empty, b.fifo("fifo"), device} {
 		for kind, result := range map[string]string{"simple": "", "forking": "protocol"} {
 			name := fmt.Sprintf("a%d-%s.service", i, kind)
 			command := map[string]string{"simple": "/bin/sleep 1000", "forking": "/bin/true"}[kind]
@@ -150,5 +156,31 @@ func TestFileThatHangs(t *testing.T) {
 	<-ended
 	if v, ok := within(patience, func() int { return 7 }); !ok || v != 7 {
 		t.Errorf("within = %d, %v", v, ok)
+	}
+}
+
+// TestNewLeavesDescriptorsAlone: those of the process that opens a manager are its own business.
+func TestNewLeavesDescriptorsAlone(t *testing.T) {
+	fd, err := unix.Open(os.DevNull, unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	flags := func() int {
+		got, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	b := newBench(t)
+	if flags()&unix.FD_CLOEXEC != 0 {
+		t.Error("opening a manager changed a descriptor it has nothing to do with")
+	}
+	KeepInherited()
+	b.load("a.service", fmt.Sprintf("[Service]\nType=oneshot\nExecStart=/bin/sh -c 'ls -l /proc/self/fd/%d || echo none'\n", fd))
+	b.start("a.service")
+	if flags()&unix.FD_CLOEXEC == 0 || !strings.Contains(b.log("a.service"), "none") {
+		t.Errorf("an inherited descriptor is passed on: %s", b.log("a.service"))
 	}
 }

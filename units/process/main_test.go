@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 		playService(role)
 		return
 	}
+	KeepInherited()
 	// The runtime's goroutine for signals stays once the fuzzer or a test wanted one; have it counted.
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGUSR2)

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"fleettop/units"
 )
 
@@ -93,9 +91,6 @@ func New(opts Options) (*Manager, error) {
 	if m.disk, err = openDisk(m.dir); err != nil {
 		return nil, err
 	}
-	// What this process inherited is no business of the units'. Where the
-	// kernel is too old for this, only what was opened since is kept from them.
-	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	if m.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
 		m.spawn, err = newSpawner(fileWait)
 	}

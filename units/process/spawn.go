@@ -25,6 +25,12 @@ type launch struct {
 	out, err   *os.File
 }
 
+// KeepInherited keeps the files that this program was started with from the
+// programs it starts itself; what Go opens is kept from them anyway. It is for
+// a program's main, as it changes descriptors of the whole process. Where the
+// kernel is older than Linux 5.11, they are passed on.
+func KeepInherited() { _ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) }
+
 // starters is how many programs are started at a time.
 const starters = 4
 
