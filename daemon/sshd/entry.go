@@ -3,6 +3,7 @@ package sshd
 import (
 	"bytes"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -62,6 +63,7 @@ func parseEntry(line []byte) (*entry, error) {
 	if e.who == "" {
 		e.who = gossh.FingerprintSHA256(key)
 	}
+	roles := 0
 	for _, option := range options {
 		name, value, _ := strings.Cut(option, "=")
 		name, value = strings.ToLower(name), strings.Trim(value, `"`)
@@ -69,6 +71,9 @@ func parseEntry(line []byte) (*entry, error) {
 		case name == "fleettop-role":
 			if e.role = api.Role(value); e.role != api.Viewer && e.role != api.Operator {
 				return nil, fmt.Errorf("its role is %q: choose viewer or operator", value)
+			}
+			if roles++; roles > 1 {
+				return nil, errors.New("it has two roles: leave one fleettop-role, or one line, for the key")
 			}
 		case name == "from":
 			if e.from, err = parseFrom(value); err != nil {
@@ -151,7 +156,8 @@ func clean(comment string) string {
 }
 
 // parseKeys reads a file of keys, by their bytes. Lines that can't be used are
-// told of by number and left out. Of a key named twice the first line counts.
+// told of by number and left out. Of a key in several lines the one counts that
+// lets it do least: the first, but as a viewer if any of them says so.
 func parseKeys(raw []byte, skipped func(line int, why string)) map[string]*entry {
 	keys := map[string]*entry{}
 	n := 0
@@ -167,11 +173,16 @@ func parseKeys(raw []byte, skipped func(line int, why string)) map[string]*entry
 			continue
 		}
 		id := string(e.key.Marshal())
-		if keys[id] != nil {
+		first := keys[id]
+		switch {
+		case first == nil:
+			keys[id] = e
+		case e.role == api.Viewer && first.role == api.Operator:
+			first.role = api.Viewer
+			skipped(n, "it has the key of an earlier line, and another role: the key may look and not act until one of them is taken out")
+		default:
 			skipped(n, "it has the key of an earlier line, which counts: take one of them out")
-			continue
 		}
-		keys[id] = e
 	}
 	return keys
 }

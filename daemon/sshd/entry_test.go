@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -62,6 +61,8 @@ func TestEntries(t *testing.T) {
 		{`expiry-time="20260301" ` + line + " x", api.Viewer, "x", false, ""},
 		{`expiry-time="202603011300Z" ` + line + " x", api.Viewer, "x", true, ""},
 		{`fleettop-role="root" ` + line, "", "", false, "choose viewer or operator"},
+		{`fleettop-role="viewer",fleettop-role="operator" ` + line, "", "", false, "two roles"},
+		{`fleettop-role="operator",Fleettop-Role="operator" ` + line, "", "", false, "two roles"},
 		{`command="/bin/true" ` + line, "", "", false, "command"},
 		{`restrict ` + line, "", "", false, "restrict"},
 		{`cert-authority ` + line, "", "", false, "cert-authority"},
@@ -92,14 +93,17 @@ func TestEntries(t *testing.T) {
 func TestFileOfKeys(t *testing.T) {
 	_, one := newKey(t)
 	_, two := newKey(t)
+	_, three := newKey(t)
+	const operator = `fleettop-role="operator" `
 	told := map[int]string{}
-	keys := parseKeys([]byte("# people\n\n"+one+" one\r\nnonsense\n"+`fleettop-role="operator" `+one+" again\n"+two), func(n int, why string) { told[n] = why })
-	if len(keys) != 2 || told[4] == "" || told[5] == "" || len(told) != 2 {
+	keys := parseKeys([]byte("# people\n\n"+one+" one\r\nnonsense\n"+operator+one+" again\n"+two+"\n"+
+		operator+three+" three\n"+three+" again\n"), func(n int, why string) { told[n] = why })
+	if len(keys) != 3 || told[4] == "" || told[5] == "" || told[8] == "" || len(told) != 3 {
 		t.Errorf("%d keys, told %v", len(keys), told)
 	}
 	for _, e := range keys {
 		if e.role != api.Viewer {
-			t.Errorf("%s is %s by a later line", e.who, e.role)
+			t.Errorf("%s is %s, and one of its lines has no role", e.who, e.role)
 		}
 	}
 }
@@ -232,35 +236,60 @@ func TestGate(t *testing.T) {
 	l.complete()
 	g := newGate(l)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	begin := func(from netip.Addr, want string) {
+	a, b, c := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
+	var ended []string
+	begin := func(name string, from netip.Addr) *login {
 		t.Helper()
-		if err := g.begin(from, now); fmt.Sprint(err) != want && (want == "<nil>" || err == nil || !strings.Contains(err.Error(), want)) {
-			t.Fatalf("%s: %v, want %s", from, err, want)
+		return g.begin(from, now, func() { ended = append(ended, name) })
+	}
+	gone := func(want string) {
+		t.Helper()
+		if got := strings.Join(ended, " "); got != want {
+			t.Fatalf("these had to make room: %s, expected %s", got, want)
 		}
+		ended = nil
 	}
-	for range 3 {
-		begin(a, "<nil>")
+	a1, a2, a3 := begin("a1", a), begin("a2", a), begin("a3", a)
+	g.showed(a1)
+	a4 := begin("a4", a) // the oldest that has shown no key makes room
+	gone("a2")
+	g.end(a2, now, false) // which it notices later
+	b1, b2 := begin("b1", b), begin("b2", b)
+	g.showed(a3)
+	c1 := begin("c1", c) // and of all, one of the source with the most
+	gone("a4")
+	for _, l := range []*login{b1, b2, c1} {
+		g.showed(l)
 	}
-	begin(a, "3 logins under way")
-	begin(b, "<nil>")
-	begin(b, "<nil>")
-	begin(b, "5 logins are under way")
-	g.end(b, now, false)
-	g.end(b, now, false)
-	for range 3 {
-		g.end(a, now, true)
+	a5 := begin("a5", a)
+	g.showed(a5)
+	gone("a1") // a public key is known to many: showing one holds no place for ever
+	for _, l := range []*login{a1, a3, a4, a5, b1, b2, c1} {
+		g.end(l, now, false)
+		g.end(l, now, false)
 	}
-	begin(a, "failed in a row")
-	begin(b, "<nil>")
+	if g.logins != 0 {
+		t.Errorf("%d logins are counted and none is there", g.logins)
+	}
+
+	owes := func(from netip.Addr) bool {
+		l := begin("x", from)
+		defer g.end(l, now, false)
+		return g.owes(l, now)
+	}
+	for range 5 {
+		g.end(begin("x", a), now, true)
+	}
+	if !owes(a) || owes(b) {
+		t.Errorf("after five failures of a: a owes %v, b owes %v", owes(a), owes(b))
+	}
 	now = now.Add(1500 * time.Millisecond)
-	begin(a, "<nil>")
-	g.end(a, now, true)
-	begin(a, "failed in a row")
-	now = now.Add(time.Hour)
-	for range 10 { // who gets in owes nothing
-		begin(a, "<nil>")
-		g.end(a, now, false)
+	if owes(a) {
+		t.Error("no failure is forgotten")
+	}
+	g.end(begin("x", a), now, true)
+	if !owes(a) {
+		t.Error("one more failure doesn't count")
 	}
 
 	must(t, g.enter("x"))
@@ -287,8 +316,7 @@ func TestGateForgets(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range 3 * maxSources {
 		from := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		must(t, g.begin(from, now))
-		g.end(from, now, true)
+		g.end(g.begin(from, now, func() {}), now, true)
 	}
 	if n := len(g.sources); n > maxSources {
 		t.Errorf("%d sources are remembered", n)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
@@ -18,10 +19,15 @@ type keyring struct {
 	path string
 	log  *slog.Logger
 
-	mu    sync.Mutex // guards what follows
+	loaded  atomic.Pointer[keyfile]
+	reading sync.Mutex // held to read the file after it changed; who finds it unchanged needs no lock
+}
+
+// keyfile is what a file of keys had when it was read. It doesn't change.
+type keyfile struct {
 	keys  map[string]*entry
 	seen  version
-	fault string // why the file can't be used, as told
+	fault string // why the file can't be used, as told; "" if it can
 }
 
 // version changes whenever a file does, its owner and mode included.
@@ -46,47 +52,56 @@ func openKeyring(path string, log *slog.Logger) (*keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the SSH keys: %w", err)
 	}
-	k.take(raw, st)
-	if len(k.keys) == 0 {
+	if len(k.take(raw, st).keys) == 0 {
 		log.Warn("nobody can come in over SSH yet: no key can be used", "file", path)
 	}
 	return k, nil
 }
 
-func (k *keyring) take(raw []byte, st unix.Stat_t) {
-	k.keys = parseKeys(raw, func(line int, why string) {
+func (k *keyring) take(raw []byte, st unix.Stat_t) *keyfile {
+	f := &keyfile{seen: versionOf(st)}
+	f.keys = parseKeys(raw, func(line int, why string) {
 		k.log.Warn("an SSH key can't be used: "+why, "file", k.path, "line", line)
 	})
-	k.seen = versionOf(st)
+	k.loaded.Store(f)
+	return f
 }
 
-// refresh reads the file again if it changed. While it can't be used, nobody is let in.
-func (k *keyring) refresh() {
+// unchanged reports whether the file is as it was read.
+func (k *keyring) unchanged(f *keyfile) bool {
 	var now unix.Stat_t
-	if k.fault == "" && unix.Stat(k.path, &now) == nil && versionOf(now) == k.seen {
-		return
+	return f.fault == "" && unix.Stat(k.path, &now) == nil && versionOf(now) == f.seen
+}
+
+// current is the file as it is now. While it can't be used, nobody is let in.
+func (k *keyring) current() *keyfile {
+	if f := k.loaded.Load(); k.unchanged(f) {
+		return f
+	}
+	k.reading.Lock()
+	defer k.reading.Unlock()
+	was := k.loaded.Load()
+	if k.unchanged(was) {
+		return was
 	}
 	raw, st, err := readTrusted(k.path)
 	if err != nil {
-		k.keys, k.seen = nil, version{}
-		if k.fault != err.Error() {
-			k.fault = err.Error()
-			k.log.Error("nobody can come in over SSH: "+k.fault, "file", k.path)
+		if was.fault != err.Error() {
+			k.log.Error("nobody can come in over SSH: "+err.Error(), "file", k.path)
 		}
-		return
+		f := &keyfile{fault: err.Error()}
+		k.loaded.Store(f)
+		return f
 	}
-	k.fault = ""
-	k.take(raw, st)
-	k.log.Info("read the SSH keys again", "file", k.path, "keys", len(k.keys))
+	f := k.take(raw, st)
+	k.log.Info("read the SSH keys again", "file", k.path, "keys", len(f.keys))
+	return f
 }
 
 // find returns what the file says of a key now, or nil if it may not be used
 // from there.
 func (k *keyring) find(key gossh.PublicKey, from netip.Addr, now time.Time) *entry {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.refresh()
-	e := k.keys[string(key.Marshal())]
+	e := k.current().keys[string(key.Marshal())]
 	if e == nil || !e.admits(from, now) {
 		return nil
 	}

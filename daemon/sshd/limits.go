@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,8 +17,8 @@ type Limits struct {
 	SessionsPerKey int           // 16
 	Logins         int           // under way at once; 64
 	LoginsPerFrom  int           // of one source; 16
-	Burst          int           // of failed logins of one source; 20
-	PerFailure     time.Duration // until one source may fail once more; 2 s
+	Burst          int           // of failed logins of one source, before each has a single key to try; 20
+	PerFailure     time.Duration // until a failure is forgotten; 2 s
 	FirstWord      time.Duration // for a stranger to show a key that is known; 15 s
 	Login          time.Duration // then, to prove it, with a passphrase typed; 90 s
 	Empty          time.Duration // of a connection without a session; 1 min
@@ -53,18 +54,28 @@ const maxSources = 4096
 type gate struct {
 	limits Limits
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards what follows, and the fields of each login but close
 	sources  map[netip.Prefix]*source
-	logins   int
+	begun    uint64 // logins ever
+	logins   int    // under way
 	sessions int
 	byKey    map[string]int
 }
 
 // source is an address, or the network that is one household's with IPv6.
 type source struct {
-	logins int     // under way
-	debt   float64 // failures that still count
+	logins []*login // under way, the oldest first
+	debt   float64  // failures that still count
 	at     time.Time
+}
+
+// login is a stranger's connection until a key is proven on it, or it ends.
+type login struct {
+	number uint64
+	from   netip.Prefix
+	known  bool   // it has shown a key that may come in, and is to prove it
+	over   bool   // no longer counted
+	close  func() // ends the connection; must not block
 }
 
 func newGate(l Limits) *gate {
@@ -94,9 +105,10 @@ func (s *source) fade(now time.Time, each time.Duration) {
 	s.at = now
 }
 
-// begin admits a stranger to try to log in, or says why not. A login that
-// began must end.
-func (g *gate) begin(from netip.Addr, now time.Time) error {
+// begin counts a stranger who tries to log in. Where as many try as may, the
+// oldest makes room, one that has not shown a key yet before one that has: who
+// holds connections without logging in keeps no one out. A login must end.
+func (g *gate) begin(from netip.Addr, now time.Time, closeConn func()) *login {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	id := household(from)
@@ -108,33 +120,87 @@ func (g *gate) begin(from netip.Addr, now time.Time) error {
 		s = &source{at: now}
 		g.sources[id] = s
 	}
-	s.fade(now, g.limits.PerFailure)
-	switch {
-	case s.debt >= float64(g.limits.Burst):
-		return fmt.Errorf("more than %d logins failed in a row", g.limits.Burst)
-	case s.logins >= g.limits.LoginsPerFrom:
-		return fmt.Errorf("it has %d logins under way already", s.logins)
-	case g.logins >= g.limits.Logins:
-		return fmt.Errorf("%d logins are under way already", g.logins)
+	if len(s.logins) >= g.limits.LoginsPerFrom {
+		g.makeRoom(s)
 	}
-	s.logins++
+	if g.logins >= g.limits.Logins {
+		g.makeRoom(g.crowd())
+	}
+	g.begun++
+	l := &login{number: g.begun, from: id, close: closeConn}
+	s.logins = append(s.logins, l)
 	g.logins++
-	return nil
+	return l
+}
+
+// makeRoom ends a login of a source, which has one; g.mu is held.
+func (g *gate) makeRoom(s *source) {
+	l := s.logins[max(0, slices.IndexFunc(s.logins, func(l *login) bool { return !l.known }))]
+	g.forgo(l)
+	l.close()
+}
+
+// crowd is the source with the most logins, and of several the one whose oldest
+// is the oldest; g.mu is held.
+func (g *gate) crowd() *source {
+	var crowd *source
+	for _, s := range g.sources {
+		if len(s.logins) == 0 {
+			continue
+		}
+		if crowd == nil || len(s.logins) > len(crowd.logins) ||
+			len(s.logins) == len(crowd.logins) && s.logins[0].number < crowd.logins[0].number {
+			crowd = s
+		}
+	}
+	return crowd
+}
+
+// forgo counts a login no longer; g.mu is held.
+func (g *gate) forgo(l *login) {
+	if l.over {
+		return
+	}
+	l.over = true
+	g.logins--
+	if s := g.sources[l.from]; s != nil {
+		s.logins = slices.DeleteFunc(s.logins, func(x *login) bool { return x == l })
+	}
+}
+
+// showed notes that a login has shown a key that may come in.
+func (g *gate) showed(l *login) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.known = true
+}
+
+// owes reports whether so many logins of a source failed lately that each one
+// has a single key to try. It is never shut out: a neighbour who fails would
+// shut out those that have the right key.
+func (g *gate) owes(l *login, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.sources[l.from]
+	if s == nil {
+		return false
+	}
+	s.fade(now, g.limits.PerFailure)
+	return s.debt > float64(g.limits.Burst)-1
 }
 
 // end ends a login.
-func (g *gate) end(from netip.Addr, now time.Time, failed bool) {
+func (g *gate) end(l *login, now time.Time, failed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.logins--
-	s := g.sources[household(from)]
+	g.forgo(l)
+	s := g.sources[l.from]
 	if s == nil {
 		return
 	}
-	s.logins--
 	s.fade(now, g.limits.PerFailure)
 	if failed {
-		s.debt++
+		s.debt = min(s.debt+1, float64(g.limits.Burst))
 	}
 }
 
@@ -143,12 +209,12 @@ func (g *gate) forget(now time.Time) {
 	for _, s := range g.sources {
 		s.fade(now, g.limits.PerFailure)
 	}
-	maps.DeleteFunc(g.sources, func(_ netip.Prefix, s *source) bool { return s.logins == 0 && s.debt == 0 })
+	maps.DeleteFunc(g.sources, func(_ netip.Prefix, s *source) bool { return len(s.logins) == 0 && s.debt == 0 })
 	for id, s := range g.sources {
 		if len(g.sources) <= maxSources/2 {
 			return
 		}
-		if s.logins == 0 {
+		if len(s.logins) == 0 {
 			delete(g.sources, id)
 		}
 	}

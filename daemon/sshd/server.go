@@ -88,7 +88,7 @@ func Open(cfg Config) (*Server, error) {
 	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen for SSH: %w: choose another --ssh-listen", err)
 	}
-	cfg.Log.Info("listening for SSH", "address", s.listener.Addr().String(), "host key", gossh.FingerprintSHA256(signer.PublicKey()), "keys", len(keys.keys))
+	cfg.Log.Info("listening for SSH", "address", s.listener.Addr().String(), "host key", gossh.FingerprintSHA256(signer.PublicKey()), "keys", len(keys.current().keys))
 	return s, nil
 }
 
@@ -110,6 +110,9 @@ func (s *Server) confine(server *ssh.Server) error {
 
 // Addr is where it listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Reload reads the file of keys again if it changed.
+func (s *Server) Reload() { s.keys.current() }
 
 // Close closes a server that does not run.
 func (s *Server) Close() error { return s.listener.Close() }
@@ -163,11 +166,7 @@ func (s *Server) accept(ctx context.Context, visits *sync.WaitGroup) error {
 // receive is one connection, from the first byte to the last.
 func (s *Server) receive(conn net.Conn) {
 	v := &visit{Conn: conn, from: sourceOf(conn.RemoteAddr()), limits: &s.cfg.Limits, gone: make(chan struct{})}
-	if err := s.gate.begin(v.from, time.Now()); err != nil {
-		conn.Close()
-		s.cfg.Refused(v.from.String(), err.Error())
-		return
-	}
+	v.login = s.gate.begin(v.from, time.Now(), func() { v.Close() })
 	s.mu.Lock()
 	closing := s.closing
 	s.visits[v] = struct{}{}
@@ -185,7 +184,7 @@ func (s *Server) receive(conn net.Conn) {
 		return
 	}
 	why := v.failure()
-	s.gate.end(v.from, time.Now(), why != "")
+	s.gate.end(v.login, time.Now(), why != "")
 	if why != "" {
 		s.cfg.Refused(v.from.String(), why)
 	}
@@ -196,8 +195,12 @@ func (s *Server) admit(ctx ssh.Context, key ssh.PublicKey) bool {
 	v := visitOf(ctx)
 	if s.keys.find(key, v.from, time.Now()) == nil {
 		v.offered(gossh.FingerprintSHA256(key))
+		if s.gate.owes(v.login, time.Now()) {
+			v.Close()
+		}
 		return false
 	}
+	s.gate.showed(v.login)
 	v.setClock(s.cfg.Limits.Login)
 	return true
 }
@@ -209,7 +212,7 @@ func (s *Server) tried(v *visit, method string, err error) {
 		return
 	}
 	v.letIn()
-	s.gate.end(v.from, time.Now(), false)
+	s.gate.end(v.login, time.Now(), false)
 }
 
 // watchKeys ends the sessions of those who may not be in any more, or not as they are.

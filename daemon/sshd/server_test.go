@@ -331,25 +331,51 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestStrangersAreSlowedDown tries to log in again and again.
-func TestStrangersAreSlowedDown(t *testing.T) {
+// TestStrangersHaveOneTry tries to log in again and again.
+func TestStrangersHaveOneTry(t *testing.T) {
 	stranger, _ := newKey(t)
 	key, line := newKey(t)
 	h := open(t, Limits{Burst: 3, PerFailure: time.Hour}, line)
 	for range 10 { // who may come in may come often
 		h.run(h.in(key), "x")
 	}
-	eventually(t, "the stranger to be turned away at once", func() error {
+	eventually(t, "the stranger to be cut off at its first key", func() error {
 		if _, err := h.dial(gossh.PublicKeys(stranger)); err == nil || strings.Contains(err.Error(), "unable to authenticate") {
-			return fmt.Errorf("it could try: %v", err)
+			return fmt.Errorf("it could try another: %v", err)
 		}
 		return nil
 	})
-	h.heard("more than 3 logins failed in a row")
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if tries := len(h.refused); tries > 8 {
-		t.Errorf("it had %d tries", tries)
+	h.heard("none of its keys may come in")
+	// Its neighbour is not kept out.
+	if out, code := h.run(h.in(key), "x"); code != 1 {
+		t.Errorf("somebody with the right key, from the same address: %d %s", code, out)
+	}
+	if _, err := h.dial(gossh.PublicKeys(stranger, key)); err == nil {
+		t.Error("the stranger had a second key to try")
+	}
+}
+
+// TestSilentConnectionsKeepNoOneOut fills the address's places, and all places,
+// with connections that say nothing.
+func TestSilentConnectionsKeepNoOneOut(t *testing.T) {
+	key, line := newKey(t)
+	for name, limits := range map[string]Limits{"of one address": {LoginsPerFrom: 4}, "of all": {Logins: 4}} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t, limits, line)
+			for range 8 {
+				c, err := net.Dial("tcp", h.Addr().String())
+				must(t, err)
+				defer c.Close()
+				// Its turn came when the server has said something.
+				must(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+				if _, err := c.Read(make([]byte, 1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if out, code := h.run(h.in(key), "x"); code != 1 {
+				t.Errorf("somebody with a key was answered %d %s", code, out)
+			}
+		})
 	}
 }
 

@@ -22,6 +22,7 @@ type visit struct {
 	net.Conn
 	from    netip.Addr
 	limits  *Limits
+	login   *login         // until a key is proven
 	gone    chan struct{}  // closed when the connection is
 	running sync.WaitGroup // its sessions
 
