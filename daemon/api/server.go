@@ -126,7 +126,7 @@ func HTTPServer(ctx context.Context, h http.Handler, log *slog.Logger) *http.Ser
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // where many requests share one connection, as through ssh
 	return &http.Server{
-		Handler:           h,
+		Handler:           timeBodies(h),
 		Protocols:         &protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
