@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
@@ -85,6 +86,10 @@ type Config struct {
 	// ProbeInterval sets the failure detector's pace.
 	ProbeInterval time.Duration
 
+	// Reload asks to read again what can be read again while the daemon runs;
+	// nil for never.
+	Reload <-chan os.Signal
+
 	Log *slog.Logger
 }
 
@@ -101,14 +106,17 @@ func (c *Config) Complete() error {
 	if err := c.chooseManager(); err != nil {
 		return err
 	}
-	defaults, err := c.defaultPlaces()
+	defaults, err := PlacesOf(c.Manager)
 	if err != nil {
 		return err
 	}
-	c.StateDir = orDefault(c.StateDir, defaults.state)
-	c.RunDir = orDefault(c.RunDir, defaults.run)
-	c.KeyFile = orDefault(c.KeyFile, defaults.key)
-	c.keyIsDefault = c.KeyFile == defaults.key
+	if c.RunDir == "" && defaults.RunDir == "" {
+		return errNoRuntimeDir
+	}
+	c.StateDir = orDefault(c.StateDir, defaults.StateDir)
+	c.RunDir = orDefault(c.RunDir, defaults.RunDir)
+	c.KeyFile = orDefault(c.KeyFile, defaults.KeyFile)
+	c.keyIsDefault = c.KeyFile == defaults.KeyFile
 	c.Socket = orDefault(c.Socket, filepath.Join(c.RunDir, "fleettop.sock"))
 	if len(c.Socket) > 107 {
 		return fmt.Errorf("the socket's path %s is longer than the 107 bytes the kernel takes: choose a shorter --run-dir or --socket", c.Socket)
@@ -125,9 +133,8 @@ func (c *Config) Complete() error {
 	if c.Address == "" {
 		c.Address, c.addressFound = mainAddress(), true
 	}
-	addr, err := netip.ParseAddr(c.Address)
-	if err != nil || addr.IsUnspecified() {
-		return fmt.Errorf("--address %q is not an address other machines can reach: give this machine's IP", c.Address)
+	if c.Address, err = reachable(c.Address); err != nil {
+		return fmt.Errorf("--address %q %w", c.Address, err)
 	}
 	if err := c.SSH.complete(c.Address); err != nil {
 		return err
@@ -149,54 +156,6 @@ func (c *Config) Complete() error {
 	return nil
 }
 
-// chooseManager settles who runs the units.
-func (c *Config) chooseManager() error {
-	switch c.Manager {
-	case "", ManagerAuto:
-		st, err := os.Stat("/run/systemd/system")
-		switch {
-		case err != nil || !st.IsDir():
-			c.Manager = ManagerProcess
-		case os.Geteuid() == 0:
-			c.Manager = ManagerSystemd
-		default:
-			c.Manager = ManagerSystemdUser
-		}
-	case ManagerSystemd, ManagerSystemdUser, ManagerProcess:
-	default:
-		return fmt.Errorf("unknown manager %q: choose auto, systemd, systemd-user or process", c.Manager)
-	}
-	return nil
-}
-
-// places are where a daemon keeps its things unless it is told.
-type places struct{ state, run, key string }
-
-// defaultPlaces are the machine's, or the user's own for a daemon on the user's systemd.
-func (c *Config) defaultPlaces() (p places, err error) {
-	if c.Manager != ManagerSystemdUser {
-		return places{DefaultStateDir, DefaultRunDir, keys.DefaultFile}, nil
-	}
-	runtime := os.Getenv("XDG_RUNTIME_DIR")
-	if runtime == "" {
-		return p, errors.New("XDG_RUNTIME_DIR is not set, so this user's systemd can't be found: log in as the user, or set it to /run/user/UID; " +
-			"--manager=process runs units without systemd")
-	}
-	config, err := os.UserConfigDir()
-	if err != nil {
-		return p, fmt.Errorf("find this user's configuration: %w", err)
-	}
-	state := os.Getenv("XDG_STATE_HOME")
-	if state == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return p, fmt.Errorf("find this user's state: %w", err)
-		}
-		state = filepath.Join(home, ".local/state")
-	}
-	return places{filepath.Join(state, "fleettop"), filepath.Join(runtime, "fleettop"), filepath.Join(config, "fleettop/key")}, nil
-}
-
 func (c *Config) identify() error {
 	if c.MachineID == "" {
 		raw, err := os.ReadFile("/etc/machine-id")
@@ -215,7 +174,13 @@ func (c *Config) identify() error {
 		}
 		c.Name = host
 	}
+	if !printable(c.Name) {
+		return fmt.Errorf("the name %q has characters that can't be shown: give --name of letters, digits and such", c.Name)
+	}
 	for k, v := range c.Metadata {
+		if !printable(k + v) {
+			return fmt.Errorf("metadata %q=%q has characters that can't be shown: give letters, digits and such", k, v)
+		}
 		if k == "" || strings.ContainsAny(k+v, "\"'\n") || strings.ContainsAny(k, "= ,") {
 			return fmt.Errorf("metadata %q=%q: a key needs letters and neither spaces, commas, quotes nor '='", k, v)
 		}
@@ -240,51 +205,16 @@ func (c *Config) at(offset int) string {
 
 func (c *Config) embedsEtcd() bool { return len(c.EtcdEndpoints) == 0 }
 
+// printable reports whether a text can be shown as it is, on any terminal.
+func printable(text string) bool {
+	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}
+
 func orDefault(s, def string) string {
 	if s == "" {
 		return def
 	}
 	return s
-}
-
-// withPort adds the default port to a host without one.
-func withPort(hostport string, port int) (string, error) {
-	if hostport == "" {
-		return "", errors.New("empty: give a machine's host or host:port")
-	}
-	if _, _, err := net.SplitHostPort(hostport); err == nil {
-		return hostport, nil
-	}
-	host := strings.Trim(hostport, "[]")
-	if strings.Contains(host, ":") {
-		if _, err := netip.ParseAddr(host); err != nil {
-			return "", errors.New("neither host nor host:port")
-		}
-	}
-	return net.JoinHostPort(host, strconv.Itoa(port)), nil
-}
-
-// mainAddress is the address this machine would use to reach the outside, or
-// its first one that isn't loopback, or loopback. No packet is sent.
-func mainAddress() string {
-	for _, target := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} {
-		if conn, err := net.Dial("udp", target); err == nil {
-			ip := conn.LocalAddr().(*net.UDPAddr).IP
-			conn.Close()
-			if !ip.IsLoopback() {
-				return ip.String()
-			}
-		}
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err == nil {
-		for _, a := range addrs {
-			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
-				return n.IP.String()
-			}
-		}
-	}
-	return "127.0.0.1"
 }
 
 // unitsDir is where a manager keeps this daemon's unit files.

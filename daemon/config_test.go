@@ -25,6 +25,18 @@ func TestCompleteRefuses(t *testing.T) {
 		{"address is any", func(c *Config) { c.Address = "0.0.0.0" }, "give this machine's IP"},
 		{"empty seed", func(c *Config) { c.Join = []string{""} }, "host or host:port"},
 		{"seed is neither", func(c *Config) { c.Join = []string{"a:b:c"} }, "neither host nor host:port"},
+		{"seed with a port that is none", func(c *Config) { c.Join = []string{"[::1]:abc"} }, "from 1 to 65535"},
+		{"seed with port 0", func(c *Config) { c.Join = []string{"n1:0"} }, "from 1 to 65535"},
+		{"seed without a host", func(c *Config) { c.Join = []string{":7370"} }, "names no host"},
+		{"seed with a blank", func(c *Config) { c.Join = []string{"n1 n2"} }, "neither host nor host:port"},
+		{"address with a zone", func(c *Config) { c.Address = "fe80::1%eth0" }, "without %"},
+		{"address of one link", func(c *Config) { c.Address = "fe80::1" }, "unique local"},
+		{"address of many", func(c *Config) { c.Address = "224.0.0.1" }, "own IP"},
+		{"name with an escape sequence", func(c *Config) { c.Name = "n1\x1b[2J" }, "can't be shown"},
+		{"name with a line feed", func(c *Config) { c.Name = "n1\nn2" }, "can't be shown"},
+		{"name that turns text around", func(c *Config) { c.Name = "n1\u202e" }, "can't be shown"},
+		{"metadata value with an escape sequence", func(c *Config) { c.Metadata = map[string]string{"a": "\x1b]0;x\a"} }, "can't be shown"},
+		{"metadata key that isn't UTF-8", func(c *Config) { c.Metadata = map[string]string{"a\xff": "b"} }, "can't be shown"},
 		{"negative grace", func(c *Config) { c.DaemonGrace = -time.Second }, "can't be negative"},
 		{"probe interval too short", func(c *Config) { c.ProbeInterval = time.Millisecond }, "from 50ms"},
 		{"metadata key with a space", func(c *Config) { c.Metadata = map[string]string{"a b": "c"} }, "metadata"},
@@ -118,28 +130,6 @@ func TestLockDirRefusesTheSecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-}
-
-func TestListenUnix(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "run", "s.sock")
-	l, err := listenUnix(path, socketGroup)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o660 {
-		t.Errorf("mode %v, %v; want 0660", info.Mode().Perm(), err)
-	}
-	if _, err := listenUnix(path, socketGroup); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
-		t.Errorf("the second listener: %v", err)
-	}
-	// A daemon that was killed leaves its socket behind.
-	l.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false)
-	l.Close()
-	if l, err = listenUnix(path, socketGroup); err != nil {
-		t.Fatalf("over a dead daemon's socket: %v", err)
-	}
-	l.Close()
 }
 
 func TestPeerBook(t *testing.T) {

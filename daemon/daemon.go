@@ -77,6 +77,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer unlock()
+	if err := makeRunDir(cfg.RunDir); err != nil {
+		return err
+	}
 	g, err := openGuard(&cfg)
 	if err != nil {
 		return err
@@ -86,14 +89,14 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 	d := &doors{}
 	defer d.close()
-	if d.operators, err = listenUnix(cfg.Socket, socketGroup); err != nil {
-		return err
-	}
-	if d.viewers, err = listenUnix(cfg.viewSocket(), viewGroup); err != nil {
-		return err
-	}
-	if d.machines, err = net.Listen("tcp", cfg.apiAddress()); err != nil {
+	if d.machines, err = listenPatiently(ctx, &cfg, cfg.apiAddress()); err != nil {
 		return fmt.Errorf("listen for the other machines: %w: choose another --address or --port", err)
+	}
+	if d.operators, err = openSocket(cfg.Socket, socketGroup, cfg.Log); err != nil {
+		return err
+	}
+	if d.viewers, err = openSocket(cfg.viewSocket(), viewGroup, cfg.Log); err != nil {
+		return err
 	}
 	if d.people, err = openSSH(&cfg, g); err != nil {
 		return err
@@ -168,7 +171,6 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 	background(n.watchOwnRecord)
 	parts.Go(func() error { return membership.ServeProbes(partsCtx, probes, n.cfg.MachineID) })
 	parts.Go(func() error { return n.serveAPI(partsCtx, d, server) })
-	parts.Go(func() error { return n.guard.run(partsCtx) })
 	parts.Go(func() error { return n.followKeys(partsCtx) })
 	if n.keepLog != nil {
 		parts.Go(func() error { return n.keepLog(partsCtx) })

@@ -22,17 +22,20 @@ import (
 
 // doors are the ways into the API. Each gives its own role.
 type doors struct {
-	operators net.Listener // the unix socket
-	viewers   net.Listener // the other unix socket
+	operators *socket      // the unix socket
+	viewers   *socket      // the other unix socket
 	machines  net.Listener // TCP, for the other machines
 	people    *sshd.Server // over SSH, by the roles of their keys; nil for none
 }
 
 func (d *doors) close() {
-	for _, l := range []net.Listener{d.operators, d.viewers, d.machines} {
-		if l != nil {
-			l.Close()
+	for _, s := range []*socket{d.operators, d.viewers} {
+		if s != nil {
+			s.close()
 		}
+	}
+	if d.machines != nil {
+		d.machines.Close()
 	}
 	if d.people != nil {
 		d.people.Close()
@@ -46,9 +49,12 @@ func (c *Config) viewSocket() string { return api.ViewSocket(c.Socket) }
 func (n *node) serveAPI(ctx context.Context, d *doors, server *api.Server) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return serve(ctx, d.operators, api.HTTPServer(ctx, api.AsRole(api.Operator, server), n.log))
+		return d.operators.serve(ctx, api.HTTPServer(ctx, api.AsRole(api.Operator, server), n.log))
 	})
-	g.Go(func() error { return serve(ctx, d.viewers, api.HTTPServer(ctx, api.AsRole(api.Viewer, server), n.log)) })
+	g.Go(func() error {
+		return d.viewers.serve(ctx, api.HTTPServer(ctx, api.AsRole(api.Viewer, server), n.log))
+	})
+	g.Go(func() error { return n.keepRunDir(ctx, d) })
 	machines, door := d.machines, api.HTTPServer(ctx, n.forMachines(server), n.log)
 	if n.guard.identity != nil {
 		machines = tls.NewListener(machines, n.guard.identity.ServerConfig())
@@ -69,13 +75,18 @@ func serve(ctx context.Context, l net.Listener, server *http.Server) error {
 		return fmt.Errorf("serve the API: %w", err)
 	case <-ctx.Done():
 	}
+	shutDown(ctx, server)
+	<-served
+	return nil
+}
+
+// shutDown ends a server whose context has ended.
+func shutDown(ctx context.Context, server *http.Server) {
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
 	if server.Shutdown(limit) != nil {
 		server.Close()
 	}
-	<-served
-	return nil
 }
 
 // forMachines serves other machines, which have shown their certificate, and

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -35,9 +34,17 @@ type guard struct {
 	identity *keys.Identity // nil without a key
 
 	mu     sync.Mutex // guards what follows
+	rings  rings
 	told   map[string]time.Time
 	full   time.Time     // when told had no place left
 	change chan struct{} // closed when the ring changes
+}
+
+// rings say how far this machine has come with the ring that the cluster agreed on.
+type rings struct {
+	file   keys.Ring // what the key file has
+	gossip keys.Ring // what gossip uses
+	done   keys.Ring // what file, certificates, gossip and etcd all have
 }
 
 // openGuard reads the key, and refuses to go on without one beyond loopback.
@@ -59,7 +66,22 @@ func openGuard(cfg *Config) (*guard, error) {
 	}
 	g.identity, err = keys.NewIdentity(keys.Config{Machine: cfg.MachineID, Address: net.ParseIP(cfg.Address), Ring: ring, PKI: cfg.PKI,
 		Dir: filepath.Join(cfg.RunDir, "tls")})
+	g.rings = rings{file: ring, gossip: ring, done: ring}
 	return g, err
+}
+
+// reached returns how far this machine has come with the ring.
+func (g *guard) reached() rings {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.rings
+}
+
+// reach notes a step with the ring.
+func (g *guard) reach(note func(*rings)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	note(&g.rings)
 }
 
 // String is the IDs of the keys.
@@ -97,15 +119,6 @@ func (g *guard) accepted() string {
 	ids := g.identity.Ring().IDs()
 	slices.Sort(ids)
 	return strings.Join(ids, " ")
-}
-
-// run keeps certificates fresh until ctx ends.
-func (g *guard) run(ctx context.Context) error {
-	if g.identity == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return g.identity.Run(ctx)
 }
 
 func (g *guard) gossipKey() []byte {

@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	sddaemon "github.com/coreos/go-systemd/v22/daemon"
@@ -48,39 +43,6 @@ func lockDir(dir string) (release func(), err error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return func() { f.Close() }, nil
-}
-
-// listenUnix opens a socket of the API for root and a group. A socket left
-// behind by a dead daemon is replaced, a living one's is not.
-func listenUnix(path, group string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("%w: run as root, or choose another --run-dir", err)
-	}
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
-		return nil, fmt.Errorf("another daemon answers on %s: stop it first, or choose another --socket", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	// The umask keeps everybody else out from the first moment on.
-	old := syscall.Umask(0o117)
-	l, err := net.Listen("unix", path)
-	syscall.Umask(old)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
-	}
-	if g, err := user.LookupGroup(group); err == nil && os.Geteuid() == 0 {
-		gid, err := strconv.Atoi(g.Gid)
-		if err == nil {
-			err = os.Chown(path, 0, gid)
-		}
-		if err != nil {
-			l.Close()
-			return nil, fmt.Errorf("give %s to group %s: %w", path, group, err)
-		}
-	}
-	return l, nil
 }
 
 // bootID identifies this boot of the kernel.

@@ -16,9 +16,10 @@ import (
 
 const (
 	joinPath     = "/join"
-	joinBody     = 4 << 10 // bytes of a request
-	joinFailures = 5       // wrong tokens from one address in a minute
-	joinAttempts = 60      // tokens from everywhere in a minute
+	joinBody     = 4 << 10         // bytes of a request
+	joinFailures = 5               // wrong tokens of one address in a minute that are told apart and recorded
+	joinSources  = 4096            // addresses that are remembered for a minute
+	joinTime     = 5 * time.Second // for a request's body, and for its answer
 )
 
 // joiners serves machines that have no key: they hand in a token for it, and
@@ -27,9 +28,8 @@ type joiners struct {
 	n   *node
 	now func() time.Time
 
-	mu       sync.Mutex // guards what follows
-	minute   time.Time  // when counting began
-	attempts int
+	mu       sync.Mutex     // guards what follows
+	minute   time.Time      // when counting began
 	failures map[string]int // by IP
 }
 
@@ -49,6 +49,10 @@ func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	// Anybody comes this far, so nobody may stay for long.
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(joinTime))
+	_ = c.SetWriteDeadline(time.Now().Add(2 * joinTime))
 	source, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		source = r.RemoteAddr
@@ -61,25 +65,24 @@ func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(reply)
 }
 
-// join checks a token and gives the key away.
+// join checks a token and gives the key away. A token that is good is taken
+// however many bad ones came from the same address: who guesses keeps no
+// machine out.
 func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
 	now := j.now()
-	if !j.begin(source, now) {
-		return joinReply{Error: "too many tokens were tried: wait a minute, then try again"}, http.StatusTooManyRequests
-	}
 	var body struct {
 		Token string `json:"token"`
 	}
 	if err := json.NewDecoder(io.LimitReader(r.Body, joinBody)).Decode(&body); err != nil {
-		return j.fail(source, keys.ErrBadToken)
+		return j.fail(source, now, keys.ErrBadToken)
 	}
 	t, err := keys.ParseToken(body.Token)
 	if err != nil {
-		return j.fail(source, err)
+		return j.fail(source, now, err)
 	}
 	ring := j.n.guard.identity.Ring()
 	if err := ring.Check(t, now); err != nil {
-		return j.fail(source, err)
+		return j.fail(source, now, err)
 	}
 	first, err := j.n.vault().use(r.Context(), t, now)
 	if err != nil {
@@ -87,8 +90,11 @@ func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
 		return joinReply{Error: "the cluster's store can't be reached, so that nobody can join: try again when it has its quorum back"}, http.StatusServiceUnavailable
 	}
 	if !first {
-		j.record(r, source, "the token "+t.ID()+" was handed in a second time from "+source+" and refused")
-		return j.fail(source, keys.ErrTokenUsed)
+		reply, status := j.fail(source, now, keys.ErrTokenUsed)
+		if status != http.StatusTooManyRequests {
+			j.record(r, source, "the token "+t.ID()+" was handed in a second time from "+source+" and refused")
+		}
+		return reply, status
 	}
 	j.record(r, source, "a new machine at "+source+" was given the cluster's key, by token "+t.ID())
 	reply := joinReply{Ring: string(ring.Text())}
@@ -108,24 +114,19 @@ func (j *joiners) record(r *http.Request, source, text string) {
 	}
 }
 
-// begin counts an attempt, and tells whether it may go on.
-func (j *joiners) begin(source string, now time.Time) bool {
+// fail counts a refusal, and words it.
+func (j *joiners) fail(source string, now time.Time, err error) (joinReply, int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if since := now.Sub(j.minute); since < 0 || since >= time.Minute {
-		j.minute, j.attempts, j.failures = now, 0, map[string]int{}
+	if since := now.Sub(j.minute); since < 0 || since >= time.Minute || len(j.failures) >= joinSources {
+		j.minute, j.failures = now, map[string]int{}
 	}
-	j.attempts++
-	return j.attempts <= joinAttempts && j.failures[source] < joinFailures
-}
-
-func (j *joiners) fail(source string, err error) (joinReply, int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.failures[source]++
-	status := http.StatusForbidden
-	if errors.Is(err, keys.ErrTokenUsed) {
-		status = http.StatusConflict
+	switch {
+	case j.failures[source] > joinFailures:
+		return joinReply{Error: "too many wrong tokens came from this address: wait a minute, or print a new line with `fleettop join-command`"}, http.StatusTooManyRequests
+	case errors.Is(err, keys.ErrTokenUsed):
+		return joinReply{Error: err.Error()}, http.StatusConflict
 	}
-	return joinReply{Error: err.Error()}, status
+	return joinReply{Error: err.Error()}, http.StatusForbidden
 }

@@ -9,36 +9,45 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/keys"
+	"fleettop/units/retry"
 )
 
 const (
 	keyTries = 250 * time.Millisecond // between looks at a rotation that changes nothing in the view
 	keyLook  = time.Minute            // between looks at one that waits for machines that are off
+	// keyFailures in a row are worth a word: the store is away for a moment
+	// whenever it has another leader.
+	keyFailures = 6
 )
 
 // followKeys keeps this machine's keys those that the cluster agreed on, and
 // says so in the machine's record, until ctx ends.
 func (n *node) followKeys(ctx context.Context) error {
-	retry := retryLeast
+	delay, failures := retry.NewDelay(retryLeast, retryMost), 0
 	for ctx.Err() == nil && n.guard.identity != nil {
 		err := n.vault().watch(ctx, func(s keys.Sealed) error {
 			if err := n.adopt(ctx, s); err != nil {
 				return err
 			}
-			retry = retryLeast
+			if failures >= keyFailures {
+				n.log.Info("the cluster's keys are followed again")
+			}
+			delay.Reset()
+			failures = 0
 			return nil
 		})
-		if retry >= retryMost && ctx.Err() == nil {
+		if failures++; failures >= keyFailures && ctx.Err() == nil {
 			n.log.Warn("the cluster's keys can't be followed; trying again", "error", err)
 		}
-		pause(ctx, retry)
-		retry = min(2*retry, retryMost)
+		delay.Wait(ctx)
 	}
 	return nil
 }
 
 // adopt takes the ring that the cluster agreed on. The file comes first: a
-// machine that uses a key it would forget could not come back.
+// machine that uses a key it would forget could not come back. A step that
+// failed is taken at the next try; the machine's record names the ring once all
+// have it.
 func (n *node) adopt(ctx context.Context, s keys.Sealed) error {
 	have := n.guard.identity.Ring()
 	ring := have
@@ -48,17 +57,22 @@ func (n *node) adopt(ctx context.Context, s keys.Sealed) error {
 			return err
 		}
 	}
-	if !ring.Equal(have) {
+	if !ring.Equal(n.guard.reached().file) {
 		if err := ring.Save(n.cfg.KeyFile); err != nil {
 			return fmt.Errorf("%w: see that %s can be written", err, n.cfg.KeyFile)
 		}
+		n.guard.reach(func(r *rings) { r.file = ring })
+	}
+	if !ring.Equal(have) {
 		if err := n.guard.setRing(ring); err != nil {
 			return err
 		}
+	}
+	if !ring.Equal(n.guard.reached().gossip) {
 		if err := n.members.SetKeys(n.guard.gossipKey(), n.guard.otherGossipKeys()); err != nil {
 			return err
 		}
-		n.log.Info("the cluster's keys changed", "used", ring.IDs()[0], "accepted", ring.IDs()[1:])
+		n.guard.reach(func(r *rings) { r.gossip = ring })
 	}
 	if n.etcd.outdated() {
 		if err := n.waitForTurn(ctx, ring.IDs()); err != nil {
@@ -67,6 +81,10 @@ func (n *node) adopt(ctx context.Context, s keys.Sealed) error {
 		if err := n.etcd.reload(ctx); err != nil {
 			return err
 		}
+	}
+	if !ring.Equal(n.guard.reached().done) {
+		n.guard.reach(func(r *rings) { r.done = ring })
+		n.log.Info("the cluster's keys changed", "used", ring.IDs()[0], "accepted", ring.IDs()[1:])
 	}
 	err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
 		if m.GossipAddress != n.cfg.gossipAddress() {

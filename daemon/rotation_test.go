@@ -208,4 +208,62 @@ func TestNewMachineJoinsByToken(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "wait a minute") {
 		t.Errorf("tokens can be tried without end: %v", err)
 	}
+	for range 70 {
+		err = fetch("ftj1-AAAA")
+	}
+	if token, err = m1.client().JoinToken(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := fetch(token.Token); err != nil {
+		t.Errorf("a machine with a good token is kept out by the bad ones before it: %v", err)
+	}
+}
+
+// A ring that can't be written everywhere is not said to be everywhere, and is
+// taken up when it can.
+func TestRotationWaitsForWhatCantBeWritten(t *testing.T) {
+	m1 := newMachine(t, 1)
+	m2 := newMachine(t, 2, m1)
+	m1.start()
+	m1.untilVoting(1)
+	m2.start()
+	m1.until("two machines", func(ctx context.Context, c *api.Client) (bool, error) {
+		list, err := c.Machines(ctx)
+		return err == nil && len(list.Machines) == 2, err
+	})
+	old := m2.ring()
+	authorities := filepath.Join(m2.cfg.RunDir, "tls", "ca.pem")
+	if err := os.Remove(authorities); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(authorities, "in", "the", "way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m1.rotate((*api.Client).RotateKey)
+	m1.untilKeys("a wait for n2", func(l *api.KeyList) bool {
+		return l.Phase == string(keys.Spreading) && slices.Equal(l.Waiting, []string{"n2"})
+	})
+	for !m2.log.contains("keys can't be followed") {
+		if list, err := m1.client().Keys(t.Context()); err == nil && !slices.Contains(list.Waiting, "n2") {
+			t.Fatalf("n2 is said to have the keys, and it can't write its authorities: %+v", *list)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	select {
+	case <-m2.done:
+		t.Fatalf("the daemon ended: %v", m2.err)
+	default:
+	}
+	if err := os.RemoveAll(authorities); err != nil {
+		t.Fatal(err)
+	}
+	m1.untilKeys("one key", func(l *api.KeyList) bool {
+		return l.Phase == "" && l.Keys[0].ID != old.Primary().ID() && len(l.Waiting) == 0
+	})
+	if err := newIntruder(t, m2, m1.ring()).gossip(); err != nil {
+		t.Errorf("gossip of n2 doesn't take the new key: %v", err)
+	}
+	if got := m2.ring(); !got.Equal(m1.ring()) {
+		t.Errorf("the file of n2 has %s, that of n1 %s", got, m1.ring())
+	}
 }

@@ -103,7 +103,7 @@ func (n *node) describe(m *cluster.Machine) error {
 	}
 	m.Keys = nil
 	if n.guard.identity != nil {
-		m.Keys = n.guard.identity.Ring().IDs()
+		m.Keys = n.guard.reached().done.IDs()
 	}
 	m.Departure, m.DepartureAt = cluster.NotDeparted, time.Time{}
 	return nil

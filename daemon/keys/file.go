@@ -3,15 +3,20 @@ package keys
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"fleettop/units/atomicfile"
 	"fleettop/units/safefile"
 )
 
 // DefaultFile is where a machine keeps the cluster's key.
 const DefaultFile = "/etc/fleettop/key"
+
+// maxFile is the most bytes of a key file.
+const maxFile = 64 << 10
 
 // Load reads a key file. It refuses one that others than its owner can read,
 // and returns an error wrapping fs.ErrNotExist where there is none.
@@ -25,15 +30,14 @@ func Load(path string) (Ring, error) {
 	if err != nil {
 		return Ring{}, fmt.Errorf("read the cluster key: %w", err)
 	}
-	if mode := st.Mode(); !mode.IsRegular() || mode.Perm()&0o077 != 0 {
-		return Ring{}, fmt.Errorf("the cluster key %s can be read by others than its owner (mode %04o): chmod 600 it, and rotate the key if somebody may have read it", path, mode.Perm())
+	if mode := st.Mode().Perm(); mode&0o077 != 0 {
+		return Ring{}, fmt.Errorf("the cluster key %s can be read by others than its owner (mode %04o): chmod 600 it, and rotate the key if somebody may have read it", path, mode)
 	}
-	text := make([]byte, 64<<10)
-	n, err := f.Read(text)
-	if err != nil && n == 0 && st.Size() > 0 {
+	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
 		return Ring{}, fmt.Errorf("read the cluster key %s: %w", path, err)
 	}
-	r, err := Parse(text[:n])
+	r, err := Parse(text)
 	if err != nil {
 		return Ring{}, fmt.Errorf("the cluster key %s: %w", path, err)
 	}
@@ -58,14 +62,61 @@ func (r Ring) Create(path string) error {
 
 // Save writes a key file, mode 0600, in place of the one that is there.
 func (r Ring) Save(path string) error {
-	temp, err := r.stage(path)
-	if err != nil {
-		return err
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write the cluster key: %w", err)
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return errors.Join(fmt.Errorf("write the cluster key: %w", err), os.Remove(temp))
+	if err := atomicfile.Write(path, r.Text(), 0o600); err != nil {
+		return fmt.Errorf("write the cluster key: %w", err)
 	}
 	return nil
+}
+
+// PutAside moves a key file away, to a name beside it that says which key it is
+// and that nothing has yet. It returns that name.
+func PutAside(path string) (string, error) {
+	beside, err := aside(path)
+	if err == nil {
+		err = os.Rename(path, beside)
+	}
+	if err != nil {
+		return "", fmt.Errorf("put the cluster key aside: %w", err)
+	}
+	return beside, nil
+}
+
+// CopyAside leaves a copy of a key file beside it, by the name that PutAside
+// would give it.
+func CopyAside(path string) (string, error) {
+	beside, err := aside(path)
+	if err == nil {
+		err = os.Link(path, beside)
+	}
+	if err != nil {
+		return "", fmt.Errorf("keep the cluster key that is there: %w", err)
+	}
+	return beside, nil
+}
+
+// aside names a file beside a key file, which must be there.
+func aside(path string) (string, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return "", err
+	}
+	name := path + ".old"
+	if r, err := Load(path); err == nil {
+		name = path + "." + r.Primary().ID()
+	}
+	for n := 0; ; n++ {
+		free := name
+		if n > 0 {
+			free = fmt.Sprintf("%s-%d", name, n)
+		}
+		if _, err := os.Lstat(free); errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
 }
 
 // stage writes the ring to a file beside path, down to the disk.

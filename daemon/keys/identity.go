@@ -1,22 +1,16 @@
 package keys
 
 import (
-	"bytes"
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"fleettop/units/safefile"
 )
 
 // Files names the files of a certificate, its key, and the authorities that
@@ -44,9 +38,17 @@ type Identity struct {
 	cfg Config
 	key ed25519.PrivateKey // the same for all certificates of this process
 
-	mu      sync.Mutex // guards what follows
+	current atomic.Pointer[credentials] // in use; replaced whole, so that no handshake waits for a file
+	minting sync.Mutex                  // held to replace current; never over I/O
+	files   certFiles
+	own     ownFiles
+}
+
+// credentials are a ring and what was made of it. They don't change.
+type credentials struct {
 	ring    Ring
 	signers []*authority // one for each key
+	pool    *x509.CertPool
 	cert    *tls.Certificate
 	renewAt time.Time
 }
@@ -60,11 +62,11 @@ func NewIdentity(cfg Config) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := &Identity{cfg: cfg, key: key}
-	if cfg.own() {
-		if err := id.checkOwn(); err != nil {
-			return nil, err
-		}
+	id := &Identity{cfg: cfg, key: key, own: ownFiles{files: cfg.PKI}}
+	if !cfg.own() {
+		id.files.dir = cfg.Dir
+	} else if err := id.checkOwn(); err != nil {
+		return nil, err
 	}
 	if err := id.SetRing(cfg.Ring); err != nil {
 		return nil, err
@@ -74,66 +76,39 @@ func NewIdentity(cfg Config) (*Identity, error) {
 
 func (c *Config) own() bool { return c.PKI != Files{} }
 
-// checkOwn makes sure at the start that given files can be used.
-func (id *Identity) checkOwn() error {
-	cert, err := id.Certificate()
-	if err != nil {
-		return err
-	}
-	pool, err := id.pool()
-	if err != nil {
-		return err
-	}
-	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
-		between := x509.NewCertPool()
-		for _, der := range cert.Certificate[1:] {
-			if c, err := x509.ParseCertificate(der); err == nil {
-				between.AddCert(c)
-			}
-		}
-		opts := x509.VerifyOptions{Roots: pool, Intermediates: between, CurrentTime: id.cfg.Now(), KeyUsages: []x509.ExtKeyUsage{use}}
-		if use == x509.ExtKeyUsageServerAuth {
-			opts.DNSName = id.cfg.Address.String()
-		}
-		if _, err := cert.Leaf.Verify(opts); err != nil {
-			return fmt.Errorf("the other machines would refuse the certificate %s: %w: it must be signed by an authority in %s, for servers and clients, with the address %s in it",
-				id.cfg.PKI.CertFile, err, id.cfg.PKI.CAFile, id.cfg.Address)
-		}
-	}
-	return nil
-}
-
 // SetRing makes the identity follow another ring: a certificate signed with
 // its primary is used, and those signed with any of its keys are accepted.
+// Where the files can't be written, it keeps the ring it has.
 func (id *Identity) SetRing(r Ring) error {
 	if r.Empty() {
 		return ErrNoKey
 	}
-	var signers []*authority
+	next := &credentials{ring: r, pool: x509.NewCertPool()}
 	for _, k := range r.keys {
 		a, err := k.authority()
 		if err != nil {
 			return err
 		}
-		signers = append(signers, a)
+		next.signers = append(next.signers, a)
+		next.pool.AddCert(a.cert)
 	}
-	id.mu.Lock()
-	defer id.mu.Unlock()
-	id.ring, id.signers = r, signers
-	return id.renew()
+	if err := id.mint(next); err != nil {
+		return err
+	}
+	return id.files.write(next, id.key, func() {
+		id.minting.Lock()
+		defer id.minting.Unlock()
+		id.current.Store(next)
+	})
 }
 
 // Ring is the ring that the identity follows.
-func (id *Identity) Ring() Ring {
-	id.mu.Lock()
-	defer id.mu.Unlock()
-	return id.ring
-}
+func (id *Identity) Ring() Ring { return id.current.Load().ring }
 
-// renew mints a certificate and writes the files; id.mu is held.
-func (id *Identity) renew() error {
+// mint makes the certificate of new credentials.
+func (id *Identity) mint(c *credentials) error {
 	now := id.cfg.Now()
-	signer := id.signers[0]
+	signer := c.signers[0]
 	der, err := signer.mint(id.key.Public(), id.cfg.Machine, []net.IP{id.cfg.Address}, now)
 	if err != nil {
 		return err
@@ -143,136 +118,84 @@ func (id *Identity) renew() error {
 		return err
 	}
 	// The authority goes along for those who know no more than its fingerprint.
-	id.cert = &tls.Certificate{Certificate: [][]byte{der, signer.cert.Raw}, PrivateKey: id.key, Leaf: leaf}
-	id.renewAt = now.Add(Lifetime / 2)
-	return id.writeFiles()
-}
-
-// writeFiles puts certificate, key and authorities where Files says. The key
-// is always the same, so who reads the files one by one gets a pair that fits.
-func (id *Identity) writeFiles() error {
-	if id.cfg.Dir == "" || id.cfg.own() {
-		return nil
-	}
-	if err := os.MkdirAll(id.cfg.Dir, 0o700); err != nil {
-		return fmt.Errorf("keep this machine's certificate: %w", err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(id.key)
-	if err != nil {
-		return err
-	}
-	var certs, authorities bytes.Buffer
-	for _, der := range id.cert.Certificate {
-		_ = pem.Encode(&certs, &pem.Block{Type: "CERTIFICATE", Bytes: der})
-	}
-	for _, a := range id.signers {
-		_ = pem.Encode(&authorities, &pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
-	}
-	files := id.files()
-	for _, f := range []struct {
-		path    string
-		content []byte
-	}{{files.KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})}, {files.CertFile, certs.Bytes()}, {files.CAFile, authorities.Bytes()}} {
-		err := os.WriteFile(f.path+".new", f.content, 0o600)
-		if err == nil {
-			err = os.Rename(f.path+".new", f.path)
-		}
-		if err != nil {
-			return fmt.Errorf("keep this machine's certificate: %w: make room in %s", err, id.cfg.Dir)
-		}
-	}
+	c.cert = &tls.Certificate{Certificate: [][]byte{der, signer.cert.Raw}, PrivateKey: id.key, Leaf: leaf}
+	c.renewAt = now.Add(Lifetime / 2)
 	return nil
 }
 
+// fresh returns the credentials in use, with a new certificate if it is time.
+func (id *Identity) fresh() (*credentials, error) {
+	if c := id.current.Load(); !id.outdated(c) {
+		return c, nil
+	}
+	id.minting.Lock()
+	defer id.minting.Unlock()
+	c := id.current.Load()
+	if !id.outdated(c) {
+		return c, nil
+	}
+	next := *c
+	if err := id.mint(&next); err != nil {
+		return nil, err
+	}
+	id.current.Store(&next)
+	return &next, nil
+}
+
+// outdated reports whether it is time for a new certificate; the wall clock may jump.
+func (id *Identity) outdated(c *credentials) bool {
+	now := id.cfg.Now()
+	return !now.Before(c.renewAt) || now.Before(c.cert.Leaf.NotBefore)
+}
+
 // Files are the files of certificate, key and authorities. They are replaced
-// whenever the certificate is renewed or the ring changes.
+// when the ring changes, and by Refresh.
 func (id *Identity) Files() Files {
 	if id.cfg.own() {
 		return id.cfg.PKI
 	}
-	return id.files()
+	return id.files.names()
 }
 
-func (id *Identity) files() Files {
-	in := func(name string) string { return filepath.Join(id.cfg.Dir, name) }
-	return Files{CertFile: in("cert.pem"), KeyFile: in("key.pem"), CAFile: in("ca.pem")}
-}
-
-// Run renews the files until ctx ends; what doesn't use the files needs no Run.
-func (id *Identity) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute) // the wall clock may jump, so look at it
-	defer tick.Stop()
-	for {
-		if _, err := id.Certificate(); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+// Refresh renews the certificate if it is time, and the files if they don't
+// hold it or are gone. Call it every few seconds; what doesn't use the files
+// needs no Refresh. After an error the credentials in use are as good as before.
+func (id *Identity) Refresh() error {
+	if id.cfg.own() {
+		_, certErr := id.own.certificate()
+		_, poolErr := id.own.pool()
+		return errors.Join(certErr, poolErr)
 	}
+	c, err := id.fresh()
+	if err != nil {
+		return err
+	}
+	return id.files.keep(c, id.key, id.current.Load)
 }
 
 // Certificate is this machine's certificate, renewed if it is time.
 func (id *Identity) Certificate() (*tls.Certificate, error) {
 	if id.cfg.own() {
-		cert, err := loadPair(id.cfg.PKI.CertFile, id.cfg.PKI.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the certificate %s and its key %s: %w: give a pair, PEM", id.cfg.PKI.CertFile, id.cfg.PKI.KeyFile, err)
-		}
-		return &cert, nil
+		return id.own.lastCertificate()
 	}
 	return id.clusterCertificate()
 }
 
-// maxPEM is how much of a file of certificates or keys is read, in bytes.
-const maxPEM = 1 << 20
-
-func loadPair(certFile, keyFile string) (tls.Certificate, error) {
-	cert, err := safefile.Read(certFile, maxPEM)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	key, err := safefile.Read(keyFile, maxPEM)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.X509KeyPair(cert, key)
-}
-
 // clusterCertificate is the certificate signed with the cluster's key.
 func (id *Identity) clusterCertificate() (*tls.Certificate, error) {
-	id.mu.Lock()
-	defer id.mu.Unlock()
-	now := id.cfg.Now()
-	if !now.Before(id.renewAt) || now.Before(id.cert.Leaf.NotBefore) {
-		if err := id.renew(); err != nil {
-			return nil, err
-		}
+	c, err := id.fresh()
+	if err != nil {
+		return nil, err
 	}
-	return id.cert, nil
+	return c.cert, nil
 }
 
 // pool is whom this machine trusts.
 func (id *Identity) pool() (*x509.CertPool, error) {
-	pool := x509.NewCertPool()
 	if id.cfg.own() {
-		text, err := safefile.Read(id.cfg.PKI.CAFile, maxPEM)
-		if err != nil {
-			return nil, fmt.Errorf("read the authorities: %w", err)
-		}
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("there is no certificate in %s: give the authorities, PEM", id.cfg.PKI.CAFile)
-		}
-		return pool, nil
+		return id.own.lastPool()
 	}
-	id.mu.Lock()
-	defer id.mu.Unlock()
-	for _, a := range id.signers {
-		pool.AddCert(a.cert)
-	}
-	return pool, nil
+	return id.current.Load().pool, nil
 }
 
 // ServerConfig is for a listener whose clients are machines of the cluster. It

@@ -253,6 +253,9 @@ func TestCertificatesAreRenewed(t *testing.T) {
 	}
 	now = now.Add(time.Second)
 	second := serial()
+	if err := id.Refresh(); err != nil {
+		t.Fatal(err)
+	}
 	if second == first || file() == text {
 		t.Error("not renewed after half of its life")
 	}

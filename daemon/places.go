@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"fleettop/daemon/keys"
+)
+
+// Places are where a daemon keeps its things unless it is told.
+type Places struct {
+	StateDir string
+	RunDir   string // empty where the user's is not known
+	KeyFile  string
+}
+
+var errNoRuntimeDir = errors.New("XDG_RUNTIME_DIR is not set, so this user's systemd can't be found: log in as the user, or set it to /run/user/UID; " +
+	"--manager=process runs units without systemd")
+
+// chooseManager settles who runs the units.
+func (c *Config) chooseManager() error {
+	switch c.Manager {
+	case "", ManagerAuto:
+		c.Manager = UsualManager()
+	case ManagerSystemd, ManagerSystemdUser, ManagerProcess:
+	default:
+		return fmt.Errorf("unknown manager %q: choose auto, systemd, systemd-user or process", c.Manager)
+	}
+	return nil
+}
+
+// UsualManager is what a daemon of this user takes unless it is told.
+func UsualManager() ManagerKind {
+	st, err := os.Stat("/run/systemd/system")
+	switch {
+	case err != nil || !st.IsDir():
+		return ManagerProcess
+	case os.Geteuid() == 0:
+		return ManagerSystemd
+	}
+	return ManagerSystemdUser
+}
+
+// PlacesOf are the machine's places, or the user's own for the user's systemd.
+func PlacesOf(m ManagerKind) (p Places, err error) {
+	if m != ManagerSystemdUser {
+		return Places{DefaultStateDir, DefaultRunDir, keys.DefaultFile}, nil
+	}
+	config, err := os.UserConfigDir()
+	if err != nil {
+		return p, fmt.Errorf("find this user's configuration: %w", err)
+	}
+	state := os.Getenv("XDG_STATE_HOME")
+	if state == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return p, fmt.Errorf("find this user's state: %w", err)
+		}
+		state = filepath.Join(home, ".local/state")
+	}
+	p = Places{StateDir: filepath.Join(state, "fleettop"), KeyFile: filepath.Join(config, "fleettop/key")}
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
+		p.RunDir = filepath.Join(runtime, "fleettop")
+	}
+	return p, nil
+}

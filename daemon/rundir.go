@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// runDirLook is the time between looks at what must be in the run directory:
+// another program may empty /run/fleettop at any time.
+const runDirLook = 2 * time.Second
+
+// makeRunDir makes the run directory, which the sockets are in.
+func makeRunDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("%w: run as root, or choose another --run-dir", err)
+	}
+	return nil
+}
+
+// keepRunDir makes again what vanished from the run directory, and renews the
+// certificate's files, until ctx ends. It returns an error where only systemd
+// can make the directory, which it does when it starts the daemon again.
+func (n *node) keepRunDir(ctx context.Context, d *doors) error {
+	tick := time.NewTicker(runDirLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-n.cfg.Reload:
+			n.reload(d)
+		}
+		_, err := os.Lstat(n.cfg.RunDir)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = makeRunDir(n.cfg.RunDir); err == nil {
+				n.log.Warn("the run directory was gone; it was made again", "directory", n.cfg.RunDir)
+			}
+		}
+		if errors.Is(err, unix.EROFS) && underSystemd() {
+			return fmt.Errorf("the run directory is gone, and only systemd can make it: starting again, which leaves the units as they are: %w", err)
+		}
+		if err != nil {
+			n.log.Warn("the run directory is gone and can't be made again; trying again", "error", err)
+			continue
+		}
+		for _, s := range []*socket{d.operators, d.viewers} {
+			s.look()
+		}
+		if n.guard.identity == nil {
+			continue
+		}
+		if err := n.guard.identity.Refresh(); err != nil {
+			n.log.Warn("this machine's certificate can't be renewed or written; the one in use goes on, trying again", "error", err)
+		}
+	}
+}
+
+// reload reads again what can be read again while the daemon runs.
+func (n *node) reload(d *doors) {
+	if d.people != nil {
+		d.people.Reload()
+	}
+	n.log.Info("asked to read everything again: SSH keys and certificates are, each flag needs a restart (which leaves the units as they are)")
+}
+
+// underSystemd reports whether systemd started this process and waits for its word.
+func underSystemd() bool { return os.Getenv("NOTIFY_SOCKET") != "" }

@@ -1,0 +1,144 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fleettop/daemon/api"
+)
+
+func TestOpenSocket(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s.sock")
+	s, err := openSocket(path, socketGroup, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("mode %v, %v; want 0660", info.Mode().Perm(), err)
+	}
+	if _, err := openSocket(path, socketGroup, log); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
+		t.Errorf("the second one: %v", err)
+	}
+	// A daemon that was killed leaves its socket behind.
+	s.listener.Close()
+	if s, err = openSocket(path, socketGroup, log); err != nil {
+		t.Fatalf("over a dead daemon's socket: %v", err)
+	}
+	s.close()
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a socket that was closed is still there: %v", err)
+	}
+
+	missing := filepath.Join(dir, "typo", "s.sock")
+	if _, err := openSocket(missing, socketGroup, log); err == nil || !strings.Contains(err.Error(), "--socket") {
+		t.Errorf("in a directory that isn't there: %v", err)
+	}
+	if _, err := os.Stat(filepath.Dir(missing)); err == nil {
+		t.Error("the directory was made")
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openSocket(file, socketGroup, log); err == nil {
+		t.Error("over a file")
+	}
+	if got, _ := os.ReadFile(file); string(got) != "precious" {
+		t.Error("a file that is no socket was removed")
+	}
+}
+
+// Another program may remove the sockets, or the whole run directory: the daemon
+// notices and makes them again, and connections that are open go on.
+func TestRunDirIsMadeAgain(t *testing.T) {
+	m := newMachine(t, 1)
+	m.start()
+	m.untilVoting(1)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	watched, watching := make(chan error, 1), make(chan struct{}, 1)
+	watcher := m.client()
+	go func() {
+		watched <- watcher.Watch(ctx, api.WatchOptions{}, func(*api.State, *api.Line) error {
+			select {
+			case watching <- struct{}{}:
+			default:
+			}
+			return nil
+		})
+	}()
+	<-watching
+	socket := m.cfg.RunDir + "/fleettop.sock"
+	view := api.ViewSocket(socket)
+	for _, gone := range []struct {
+		name   string
+		remove func() error
+	}{
+		{"one socket", func() error { return os.Remove(socket) }},
+		{"the other one", func() error { return os.Remove(view) }},
+		{"the certificate", func() error { return os.RemoveAll(filepath.Join(m.cfg.RunDir, "tls")) }},
+		{"a socket that another has the place of", func() error { return errors.Join(os.Remove(socket), replaceSocket(socket)) }},
+		{"the run directory", func() error { return os.RemoveAll(m.cfg.RunDir) }},
+	} {
+		if err := gone.remove(); err != nil {
+			t.Fatalf("%s: %v", gone.name, err)
+		}
+		deadline := time.Now().Add(patience)
+		for {
+			var err error
+			for _, at := range []string{socket, view} {
+				var c *api.Client
+				if c, err = api.Dial("unix://" + at); err == nil {
+					_, err = c.Machines(ctx)
+					c.Close()
+				}
+				if err != nil {
+					break
+				}
+			}
+			if err == nil {
+				_, err = os.Stat(filepath.Join(m.cfg.RunDir, "tls", "cert.pem"))
+			}
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("without %s: %v", gone.name, err)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	select {
+	case err := <-watched:
+		t.Errorf("a connection that was open ended: %v", err)
+	case <-m.done:
+		t.Errorf("the daemon ended: %v", m.err)
+	default:
+	}
+	cancel()
+	m.halt()
+	if left, err := os.Lstat(socket); err == nil {
+		t.Errorf("%s is left", left.Name())
+	}
+}
+
+// replaceSocket leaves a socket that nobody answers on.
+func replaceSocket(path string) error {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return err
+	}
+	l.SetUnlinkOnClose(false)
+	return l.Close()
+}
