@@ -86,6 +86,9 @@ type Unit struct {
 	Content string             `json:"content"` // exactly as submitted
 	Hash    string             `json:"hash"`
 	Desired units.DesiredState `json:"desired"`
+	// FromTemplate is set on an instance whose content is its template's, as
+	// that was when the instance took it; an instance with a file of its own has it not.
+	FromTemplate bool `json:"fromTemplate,omitempty"`
 	// Generation grows with every change of the unit; 1 when first submitted.
 	Generation int64 `json:"generation"`
 	// Restart is the generation at which a restart was last asked for; 0 for never.

@@ -18,13 +18,13 @@ func (s *Store) PutUnits(ctx context.Context, list []cluster.Unit) ([]error, err
 	for i, u := range list {
 		st, err := s.putStep(i, u)
 		if err != nil {
-			errs[i] = fmt.Errorf("put %s: %w", u.Name, err)
+			errs[i] = fmt.Errorf("write %s: %w", u.Name, err)
 			continue
 		}
 		steps = append(steps, st)
 	}
 	if _, err := s.take(ctx, steps, nil, errs); err != nil {
-		return errs, fmt.Errorf("put %d units: %w", len(list), err)
+		return errs, fmt.Errorf("write units: %w", err)
 	}
 	return errs, nil
 }
@@ -51,11 +51,11 @@ func (s *Store) putStep(i int, u cluster.Unit) (*step, error) {
 			now := found[0]
 			switch {
 			case now != nil && u.Generation == 1:
-				return fmt.Errorf("put %s: %w", u.Name, cluster.ErrExists)
+				return fmt.Errorf("write %s: %w", u.Name, cluster.ErrExists)
 			case now == nil && u.Generation > 1:
-				return fmt.Errorf("put %s: %w", u.Name, cluster.ErrNotFound)
+				return fmt.Errorf("write %s: %w", u.Name, cluster.ErrNotFound)
 			case now != nil && now.Version != u.Generation-1:
-				return fmt.Errorf("put %s: %w", u.Name, cluster.ErrConflict)
+				return fmt.Errorf("write %s: %w", u.Name, cluster.ErrConflict)
 			}
 			return nil
 		},
@@ -76,7 +76,7 @@ func (s *Store) DeleteUnits(ctx context.Context, names []string) ([]error, error
 			for i := from; i < len(names); i++ {
 				errs[i] = err
 			}
-			return errs, fmt.Errorf("delete %d units: %w", len(names), err)
+			return errs, fmt.Errorf("delete units: %w", err)
 		}
 		for i, r := range resp.Responses {
 			if r.GetResponseDeleteRange().Deleted == 0 {

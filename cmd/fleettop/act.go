@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,14 +50,14 @@ func (a *app) actionCommand(verb api.Verb, use, short string) *cobra.Command {
 	}
 	f := cmd.Flags()
 	if takesFiles(verb) {
-		f.BoolVar(&fl.replace, "replace", false, "put the given files in the place of those submitted before")
+		f.BoolVar(&fl.replace, "replace", false, "put the given files in the place of those submitted before, and the template's content in that of its instances")
 	} else {
 		cmd.ValidArgsFunction = a.completeUnits
 	}
 	if verb == api.Load || verb == api.Start {
 		cmd.ValidArgsFunction = a.completeUnitsAndFiles
 	}
-	if verb != api.Submit && verb != api.Destroy {
+	if verb != api.Destroy {
 		f.BoolVar(&fl.noBlock, "no-block", false, "don't wait until it is done")
 		f.IntVar(&fl.attempts, "block-attempts", 0, "wait for so many quarters of a second, as fleet counts; 0 for as long as it takes")
 		f.DurationVar(&fl.wait, "wait", 0, "wait so long at most, also for units that no machine can take now; 0 gives up on those at once")
@@ -104,18 +105,22 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 	}
 	defer c.Close()
 	// What was done before an error is told all the same.
-	results, failed, sendErr := a.send(ctx, c, verb, fl.replace, args)
-	var outcomes []outcome
+	s, sendErr := a.send(ctx, c, verb, fl.replace, args)
+	a.warn(s.results)
+	outcomes := s.refused
 	var goals []goal
-	for _, r := range results {
-		if r.Warning != "" {
-			fmt.Fprintln(a.err, "WARNING:", r.Warning)
+	for _, r := range s.results {
+		s.saySubmitted(a, r)
+		g := goal{unit: r.Name, verb: verb, generation: r.Generation, replaced: r.Replaced}
+		if r.Replaced && verb != api.Start && r.Desired == units.Launched {
+			g.verb = api.Restart // it is restarted, and may fail to
 		}
 		switch {
 		case r.Error != nil:
-			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: refused, Text: r.Error.Error()})
-		case waits(verb, r) && !fl.noBlock && sendErr == nil:
-			goals = append(goals, goal{unit: r.Name, verb: verb, generation: r.Generation})
+			e := s.explain(r)
+			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: refused, Text: e.Error(), Error: e})
+		case waits(g.verb, r) && !fl.noBlock && sendErr == nil:
+			goals = append(goals, g)
 		default:
 			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: reached, Text: immediate(verb, r)})
 		}
@@ -131,59 +136,54 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 		more, waitErr = a.await(ctx, c, goals, fl)
 		outcomes = append(outcomes, more...)
 	}
-	if a.json() && (sendErr == nil || len(outcomes) > 0) {
-		if err := writeJSON(a.out, outcomes); err != nil {
+	for i, o := range outcomes {
+		if o.Verdict != reached && o.Error == nil {
+			outcomes[i].Error = failureText(api.Code(o.Verdict), o.Text)
+		}
+	}
+	if a.json() && len(outcomes) > 0 {
+		if err := writeJSON(a.out, s.complete(outcomes, sendErr)); err != nil {
 			return err
 		}
 	}
 	if err := cmp.Or(sendErr, waitErr); err != nil {
 		return err
 	}
-	for _, o := range outcomes {
-		failed = failed || o.Verdict != reached
-	}
-	if failed {
+	if slices.ContainsFunc(outcomes, func(o outcome) bool { return o.Verdict != reached }) {
 		return errReported
 	}
 	return nil
 }
 
-// send sends what the arguments mean to the daemon; failed tells whether some
-// of them were refused here already.
-func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bool, args []string) (results []api.UnitResult, failed bool, err error) {
-	req := api.ActionRequest{Verb: verb, Replace: replace, Units: args}
+// warn prints what the daemon had to say of units it did as asked. Of a
+// template's many instances it is said once.
+func (a *app) warn(results []api.UnitResult) {
+	var behind []string
+	for _, r := range results {
+		switch {
+		case r.Warning == "":
+		case r.TemplateHash != "":
+			behind = append(behind, r.Name)
+		default:
+			fmt.Fprintln(a.err, "WARNING:", r.Warning)
+		}
+	}
 	switch {
-	case !takesFiles(verb):
-	case a.visitor != nil:
-		if req.Files, req.Units, err = a.visitorsFiles(verb, args); err != nil {
-			return nil, false, err
-		}
-	default:
-		var errs []error
-		req.Files, req.Units, errs = gather(verb, args)
-		for _, err := range errs {
-			failed = true
-			fmt.Fprintln(a.err, "fleettop:", err)
-		}
+	case len(behind) == 1:
+		i := slices.IndexFunc(results, func(r api.UnitResult) bool { return r.Name == behind[0] })
+		fmt.Fprintln(a.err, "WARNING:", results[i].Warning)
+	case len(behind) > 1:
+		fmt.Fprintf(a.err, "WARNING: %s keep their template's earlier content: `fleettop start --replace` with their names takes the new one\n", some(behind))
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	if len(req.Units) > 0 {
-		if req.Units, err = known(ctx, c, req.Units); err != nil {
-			return nil, failed, err
-		}
+}
+
+// some names the first few of several.
+func some(names []string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, ", ")
 	}
-	if len(req.Units)+len(req.Files) == 0 {
-		return nil, failed, nil
-	}
-	for _, b := range batches(req) {
-		reply, err := c.Act(ctx, b)
-		if err != nil {
-			return results, failed, err
-		}
-		results = append(results, reply.Results...)
-	}
-	return results, failed, nil
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // waits tells whether there is something to wait for: placing a global unit
@@ -200,6 +200,10 @@ func immediate(verb api.Verb, r api.UnitResult) string {
 	switch {
 	case verb == api.Destroy:
 		return "Destroyed " + r.Name
+	case verb == api.Submit && r.Replaced && r.Desired == units.Launched:
+		return fmt.Sprintf("Unit %s replaced; it is being restarted where it runs", r.Name)
+	case verb == api.Submit && r.Replaced:
+		return fmt.Sprintf("Unit %s replaced", r.Name)
 	case verb == api.Submit && r.Desired != units.Inactive:
 		return fmt.Sprintf("Unit %s is submitted already, and to be %s", r.Name, r.Desired)
 	case verb == api.Submit, verb == api.Stop && r.Desired == units.Inactive:

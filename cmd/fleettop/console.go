@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -22,15 +23,10 @@ import (
 	"fleettop/tui/config"
 )
 
-// consoleFlags are those of the program without a verb.
-func (a *app) consoleFlags(root *cobra.Command) *bool {
-	return root.Flags().Bool("read-only", false, "look and change nothing: hides and refuses what acts")
-}
-
 // console shows the console, or says that it needs a terminal.
-func (a *app) console(cmd *cobra.Command, readOnly bool) error {
+func (a *app) console(cmd *cobra.Command) error {
 	if a.visitor != nil {
-		return a.visitorConsole(cmd.Context(), readOnly)
+		return a.visitorConsole(cmd.Context())
 	}
 	if !isTerminal(a.out) || !isTerminal(a.in) {
 		cmd.SetOut(a.err)
@@ -45,10 +41,44 @@ func (a *app) console(cmd *cobra.Command, readOnly bool) error {
 		return err
 	}
 	defer c.Close()
-	// A hang-up must leave as tidily as an interrupt does.
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+	// A hang-up and a quit must leave as tidily as an interrupt does.
+	ctx, stop := untilSignal(cmd.Context(), syscall.SIGHUP, syscall.SIGQUIT)
 	defer stop()
-	return a.show(ctx, tui.Options{Client: c, Other: a.otherDaemon, ReadOnly: readOnly})
+	err = a.show(ctx, tui.Options{Client: c, Other: a.otherDaemon, ReadOnly: a.readOnly})
+	if by := (signalled{}); errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &by) {
+		return by
+	}
+	return err
+}
+
+// untilSignal returns a context that one of the signals ends, with it as the
+// cause. Until stop is called the signals do nothing else.
+func untilSignal(ctx context.Context, signals ...os.Signal) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	got := make(chan os.Signal, 1)
+	signal.Notify(got, signals...)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case s := <-got:
+			cancel(signalled{s.(syscall.Signal)})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		<-ended
+		signal.Stop(got)
+	}
+}
+
+// raw is the standard output as it is, for what speaks to the terminal itself or to a program.
+func (a *app) raw() io.Writer {
+	if o, ok := a.out.(*output); ok {
+		return o.w
+	}
+	return a.out
 }
 
 // show runs the console on this terminal.
@@ -61,7 +91,7 @@ func (a *app) show(ctx context.Context, o tui.Options) error {
 		return err
 	}
 	term := os.Getenv("TERM")
-	o.In, o.Out, o.NoColor, o.Plain, o.Bare = a.in, a.out, a.noColor, tui.PlainTerminal(term), term == "dumb"
+	o.In, o.Out, o.NoColor, o.Plain, o.Bare = a.in, a.raw(), a.noColor, tui.PlainTerminal(term), term == "dumb"
 	return tui.Run(ctx, o)
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -35,6 +34,7 @@ func (a *app) eventsCommand() *cobra.Command {
 				since = t.Format(time.RFC3339Nano)
 			}
 			if follow {
+				a.streams = true
 				return a.followEvents(cmd.Context(), since, limit)
 			}
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
@@ -43,6 +43,9 @@ func (a *app) eventsCommand() *cobra.Command {
 					return err
 				}
 				a.warnStale(list.Store)
+				if a.json() {
+					return writeJSON(a.out, eventRows(list))
+				}
 				for _, ev := range list.Events {
 					if err := a.printEvent(ev); err != nil {
 						return err
@@ -58,6 +61,20 @@ func (a *app) eventsCommand() *cobra.Command {
 	f.StringVar(&since, "since", "", "only what happened at or after a time: \"2026-01-31 15:04\", yesterday, 90m, \"2 hours ago\"")
 	f.IntVar(&limit, "limit", 0, "the newest so many; 0 for 200")
 	return cmd
+}
+
+// eventRow is an event for programs.
+type eventRow struct {
+	cluster.Event
+	Store *api.Store `json:"store,omitempty"` // where what happened since is not known
+}
+
+func eventRows(list *api.EventList) []eventRow {
+	rows := make([]eventRow, 0, len(list.Events))
+	for _, ev := range list.Events {
+		rows = append(rows, eventRow{ev, stale(list.Store)})
+	}
+	return rows
 }
 
 // followEvents prints events as they come. When the daemon goes away it waits
@@ -106,12 +123,7 @@ func (a *app) followEvents(ctx context.Context, since string, limit int) error {
 // printEvent prints an event as a line; as JSON, too, one a line.
 func (a *app) printEvent(ev cluster.Event) error {
 	if a.json() {
-		raw, err := json.Marshal(ev)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(a.out, "%s\n", raw)
-		return err
+		return writeLine(a.out, ev)
 	}
 	var b strings.Builder
 	on := a.coloured(a.out)

@@ -22,13 +22,33 @@ func (a *app) explainCommand() *cobra.Command {
 					return err
 				}
 				if a.json() {
-					return writeJSON(a.out, ex)
+					return writeJSON(a.out, newExplanation(ex))
 				}
 				return a.printExplanation(ex)
 			})
 		},
 		ValidArgsFunction: a.completeUnits,
 	}
+}
+
+// explanation is schedule's for programs: a machine's name is called as everywhere.
+type explanation struct {
+	*schedule.Explanation
+	Verdicts []machineVerdict `json:"verdicts"`
+}
+
+type machineVerdict struct {
+	schedule.Verdict
+	MachineName string    `json:"machineName"`
+	Name        *struct{} `json:"name,omitempty"` // hides the verdict's
+}
+
+func newExplanation(ex *schedule.Explanation) explanation {
+	out := explanation{ex, make([]machineVerdict, 0, len(ex.Verdicts))}
+	for _, v := range ex.Verdicts {
+		out.Verdicts = append(out.Verdicts, machineVerdict{Verdict: v, MachineName: v.Name})
+	}
+	return out
 }
 
 func (a *app) printExplanation(ex *schedule.Explanation) error {

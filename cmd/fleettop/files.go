@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -14,11 +13,11 @@ import (
 // readUnitFile reads a local unit file and refuses what can't be one.
 func readUnitFile(path string) (*units.File, error) {
 	raw, err := safefile.Read(path, units.MaxFileSize)
-	if errors.Is(err, safefile.ErrTooLarge) {
-		return nil, fmt.Errorf("%s is larger than %d KiB, the most a unit file may be: put data into a file of its own", path, units.MaxFileSize>>10)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: give a unit file that is there and can be read", err)
+	switch {
+	case errors.Is(err, safefile.ErrTooLarge):
+		return nil, api.Refuse(api.CodeInvalid, "put data into a file of its own", "%s is larger than %d KiB, the most a unit file may be", path, units.MaxFileSize>>10)
+	case err != nil:
+		return nil, api.Refuse(api.CodeInvalid, "give a unit file that is there and can be read", "%v", err)
 	}
 	file, err := units.ParseFile(string(raw))
 	if err != nil {
@@ -30,9 +29,9 @@ func readUnitFile(path string) (*units.File, error) {
 // inFile is an error about a file, as path:line: message.
 func inFile(path string, err error) error {
 	if at := (*units.FileError)(nil); errors.As(err, &at) && at.Line > 0 {
-		return fmt.Errorf("%s:%d: %s", path, at.Line, at.Msg)
+		return api.Refuse(api.CodeInvalid, "", "%s:%d: %s", path, at.Line, at.Msg)
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	return api.Refuse(api.CodeInvalid, "", "%s: %v", path, err)
 }
 
 // localFile is the local file an argument means, or "": the argument itself,
@@ -46,46 +45,91 @@ func localFile(arg string) string {
 	return ""
 }
 
-// gather sorts the arguments of submit, load and start into files to be sent
-// and names the cluster knows. Each argument that is neither is an error.
-func gather(verb api.Verb, args []string) (files []api.File, names []string, errs []error) {
+// given is what the arguments of submit, load and start mean.
+type given struct {
+	files  []api.File
+	names  []string              // of units that the cluster knows, globs among them
+	paths  map[string]string     // where the files lie, by unit
+	bare   map[string]bool       // by unit: only a name was given, that of a unit or of a file
+	unread map[string]*api.Error // by unit: a file of its name is here and can't be used
+	bad    []outcome             // arguments that are neither
+}
+
+func (g *given) refuse(arg string, err error) {
+	e := failureOf(err, nil)
+	g.bad = append(g.bad, outcome{Unit: unitName(arg), Verdict: refused, Text: e.Error(), Error: e})
+}
+
+// add adds the file that an argument means.
+func (g *given) add(f api.File, path string, bare bool) {
+	g.files = append(g.files, f)
+	if filepath.Base(path) == path {
+		path = "./" + path
+	}
+	g.paths[f.Name], g.bare[f.Name] = path, bare
+}
+
+// gather sorts the arguments of submit, load and start into files and names.
+// An argument with a slash is a file; so is any file given to submit, or to be
+// put in the place of another. Of a name that is also a file's, the daemon
+// takes the file only where it knows no unit of the name.
+func gather(verb api.Verb, replace bool, args []string) *given {
+	g := &given{paths: map[string]string{}, bare: map[string]bool{}, unread: map[string]*api.Error{}}
 	for _, arg := range args {
-		path := localFile(arg)
+		path, slash := localFile(arg), strings.Contains(arg, "/")
+		mustBeFile := slash || replace || verb == api.Submit
 		switch {
 		case path != "":
+			name := unitName(filepath.Base(path))
 			file, err := readUnitFile(path)
-			if err != nil {
-				errs = append(errs, err)
-				continue
+			switch {
+			case err == nil:
+				g.add(api.File{Name: name, Content: file.Content(), Fallback: !mustBeFile}, path, !slash && verb != api.Submit)
+			case mustBeFile:
+				g.refuse(arg, err)
+			default:
+				g.unread[name], g.names = failureOf(err, nil), append(g.names, name)
 			}
-			files = append(files, api.File{Name: filepath.Base(path), Content: file.Content()})
-			if name := filepath.Base(path); unitName(name) != name {
-				files[len(files)-1].Name = unitName(name)
-			}
-		case isDir(arg) && (strings.Contains(arg, "/") || arg == "." || arg == ".."):
-			errs = append(errs, fmt.Errorf("%s is a directory: give the unit files in it, such as %s", arg, filepath.Join(arg, "*.service")))
-		case strings.Contains(arg, "/"):
-			errs = append(errs, fmt.Errorf("there is no file %s, and a unit name has no slash: give a file or a name", arg))
-		case isGlob(arg):
-			names = append(names, arg)
+		case isDir(arg) && (slash || arg == "." || arg == ".."):
+			g.refuse(arg, api.Refuse(api.CodeInvalid, "give the unit files in it, such as "+filepath.Join(arg, "*.service"), "%s is a directory", arg))
+		case !slash && isGlob(arg):
+			g.names = append(g.names, arg)
 		default:
-			name := unitName(arg)
-			n, err := units.ParseName(name)
-			if err == nil && n.IsInstance() && isFile(n.Template()) {
-				// Without a template in the cluster, the one at hand will do, as for fleet.
-				if t, err := readUnitFile(n.Template()); err == nil {
-					files = append(files, api.File{Name: name, Content: t.Content(), Fallback: true})
-					continue
-				}
-			}
-			if err == nil && verb == api.Submit && !n.IsInstance() {
-				errs = append(errs, fmt.Errorf("there is no file %s here: give the path of the unit file", name))
-				continue
-			}
-			names = append(names, name)
+			g.addNamed(verb, arg)
 		}
 	}
-	return files, names, errs
+	return g
+}
+
+// addNamed adds an argument that names no file: an instance may have its
+// template's file beside it.
+func (g *given) addNamed(verb api.Verb, arg string) {
+	slash := strings.Contains(arg, "/")
+	name := unitName(filepath.Base(arg))
+	n, err := units.ParseName(name)
+	if err == nil && n.IsInstance() {
+		path := filepath.Join(filepath.Dir(arg), n.Template())
+		if isFile(path) {
+			t, err := readUnitFile(path)
+			if err == nil {
+				g.add(api.File{Name: name, Content: t.Content(), Fallback: !slash, Template: true}, path, !slash)
+				return
+			}
+			if slash {
+				g.refuse(arg, err)
+				return
+			}
+			g.unread[name] = failureOf(err, nil)
+		}
+	}
+	switch {
+	case slash:
+		g.refuse(arg, api.Refuse(api.CodeInvalid, "give a file or a name", "there is no file %s, and a unit name has no slash", arg))
+	case err == nil && verb == api.Submit && !n.IsInstance():
+		g.refuse(arg, api.Refuse(api.CodeInvalid, "give the path of the unit file", "there is no file %s here", name))
+	default:
+		g.names = append(g.names, name)
+	}
 }
 
 // maxBatch is how much content goes into one request.

@@ -23,6 +23,7 @@ const (
 	held     verdict = "held"     // its machine failed, and failovers are held
 	pending  verdict = "pending"
 	timedOut verdict = "timed-out"
+	unknown  verdict = "unknown" // the daemon went away
 )
 
 // outcome is a verdict with what to say about it.
@@ -31,6 +32,11 @@ type outcome struct {
 	Verdict verdict `json:"outcome"`
 	Machine string  `json:"machine,omitempty"`
 	Text    string  `json:"text"`
+	// Error is set, for programs, unless it was reached; the rest where it applies.
+	Error        *api.Error `json:"error,omitempty"`
+	Warning      string     `json:"warning,omitempty"`
+	TemplateHash string     `json:"templateHash,omitempty"` // of its template's content, where it keeps an earlier one
+	File         string     `json:"file,omitempty"`         // that was submitted
 }
 
 // goal is what a blocking verb waits for.
@@ -38,6 +44,7 @@ type goal struct {
 	unit       string
 	verb       api.Verb
 	generation int64
+	replaced   bool // its content is another one now
 }
 
 // scene is a state of the cluster, indexed by unit.
@@ -111,13 +118,17 @@ func (g goal) judge(s *scene) outcome {
 	case g.verb == api.Stop && (st.Active == "active" || st.Active == "deactivating"):
 		return say(pending, "%s is stopping it", on)
 	}
+	did := "launched"
 	switch g.verb {
 	case api.Restart:
-		return say(reached, "Unit %s restarted on %s", g.unit, on)
+		did = "restarted"
 	case api.Load, api.Stop:
-		return say(reached, "Unit %s %s on %s", g.unit, a.Desired, on)
+		did = string(a.Desired)
 	}
-	return say(reached, "Unit %s launched on %s", g.unit, on)
+	if g.replaced {
+		did = "replaced, " + did
+	}
+	return say(reached, "Unit %s %s on %s", g.unit, did, on)
 }
 
 func (g goal) judgeUnload(s *scene, assigned bool, say func(verdict, string, ...any) outcome) outcome {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,7 +30,7 @@ func (a *app) joinCommandCommand() *cobra.Command {
 					return err
 				}
 				if a.json() {
-					return json.NewEncoder(a.out).Encode(t)
+					return writeJSON(a.out, t)
 				}
 				fmt.Fprintf(a.err, "Run this on the other machine, where fleettop is installed. It is good for one machine, until %s:\n", t.Expires.Format(time.TimeOnly))
 				fmt.Fprintf(a.out, "sudo fleettop join --start %s %s\n", t.Token, strings.Join(t.Addresses, " "))

@@ -143,6 +143,7 @@ func hasType(pattern string) bool {
 }
 
 func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) error {
+	a.streams = true
 	o, err := fl.options(args, time.Now())
 	if err != nil {
 		return usageError{err}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,7 +39,7 @@ func (a *app) keyGenerateCommand() *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return json.NewEncoder(a.out).Encode(map[string]string{"file": path, "id": ring.Primary().ID()})
+				return writeJSON(a.out, map[string]string{"file": path, "id": ring.Primary().ID()})
 			}
 			fmt.Fprintf(a.out, "Made key %s in %s.\n"+
 				"Start the first daemon here; then `fleettop join-command` prints the line that adds another machine.\n", ring.Primary().ID(), path)
@@ -172,7 +171,7 @@ func waitedFor(list *api.KeyList) (live, off []string) {
 
 func (a *app) printKeys(list *api.KeyList) error {
 	if a.json() {
-		return json.NewEncoder(a.out).Encode(list)
+		return writeJSON(a.out, list)
 	}
 	if list.Text != "" {
 		fmt.Fprintln(a.out, list.Text)

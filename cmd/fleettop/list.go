@@ -14,8 +14,10 @@ import (
 // unitRow is a line of a table of units.
 type unitRow struct {
 	api.UnitRow
-	Name    string `json:"machineName,omitempty"`
-	Address string `json:"address,omitempty"`
+	Name    string     `json:"machineName,omitempty"`
+	Address string     `json:"address,omitempty"`
+	Failure *api.Error `json:"error,omitempty"`
+	Store   *api.Store `json:"store,omitempty"` // where this is not current
 }
 
 // unitColumns are the fields of list-units.
@@ -64,7 +66,12 @@ func fileColumns(full bool) []column[unitRow] {
 	}
 	return []column[unitRow]{
 		{"unit", func(r unitRow) cell { return cell{text: r.Unit} }},
-		{"hash", func(r unitRow) cell { return cell{text: shortHash(r.Hash, full)} }},
+		{"hash", func(r unitRow) cell {
+			if r.Template != "" {
+				return cell{shortHash(r.Hash, full), yellow}
+			}
+			return cell{text: shortHash(r.Hash, full)}
+		}},
 		{"dstate", func(r unitRow) cell { return cell{text: string(r.Desired)} }},
 		{"state", func(r unitRow) cell {
 			if r.Global {
@@ -75,6 +82,15 @@ func fileColumns(full bool) []column[unitRow] {
 		{"target", target},
 		{"tmachine", target},
 		{"desc", func(r unitRow) cell { return cell{text: orDash(r.Description)} }},
+		{"template", func(r unitRow) cell {
+			switch {
+			case r.Template != "":
+				return cell{"another now (" + shortHash(r.Template, full) + ")", yellow}
+			case r.FromTemplate:
+				return cell{text: "same"}
+			}
+			return cell{"-", dim}
+		}},
 		{"global", func(r unitRow) cell { return cell{text: fmt.Sprint(r.Global)} }},
 		{"reason", func(r unitRow) cell { return cell{text: orDash(r.Reason)} }},
 	}
@@ -133,6 +149,7 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 		case len(rows) == 0 && len(args) > 0:
 			fmt.Fprintf(a.err, "Nothing matches %s.%s\n", strings.Join(args, " "), elsewhere(placed))
 		case !placed:
+			a.noteTemplates(t, rows)
 			a.noteUnplaced(t, rows)
 		}
 		return nil
@@ -165,6 +182,10 @@ func unitRows(table *api.UnitTable, placed bool) []unitRow {
 			m := refs[row.Machine]
 			row.Name, row.Address = m.Name, m.Address
 		}
+		row.Store = stale(table.Store)
+		if row.Error != "" {
+			row.Failure = failureText(codeFailed, row.Error)
+		}
 		rows = append(rows, row)
 	}
 	return rows
@@ -176,6 +197,19 @@ func refsByID(list []api.MachineRef) map[string]api.MachineRef {
 		refs[m.ID] = m
 	}
 	return refs
+}
+
+// noteTemplates says which instances keep an earlier content of their template.
+func (a *app) noteTemplates(t *tableFlags, rows []unitRow) {
+	var behind []string
+	for _, r := range rows {
+		if r.Template != "" {
+			behind = append(behind, r.Unit)
+		}
+	}
+	if len(behind) > 0 && !t.noLegend {
+		fmt.Fprintf(a.err, "\nTheir template's content is another now: %s. `fleettop start --replace` with their names takes it.\n", some(behind))
+	}
 }
 
 // noteUnplaced tells a person at a terminal what has no place and why.

@@ -71,7 +71,7 @@ func (a *app) listMachinesCommand() *cobra.Command {
 				a.warnHeld(list.Hold)
 				rows := list.Machines
 				if a.json() {
-					return writeJSON(a.out, rows)
+					return writeJSON(a.out, machineRows(list))
 				}
 				var gone []string
 				if !all {
@@ -138,22 +138,26 @@ func (a *app) forgetCommand() *cobra.Command {
 func (a *app) eachMachine(ctx context.Context, args []string, done string, do func(context.Context, *api.Client, string) (*api.Machine, error)) error {
 	return a.withClient(ctx, func(ctx context.Context, c *api.Client) error {
 		failed := false
+		list := make([]any, 0, len(args))
 		for _, name := range args {
 			m, err := do(ctx, c, name)
 			if refusal, ok := err.(*api.Error); ok {
 				failed = true
 				fmt.Fprintln(a.err, refusal)
+				list = append(list, failedMachine{name, refusal})
 				continue
 			}
 			if err != nil {
 				return err
 			}
 			if a.json() {
-				err = writeJSON(a.out, m)
-			} else {
-				_, err = fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", shortID(m.ID, false), orDash(m.Name), done)
+				list = append(list, newMachineRow(*m))
+			} else if _, err = fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", shortID(m.ID, false), orDash(m.Name), done); err != nil {
+				return err
 			}
-			if err != nil {
+		}
+		if a.json() {
+			if err := writeJSON(a.out, list); err != nil {
 				return err
 			}
 		}
@@ -173,6 +177,9 @@ func (a *app) leaveCommand() *cobra.Command {
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
 				if err := c.Leave(ctx); err != nil {
 					return err
+				}
+				if a.json() {
+					return writeJSON(a.out, map[string]bool{"leaving": true})
 				}
 				_, err := fmt.Fprintln(a.out, "This machine is leaving the cluster; its units move to the others.")
 				return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,10 @@ import (
 )
 
 var unitTypes = []string{"automount", "busname", "device", "mount", "path", "scope", "service", "slice", "snapshot", "socket", "swap", "target", "timer"}
+
+func aboutRunning(v api.Verb) bool {
+	return v == api.Load || v == api.Start || v == api.Stop || v == api.Restart || v == api.Unload
+}
 
 // unitName is the unit an argument means, as fleet has it: the base of a file's
 // path, and .service where no type is given. A slash that leads to no file
@@ -49,8 +52,9 @@ func isDir(path string) bool {
 func isGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
 
 // known replaces globs by the units the cluster knows that match, sorted;
-// other names stay as they are. A glob that matches nothing is an error.
-func known(ctx context.Context, c *api.Client, args []string) ([]string, error) {
+// other names stay as they are. A glob that matches nothing is an error. For
+// verbs about what runs, templates match none, as they never run themselves.
+func known(ctx context.Context, c *api.Client, verb api.Verb, args []string) ([]string, error) {
 	names := unitNames(args)
 	var globs []string
 	for _, n := range names {
@@ -71,14 +75,23 @@ func known(ctx context.Context, c *api.Client, args []string) ([]string, error) 
 			out = append(out, n)
 			continue
 		}
-		before := len(out)
+		before, template := len(out), ""
 		for _, u := range list.Units {
-			if units.MatchGlob(n, u.Name) {
+			name, err := units.ParseName(u.Name)
+			switch {
+			case !units.MatchGlob(n, u.Name):
+			case err == nil && name.IsTemplate() && aboutRunning(verb):
+				template = u.Name
+			default:
 				out = append(out, u.Name)
 			}
 		}
-		if len(out) == before {
-			return nil, fmt.Errorf("no unit matches %q: `fleettop list-unit-files` shows those there are", n)
+		switch {
+		case len(out) > before:
+		case template != "":
+			return nil, api.Refuse(api.CodeNotFound, "name an instance, such as "+strings.Replace(template, "@.", "@1.", 1), "only the template %s matches %q", template, n)
+		default:
+			return nil, api.Refuse(api.CodeNotFound, "`fleettop list-unit-files` shows those there are", "no unit matches %q", n)
 		}
 	}
 	return out, nil

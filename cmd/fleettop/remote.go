@@ -234,7 +234,7 @@ func (a *app) dialStdioCommand() *cobra.Command {
 			defer conn.Close()
 			stop := context.AfterFunc(cmd.Context(), func() { conn.Close() })
 			defer stop()
-			return bridge(conn, a.in, a.out)
+			return bridge(conn, a.in, a.raw())
 		},
 	}
 }

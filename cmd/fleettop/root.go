@@ -42,12 +42,22 @@ type app struct {
 
 	visitor *sshd.Session // who came in over SSH; nil for the person at this machine
 
+	streams  bool // JSON is printed a value a line
 	endpoint string
 	host     string // ssh://…; instead of endpoint
+	readOnly bool
 	timeout  time.Duration
 	noColor  bool
 	output   string // text or json
 }
+
+// signalled is why a run ended that a signal ended.
+type signalled struct{ signal syscall.Signal }
+
+func (s signalled) Error() string { return "ended by " + s.signal.String() }
+
+// code is the exit code that shells know for it.
+func (s signalled) code() int { return 128 + int(s.signal) }
 
 // run runs the command line and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
@@ -56,15 +66,47 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
+	far := a.visitor != nil && a.visitor.Terminal != nil
+	out := newOutput(a.out, isTerminal(a.out) || far, true)
+	errOut := newOutput(a.err, isTerminal(a.err) || far, false)
+	a.out, a.err = out, errOut
 	root := a.root()
 	root.SetArgs(append([]string{}, args...)) // never nil, for which cobra takes this process's own
 	cmd, err := root.ExecuteContextC(ctx)
+	code := a.report(ctx, cmd, err)
+	// A program is told of any failure, but not behind an answer that is one already.
+	if err != nil && !errors.Is(err, errReported) && wantsJSON(args) && (!out.wrote || a.streams) {
+		if e := map[string]any{"error": failureOf(err, cmd)}; a.streams {
+			_ = writeLine(out, e) // what can't be written is told below
+		} else {
+			_ = writeJSON(out, e)
+		}
+	}
+	out.finish()
+	errOut.finish()
+	if out.err != nil && code == 0 {
+		if !errors.Is(out.err, syscall.EPIPE) { // who reads it has had enough, and knows
+			fmt.Fprintf(a.err, "fleettop: what it printed is lost: %v\n", out.err)
+		}
+		return exitFailed
+	}
+	return code
+}
+
+// report tells a person of an error, and returns the exit code.
+func (a *app) report(ctx context.Context, cmd *cobra.Command, err error) int {
+	var by signalled
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errReported):
 		return exitFailed
+	case errors.As(err, &by):
+		return by.code()
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		if errors.As(context.Cause(ctx), &by) {
+			return by.code()
+		}
 		return exitInterrupted
 	}
 	fmt.Fprintln(a.err, "fleettop:", err)
@@ -78,8 +120,35 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return exitFailed
 }
 
+// looking are the verbs that change nothing anywhere, by their command paths;
+// --read-only refuses all others. The console keeps to it by itself.
+var looking = []string{"fleettop", "fleettop list-units", "fleettop list-unit-files", "fleettop list-machines", "fleettop status", "fleettop cat",
+	"fleettop explain", "fleettop journal", "fleettop events", "fleettop verify", "fleettop version", "fleettop help", "fleettop key", "fleettop key list",
+	"fleettop completion", "fleettop completion bash", "fleettop completion zsh", "fleettop completion fish", "fleettop completion powershell"}
+
+// textual are the verbs whose output has no form in JSON.
+var textual = []string{"fleettop", "fleettop daemon", "fleettop demo", "fleettop " + dialStdio, "fleettop key",
+	"fleettop completion", "fleettop completion bash", "fleettop completion zsh", "fleettop completion fish", "fleettop completion powershell"}
+
+// checkFlags checks the flags that all verbs share.
+func (a *app) checkFlags(cmd *cobra.Command) error {
+	given, path := cmd.Flags(), cmd.CommandPath()
+	switch {
+	case a.output != "text" && a.output != "json":
+		return usageError{fmt.Errorf("unknown output %q: choose text or json", a.output)}
+	case a.json() && slices.Contains(textual, path):
+		return usageError{fmt.Errorf("%s prints no JSON: leave out --output", path)}
+	case a.timeout <= 0:
+		return usageError{fmt.Errorf("--request-timeout %s leaves no time for an answer: give more, such as 10s", a.timeout)}
+	case given.Changed("endpoint") && given.Changed("host"):
+		return usageError{errors.New("--endpoint and --host name two daemons to talk to: leave out one of them")}
+	case a.readOnly && !slices.Contains(looking, path):
+		return api.Refuse(api.CodeForbidden, "leave out --read-only", "%s was not done, as --read-only looks and changes nothing", strings.TrimPrefix(path, "fleettop "))
+	}
+	return nil
+}
+
 func (a *app) root() *cobra.Command {
-	var readOnly *bool
 	root := &cobra.Command{
 		Use:   "fleettop",
 		Short: "A cluster-wide init system with a face",
@@ -93,18 +162,8 @@ func (a *app) root() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.console(cmd, *readOnly) },
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			switch given := cmd.Flags(); {
-			case a.output != "text" && a.output != "json":
-				return usageError{fmt.Errorf("unknown output %q: choose text or json", a.output)}
-			case a.timeout <= 0:
-				return usageError{fmt.Errorf("--request-timeout %s leaves no time for an answer: give more, such as 10s", a.timeout)}
-			case given.Changed("endpoint") && given.Changed("host"):
-				return usageError{errors.New("--endpoint and --host name two daemons to talk to: leave out one of them")}
-			}
-			return nil
-		},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return a.console(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd) },
 	}
 	ver, _ := build()
 	root.Version = ver
@@ -113,13 +172,13 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	readOnly = a.consoleFlags(root)
 	f := root.PersistentFlags()
 	if a.visitor == nil {
 		f.StringVar(&a.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), localEndpoint()), "the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
 		f.StringVarP(&a.host, "host", "H", os.Getenv("FLEETTOP_HOST"), "the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
 	}
 	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long one request to the daemon may take")
+	f.BoolVar(&a.readOnly, "read-only", false, "look and change nothing: refuses verbs that act, and hides what acts in the console")
 	f.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))

@@ -13,20 +13,23 @@ import (
 	"fleettop/tui/draw"
 )
 
-// eachUnit asks the daemon for each unit the arguments mean and hands it to f.
-// A unit that isn't there is told, and the others still handled.
-func (a *app) eachUnit(ctx context.Context, args []string, f func(i int, u *api.UnitDetail) error) error {
+// eachUnit asks the daemon for each unit the arguments mean and hands it to
+// print, or for programs prints what element makes of each. A unit that isn't
+// there is told, and the others still handled.
+func (a *app) eachUnit(ctx context.Context, args []string, print func(i int, u *api.UnitDetail) error, element func(*api.UnitDetail) any) error {
 	return a.withClient(ctx, func(ctx context.Context, c *api.Client) error {
-		names, err := known(ctx, c, args)
+		names, err := known(ctx, c, "", args)
 		if err != nil {
 			return err
 		}
 		missing := false
+		list := make([]any, 0, len(names))
 		for i, name := range names {
 			u, err := c.Unit(ctx, name)
 			if refusal, ok := err.(*api.Error); ok && refusal.Code != api.CodeUnavailable {
 				missing = true
 				fmt.Fprintln(a.err, refusal)
+				list = append(list, failedUnit{name, refusal})
 				continue
 			}
 			if err != nil {
@@ -35,7 +38,14 @@ func (a *app) eachUnit(ctx context.Context, args []string, f func(i int, u *api.
 			if i == 0 {
 				a.warnStale(u.Store)
 			}
-			if err := f(i, u); err != nil {
+			if a.json() {
+				list = append(list, element(u))
+			} else if err := print(i, u); err != nil {
+				return err
+			}
+		}
+		if a.json() {
+			if err := writeJSON(a.out, list); err != nil {
 				return err
 			}
 		}
@@ -46,6 +56,12 @@ func (a *app) eachUnit(ctx context.Context, args []string, f func(i int, u *api.
 	})
 }
 
+// unitContent is what `cat` prints for programs.
+type unitContent struct {
+	Unit    string `json:"unit"`
+	Content string `json:"content"`
+}
+
 func (a *app) catCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cat UNIT|GLOB...",
@@ -53,12 +69,9 @@ func (a *app) catCommand() *cobra.Command {
 		Args:  atLeastOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.eachUnit(cmd.Context(), args, func(_ int, u *api.UnitDetail) error {
-				if a.json() {
-					return writeJSON(a.out, api.File{Name: u.Name, Content: u.Content})
-				}
 				_, err := io.WriteString(a.out, u.Content)
 				return err
-			})
+			}, func(u *api.UnitDetail) any { return unitContent{u.Name, u.Content} })
 		},
 		ValidArgsFunction: a.completeUnits,
 	}
@@ -71,15 +84,12 @@ func (a *app) statusCommand() *cobra.Command {
 		Args:  atLeastOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.eachUnit(cmd.Context(), args, func(i int, u *api.UnitDetail) error {
-				if a.json() {
-					return writeJSON(a.out, u)
-				}
 				if i > 0 {
 					fmt.Fprintln(a.out)
 				}
 				_, err := io.WriteString(a.out, statusText(u, time.Now(), a.coloured(a.out)))
 				return err
-			})
+			}, func(u *api.UnitDetail) any { return newUnitStatus(u) })
 		},
 		ValidArgsFunction: a.completeUnits,
 	}
@@ -103,6 +113,10 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 	}
 	line("Desired", "%s%s", wanted, since(u.At, now))
 	line("File", "%s (generation %d)", shortHash(u.Hash, false), u.Generation)
+	if u.TemplateHash != "" {
+		line("Template", "%s", paint(colour, yellow, fmt.Sprintf("its content is another now (%s): `fleettop start --replace %s` takes it",
+			shortHash(u.TemplateHash, false), u.Name)))
+	}
 	switch {
 	case u.Unplaced != "":
 		line("Unplaced", "%s", paint(colour, yellow, draw.Clean(u.Unplaced)))

@@ -14,10 +14,11 @@ import (
 
 // verification is what verify found of a file.
 type verification struct {
-	File  string `json:"file"`
-	Unit  string `json:"unit"`
-	OK    bool   `json:"ok"`
-	Text  string `json:"text"`
+	File  string     `json:"file"`
+	Unit  string     `json:"unit"`
+	OK    bool       `json:"ok"`
+	Text  string     `json:"text"`
+	Error *api.Error `json:"error,omitempty"` // unless it is OK
 	local *units.File
 }
 
@@ -45,7 +46,7 @@ func (a *app) verifyCommand() *cobra.Command {
 				}
 				return nil
 			})
-			if nobody := (*api.UnreachableError)(nil); errors.As(err, &nobody) {
+			if away := (*api.UnreachableError)(nil); errors.As(err, &away) {
 				fmt.Fprintf(a.err, "Not compared with the cluster's: no daemon at %s.\n", a.endpoint)
 			} else if err != nil {
 				return err
@@ -60,14 +61,18 @@ func (a *app) printVerifications(list []verification) error {
 	for _, v := range list {
 		bad = bad || !v.OK
 		switch {
-		case a.json():
-		case v.OK:
-			fmt.Fprintln(a.out, v.Text)
-		default:
+		case !v.OK:
 			fmt.Fprintln(a.err, v.Text)
+		case !a.json():
+			fmt.Fprintln(a.out, v.Text)
 		}
 	}
 	if a.json() {
+		for i, v := range list {
+			if !v.OK && v.Error == nil {
+				list[i].Error = failureText(api.CodeInvalid, v.Text)
+			}
+		}
 		if err := writeJSON(a.out, list); err != nil {
 			return err
 		}
@@ -118,6 +123,8 @@ func verifyFile(path string, read func() (*units.File, error)) verification {
 	return v
 }
 
+func (v *verification) fail(e *api.Error) { v.OK, v.Text, v.Error = false, e.Error(), e }
+
 // compare checks a valid file against the one submitted.
 func (v *verification) compare(ctx context.Context, c *api.Client) error {
 	if !v.OK {
@@ -125,16 +132,15 @@ func (v *verification) compare(ctx context.Context, c *api.Client) error {
 	}
 	u, err := c.Unit(ctx, v.Unit)
 	if refusal, ok := err.(*api.Error); ok && refusal.Code == api.CodeNotFound {
-		v.OK, v.Text = false, fmt.Sprintf("Unit %s is valid, but not submitted: `fleettop submit %s`", v.Unit, v.File)
+		v.fail(api.Refuse(api.CodeNotFound, "`fleettop submit "+v.File+"`", "Unit %s is valid, but not submitted", v.Unit))
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	if u.Hash != v.local.Hash() {
-		v.OK = false
-		v.Text = fmt.Sprintf("Unit %s differs from the one submitted (hash %.7s, submitted %.7s): `fleettop submit --replace %s` puts yours in its place",
-			v.Unit, v.local.Hash(), u.Hash, v.File)
+		v.fail(api.Refuse(api.CodeConflict, "`fleettop submit --replace "+v.File+"` puts yours in its place",
+			"Unit %s differs from the one submitted (hash %.7s, submitted %.7s)", v.Unit, v.local.Hash(), u.Hash))
 		return nil
 	}
 	v.Text = fmt.Sprintf("Unit %s verified successfully", v.Unit)

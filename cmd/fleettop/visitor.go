@@ -69,7 +69,7 @@ func visitorsArgs(args []string) error {
 }
 
 // visitorConsole shows the console on a visitor's terminal.
-func (a *app) visitorConsole(ctx context.Context, readOnly bool) error {
+func (a *app) visitorConsole(ctx context.Context) error {
 	s := a.visitor
 	if s.Terminal == nil {
 		return usageError{errors.New("without a verb this is the console, which needs a terminal: ssh -t, or give a verb such as list-units")}
@@ -89,7 +89,7 @@ func (a *app) visitorConsole(ctx context.Context, readOnly bool) error {
 		defer close(passed)
 		passSizes(ctx, s.Terminal.Sizes, sizes)
 	}()
-	err := tui.Run(ctx, tui.Options{Client: c, ReadOnly: readOnly || s.Role != api.Operator, In: s.In, Out: s.Out, Sizes: sizes,
+	err := tui.Run(ctx, tui.Options{Client: c, ReadOnly: a.readOnly || s.Role != api.Operator, In: s.In, Out: s.Out, Sizes: sizes,
 		Renderer: lipgloss.NewRenderer(s.Out, termenv.WithEnvironment(env), termenv.WithUnsafe(), termenv.WithColorCache(true)),
 		NoColor:  a.noColor || env["NO_COLOR"] != "", Plain: tui.PlainTerminal(name), Bare: name == "dumb"})
 	if errors.Is(err, context.Canceled) {
@@ -178,5 +178,5 @@ func (a *app) visitorsSocket(cmd *cobra.Command) error {
 	defer conn.Close()
 	stop := context.AfterFunc(cmd.Context(), func() { conn.Close() })
 	defer stop()
-	return bridge(conn, a.in, a.out)
+	return bridge(conn, a.in, a.raw())
 }

@@ -152,6 +152,7 @@ func (a *action) addFile(f File) {
 		it.fail(e)
 		return
 	}
+	given.template = f.Template && it.name.IsInstance()
 	it.given, it.fallback = given, f.Fallback
 }
 
@@ -191,7 +192,7 @@ func (a *action) run(ctx context.Context) *Error {
 	}
 	for _, it := range a.items {
 		if !it.settled {
-			it.fail(refuse(CodeConflict, "see what it is now and try again", "%s is being changed by somebody else at the same time", it.name))
+			it.fail(refuse(CodeConflict, "see what it is now and try again", "%s is being changed by another at the same time", it.name))
 		}
 	}
 	a.finish(ctx, lease)
@@ -284,34 +285,15 @@ func (a *action) decide(it *item, snap *cluster.Snapshot, in trouble, now time.T
 		it.fail(e)
 		return
 	}
-	it.result = UnitResult{Name: name, Desired: it.done.next.Desired, Generation: it.done.next.Generation,
-		Global: a.s.facts.of(it.done.next).global, Warning: it.done.warning}
+	u := it.done.next
+	itsFile := f != nil && it.given != nil && (f == it.given || !it.fallback)
+	it.result = UnitResult{Name: name, Desired: u.Desired, Generation: u.Generation, Global: a.s.facts.of(u).global,
+		Submitted: itsFile && (it.old == nil || it.old.Content != u.Content), Replaced: it.done.replaced}
 	if it.done.destroy {
 		it.result.Desired = ""
+		return
 	}
-}
-
-// fileFor is the file an item is to have: its own, or for an instance the
-// cluster doesn't know its template's. Nil means to leave it as it is.
-func (a *action) fileFor(it *item, snap *cluster.Snapshot) (*file, *Error) {
-	if it.given != nil && !it.fallback {
-		return it.given, nil
-	}
-	if it.old != nil {
-		return nil, nil
-	}
-	if it.name.IsInstance() && a.verb.takesFiles() {
-		if t := a.files[it.name.Template()]; t != nil && t.given != nil && !t.fallback && t.result.Error == nil {
-			return parse(it.name, t.given.content)
-		}
-		if t, ok := snap.Units[it.name.Template()]; ok {
-			return parse(it.name, t.Content)
-		}
-	}
-	if it.given != nil {
-		return it.given, nil
-	}
-	return nil, notFound(it.name.String())
+	a.warn(it, snap)
 }
 
 // refuseCircles fails files that would replace each other in a circle.

@@ -36,12 +36,29 @@ type UnreachableError struct {
 }
 
 // Error implements error.
-func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("no fleettop daemon can be reached at %s: %v\n%s", e.Endpoint, e.Err, e.Advice)
+func (e *UnreachableError) Error() string { return e.Sentence() + "\n" + e.Advice }
+
+// Sentence is what is wrong, without the advice.
+func (e *UnreachableError) Sentence() string {
+	return fmt.Sprintf("no fleettop daemon can be reached at %s: %v", e.Endpoint, e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// SlowError says that a daemon did not answer within the time given.
+type SlowError struct{ Endpoint string }
+
+// Error implements error.
+func (e *SlowError) Error() string { return e.Sentence() + ": " + e.Advice() }
+
+// Sentence is what is wrong, without the advice.
+func (e *SlowError) Sentence() string {
+	return "the daemon at " + e.Endpoint + " did not answer in time"
+}
+
+// Advice is what to do.
+func (e *SlowError) Advice() string { return "see its log, or give it longer with --request-timeout" }
 
 // Client talks to one daemon. Its methods may be called from several
 // goroutines; they return *Error for what the daemon refused and
@@ -226,7 +243,7 @@ func refusal(status string, raw []byte) error {
 func (c *Client) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return fmt.Errorf("the daemon at %s did not answer in time: see its log, or give it longer with --request-timeout", c.endpoint)
+			return &SlowError{c.endpoint}
 		}
 		return ctx.Err()
 	}
@@ -315,12 +332,18 @@ func unitQuery(placed bool, patterns []string) url.Values {
 // Unit returns one unit with its content.
 func (c *Client) Unit(ctx context.Context, name string) (*UnitDetail, error) {
 	var u UnitDetail
+	if !segment(name) {
+		return nil, notFound(name)
+	}
 	return &u, c.call(ctx, http.MethodGet, "/v1/units/"+escape(name), nil, nil, &u)
 }
 
 // Explain tells where a unit could run, and why not elsewhere.
 func (c *Client) Explain(ctx context.Context, name string) (*schedule.Explanation, error) {
 	var ex schedule.Explanation
+	if !segment(name) {
+		return nil, notFound(name)
+	}
 	return &ex, c.call(ctx, http.MethodGet, "/v1/units/"+escape(name)+"/explain", nil, nil, &ex)
 }
 
@@ -334,12 +357,18 @@ func (c *Client) Machines(ctx context.Context) (*MachineList, error) {
 // beginning of it, or its name.
 func (c *Client) Schedule(ctx context.Context, machine, verb string) (*Machine, error) {
 	var m Machine
+	if !segment(machine) {
+		return nil, noMachine(machine)
+	}
 	return &m, c.call(ctx, http.MethodPost, "/v1/machines/"+escape(machine)+"/"+verb, nil, nil, &m)
 }
 
 // Forget removes the record of a machine that is gone.
 func (c *Client) Forget(ctx context.Context, machine string) (*Machine, error) {
 	var m Machine
+	if !segment(machine) {
+		return nil, noMachine(machine)
+	}
 	return &m, c.call(ctx, http.MethodDelete, "/v1/machines/"+escape(machine), nil, nil, &m)
 }
 
@@ -381,6 +410,10 @@ func eventQuery(since string, limit int, follow bool) url.Values {
 	}
 	return q
 }
+
+// segment reports whether a name can be one segment of a path: these are
+// taken out of it on the way, and are the name of nothing.
+func segment(name string) bool { return name != "" && name != "." && name != ".." }
 
 // escape makes a name one segment of a path.
 func escape(name string) string {

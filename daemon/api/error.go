@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"fleettop/cluster"
 	"fleettop/daemon/view"
@@ -63,18 +65,39 @@ func refuse(code Code, hint, format string, args ...any) *Error {
 
 const hintStore = "nothing was changed; units keep running; try again when the store has its quorum back"
 
-// asError turns what a store or a view returned into an Error.
+// asError turns what a store or a view returned into an Error: a sentence for
+// people, without the words of the code that it went through.
 func asError(err error) *Error {
 	var e *Error
 	switch {
 	case errors.As(err, &e):
 		return e
-	case errors.Is(err, view.ErrNotReady), errors.Is(err, view.ErrLost), errors.Is(err, cluster.ErrUnavailable):
-		return refuse(CodeUnavailable, hintStore, "%v", err)
+	case errors.Is(err, view.ErrNotReady):
+		return refuse(CodeUnavailable, hintStore, "this daemon has not reached the cluster's store yet%s", storeCause(err))
+	case errors.Is(err, view.ErrLost), errors.Is(err, cluster.ErrUnavailable):
+		return refuse(CodeUnavailable, hintStore, "the cluster's store can't be reached%s", storeCause(err))
 	case errors.Is(err, cluster.ErrNotFound):
-		return refuse(CodeNotFound, "", "%v", err)
+		return refuse(CodeNotFound, "see what there is now", "it was removed by another at the same time")
 	case errors.Is(err, cluster.ErrConflict), errors.Is(err, cluster.ErrExists):
-		return refuse(CodeConflict, "try again", "%v", err)
+		return refuse(CodeConflict, "see what it is now and try again", "it was changed by another at the same time")
+	case errors.Is(err, context.Canceled):
+		return refuse(CodeUnavailable, "see what it is now and try again", "the request ended before it was answered")
 	}
-	return refuse(CodeInternal, "the daemon's log may say more", "%v", err)
+	return refuse(CodeInternal, "the daemon's log (`journalctl -u fleettop`) may say more", "%v", err)
+}
+
+// storeCause is why a store can't be reached, as far as a person can use it.
+func storeCause(err error) string {
+	_, cause, found := strings.Cut(err.Error(), cluster.ErrUnavailable.Error()+": ")
+	if _, desc, isRPC := strings.Cut(cause, "desc = "); isRPC {
+		cause = desc
+	}
+	cause, _, _ = strings.Cut(cause, "\n")
+	switch {
+	case !found || cause == "":
+		return ""
+	case strings.Contains(cause, "deadline exceeded"), strings.Contains(cause, "timed out"):
+		return ": it doesn't answer in time"
+	}
+	return ": " + cause
 }

@@ -15,38 +15,34 @@ type facts struct {
 	replaces    []string // globs
 }
 
+// mostFacts is how many units' facts each half of a factBook holds.
+const mostFacts = 16 << 10
+
 // factBook remembers facts by unit, as files are parsed once and listed often.
+// What was not asked for while as many others were is forgotten.
 type factBook struct {
-	mu    sync.Mutex // guards known
-	known map[string]facts
+	mu         sync.Mutex // guards all below
+	known, old map[string]facts
 }
 
 func newFactBook() *factBook { return &factBook{known: map[string]facts{}} }
 
-// of returns the facts of some units. What can't be parsed has none.
+// of returns the facts of a unit. A unit that can't be parsed has none.
 func (b *factBook) of(u cluster.Unit) facts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f, ok := b.known[u.Name]
-	if !ok || f.hash != u.Hash {
+	if ok && f.hash == u.Hash {
+		return f
+	}
+	if f, ok = b.old[u.Name]; !ok || f.hash != u.Hash {
 		f = readFacts(u)
-		b.known[u.Name] = f
 	}
+	if len(b.known) >= mostFacts {
+		b.known, b.old = map[string]facts{}, b.known
+	}
+	b.known[u.Name] = f
 	return f
-}
-
-// prune forgets units that are gone, once they are the most.
-func (b *factBook) prune(snap *cluster.Snapshot) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.known) <= 2*len(snap.Units)+64 {
-		return
-	}
-	for name := range b.known {
-		if _, ok := snap.Units[name]; !ok {
-			delete(b.known, name)
-		}
-	}
 }
 
 func readFacts(u cluster.Unit) facts {

@@ -58,13 +58,20 @@ func findMachine(machines map[string]cluster.Machine, wanted string) (cluster.Ma
 	case 1:
 		return found[0], nil
 	case 0:
-		return cluster.Machine{}, refuse(CodeNotFound, "`fleettop list-machines --all` shows those there are", "machine %s not found", wanted)
+		return cluster.Machine{}, noMachine(wanted)
 	}
 	ids := make([]string, 0, len(found))
 	for _, m := range found {
 		ids = append(ids, m.ID)
 	}
 	return cluster.Machine{}, refuse(CodeConflict, "give more of the ID", "%q could be %s", wanted, strings.Join(ids, " or "))
+}
+
+func noMachine(wanted string) *Error {
+	if wanted == "" {
+		wanted = `""`
+	}
+	return refuse(CodeNotFound, "`fleettop list-machines --all` shows those there are", "machine %s not found", wanted)
 }
 
 // FindMachine finds the machine that a person means by its ID, the beginning of

@@ -53,7 +53,7 @@ func (s *Server) machine(snap *cluster.Snapshot, m cluster.Machine, h cluster.He
 
 func (s *Server) unit(u cluster.Unit) Unit {
 	f := s.facts.of(u)
-	return Unit{Name: u.Name, Description: f.description, Hash: u.Hash, Desired: u.Desired, Global: f.global,
+	return Unit{Name: u.Name, Description: f.description, Hash: u.Hash, Desired: u.Desired, FromTemplate: u.FromTemplate, Global: f.global,
 		Generation: u.Generation, Restart: u.Restart, By: u.By, At: u.At}
 }
 

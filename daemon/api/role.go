@@ -87,7 +87,7 @@ func (s *Server) guard(e endpoint, w http.ResponseWriter, r *http.Request) {
 		writeError(w, refuse(CodeForbidden, "the daemons do it by themselves", "%s %s is for machines, and you are %s here", r.Method, r.URL.Path, role))
 	default:
 		writeError(w, refuse(CodeForbidden, "ask somebody of the group "+Group+", or become a member of it; over SSH, ask for fleettop-role=\"operator\" before your key",
-			"%s %s is for operators, and you are %s here", r.Method, r.URL.Path, role))
+			"this is for operators, and you are %s here (%s %s)", role, r.Method, r.URL.Path))
 	}
 }
 

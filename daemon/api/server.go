@@ -229,7 +229,6 @@ func (s *Server) read(r *http.Request) (look, *Error) {
 func (s *Server) reach(ctx context.Context, lease *view.Lease, revision int64) (*cluster.Snapshot, Store, *Error) {
 	snap, err := snapshot(ctx, lease, revision, stalePatience)
 	if err == nil {
-		s.facts.prune(snap)
 		return snap, Store{Connected: true}, nil
 	}
 	last, live, asOf, _ := lease.Latest()
@@ -245,7 +244,7 @@ func (s *Server) reach(ctx context.Context, lease *view.Lease, revision int64) (
 	case last == nil:
 		return nil, Store{}, asError(err)
 	case live:
-		return nil, Store{}, refuse(CodeUnavailable, "try again", "this daemon is at revision %d and has not seen %d yet", last.Revision, revision)
+		return nil, Store{}, refuse(CodeUnavailable, "try again", "this daemon has not seen the last change yet (it is at revision %d, and %d was asked for)", last.Revision, revision)
 	}
 	return last, Store{Since: asOf}, nil
 }

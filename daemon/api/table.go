@@ -26,33 +26,36 @@ type UnitTable struct {
 
 // UnitRow is a unit on one of its machines, or on none.
 type UnitRow struct {
-	Unit        string             `json:"unit"`
-	Description string             `json:"desc,omitempty"`
-	Hash        string             `json:"hash"`              // of the file submitted
-	Running     string             `json:"running,omitempty"` // of the file the machine has, where that is another
-	Desired     units.DesiredState `json:"dstate"`
-	State       units.DesiredState `json:"state"` // fleet's current state, on all machines together
-	Global      bool               `json:"global,omitempty"`
-	Machine     string             `json:"machine,omitempty"`
-	Leaving     bool               `json:"leaving,omitempty"` // it was taken away from there and is being stopped
-	Load        string             `json:"load,omitempty"`
-	Active      string             `json:"active,omitempty"`
-	Sub         string             `json:"sub,omitempty"`
-	Reason      string             `json:"reason,omitempty"` // for the machine, or for there being none
-	Error       string             `json:"error,omitempty"`
+	Unit         string             `json:"unit"`
+	Description  string             `json:"description,omitempty"`
+	Hash         string             `json:"hash"`                   // of the file submitted
+	Running      string             `json:"running,omitempty"`      // of the file the machine has, where that is another
+	Template     string             `json:"templateHash,omitempty"` // of its template's content now, where it keeps an earlier one
+	Desired      units.DesiredState `json:"desired"`
+	State        units.DesiredState `json:"state"`                  // fleet's current state, on all machines together
+	FromTemplate bool               `json:"fromTemplate,omitempty"` // it has no file of its own
+	Global       bool               `json:"global,omitempty"`
+	Machine      string             `json:"machine,omitempty"`
+	Leaving      bool               `json:"leaving,omitempty"` // it was taken away from there and is being stopped
+	Load         string             `json:"load,omitempty"`
+	Active       string             `json:"active,omitempty"`
+	Sub          string             `json:"sub,omitempty"`
+	Reason       string             `json:"reason,omitempty"` // for the machine, or for there being none
+	Error        string             `json:"-"`
 }
 
 // fields is how many fields a row has on the wire.
-const fields = 14
+const fields = 16
 
 func (r *UnitRow) wire() [fields]string {
 	return [fields]string{r.Unit, r.Description, r.Hash, r.Running, string(r.Desired), string(r.State), truth(r.Global),
-		r.Machine, truth(r.Leaving), r.Load, r.Active, r.Sub, r.Reason, r.Error}
+		r.Machine, truth(r.Leaving), r.Load, r.Active, r.Sub, r.Reason, r.Error, r.Template, truth(r.FromTemplate)}
 }
 
 func rowOf(f *[fields]string) UnitRow {
 	return UnitRow{Unit: f[0], Description: f[1], Hash: f[2], Running: f[3], Desired: units.DesiredState(f[4]), State: units.DesiredState(f[5]),
-		Global: f[6] != "", Machine: f[7], Leaving: f[8] != "", Load: f[9], Active: f[10], Sub: f[11], Reason: f[12], Error: f[13]}
+		Global: f[6] != "", Machine: f[7], Leaving: f[8] != "", Load: f[9], Active: f[10], Sub: f[11], Reason: f[12], Error: f[13], Template: f[14],
+		FromTemplate: f[15] != ""}
 }
 
 func truth(b bool) string {

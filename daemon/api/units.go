@@ -56,7 +56,8 @@ func (s *Server) unitInfos(snap *cluster.Snapshot, sel selector, placed bool) []
 		if !sel.match(name) || placed && len(where[name]) == 0 {
 			continue
 		}
-		out = append(out, UnitInfo{Unit: s.unit(u), State: current(where[name]), Placements: where[name], Unplaced: reasons[name]})
+		out = append(out, UnitInfo{Unit: s.unit(u), State: current(where[name]), Placements: where[name],
+			Unplaced: reasons[name], TemplateHash: newerTemplate(u, snap)})
 	}
 	if placed {
 		for name, list := range where {
@@ -73,7 +74,8 @@ func (s *Server) unitInfos(snap *cluster.Snapshot, sel selector, placed bool) []
 func rows(list []UnitInfo) []UnitRow {
 	out := make([]UnitRow, 0, len(list))
 	for _, u := range list {
-		row := UnitRow{Unit: u.Name, Description: u.Description, Hash: u.Hash, Desired: u.Desired, State: u.State, Global: u.Global, Reason: u.Unplaced}
+		row := UnitRow{Unit: u.Name, Description: u.Description, Hash: u.Hash, Desired: u.Desired, State: u.State, Global: u.Global,
+			Reason: u.Unplaced, Template: u.TemplateHash, FromTemplate: u.FromTemplate}
 		if len(u.Placements) == 0 {
 			out = append(out, row)
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"time"
 
 	"fleettop/cluster"
@@ -33,16 +34,17 @@ func (v Verb) takesFiles() bool { return v == Submit || v == Load || v == Start 
 
 // step is what a verb makes of one unit.
 type step struct {
-	next    cluster.Unit
-	changed bool
-	destroy bool
-	warning string
+	next     cluster.Unit
+	changed  bool
+	destroy  bool
+	replaced bool // its content is another one now
 }
 
-// file is content given along with a verb.
+// file is content for a unit.
 type file struct {
-	content string
-	hash    string
+	content  string
+	hash     string
+	template bool // it is the content of the unit's template
 }
 
 // decide is what a verb makes of a unit: old is nil where the cluster doesn't
@@ -52,7 +54,7 @@ func decide(v Verb, name string, old *cluster.Unit, f *file, replace bool, in tr
 	var s step
 	switch {
 	case old == nil:
-		s.next = cluster.Unit{Name: name, Content: f.content, Hash: f.hash, Desired: units.Inactive}
+		s.next = cluster.Unit{Name: name, Content: f.content, Hash: f.hash, FromTemplate: f.template, Desired: units.Inactive}
 		s.changed = true
 	default:
 		s.next = *old
@@ -68,8 +70,8 @@ func decide(v Verb, name string, old *cluster.Unit, f *file, replace bool, in tr
 	if want := v.desired(s.next.Desired); want != s.next.Desired {
 		s.next.Desired, s.changed = want, true
 	}
-	replaced := old != nil && s.changed && old.Hash != s.next.Hash
-	if v == Restart || v == Start && replaced && old.Desired == units.Launched {
+	s.replaced = old != nil && old.Hash != s.next.Hash
+	if v == Restart || s.replaced && old.Desired == units.Launched && s.next.Desired == units.Launched {
 		s.next.Restart, s.changed = s.next.Generation+1, true
 	}
 	if !s.changed && v.retries(in) {
@@ -112,19 +114,24 @@ func (v Verb) retries(in trouble) bool {
 	return v == Start && in != noTrouble || v == Load && in == isRefused
 }
 
-// take gives a unit the content of a file, if that differs and may be.
+// take gives a unit the content of a file. What differs from the content it
+// has is refused, unless it is to be replaced.
 func (s *step) take(v Verb, f *file, replace bool) *Error {
-	switch {
-	case replace:
-		s.changed = s.next.Content != f.content
-		s.next.Content, s.next.Hash = f.content, f.hash
-	case s.next.Hash == f.hash:
-	case v == Submit:
-		return refuse(CodeConflict, "compare with `fleettop cat "+s.next.Name+"`; submit with --replace to put the new file in its place",
-			"%s is already submitted with other content (hash %.7s, yours is %.7s)", s.next.Name, s.next.Hash, f.hash)
-	default:
-		s.warning = "the file given for " + s.next.Name + " differs from the one submitted; the submitted one is used. Add --replace to override it."
+	if !replace && s.next.Hash != f.hash {
+		hint := "compare with `fleettop cat " + s.next.Name + "`; --replace puts the file in its place"
+		if v != Submit {
+			hint += fmt.Sprintf(", and `fleettop %s %s` takes the one submitted", v, s.next.Name)
+		}
+		return refuse(CodeConflict, hint, "%s is already submitted with other content (hash %.7s, yours is %.7s)", s.next.Name, s.next.Hash, f.hash)
 	}
+	was := s.next
+	if replace {
+		s.next.Content, s.next.Hash = f.content, f.hash
+	}
+	if replace || !f.template {
+		s.next.FromTemplate = f.template
+	}
+	s.changed = s.next != was
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,8 +14,8 @@ func TestDecide(t *testing.T) {
 	have := func(d units.DesiredState) *cluster.Unit {
 		return &cluster.Unit{Name: "a.service", Content: "old", Hash: "h-old", Desired: d, Generation: 3, By: "before"}
 	}
-	old, other := &file{"old", "h-old"}, &file{"new", "h-new"}
-	commented := &file{"# a comment\nold", "h-old"}
+	old, other := &file{content: "old", hash: "h-old"}, &file{content: "new", hash: "h-new"}
+	commented := &file{content: "# a comment\nold", hash: "h-old"}
 	for _, tc := range []struct {
 		name       string
 		verb       Verb
@@ -27,7 +28,7 @@ func TestDecide(t *testing.T) {
 		restart    int64
 		changed    bool
 		content    string
-		warns      bool
+		replaced   bool
 		refused    bool
 	}{
 		{name: "submit new", verb: Submit, file: other, desired: units.Inactive, generation: 1, changed: true, content: "new"},
@@ -35,11 +36,14 @@ func TestDecide(t *testing.T) {
 		{name: "submit the same again", verb: Submit, old: have(units.Launched), file: old, desired: units.Launched, generation: 3, content: "old"},
 		{name: "submit with another comment", verb: Submit, old: have(units.Loaded), file: commented, desired: units.Loaded, generation: 3, content: "old"},
 		{name: "submit other content", verb: Submit, old: have(units.Inactive), file: other, refused: true},
-		{name: "submit other content to replace", verb: Submit, old: have(units.Launched), file: other, replace: true, desired: units.Launched, generation: 4, changed: true, content: "new"},
+		{name: "submit other content to replace restarts", verb: Submit, old: have(units.Launched), file: other, replace: true, desired: units.Launched, generation: 4, restart: 4, replaced: true, changed: true, content: "new"},
 		{name: "replace by the same", verb: Submit, old: have(units.Loaded), file: old, replace: true, desired: units.Loaded, generation: 3, content: "old"},
-		{name: "start with a differing file", verb: Start, old: have(units.Inactive), file: other, desired: units.Launched, generation: 4, changed: true, content: "old", warns: true},
-		{name: "start to replace restarts", verb: Start, old: have(units.Launched), file: other, replace: true, desired: units.Launched, generation: 4, restart: 4, changed: true, content: "new"},
-		{name: "start to replace what is loaded", verb: Start, old: have(units.Loaded), file: other, replace: true, desired: units.Launched, generation: 4, changed: true, content: "new"},
+		{name: "start with a differing file", verb: Start, old: have(units.Inactive), file: other, refused: true},
+		{name: "load with a differing file", verb: Load, old: have(units.Launched), file: other, refused: true},
+		{name: "load to replace restarts", verb: Load, old: have(units.Launched), file: other, replace: true, desired: units.Launched, generation: 4, restart: 4, replaced: true, changed: true, content: "new"},
+		{name: "replace by another comment", verb: Submit, old: have(units.Launched), file: commented, replace: true, desired: units.Launched, generation: 4, changed: true, content: "# a comment\nold"},
+		{name: "start to replace restarts", verb: Start, old: have(units.Launched), file: other, replace: true, desired: units.Launched, generation: 4, restart: 4, replaced: true, changed: true, content: "new"},
+		{name: "start to replace what is loaded", verb: Start, old: have(units.Loaded), file: other, replace: true, desired: units.Launched, generation: 4, replaced: true, changed: true, content: "new"},
 		{name: "load inactive", verb: Load, old: have(units.Inactive), desired: units.Loaded, generation: 4, changed: true, content: "old"},
 		{name: "load launched", verb: Load, old: have(units.Launched), desired: units.Launched, generation: 3, content: "old"},
 		{name: "start launched", verb: Start, old: have(units.Launched), desired: units.Launched, generation: 3, content: "old"},
@@ -68,13 +72,34 @@ func TestDecide(t *testing.T) {
 			if u.Name != "a.service" || u.Desired != tc.desired || u.Generation != tc.generation || u.Restart != tc.restart || u.Content != tc.content {
 				t.Errorf("unit became %+v", u)
 			}
-			if s.changed != tc.changed || (s.warning != "") != tc.warns {
-				t.Errorf("changed %v, warning %q", s.changed, s.warning)
+			if s.changed != tc.changed || s.replaced != tc.replaced {
+				t.Errorf("changed %v, replaced %v", s.changed, s.replaced)
 			}
 			if s.changed != (u.By == "me" && u.At.Equal(now)) {
 				t.Errorf("changed %v, but by %q at %v", s.changed, u.By, u.At)
 			}
 		})
+	}
+}
+
+// TestOwnFile: an instance has its template's content until it is given a file of its own.
+func TestOwnFile(t *testing.T) {
+	have := &cluster.Unit{Name: "web@1.service", Content: "old", Hash: "h", FromTemplate: true, Desired: units.Loaded, Generation: 3}
+	for _, tc := range []struct {
+		file          file
+		replace       bool
+		from, changed bool
+	}{
+		{file{content: "old", hash: "h"}, false, false, true},
+		{file{content: "new", hash: "n"}, true, false, true},
+		{file{content: "new", hash: "n", template: true}, true, true, true},
+		{file{content: "old", hash: "h", template: true}, false, true, false},
+		{file{content: "old", hash: "h", template: true}, true, true, false},
+	} {
+		s, e := decide(Load, have.Name, have, &tc.file, tc.replace, noTrouble, "me", time.Unix(1000, 0))
+		if e != nil || s.next.FromTemplate != tc.from || s.changed != tc.changed {
+			t.Errorf("%+v, replace %v: from the template %v, changed %v, %v", tc.file, tc.replace, s.next.FromTemplate, s.changed, e)
+		}
 	}
 }
 
@@ -84,5 +109,20 @@ func TestReplaceCircle(t *testing.T) {
 		if got := replaceCircle(name, replaces); len(got) != circle {
 			t.Errorf("%s: circle %v, want %d units", name, got, circle)
 		}
+	}
+}
+
+// TestFactsAreBounded: units that come and go leave nothing behind.
+func TestFactsAreBounded(t *testing.T) {
+	b := newFactBook()
+	keep := cluster.Unit{Name: "keep.service", Hash: "h", Content: "[Unit]\nDescription=kept\n[Service]\nExecStart=/bin/true\n"}
+	for n := range 3 * mostFacts {
+		b.of(cluster.Unit{Name: fmt.Sprintf("u%d.service", n), Hash: "h"})
+		if f := b.of(keep); f.description != "kept" {
+			t.Fatalf("after %d units the facts are %+v", n, f)
+		}
+	}
+	if n := len(b.known) + len(b.old); n > 2*mostFacts {
+		t.Errorf("%d units are remembered", n)
 	}
 }

@@ -241,7 +241,6 @@ func (wa *watcher) drain(l *Line) {
 
 // advance tells the reader how a snapshot and the machines' health differ from what it knows.
 func (wa *watcher) advance(l *Line, snap *cluster.Snapshot, health map[string]cluster.Health) (moved bool) {
-	wa.s.facts.prune(snap)
 	c := diff(wa.snap, snap)
 	wa.snap, l.Revision = snap, snap.Revision
 	if c.ClusterID != nil {

@@ -28,12 +28,14 @@ type Unit struct {
 	Description string             `json:"description,omitempty"`
 	Hash        string             `json:"hash"`
 	Desired     units.DesiredState `json:"desired"`
-	Global      bool               `json:"global,omitempty"`
-	Generation  int64              `json:"generation"`
-	Restart     int64              `json:"restart,omitempty"` // generation at which a restart was last asked for
-	By          string             `json:"by,omitempty"`
-	At          time.Time          `json:"at"`
-	Content     string             `json:"content,omitempty"` // only where one unit is asked for
+	// FromTemplate is set on an instance without a file of its own: see cluster.Unit.
+	FromTemplate bool      `json:"fromTemplate,omitempty"`
+	Global       bool      `json:"global,omitempty"`
+	Generation   int64     `json:"generation"`
+	Restart      int64     `json:"restart,omitempty"` // generation at which a restart was last asked for
+	By           string    `json:"by,omitempty"`
+	At           time.Time `json:"at"`
+	Content      string    `json:"content,omitempty"` // only where one unit is asked for
 }
 
 // Assignment is a cluster.Assignment without the unit's content.
@@ -120,6 +122,8 @@ type UnitInfo struct {
 	State      units.DesiredState `json:"state"`                // fleet's current state
 	Placements []UnitPlacement    `json:"placements,omitempty"` // by machine
 	Unplaced   string             `json:"unplaced,omitempty"`   // why no machine can take it
+	// TemplateHash is that of its template's content now, where the unit keeps an earlier one.
+	TemplateHash string `json:"templateHash,omitempty"`
 }
 
 // UnitPlacement is a unit on one machine. Assignment is nil where the machine
@@ -172,9 +176,11 @@ type Version struct {
 type File struct {
 	Name    string `json:"name"`
 	Content string `json:"content"`
-	// Fallback files are used only for an instance that the cluster knows
-	// neither itself nor by its template.
+	// Fallback files are used only for a unit that the cluster doesn't know.
 	Fallback bool `json:"fallback,omitempty"`
+	// Template files are an instance's, and their content its template's. As
+	// a fallback they are used only where the cluster doesn't know that template either.
+	Template bool `json:"template,omitempty"`
 }
 
 // SubmitRequest is the body of POST /v1/units.
@@ -208,6 +214,13 @@ type UnitResult struct {
 	Generation int64              `json:"generation,omitempty"`
 	Global     bool               `json:"global,omitempty"`
 	Changed    bool               `json:"changed"`
-	Warning    string             `json:"warning,omitempty"`
-	Error      *Error             `json:"error,omitempty"`
+	// Submitted is set where the unit has the file that came with the request
+	// and hadn't before, Replaced where the content that it has is another one now.
+	Submitted bool `json:"submitted,omitempty"`
+	Replaced  bool `json:"replaced,omitempty"`
+	// TemplateHash is that of its template's content now, where the unit keeps
+	// an earlier one. The warning says so too.
+	TemplateHash string `json:"templateHash,omitempty"`
+	Warning      string `json:"warning,omitempty"`
+	Error        *Error `json:"error,omitempty"`
 }

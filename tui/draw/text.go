@@ -47,7 +47,7 @@ func Clean(text string) string {
 	if plain(text) {
 		return text
 	}
-	if utf8.ValidString(text) && strings.IndexFunc(text, steers) < 0 {
+	if utf8.ValidString(text) && strings.IndexFunc(text, Steers) < 0 {
 		return text
 	}
 	var b strings.Builder
@@ -66,7 +66,7 @@ func Clean(text string) string {
 			b.WriteByte(byte(r) + '@')
 		case r == 0x7f:
 			b.WriteString("^?")
-		case steers(r):
+		case Steers(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
@@ -75,9 +75,9 @@ func Clean(text string) string {
 	return b.String()
 }
 
-// steers tells whether a terminal would act on a rune, or show others in
+// Steers reports whether a terminal would act on a rune, or show others in
 // another order because of it.
-func steers(r rune) bool {
+func Steers(r rune) bool {
 	switch {
 	case r < 0x20, r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029, r == 0xfeff:
 		return true

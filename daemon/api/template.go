@@ -1,0 +1,159 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+// An instance without a file of its own has its template's content as of when
+// it took it: when it was made known, and again at each --replace. A template
+// that changes meanwhile changes no instance by itself, as none may restart
+// unasked; each answer says which ones keep the earlier content.
+
+// newerTemplate is the hash of the content that the template of a unit has
+// now, where the unit keeps an earlier one, and else "".
+func newerTemplate(u cluster.Unit, snap *cluster.Snapshot) string {
+	if !u.FromTemplate {
+		return ""
+	}
+	n, err := units.ParseName(u.Name)
+	if err != nil {
+		return ""
+	}
+	t, known := snap.Units[n.Template()]
+	if !known || t.Hash == u.Hash {
+		return ""
+	}
+	return t.Hash
+}
+
+// fileFor is the file an item is to have: its own, or of its template where it
+// has none. Nil means to leave it as it is.
+func (a *action) fileFor(it *item, snap *cluster.Snapshot) (*file, *Error) {
+	switch {
+	case it.given != nil && !it.fallback && it.given.template:
+		return a.atHand(it, snap)
+	case it.given != nil && !it.fallback:
+		return it.given, nil
+	case it.old != nil:
+		if a.replace && it.old.FromTemplate {
+			return a.template(it, snap)
+		}
+		return nil, nil
+	case it.given != nil && !it.given.template:
+		return it.given, nil
+	}
+	if a.verb.takesFiles() {
+		if f, e := a.template(it, snap); f != nil || e != nil {
+			return f, e
+		}
+	}
+	if it.given != nil {
+		return it.given, nil
+	}
+	return nil, notFound(it.name.String())
+}
+
+// atHand is the file that came for an instance as its template's content. Where the
+// cluster has another template of that name, it is a file of the instance's own.
+func (a *action) atHand(it *item, snap *cluster.Snapshot) (*file, *Error) {
+	f, e := a.template(it, snap)
+	if e == nil && f != nil && f.hash != it.given.hash {
+		return &file{content: it.given.content, hash: it.given.hash}, nil
+	}
+	return it.given, e
+}
+
+// template is the content of an instance's template: that which comes with the
+// request, or the one that the cluster has. Without one it is nil.
+func (a *action) template(it *item, snap *cluster.Snapshot) (*file, *Error) {
+	if !it.name.IsInstance() {
+		return nil, nil
+	}
+	content := ""
+	if t := a.files[it.name.Template()]; t != nil && t.given != nil && t.result.Error == nil && (!t.fallback || t.old == nil) {
+		content = t.given.content
+	} else if t, ok := snap.Units[it.name.Template()]; ok {
+		content = t.Content
+	} else {
+		return nil, nil
+	}
+	f, e := parse(it.name, content)
+	if e == nil {
+		f.template = true
+	}
+	return f, e
+}
+
+// warn says where a unit has another content than the person may think.
+func (a *action) warn(it *item, snap *cluster.Snapshot) {
+	u, r := it.done.next, &it.result
+	var template *file
+	if f, e := a.template(it, snap); e == nil {
+		template = f
+	}
+	switch {
+	case u.FromTemplate && template != nil && template.hash != u.Hash:
+		r.TemplateHash = template.hash
+		r.Warning = fmt.Sprintf("%s keeps the template's earlier content (hash %.7s, the template has %.7s): "+
+			"`fleettop start --replace %s` takes the new one", u.Name, u.Hash, template.hash, u.Name)
+	case it.given != nil && it.fallback && !it.given.template && it.given.hash != u.Hash:
+		r.Warning = fmt.Sprintf("%s is the one submitted, and not the file here, which differs (hash %.7s, the file has %.7s): "+
+			"`fleettop %s --replace ./%s` puts the file in its place", u.Name, u.Hash, it.given.hash, a.verb, u.Name)
+	case it.given != nil && it.fallback && it.given.template && u.FromTemplate && template != nil && template.hash != it.given.hash:
+		r.Warning = fmt.Sprintf("%s is of the template submitted, and not of the file %s here, which differs: "+
+			"`fleettop submit --replace %s` puts the file in its place", u.Name, it.name.Template(), it.name.Template())
+	case !a.replace || it.given != nil && !it.fallback || it.old == nil:
+	case it.old.FromTemplate && template == nil:
+		r.Warning = fmt.Sprintf("nothing replaces the content of %s: its template %s is not submitted", u.Name, it.name.Template())
+	case it.old.FromTemplate:
+	case template != nil:
+		r.Warning = fmt.Sprintf("%s has a file of its own, which its template doesn't replace: "+
+			"`fleettop destroy %s`, and start it anew for the template's", u.Name, u.Name)
+	default:
+		r.Warning = fmt.Sprintf("nothing replaces the content of %s: give the file that is to, such as ./%s", u.Name, u.Name)
+	}
+	if it.name.IsTemplate() && a.verb == Submit {
+		r.Warning = a.leftBehind(it, snap)
+	}
+}
+
+// leftBehindNames is how many instances a warning names.
+const leftBehindNames = 5
+
+// leftBehind says which instances of a template keep an earlier content of it.
+func (a *action) leftBehind(it *item, snap *cluster.Snapshot) string {
+	var names []string
+	for _, name := range sortedKeys(snap.Units) {
+		u := snap.Units[name]
+		n, err := units.ParseName(name)
+		if err == nil && u.FromTemplate && n.Template() == it.name.String() && u.Hash != it.done.next.Hash && !a.takes(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	who, them := names[0]+" keeps", "it"
+	if len(names) > 1 {
+		shown := names[:min(len(names), leftBehindNames)]
+		who, them = strings.Join(shown, ", ")+" keep", "them"
+		if more := len(names) - len(shown); more > 0 {
+			who = fmt.Sprintf("%s and %d more keep", strings.Join(shown, ", "), more)
+		}
+	}
+	return fmt.Sprintf("%s the earlier content of %s: `fleettop start --replace` with the instances' names gives %s the new one", who, it.name, them)
+}
+
+// takes reports whether a unit is named in this action and takes what is new.
+func (a *action) takes(name string) bool {
+	for _, it := range a.items {
+		if it.name.String() == name {
+			return a.replace
+		}
+	}
+	return false
+}
