@@ -32,8 +32,8 @@ func TestFilesThatAreNone(t *testing.T) {
 				t.Errorf("%+v: %v, expected %q", pki, err, want)
 			}
 		}
-		id := &Identity{cfg: Config{PKI: Files{text, text, path}}}
-		if _, err := id.pool(); err == nil || !strings.Contains(err.Error(), want) {
+		own := &ownFiles{files: Files{text, text, path}}
+		if _, err := own.pool(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the authorities %s: %v, expected %q", path, err, want)
 		}
 	}
