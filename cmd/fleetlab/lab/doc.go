@@ -31,7 +31,7 @@
 // # What a machine doesn't do
 //
 // A machine has no logind, no networkd, no getty and no way out of the lab,
-// and it shares the host's kernel, clock and memory. A reboot from inside
+// and it shares the host's kernel, clock (which it can't set) and memory. A reboot from inside
 // leaves it off, as systemd-nspawn has its caller boot it again: use Reboot.
 // Its own disk is a directory of the host: a power loss doesn't lose what
 // was written but not synced.

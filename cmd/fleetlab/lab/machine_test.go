@@ -23,7 +23,7 @@ func paperMachine(t *testing.T) *Machine {
 func TestNspawnCommandLine(t *testing.T) {
 	m := paperMachine(t)
 	args := nspawnArgs(m, []string{"/lib"})
-	for _, want := range []string{"--machine=fleetlab-x-n2", "--hostname=n2", "--uuid=" + m.MachineID, "--network-namespace-path=/run/netns/fleetlab-x-n2",
+	for _, want := range []string{"--machine=fleetlab-x-n2", "--hostname=n2", "--uuid=" + m.MachineID, "--network-namespace-path=/run/fleetlab/netns/fleetlab-x-n2",
 		"--bind-ro=/usr", "--bind=" + m.dir() + "/local:/usr/local", "--bind-ro=/lib", "--register=no"} {
 		if !slices.Contains(args, want) {
 			t.Errorf("no %s in %v", want, args)

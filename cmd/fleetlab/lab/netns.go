@@ -11,8 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netnsHome is where `ip netns` looks for named network namespaces.
-const netnsHome = "/run/netns"
+// netnsHome has the labs' named network namespaces. It is not /run/netns: other
+// programs mount over that (`ip netns add` does), and a file whose mount is
+// covered can be neither unmounted nor removed.
+const netnsHome = registryHome + "/netns"
 
 // inThread runs f on an operating system thread of its own, which ends with f:
 // whatever f does to it can't reach other goroutines.

@@ -27,6 +27,7 @@ func nspawnArgs(m *Machine, separate []string) []string {
 		"--link-journal=no",
 		"--resolv-conf=off", "--timezone=off",
 		"--capability=CAP_NET_ADMIN",
+		"--drop-capability=CAP_SYS_TIME", // the clock is the host's
 	}
 	for _, dir := range separate {
 		args = append(args, "--bind-ro="+dir)
