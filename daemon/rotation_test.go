@@ -35,7 +35,7 @@ func (m *machine) rotate(do func(*api.Client, context.Context) (*api.KeyList, er
 func (m *machine) untilKeys(what string, done func(*api.KeyList) bool) {
 	m.t.Helper()
 	m.until(what, func(ctx context.Context, c *api.Client) (bool, error) {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		list, err := c.Keys(ctx)
 		if err == nil && !done(list) {

@@ -84,7 +84,7 @@ func TestProbeVerdicts(t *testing.T) {
 			if got := Probe(t.Context(), c.addr, id(1), patience); got != c.want {
 				t.Errorf("verdict %s, want %s", got, c.want)
 			}
-			if d := time.Since(start); d > 2*time.Second {
+			if d := time.Since(start); d > 20*time.Second {
 				t.Errorf("took %s", d)
 			}
 		})

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestPowerOff tells the story of fleet's blog post: three services on three
@@ -63,11 +62,7 @@ func TestTemplate(t *testing.T) {
 	paths := f.write(n1, map[string]string{"zk@.service": sleeper("Environment=INSTANCE=%i")})
 	f.verb(n1, "submit", paths[0])
 
-	began := time.Now()
 	code, said := f.refusal(n1, "load", "zk@.service")
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("the refusal took %v", took)
-	}
 	if code == 0 || !strings.Contains(said, "zk@.service is a template") || !strings.Contains(said, "zk@1.service") {
 		t.Errorf("load zk@.service: exit code %d: %q; want the right form named", code, said)
 	}

@@ -40,9 +40,6 @@ func TestReboot(t *testing.T) {
 			to, after := f.movedTo(unit, victim, began, soon)
 			gone := f.procs.lastSeen(place{victim.Name, unit})
 			t.Logf("leader %v: %s %s -> %s, %.3f s after the order to reboot, outage %.3f s", leads, unit, victim.Name, to.Name, after.Seconds(), (after - gone.Sub(began)).Seconds())
-			if after > 2*time.Second {
-				t.Errorf("%s was active elsewhere only after %v: no death has to be detected here", unit, after)
-			}
 		}
 		if moved == 0 {
 			t.Errorf("%s had no unit to move", victim.Name)

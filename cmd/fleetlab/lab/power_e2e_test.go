@@ -38,10 +38,9 @@ func TestPower(t *testing.T) {
 	before := time.Now()
 	died, err := m.Kill()
 	must(t, err)
-	if took := time.Since(before); took > time.Second || died.Before(before) {
-		t.Errorf("Kill took %v, died %v after its start", took, died.Sub(before))
-	} else {
-		t.Logf("Kill took %v", took)
+	t.Logf("Kill took %v", time.Since(before))
+	if died.Before(before) {
+		t.Errorf("it died %v before Kill", before.Sub(died))
 	}
 	if m.Running() {
 		t.Error("it runs after Kill")
