@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -48,9 +49,13 @@ func TestPowerOff(t *testing.T) {
 	f.settled(f.others(victim)...)
 	f.procs.unchanged(t, before, victim)
 	f.procs.neverTwice(t)
-	if after := f.verb(to, "list-unit-files", "--no-legend"); strings.Count(after, "launched") != 6 {
-		t.Errorf("after the failover:\n%s", after)
-	}
+	// Its process is there before its status is in the store.
+	f.eventually("three units that are launched and are to be", soon, func() error {
+		if after := f.verb(to, "list-unit-files", "--no-legend"); strings.Count(after, "launched") != 6 {
+			return errors.New("after the failover:\n" + after)
+		}
+		return nil
+	})
 }
 
 // TestTemplate tells the story of fleet's second blog post: loading a bare

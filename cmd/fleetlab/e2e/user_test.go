@@ -114,7 +114,7 @@ func TestUserManager(t *testing.T) {
 	}
 	// A unit of the machine with the same name is none of hers.
 	f.on(n2, "systemd-run", "--quiet", "--unit="+moving, "/bin/bash", "-c",
-		"echo of the system; x=$(head --bytes=64M /dev/zero | tr '\\0' x); sleep 1000; echo ${#x}")
+		"echo of the system; x=$(head --bytes=16M /dev/zero | tr '\\0' x); sleep 1000; echo ${#x}")
 	f.usersStats(second, moving)
 	f.must(n2.Systemctl(f.ctx, "stop", moving))
 
@@ -193,16 +193,16 @@ func TestUserManager(t *testing.T) {
 // same name, which has much more memory.
 func (f *fleet) usersStats(u user, unit string) {
 	f.t.Helper()
-	const much = 64 << 20
+	const much = 16 << 20
 	others := func() int64 {
 		statm := strings.Fields(f.on(u.m, "cat", "/proc/"+f.on(u.m, "systemctl", "show", "--property=MainPID", "--value", unit)+"/statm"))
 		pages, err := strconv.ParseInt(statm[1], 10, 64)
 		f.must(err)
 		return pages * int64(os.Getpagesize())
 	}
-	f.eventually("the machine's unit to have its memory", soon, func() error {
+	f.eventually("the machine's unit to have its memory", 3*soon, func() error {
 		if got := others(); got < much {
-			return fmt.Errorf("it has %d bytes, expected at least %d", got, much)
+			return fmt.Errorf("it has %d bytes, expected at least %d\n%s", got, much, f.on(u.m, "ps", "aux"))
 		}
 		return nil
 	})
