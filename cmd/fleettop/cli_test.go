@@ -465,6 +465,12 @@ func TestCompletion(t *testing.T) {
 		{[]string{"stop", "web@1.service", ""}, "db.service"},
 		{[]string{"drain", ""}, "n2"},
 		{[]string{"list-units", "--fields", ""}, "machine"},
+		{[]string{"list-units", "--fields", "unit,m"}, "unit,machine\n"},
+		{[]string{"list-units", "--fields=unit,active,"}, "unit,active,sub\n"},
+		{[]string{"journal", "web"}, "web@1.service"},
+		{[]string{"journal", "db.service@"}, "db.service@n2\t"},
+		{[]string{"journal", "web@1.service@n"}, "web@1.service@n1\t"},
+		{[]string{"journal", "web@*.service@n"}, "web@*.service@n1\t"},
 	} {
 		code, out, _ := s.try(append([]string{"__complete"}, tc.args...)...)
 		if code != 0 || !strings.Contains(out, tc.want) || tc.args[0] == "stop" && strings.Count(out, ".service") != 1 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,21 @@ func (a *app) unitWords(cmd *cobra.Command, taken []string, prefix string) []cob
 		}
 		return words, nil
 	})
+}
+
+// completeLogs completes units, and behind the @ that follows a unit's type the machines.
+func (a *app) completeLogs(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	unit, machine := unitAndMachine(prefix)
+	at := strings.LastIndexByte(prefix, '@')
+	if at < 0 || prefix[:at] != unit {
+		return a.completeUnits(cmd, args, prefix)
+	}
+	machines, directive := a.completeMachines(cmd, nil, machine)
+	words := make([]cobra.Completion, 0, len(machines))
+	for _, m := range machines {
+		words = append(words, unit+"@"+m)
+	}
+	return words, directive
 }
 
 func (a *app) completeUnits(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -41,7 +41,7 @@ func (a *app) journalCommand() *cobra.Command {
 			fl.linesSet = cmd.Flags().Changed("lines")
 			return a.journal(cmd.Context(), &fl, args)
 		},
-		ValidArgsFunction: a.completeUnits,
+		ValidArgsFunction: a.completeLogs,
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&fl.follow, "follow", "f", false, "go on with what is logged from now on")

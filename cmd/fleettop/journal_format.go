@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"fleettop/daemon/api"
@@ -138,42 +137,12 @@ func (p *journalPrinter) cat(l *api.LogLine) {
 	p.out.WriteByte('\n')
 }
 
-// visible makes control characters and bytes that are no UTF-8 readable
-// instead of having the terminal obey them. Tabs and newlines stay.
+// visible is printable where it has to be.
 func visible(text string, always bool) string {
-	if !always || !strings.ContainsFunc(text, hidden) && utf8.ValidString(text) {
+	if !always {
 		return text
 	}
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRuneInString(text[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, text[i])
-		case r == 0x7f:
-			b.WriteString("^?")
-		case r < 0x20 && hidden(r):
-			b.WriteByte('^')
-			b.WriteByte(byte(r) + '@')
-		case hidden(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteString(text[i : i+n])
-		}
-		i += n
-	}
-	return b.String()
-}
-
-// hidden are the characters that steer a terminal or reorder text on it.
-func hidden(r rune) bool {
-	switch {
-	case r == '\n' || r == '\t':
-		return false
-	case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f:
-		return true
-	}
-	return unicode.IsControl(r)
+	return printable(text)
 }
 
 // fields are an entry's as systemd names them.

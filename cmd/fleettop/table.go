@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,22 @@ func (t *tableFlags) register(cmd *cobra.Command, defaults string, all []string)
 	f.BoolVarP(&t.full, "full", "l", false, "don't shorten IDs and hashes")
 	f.BoolVar(&t.noLegend, "no-legend", false, "leave out the heading")
 	f.StringVar(&t.fields, "fields", defaults, "columns to show: "+strings.Join(all, ","))
-	_ = cmd.RegisterFlagCompletionFunc("fields", cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+	_ = cmd.RegisterFlagCompletionFunc("fields", func(_ *cobra.Command, _ []string, given string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return moreOf(all, given), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	})
+}
+
+// moreOf completes a list between commas by what it doesn't have yet.
+func moreOf(all []string, given string) []cobra.Completion {
+	before := given[:strings.LastIndexByte(given, ',')+1]
+	have := strings.Split(before, ",")
+	var words []cobra.Completion
+	for _, word := range all {
+		if !slices.Contains(have, word) {
+			words = append(words, before+word)
+		}
+	}
+	return words
 }
 
 func columnNames[R any](columns []column[R]) []string {

@@ -413,7 +413,7 @@ func eventQuery(since string, limit int, follow bool) url.Values {
 
 // segment reports whether a name can be one segment of a path: these are
 // taken out of it on the way, and are the name of nothing.
-func segment(name string) bool { return name != "" && name != "." && name != ".." }
+func segment(name string) bool { return strings.Trim(name, "./") != "" }
 
 // escape makes a name one segment of a path.
 func escape(name string) string {
