@@ -40,7 +40,8 @@ type Options struct {
 	// is away; nil if none can be reached from here.
 	Other    func(api.Machine) (Client, error)
 	ReadOnly bool
-	Power    Power // nil where machines can't be switched
+	Hello    string // what is told first, if anything
+	Power    Power  // nil where machines can't be switched
 	Config   *config.Config
 	NoColor  bool
 	Plain    bool // glyphs of ASCII only
@@ -87,6 +88,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer term.Leave()
 	p := &program{term: term, plain: plain}
 	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly, remote: o.Sizes != nil, now: time.Now, after: after})
+	if o.Hello != "" {
+		p.shell.say(o.Hello, false)
+	}
 	resizes := make(chan os.Signal, 1)
 	if o.Sizes != nil {
 		select {

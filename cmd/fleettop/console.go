@@ -169,7 +169,7 @@ func (p *demoPower) On(id string) error {
 }
 
 // console lets a person play with the demo's cluster.
-func (d *theDemo) console(ctx context.Context) error {
+func (d *theDemo) console(ctx context.Context, hello string) error {
 	first, err := d.anyOn(nil)
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (d *theDemo) console(ctx context.Context) error {
 	for _, m := range d.cluster.Machines {
 		sockets[m.ID] = m.Socket
 	}
-	err = d.show(ctx, tui.Options{Client: c, Power: &demoPower{d: d}, Other: func(m api.Machine) (tui.Client, error) {
+	err = d.show(ctx, tui.Options{Client: c, Hello: hello, ReadOnly: d.readOnly, Power: &demoPower{d: d}, Other: func(m api.Machine) (tui.Client, error) {
 		socket, ok := sockets[m.ID]
 		if !ok {
 			return nil, fmt.Errorf("machine %s is not of this demo", strings.TrimSpace(m.Name))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"regexp"
@@ -82,6 +83,13 @@ func TestConsoleOnTheDemo(t *testing.T) {
 	p := person{t, onTerminal(t, 120, 40, "demo")}
 	p.sees("any one machine may die")
 	p.sees("3 active")
+	// What it says of other terminals is true.
+	reach := p.seesMatch(`FLEETTOP_ENDPOINT=(unix:\S+\.sock)\s+(\S+)`)
+	other := exec.Command(p.Cmd.Path, "list-units")
+	other.Env = append(os.Environ(), actAsFleettop+"=1", "FLEETTOP_ENDPOINT="+reach[1])
+	if out, err := other.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("someapp.service")) {
+		t.Errorf("from another terminal: %v\n%s", err, out)
+	}
 
 	p.types("2") // stop one, and start it again
 	p.sees("SINCE")
@@ -147,17 +155,23 @@ func cleanTerminal(t *testing.T, p *tuitest.Pty) {
 }
 
 func TestSignalsLeaveTheTerminalClean(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT} {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			p := person{t, onTerminal(t, 80, 24, "--endpoint=unix:///nowhere/fleettop.sock")}
 			p.sees("No daemon at unix:///nowhere/fleettop.sock: no such file")
 			if err := p.Cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
-			_ = p.Close(10 * time.Second)
+			var ended *exec.ExitError
+			if err := p.Close(20 * time.Second); !errors.As(err, &ended) || ended.ExitCode() != 128+int(sig) {
+				t.Errorf("it ended with %v", err)
+			}
 			cleanTerminal(t, p.Pty)
 			if len(p.Others()) == 0 {
 				t.Error("the console was never there")
+			}
+			if left := strings.TrimSpace(p.String()); left != "" {
+				t.Errorf("it leaves a message:\n%s", left)
 			}
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -69,16 +68,11 @@ func (a *app) demoCommand() *cobra.Command {
 
 func (a *app) runDemo(ctx context.Context, machines int) (err error) {
 	// Further signals must not keep the demo from taking its processes with it.
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+	ctx, stop := untilSignal(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer stop()
+	defer func() {
+		if by := (signalled{}); errors.As(context.Cause(ctx), &by) {
+			err = by
 		}
 	}()
 
@@ -97,7 +91,7 @@ func (a *app) runDemo(ctx context.Context, machines int) (err error) {
 	if err := d.awaitReady(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "ready after %.1fs\n\n", time.Since(began).Seconds())
+	fmt.Fprintf(a.out, "ready after %.1fs; from another terminal, while it runs (%s's socket; each machine has one):\n  %s\n\n", time.Since(began).Seconds(), c.Machines[0].Name, d.reach(binary))
 	if err := d.writeUnits(); err != nil {
 		return err
 	}
@@ -105,9 +99,14 @@ func (a *app) runDemo(ctx context.Context, machines int) (err error) {
 		return err
 	}
 	if isTerminal(a.out) && isTerminal(a.in) {
-		return d.console(ctx)
+		return d.console(ctx, "From another terminal: "+d.reach(binary))
 	}
 	return d.tell(ctx)
+}
+
+// reach is a verb that reaches the demo from anywhere on this computer.
+func (d *theDemo) reach(binary string) string {
+	return "FLEETTOP_ENDPOINT=unix://" + d.cluster.Machines[0].Socket + " " + binary + " list-units"
 }
 
 // awaitReady waits until all machines are up and etcd can lose one of them.

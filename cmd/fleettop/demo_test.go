@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -80,6 +81,12 @@ func TestDemoTellsItsStory(t *testing.T) {
 	if !regexp.MustCompile(`^demo: ok machines=3 units=3 moved=[1-3] outage=\d+\.\d\ds$`).MatchString(last) {
 		t.Errorf("the last line is %q", last)
 	}
+	if strings.Contains(out.String(), "units keep running") {
+		t.Error("of a machine without power it is said that its units keep running")
+	}
+	if !regexp.MustCompile(`(?m)^ready after .* from another terminal, .*\n  FLEETTOP_ENDPOINT=unix:///\S+/n1/run/fleettop\.sock \S+ list-units$`).MatchString(out.String()) {
+		t.Error("it doesn't say how to reach it")
+	}
 	if n := strings.Count(out.String(), "UNIT  "); n != 2 {
 		t.Errorf("list-unit-files was shown %d times, want 2", n)
 	}
@@ -103,8 +110,9 @@ func TestDemoInterruptedLeavesNothing(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if err := finish(cmd, time.Minute); err == nil {
-				t.Error("the demo was interrupted and says that all is well")
+			var ended *exec.ExitError
+			if err := finish(cmd, time.Minute); !errors.As(err, &ended) || ended.ExitCode() != exitInterrupted {
+				t.Errorf("the demo was interrupted, and ended with %v", err)
 			}
 			if left := leftovers(tmp); len(left) > 0 {
 				t.Errorf("left behind: %q", left)

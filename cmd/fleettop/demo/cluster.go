@@ -187,27 +187,30 @@ func (c *Cluster) PowerOff(m *Machine) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%s is off already", m.Name)
 	}
 	died := time.Now()
-	err := m.kill()
-	if err == nil {
-		m.silence, err = keepSilent(m.port + 1)
-	}
-	return died, err
+	m.killDaemon()
+	// At once, before the units are found and killed: while the port refuses
+	// connections, the others take the machine for one that only lost its daemon.
+	var err error
+	m.silence, err = keepSilent(m.port + 1)
+	return died, errors.Join(err, m.killUnits())
 }
 
-// kill ends the daemon and then its units, which would outlive it.
-func (m *Machine) kill() error {
-	m.cmd.Process.Kill()
+func (m *Machine) killDaemon() {
+	_ = m.cmd.Process.Kill() // it may have ended by itself
 	<-m.exited
 	m.cmd = nil
-	return process.Kill(filepath.Join(m.dir, "run", "process"))
 }
+
+// killUnits ends the units, which outlive the daemon.
+func (m *Machine) killUnits() error { return process.Kill(filepath.Join(m.dir, "run", "process")) }
 
 // Close ends all machines and their units and removes their files.
 func (c *Cluster) Close() error {
 	var errs []error
 	for _, m := range c.Machines {
 		if m.On() {
-			errs = append(errs, m.kill())
+			m.killDaemon()
+			errs = append(errs, m.killUnits())
 		}
 		m.silence.end()
 		m.silence = nil
