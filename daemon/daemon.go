@@ -77,6 +77,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer unlock()
+	if err := refuseDeparted(&cfg); err != nil {
+		return err
+	}
 	if err := makeRunDir(cfg.RunDir); err != nil {
 		return err
 	}
@@ -207,6 +210,7 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 	unlink()
 	err = errors.Join(err, link.Wait())
 	if departure == cluster.Left && err == nil {
+		n.part(ctx)
 		err = ErrLeft
 	}
 	return err

@@ -292,6 +292,7 @@ func TestGrowShrinkAndLeave(t *testing.T) {
 		t.Fatalf("the daemon ended with %v, want ErrLeft", m2.err)
 	}
 	m2.stop = nil
+	m2.staysOut(m1)
 	m1.until("two machines, one voter", func(ctx context.Context, c *api.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		if err != nil {
@@ -318,6 +319,44 @@ func TestGrowShrinkAndLeave(t *testing.T) {
 		}
 		return n == 0, nil
 	})
+}
+
+// staysOut starts the daemon of a machine that left: it is no member again
+// unasked, neither with what it finds nor with its old key.
+func (m *machine) staysOut(rest *machine) {
+	m.t.Helper()
+	aside, err := filepath.Glob(m.cfg.KeyFile + ".*")
+	if err != nil || len(aside) != 1 {
+		m.t.Fatalf("the key was put aside as %v (%v), expected one file", aside, err)
+	}
+	if _, err := os.Lstat(m.cfg.KeyFile); !errors.Is(err, os.ErrNotExist) {
+		m.t.Errorf("the key is still there: %v", err)
+	}
+	again := func(what string) {
+		m.t.Helper()
+		m.start()
+		<-m.done
+		m.stop = nil
+		if !errors.Is(m.err, ErrLeft) || !strings.Contains(m.err.Error(), "join-command") || !strings.Contains(m.err.Error(), aside[0]) {
+			m.t.Errorf("%s it ends with %v, expected what to do, and where the key is", what, m.err)
+		}
+	}
+	again("started again")
+	key := keys.NewRing(keys.Generate())
+	for what, ring := range map[string]keys.Ring{"with the cluster's key": rest.ring(), "with another key too": keys.NewRing(key.Primary(), rest.ring().Primary())} {
+		if err := ring.Save(m.cfg.KeyFile); err != nil {
+			m.t.Fatal(err)
+		}
+		again(what)
+	}
+	// Another key is another cluster.
+	if err := key.Save(m.cfg.KeyFile); err != nil {
+		m.t.Fatal(err)
+	}
+	m.cfg.Join = nil
+	m.start()
+	m.untilVoting(1)
+	m.halt()
 }
 
 // Machines that were told of each other and find the founder last.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -23,25 +24,50 @@ const joinReplySize = 1 << 20
 type Joining struct {
 	Token     string
 	Addresses []string // host or host:port of the API of machines of the cluster
-	KeyFile   string   // where the key goes; replaced if it is there
+	KeyFile   string   // where the key goes; one that is there is kept beside it
 	StateDir  string   // where the daemon will look for the cluster's addresses
 }
 
-// FetchKey hands a token in for the cluster's key, and keeps the key and the
-// cluster's addresses for the daemon. It returns the ID of the key.
-func FetchKey(ctx context.Context, j Joining) (string, error) {
+// Joined says what FetchKey did.
+type Joined struct {
+	Key   string // ID of the key
+	Aside string // where the key is that was there before; "" if there was none, or the same
+}
+
+// KeyInTheWay says which key is in the file that a key of another cluster is to
+// go to, or "" if there is none. It asks no other machine.
+func KeyInTheWay(j Joining) (string, error) {
 	t, err := keys.ParseToken(j.Token)
 	if err != nil {
 		return "", err
 	}
+	ring, err := keys.Load(j.KeyFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "a key that can't be read (" + err.Error() + ")", nil
+	case ring.Made(t):
+		return "", nil
+	}
+	return "key " + ring.Primary().ID() + ", another cluster's or one that was rotated away", nil
+}
+
+// FetchKey hands a token in for the cluster's key, and keeps the key and the
+// cluster's addresses for the daemon. A key that it replaces is kept.
+func FetchKey(ctx context.Context, j Joining) (Joined, error) {
+	t, err := keys.ParseToken(j.Token)
+	if err != nil {
+		return Joined{}, err
+	}
 	if len(j.Addresses) == 0 {
-		return "", errors.New("no address of the cluster: give the whole line that `fleettop join-command` printed")
+		return Joined{}, errors.New("no address of the cluster: give the whole line that `fleettop join-command` printed")
 	}
 	var errs []error
 	for _, a := range j.Addresses {
 		addr, err := withPort(a, DefaultPort+apiPort)
 		if err != nil {
-			return "", fmt.Errorf("address %q: %w", a, err)
+			return Joined{}, fmt.Errorf("address %q: %w", a, err)
 		}
 		reply, final, err := askForKey(ctx, t, addr)
 		if err == nil {
@@ -52,7 +78,7 @@ func FetchKey(ctx context.Context, j Joining) (string, error) {
 			break
 		}
 	}
-	return "", fmt.Errorf("the cluster's key could not be fetched: %w", errors.Join(errs...))
+	return Joined{}, fmt.Errorf("the cluster's key could not be fetched: %w", errors.Join(errs...))
 }
 
 // askForKey asks one machine; final means that no other one would answer better.
@@ -91,20 +117,30 @@ func askForKey(ctx context.Context, t keys.Token, addr string) (reply joinReply,
 
 // keepKey writes down what a machine needs to know before its daemon starts.
 // The key comes last: with it, the daemon starts.
-func keepKey(j Joining, reply joinReply) (string, error) {
+func keepKey(j Joining, reply joinReply) (Joined, error) {
+	const again = "; the token is used up, so print a new line with `fleettop join-command` first"
 	ring, err := keys.Parse([]byte(reply.Ring))
 	if err != nil {
-		return "", fmt.Errorf("what the cluster sent: %w", err)
+		return Joined{}, fmt.Errorf("what the cluster sent: %w", err)
 	}
 	if err := os.MkdirAll(j.StateDir, 0o700); err != nil {
-		return "", fmt.Errorf("%w: run as root, or choose another --state-dir", err)
+		return Joined{}, fmt.Errorf("%w: run as root, or choose another --state-dir%s", err, again)
 	}
 	book := &peerBook{path: filepath.Join(j.StateDir, peersFile)}
 	if err := book.keep(reply.Gossip); err != nil {
-		return "", err
+		return Joined{}, err
+	}
+	joined := Joined{Key: ring.Primary().ID()}
+	if had, err := keys.Load(j.KeyFile); !errors.Is(err, fs.ErrNotExist) && (err != nil || !had.Equal(ring)) {
+		if joined.Aside, err = keys.CopyAside(j.KeyFile); err != nil {
+			return Joined{}, fmt.Errorf("%w: move %s away%s", err, j.KeyFile, again)
+		}
+	}
+	if err := os.Remove(departedPath(j.StateDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Joined{}, fmt.Errorf("%w: remove it%s", err, again)
 	}
 	if err := ring.Save(j.KeyFile); err != nil {
-		return "", fmt.Errorf("%w: run as root, or choose another --key-file; the token is used up, so print a new line with `fleettop join-command` first", err)
+		return Joined{}, fmt.Errorf("%w: run as root, or choose another --key-file%s", err, again)
 	}
-	return ring.Primary().ID(), nil
+	return joined, nil
 }

@@ -127,7 +127,7 @@ func (k keyKeeper) JoinToken(ctx context.Context, by string) (*api.JoinToken, er
 		}
 	}
 	n.recordKeys(ctx, by, "a token to join was made; it is good for one machine until "+t.Expires.UTC().Format(time.RFC3339))
-	return &api.JoinToken{Token: t.Text(), Addresses: addresses, Expires: t.Expires}, nil
+	return &api.JoinToken{Token: t.Text(), Addresses: addresses, Expires: t.Expires, User: n.cfg.Manager == ManagerSystemdUser}, nil
 }
 
 // snapshot is the cluster's state now.

@@ -7,7 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -21,12 +24,12 @@ import (
 	"fleettop/units/safefile"
 )
 
-// Exit codes after which systemd must not start the daemon again; the unit
-// file fleettop.service names them.
+// Exit codes of the daemon. After the first two systemd must not start it
+// again; the unit file fleettop.service names them.
 const (
 	exitLeft   = 64 // the machine left the cluster
 	exitBarred = 65 // another machine has its identity, or it has another cluster's data
-	exitNoKey  = 66 // it has no cluster key
+	exitNoKey  = 66 // it has no cluster key; systemd starts it again, as one may come
 )
 
 // exitError is an error with an exit code of its own.
@@ -57,7 +60,17 @@ func (a *app) daemonCommand() *cobra.Command {
 			cfg.Log, cfg.Manager = log, daemon.ManagerKind(manager)
 			cfg.Version, _ = build()
 			cfg.SSH.Run = serveVisitor
-			return runDaemon(cmd.Context(), cfg)
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP) // which would end it
+			defer signal.Stop(hangups)
+			cfg.Reload = hangups
+			if err = checkGiven(cmd, &cfg); err == nil {
+				err = runDaemon(cmd.Context(), cfg)
+			}
+			if err != nil && supervised() {
+				err = forJournal{err}
+			}
+			return err
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -92,6 +105,32 @@ func (a *app) daemonCommand() *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("manager", cobra.FixedCompletions([]string{"auto", "systemd", "systemd-user", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// checkGiven refuses flags whose value would count as not given: a cluster of
+// its own, or a default, is not what was meant.
+func checkGiven(cmd *cobra.Command, cfg *daemon.Config) error {
+	given := cmd.Flags()
+	empty := slices.ContainsFunc(cfg.Join, func(s string) bool { return strings.TrimSpace(s) == "" })
+	switch {
+	case given.Changed("join") && (len(cfg.Join) == 0 || empty):
+		return usageError{errors.New("--join names no machine: give host or host:port of one of the cluster's; leave --join out to begin a cluster")}
+	case cfg.Port == 0:
+		return usageError{fmt.Errorf("--port 0 is no port: give the first of five in a row, such as %d", daemon.DefaultPort)}
+	case cfg.DaemonGrace <= 0:
+		return usageError{fmt.Errorf("--daemon-grace %s leaves no time for a daemon to come back: give more, such as %s", cfg.DaemonGrace, daemon.DefaultDaemonGrace)}
+	case cfg.ProbeInterval <= 0:
+		return usageError{fmt.Errorf("--probe-interval %s is no interval: give one from 50ms to 5s", cfg.ProbeInterval)}
+	}
+	for _, flag := range []string{"address", "name", "machine-id", "state-dir", "run-dir", "socket", "key-file", "ssh-listen", "ssh-authorized-keys"} {
+		if given.Changed(flag) && given.Lookup(flag).Value.String() == "" {
+			return usageError{fmt.Errorf("--%s is given and empty: give a value, or leave it out", flag)}
+		}
+	}
+	if given.Changed("etcd-endpoints") && len(cfg.EtcdEndpoints) == 0 {
+		return usageError{errors.New("--etcd-endpoints names no endpoint: give at least one, or leave it out to embed etcd")}
+	}
+	return nil
 }
 
 func runDaemon(ctx context.Context, cfg daemon.Config) error {

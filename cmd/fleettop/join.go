@@ -13,7 +13,6 @@ import (
 
 	"fleettop/daemon"
 	"fleettop/daemon/api"
-	"fleettop/daemon/keys"
 )
 
 func (a *app) joinCommandCommand() *cobra.Command {
@@ -33,7 +32,11 @@ func (a *app) joinCommandCommand() *cobra.Command {
 					return writeJSON(a.out, t)
 				}
 				fmt.Fprintf(a.err, "Run this on the other machine, where fleettop is installed. It is good for one machine, until %s:\n", t.Expires.Format(time.TimeOnly))
-				fmt.Fprintf(a.out, "sudo fleettop join --start %s %s\n", t.Token, strings.Join(t.Addresses, " "))
+				line := "fleettop join --start " + t.Token + " " + strings.Join(t.Addresses, " ")
+				if !t.User {
+					line = "sudo " + line
+				}
+				fmt.Fprintln(a.out, line)
 				return nil
 			})
 		},
@@ -43,12 +46,13 @@ func (a *app) joinCommandCommand() *cobra.Command {
 
 func (a *app) joinCommand() *cobra.Command {
 	var j daemon.Joining
-	var start bool
+	var start, yes bool
+	usual := usualPlaces()
 	cmd := &cobra.Command{
 		Use:   "join TOKEN ADDRESS...",
 		Short: "Fetch the cluster's key, so that this machine's daemon can join",
 		Long: "join is the line that `fleettop join-command` prints on a machine of the cluster. A token of - is read from\n" +
-			"the standard input.",
+			"the standard input. A key of another cluster is replaced only when you say so, and kept beside the new one.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return errNoToken
@@ -57,49 +61,139 @@ func (a *app) joinCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Token, j.Addresses = args[0], args[1:]
+			in := bufio.NewReader(a.in)
 			if j.Token == "-" {
-				line, err := bufio.NewReader(a.in).ReadString('\n')
+				line, err := in.ReadString('\n')
 				if err != nil && line == "" {
 					return usageError{errNoToken}
 				}
 				j.Token = line
 			}
-			id, err := daemon.FetchKey(cmd.Context(), j)
+			if err := a.mayReplaceKey(j, in, yes); err != nil {
+				return err
+			}
+			service := ownService()
+			if start {
+				// The token is good for one try.
+				if err := service.installed(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			joined, err := daemon.FetchKey(cmd.Context(), j)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "This machine has the cluster's key %s in %s.\n", id, j.KeyFile)
+			if start {
+				if err := service.start(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			if a.json() {
+				return writeJSON(a.out, map[string]any{"key": joined.Key, "file": j.KeyFile, "replaced": joined.Aside, "started": start})
+			}
+			if joined.Aside != "" {
+				fmt.Fprintf(a.out, "The key that was there is now %s.\n", joined.Aside)
+			}
+			fmt.Fprintf(a.out, "This machine has the cluster's key %s in %s.\n", joined.Key, j.KeyFile)
 			if !start {
-				fmt.Fprintln(a.out, "Start its daemon: systemctl enable --now fleettop, or fleettop daemon")
+				fmt.Fprintf(a.out, "Start its daemon: %s, or fleettop daemon\n", service.command("enable", "--now", "fleettop"))
 				return nil
 			}
-			return a.startService(cmd.Context())
+			host, err := os.Hostname()
+			if err != nil {
+				host = "this machine"
+			}
+			fmt.Fprintf(a.out, "The daemon runs: `fleettop list-machines` shows %s in a moment.\n", host)
+			return nil
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := cmd.Flags()
-	f.StringVar(&j.KeyFile, "key-file", keys.DefaultFile, "where to put the key; what is there is replaced")
-	f.StringVar(&j.StateDir, "state-dir", daemon.DefaultStateDir, "the daemon's directory for what must survive a reboot")
+	f.StringVar(&j.KeyFile, "key-file", usual.KeyFile, "where to put the key; another one that is there is kept beside it")
+	f.StringVar(&j.StateDir, "state-dir", usual.StateDir, "the daemon's directory for what must survive a reboot")
 	f.BoolVar(&start, "start", false, "start the daemon as a systemd service, now and at every boot")
+	f.BoolVarP(&yes, "yes", "y", false, "replace another cluster's key without asking")
 	_ = cmd.MarkFlagDirname("state-dir")
 	_ = cmd.MarkFlagFilename("key-file")
 	return cmd
 }
 
-// startService starts the daemon, or restarts one that runs with another key.
-func (a *app) startService(ctx context.Context) error {
-	for _, args := range [][]string{{"enable", "fleettop"}, {"reset-failed", "fleettop"}, {"restart", "fleettop"}} {
-		cmd := exec.CommandContext(ctx, "systemctl", args...)
-		out, err := cmd.CombinedOutput()
-		if err != nil && args[0] != "reset-failed" {
-			return fmt.Errorf("the key is here, but systemctl %s failed: %w: %s: see that fleettop.service is installed, then start it, or run `fleettop daemon`",
-				strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-		}
+// mayReplaceKey asks before a key of another cluster is replaced.
+func (a *app) mayReplaceKey(j daemon.Joining, in *bufio.Reader, yes bool) error {
+	had, err := daemon.KeyInTheWay(j)
+	if err != nil || had == "" || yes {
+		return err
 	}
-	host, err := os.Hostname()
+	what := fmt.Sprintf("%s holds %s", j.KeyFile, had)
+	if !isTerminal(a.in) {
+		return fmt.Errorf("%s: give --yes to replace it (it is kept beside the new one), or choose another --key-file", what)
+	}
+	fmt.Fprintf(a.err, "%s. Replace it? It is kept beside the new one. [y/N] ", what)
+	answer, _ := in.ReadString('\n')
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
+		return fmt.Errorf("%s: it was left as it is, and the token is unused", what)
+	}
+	return nil
+}
+
+// usualPlaces are where a daemon of this user keeps its things.
+func usualPlaces() daemon.Places {
+	p, err := daemon.PlacesOf(daemon.UsualManager())
+	if err != nil { // a user without a home
+		p, _ = daemon.PlacesOf(daemon.ManagerSystemd)
+	}
+	return p
+}
+
+// daemonService is the daemon's systemd service.
+type daemonService struct{ user bool }
+
+// ownService is that of this user's daemon.
+func ownService() daemonService {
+	return daemonService{daemon.UsualManager() == daemon.ManagerSystemdUser}
+}
+
+func (s daemonService) args(args ...string) []string {
+	if s.user {
+		return append([]string{"--user"}, args...)
+	}
+	return args
+}
+
+// command is a line of systemctl's for people.
+func (s daemonService) command(args ...string) string {
+	return "systemctl " + strings.Join(s.args(args...), " ")
+}
+
+func (s daemonService) systemctl(ctx context.Context, args ...string) error {
+	out, err := exec.CommandContext(ctx, "systemctl", s.args(args...)...).CombinedOutput()
 	if err != nil {
-		host = "this machine"
+		return fmt.Errorf("%s: %w: %s", s.command(args...), err, strings.TrimSpace(string(out)))
 	}
-	fmt.Fprintf(a.out, "The daemon runs: `fleettop list-machines` shows %s in a moment.\n", host)
+	return nil
+}
+
+// installed checks that there is a service to start.
+func (s daemonService) installed(ctx context.Context) error {
+	if err := s.systemctl(ctx, "cat", "fleettop.service"); err != nil {
+		where := "/etc/systemd/system/fleettop.service (make install does it)"
+		if s.user {
+			where = "~/.config/systemd/user/fleettop.service, as the README has it"
+		}
+		return fmt.Errorf("there is no service to start: %w: install %s, or leave out --start and run `fleettop daemon`; the token is unused", err, where)
+	}
+	return nil
+}
+
+// start starts the daemon, or restarts one that runs with another key.
+func (s daemonService) start(ctx context.Context) error {
+	err := s.systemctl(ctx, "enable", "--quiet", "fleettop")
+	if err == nil {
+		_ = s.systemctl(ctx, "reset-failed", "fleettop") // it needn't have failed
+		err = s.systemctl(ctx, "restart", "fleettop")
+	}
+	if err != nil {
+		return fmt.Errorf("the key is here, but the daemon was not started: %w: see `%s`", err, s.command("status", "fleettop"))
+	}
 	return nil
 }

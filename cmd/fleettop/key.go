@@ -28,7 +28,7 @@ func (a *app) keyCommand() *cobra.Command {
 }
 
 func (a *app) keyGenerateCommand() *cobra.Command {
-	path := keys.DefaultFile
+	path := usualPlaces().KeyFile
 	cmd := &cobra.Command{
 		Use:   "generate",
 		Short: "Make a key for a new cluster",
@@ -42,7 +42,8 @@ func (a *app) keyGenerateCommand() *cobra.Command {
 				return writeJSON(a.out, map[string]string{"file": path, "id": ring.Primary().ID()})
 			}
 			fmt.Fprintf(a.out, "Made key %s in %s.\n"+
-				"Start the first daemon here; then `fleettop join-command` prints the line that adds another machine.\n", ring.Primary().ID(), path)
+				"Start the first daemon here (%s); then `fleettop join-command` prints the line that adds another machine.\n",
+				ring.Primary().ID(), path, ownService().command("enable", "--now", "fleettop"))
 			return nil
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"syscall"
+	"time"
 )
 
 // Set by the linker: -X main.version=… -X main.commit=…
@@ -15,10 +16,14 @@ var (
 )
 
 func main() {
+	began := time.Now()
 	ctx, stop := untilSignal(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
+	if code != 0 {
+		paceRestart(ctx, os.Args[1:], code, began)
+	}
 	os.Exit(code)
 }

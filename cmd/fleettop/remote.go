@@ -37,6 +37,9 @@ func parseRemote(text string) (remote, error) {
 		return remote{}, fmt.Errorf("host %q %s: give ssh://user@host or ssh://user@host:port", text, what)
 	}
 	u, err := url.Parse(text)
+	if err == nil && strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "[") || err != nil && strings.Count(text, ":") > 2 && !strings.Contains(text, "[") {
+		return bad("has an IPv6 address without brackets: put it in them, as in ssh://[::1]:22")
+	}
 	switch {
 	case err != nil || u.Scheme != "ssh" || u.Opaque != "" || u.RawQuery != "" || u.Fragment != "":
 		return bad("is not an address of ssh's")

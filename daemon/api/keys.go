@@ -49,6 +49,7 @@ type JoinToken struct {
 	Token     string    `json:"token"`
 	Addresses []string  `json:"addresses"` // of the API of machines that take it
 	Expires   time.Time `json:"expires"`
+	User      bool      `json:"user,omitempty"` // the cluster's daemons are an ordinary user's
 }
 
 // keys answers with what do returns.

@@ -47,6 +47,9 @@ func Load(path string) (Ring, error) {
 // Create writes a new key file, mode 0600, and refuses to replace one.
 func (r Ring) Create(path string) error {
 	temp, err := r.stage(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: run as root, or choose another file with --key-file", err)
+	}
 	if err != nil {
 		return err
 	}

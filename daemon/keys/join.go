@@ -21,6 +21,16 @@ func (id *Identity) joinServerConfig() (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS13, Time: id.cfg.Now, Certificates: []tls.Certificate{*cert}, SessionTicketsDisabled: true}, nil
 }
 
+// Made reports whether a token is of the cluster with this ring.
+func (r Ring) Made(t Token) bool {
+	for _, k := range r.keys {
+		if a, err := k.authority(); err == nil && t.pins(a.cert.RawSubjectPublicKeyInfo) {
+			return true
+		}
+	}
+	return false
+}
+
 // JoinConfig is for a machine that has no more than a token: it talks to
 // nobody but a machine of the cluster the token is of.
 func (t Token) JoinConfig() *tls.Config {
