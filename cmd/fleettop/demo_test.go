@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"fleettop/cluster"
+	"fleettop/cmd/fleettop/demo"
+	"fleettop/daemon/api"
 )
 
 // runDemoProcess starts the demo as a process of its own, with its temporary
@@ -118,5 +123,62 @@ func TestDemoInterruptedLeavesNothing(t *testing.T) {
 				t.Errorf("left behind: %q", left)
 			}
 		})
+	}
+}
+
+// TestNoPowerIsNoLostDaemon: of a machine whose power is cut it is never said that its units keep running.
+func TestNoPowerIsNoLostDaemon(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(actAsFleettop, "1")
+	t.Setenv("TMPDIR", "/tmp") // short, as sockets have their place in it
+	c, err := demo.Start(self, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	d := &theDemo{app: &app{out: io.Discard, err: io.Discard}, cluster: c}
+	if err := d.awaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client, err := api.Dial("unix://" + c.Machines[0].Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	list, err := client.Machines(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One that doesn't lead: its death is judged at once, by one that was there before.
+	var victim *demo.Machine
+	for _, m := range list.Machines {
+		if !m.Leader && m.ID != c.Machines[0].ID {
+			victim, _ = c.Named(m.Name)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	off := false
+	err = client.Watch(ctx, api.WatchOptions{}, func(s *api.State, l *api.Line) error {
+		if !off {
+			off = true
+			_, err := c.PowerOff(victim)
+			return err
+		}
+		for _, e := range l.Events {
+			if strings.Contains(e.Text, "units keep running") {
+				t.Errorf("it is said: %s", e.Text)
+			}
+		}
+		if s.Machines[victim.ID].Health.State == cluster.Failed {
+			return errDone
+		}
+		return nil
+	})
+	if !errors.Is(err, errDone) {
+		t.Fatal(err)
 	}
 }
