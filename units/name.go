@@ -10,6 +10,11 @@ import (
 // maxNameLength is systemd's limit, in bytes.
 const maxNameLength = 255
 
+// MaxNameLength is how long the name of a unit that is to run may be, in bytes.
+// The rest of systemd's 255 is for files that are named after it: the longest
+// is NAME.log.index.new; systemd itself has invocation:NAME and NAME.requires.
+const MaxNameLength = 240
+
 // unitTypes are the types fleet and systemd know, sorted.
 var unitTypes = []string{
 	"automount", "busname", "device", "mount", "path", "scope", "service",

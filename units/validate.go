@@ -16,6 +16,10 @@ func Validate(n Name, f *File) error {
 		return fmt.Errorf("%s is a %s unit, and only %s units can be run: make it one of these, or install it on the machines themselves",
 			n, n.Type(), andList(runnableTypes))
 	}
+	if len(n.String()) > MaxNameLength {
+		return fmt.Errorf("the name %q… is %d bytes long: shorten it to at most %d, so that files can be named after it",
+			cut(n.String(), 24), len(n.String()), MaxNameLength)
+	}
 	for _, s := range f.sections {
 		if almostFleet(s.name) {
 			return fileErrorf(s.line, "[%s] would be ignored: write it as [%s]", s.name, fleetSection)

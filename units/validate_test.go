@@ -127,6 +127,22 @@ func TestValidateRefuses(t *testing.T) {
 	}
 }
 
+func TestValidateRefusesLongNames(t *testing.T) {
+	f := mustParse(t, "[Service]\nExecStart=/bin/a\n")
+	for length := MaxNameLength - 1; length <= maxNameLength; length++ {
+		for _, prefix := range []string{"", "web@"} {
+			n := mustName(t, prefix+strings.Repeat("x", length-len(prefix)-len(".service"))+".service")
+			err := Validate(n, f)
+			if length <= MaxNameLength && err != nil {
+				t.Errorf("%d bytes: %v", length, err)
+			}
+			if length > MaxNameLength && (err == nil || !strings.Contains(err.Error(), "shorten it to at most 240")) {
+				t.Errorf("%d bytes: %v, expected advice to shorten it", length, err)
+			}
+		}
+	}
+}
+
 func TestValidateRefusesTypes(t *testing.T) {
 	err := Validate(mustName(t, "var-lib.mount"), mustParse(t, "[Mount]\nWhat=/dev/sda\nWhere=/var/lib\n"))
 	const want = "var-lib.mount is a mount unit, and only path, service, socket, target and timer units can be run"

@@ -2,6 +2,7 @@ package proclog
 
 import (
 	"encoding/binary"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fleettop/journal"
+	"fleettop/units"
 )
 
 // TestLostEvents fills inotify's queue while nobody reads it. What a file got
@@ -68,5 +70,27 @@ func TestGatherSeesLostEvents(t *testing.T) {
 	c.gather(event(unix.IN_Q_OVERFLOW, ""))
 	if !c.lost {
 		t.Error("lost events weren't seen")
+	}
+}
+
+// TestLongNames keeps the log of a unit with the longest name there may be.
+func TestLongNames(t *testing.T) {
+	dir := t.TempDir()
+	unit := strings.Repeat("x", units.MaxNameLength-len(".service")) + ".service"
+	spawn(t, dir, unit).lines(0, 3)
+	s, err := Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.save()
+	before := s.logs[unit].id
+	if s, err = Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	if s.logs[unit].id != before {
+		t.Error("what was known of the log was not kept")
+	}
+	if list, _, _ := read(t, s, journal.Query{}, unit); len(list) != 3 {
+		t.Errorf("read %q, expected three lines", list)
 	}
 }

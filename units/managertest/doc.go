@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) units.Manager, opts Options) {
 		{"Unload", true, testUnload},
 		{"UnloadFailed", true, testUnloadFailed},
 		{"NewContentKeepsProcess", true, testNewContent},
+		{"LongNames", true, testLongNames},
 		{"ContinuedLines", true, testContinued},
 		{"Adoption", true, testAdoption},
 		{"RemainAfterExit", true, testRemainAfterExit},

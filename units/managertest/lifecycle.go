@@ -3,6 +3,7 @@ package managertest
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"fleettop/units"
@@ -224,4 +225,32 @@ func testAdoption(h *harness) {
 	}
 	h.start(names[1])
 	h.awaitActive(names[1])
+}
+
+// testLongNames runs units with the longest names there may be.
+func testLongNames(h *harness) {
+	long := func(prefix string) string {
+		name := h.name(prefix)
+		return name + strings.Repeat("x", units.MaxNameLength-len(name)-len(".service")) + ".service"
+	}
+	for _, name := range []string{long("long"), long("long@")} {
+		if len(name) != units.MaxNameLength {
+			h.Fatalf("the suite's own name has %d bytes", len(name))
+		}
+		h.load(name, sleeper("long"))
+		h.start(name)
+		first := h.awaitActive(name)
+		if err := h.m.Restart(h.ctx, name); err != nil {
+			h.Fatalf("Restart: %v", err)
+		}
+		second := h.await(name, "active with another process", func(s units.Status) bool {
+			return s.Active == "active" && s.PID != 0 && s.PID != first.PID
+		})
+		h.reopen()
+		if s := h.status(name); s.PID != second.PID || s.Active != "active" {
+			h.Errorf("a new manager finds %+v, and its process was %d", s, second.PID)
+		}
+		h.stop(name)
+		h.unload(name)
+	}
 }

@@ -1,23 +1,61 @@
 package process
 
 import (
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"slices"
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/safefile"
 )
+
+// adopt finds the units of an earlier manager.
+func (m *Manager) adopt() error {
+	names, err := m.disk.names()
+	if err != nil {
+		return fmt.Errorf("read the units in %s: %w", m.dir, err)
+	}
+	table, err := readTable()
+	if err != nil {
+		return fmt.Errorf("read the process table: %w: mount /proc and start again", err)
+	}
+	m.strays = findStrays(table, m.dir, m.logDir)
+	var list []*unit
+	for _, name := range names {
+		u := newUnit(m, name)
+		if err := u.recall(); err != nil {
+			if errors.Is(err, fs.ErrNotExist) && (u.st.Sub == subDead || u.st.Sub == subFailed) {
+				if err := m.disk.remove(name); err != nil { // nothing of it is left
+					return fmt.Errorf("remove the record of %s: %w", name, err)
+				}
+				continue
+			}
+			u.broken = err
+			u.log.Error("the unit can't be used as it is; load it again", "error", err)
+		}
+		u.publish()
+		list = append(list, u)
+	}
+	for _, u := range list {
+		u.resume()
+		if !m.hold(u) {
+			return errClosed
+		}
+	}
+	return nil
+}
 
 // recall reads what an earlier manager left of a unit.
 func (u *unit) recall() error {
-	st, err := u.m.disk.load(u.name)
+	found := u.m.claim(u.name)
+	var err error
+	u.st, err = u.m.disk.load(u.name)
 	if err != nil {
-		// Without it no process can be told to be the unit's.
-		u.log.Error("the unit's record is lost; it counts as never started", "error", err)
-		st = record{Sub: subDead, Since: now()}
+		u.log.Error("the unit's record can't be read", "error", err)
+		u.rediscover(found)
 	}
-	u.st = st
 	if u.st.Boot != u.m.host.bootID {
 		u.st = record{Boot: u.m.host.bootID, Hash: u.st.Hash, Sub: subDead, Since: now()} // everything ended with that boot
 	}
@@ -25,15 +63,13 @@ func (u *unit) recall() error {
 	if err != nil {
 		return err
 	}
-	content, err := os.ReadFile(u.m.disk.unitPath(u.name))
+	content, err := safefile.Read(u.m.disk.unitPath(u.name), units.MaxFileSize)
 	if err != nil {
+		u.st.Hash = "" // so that it is loaded again
 		return fmt.Errorf("read its unit file: %w", err)
 	}
 	cfg, hash, err := u.m.compile(name, string(content))
-	if u.st.Hash == "" {
-		u.st.Hash = hash
-	}
-	if err != nil {
+	if u.st.Hash = hash; err != nil {
 		return err
 	}
 	u.cfg = cfg

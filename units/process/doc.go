@@ -9,6 +9,11 @@
 // too. Only a process that cleared its environment and left its session and
 // whose parent is gone can escape.
 //
+// An INVOCATION_ID begins with a mark of the unit and its state directory. When
+// a record is lost or can't be read, the unit's processes are found by it, or
+// by their output, which goes to the unit's log; the unit then counts as
+// running, and is never started a second time.
+//
 // Units survive the daemon. Every step is recorded in the state directory
 // before and after it is taken, and a new Manager on the same directory
 // finds the processes by number and start time, and waits for them through pidfds.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -201,11 +202,17 @@ func Kill(dir string) error {
 		left := 0
 		for _, name := range names {
 			st, err := d.load(name)
-			if err != nil || st.Invocation == "" || st.Boot != boot {
-				continue // it has not run
+			if err != nil || st.Boot != boot {
+				st = record{}
 			}
 			u := unit{st: st}
-			for _, id := range members(table, st.Invocation, st.Sessions, u.roots()) {
+			roots := u.roots()
+			for _, p := range table { // also without a record
+				if strings.HasPrefix(p.Invocation, mark(dir, name)) {
+					roots = append(roots, p.procID)
+				}
+			}
+			for _, id := range members(table, st.Invocation, st.Sessions, roots) {
 				left++
 				if p, err := openProcess(id); err == nil {
 					_ = p.signal(syscall.SIGKILL) // tried again until it is gone

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -51,8 +50,9 @@ type Manager struct {
 	close       func() error
 
 	loading sync.Mutex // held by Load, and by Unload while it removes
-	mu      sync.Mutex // guards units
+	mu      sync.Mutex // guards what follows
 	units   map[string]*unit
+	strays  map[string][]stat // found when the manager was opened, by the mark of their unit
 }
 
 var _ units.Manager = (*Manager)(nil)
@@ -199,8 +199,8 @@ func (m *Manager) load(f units.UnitFile) error {
 	if err != nil {
 		return err
 	}
-	if len(filepath.Base(m.logPath(f.Name))) > 255 {
-		return errors.New("its name is too long for its log file: shorten it")
+	if len(f.Name) > units.MaxNameLength {
+		return fmt.Errorf("its name is %d bytes long: shorten it to at most %d, so that files can be named after it", len(f.Name), units.MaxNameLength)
 	}
 	cfg, hash, err := m.compile(name, f.Content)
 	if err != nil {
@@ -218,10 +218,12 @@ func (m *Manager) load(f units.UnitFile) error {
 	}
 	if u == nil {
 		u = newUnit(m, f.Name)
-		u.cfg, u.st.Hash, u.st.Boot = cfg, hash, m.host.bootID
+		u.cfg, u.st.Hash = cfg, hash
+		u.rediscover(m.claim(f.Name))
 		if err := u.save(); err != nil {
 			return errors.Join(fmt.Errorf("record its state: %w: make room in %s", err, m.dir), m.disk.remove(f.Name))
 		}
+		u.resume()
 		u.publish()
 		if !m.hold(u) {
 			return errClosed
@@ -360,29 +362,4 @@ func (m *Manager) startWanted(names []string) {
 // busy come as one batch.
 func (m *Manager) Watch(ctx context.Context) ([]units.Status, <-chan []units.Status, error) {
 	return m.hub.watch(ctx, &m.wg)
-}
-
-// adopt finds the units of an earlier manager.
-func (m *Manager) adopt() error {
-	names, err := m.disk.names()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read the units in %s: %w", m.dir, err)
-	}
-	var list []*unit
-	for _, name := range names {
-		u := newUnit(m, name)
-		if err := u.recall(); err != nil {
-			u.broken = err
-			u.log.Error("the unit can't be used as it is; load it again", "error", err)
-		}
-		u.publish()
-		list = append(list, u)
-	}
-	for _, u := range list {
-		u.resume()
-		if !m.hold(u) {
-			return errClosed
-		}
-	}
-	return nil
 }

@@ -7,8 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
+
+	"fleettop/units"
+	"fleettop/units/safefile"
 )
 
 // record is what must outlive the daemon of one unit.
@@ -48,10 +52,9 @@ type disk struct {
 }
 
 func openDisk(dir string) (*disk, error) {
-	for _, sub := range []string{"", "units", "state", "notify", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return nil, fmt.Errorf("make the state directory: %w: choose another one, or run as a user who may write there", err)
-		}
+	d := &disk{dir: dir}
+	if err := d.makeDirs(); err != nil {
+		return nil, fmt.Errorf("make the state directory: %w: choose another one, or run as a user who may write there", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -65,7 +68,8 @@ func openDisk(dir string) (*disk, error) {
 	for _, p := range stale {
 		_ = os.Remove(p)
 	}
-	return &disk{dir: dir, lock: lock}, nil
+	d.lock = lock
+	return d, nil
 }
 
 func (d *disk) close() error { return d.lock.Close() }
@@ -73,18 +77,45 @@ func (d *disk) close() error { return d.lock.Close() }
 func (d *disk) unitPath(name string) string   { return filepath.Join(d.dir, "units", name) }
 func (d *disk) recordPath(name string) string { return filepath.Join(d.dir, "state", name) }
 
-// names lists the units held, sorted.
+// names lists the units that have a file or a record, sorted.
 func (d *disk) names() ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(d.dir, "units"))
-	names := make([]string, 0, len(entries))
-	for _, e := range entries {
-		names = append(names, e.Name())
+	var names []string
+	for _, sub := range []string{"units", "state"} {
+		entries, err := os.ReadDir(filepath.Join(d.dir, sub))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for _, e := range entries {
+			if _, err := units.ParseName(e.Name()); err == nil {
+				names = append(names, e.Name())
+			}
+		}
 	}
-	return names, err
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
-// write replaces a file as a whole or not at all.
+// makeDirs makes the directories that aren't there.
+func (d *disk) makeDirs() error {
+	for _, sub := range []string{"", "units", "state", "notify", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(d.dir, sub), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write replaces a file as a whole or not at all. Should the directory have
+// been removed, it is made again.
 func (d *disk) write(path string, content []byte) error {
+	err := d.replace(path, content)
+	if errors.Is(err, fs.ErrNotExist) && d.makeDirs() == nil {
+		err = d.replace(path, content)
+	}
+	return err
+}
+
+func (d *disk) replace(path string, content []byte) error {
 	tmp, err := os.CreateTemp(filepath.Join(d.dir, "tmp"), "")
 	if err != nil {
 		return err
@@ -110,20 +141,24 @@ func (d *disk) save(name string, r *record) error {
 	return d.write(d.recordPath(name), b)
 }
 
-// load reads a unit's record; a unit without one has never been started.
+// load reads a unit's record. Every unit held has one.
 func (d *disk) load(name string) (record, error) {
-	r := record{Sub: subDead}
-	b, err := os.ReadFile(d.recordPath(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil
-	}
+	var r record
+	b, err := safefile.Read(d.recordPath(name), maxRecord)
 	if err == nil {
 		err = json.Unmarshal(b, &r)
+	}
+	if err == nil && (r.Boot == "" || r.Sub == "") {
+		err = errors.New("it is not complete")
 	}
 	return r, err
 }
 
-// remove forgets a unit, its file last: as long as that is there the unit is held.
+// maxRecord is how much of a record is read, in bytes.
+const maxRecord = 1 << 20
+
+// remove forgets a unit. Where only one of the two can be removed, it is held
+// still and can be forgotten once more.
 func (d *disk) remove(name string) error {
 	for _, p := range []string{d.recordPath(name), d.unitPath(name)} {
 		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {

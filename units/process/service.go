@@ -1,8 +1,6 @@
 package process
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -35,9 +33,7 @@ func (u *unit) enterStart() {
 		u.refuse()
 		return
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // it never fails
-	u.st.Invocation, u.st.Result, u.st.Detail = hex.EncodeToString(id), resultSuccess, ""
+	u.st.Invocation, u.st.Result, u.st.Detail = newInvocation(u.m.dir, u.name), resultSuccess, ""
 	u.st.Sessions, u.st.Forked, u.st.MainExit, u.st.LastMain = nil, false, nil, 0
 	u.empty = true
 	if err := u.listen(); err != nil {
