@@ -284,7 +284,7 @@ func TestGrowShrinkAndLeave(t *testing.T) {
 	m3.untilActive("a.service")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := m2.client().Leave(ctx); err != nil {
+	if _, err := m2.client().Leave(ctx); err != nil {
 		t.Fatal(err)
 	}
 	<-m2.done

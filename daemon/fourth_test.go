@@ -37,7 +37,7 @@ func TestFourthMachine(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := m4.client().Leave(ctx); err != nil {
+	if _, err := m4.client().Leave(ctx); err != nil {
 		t.Fatal(err)
 	}
 	<-m4.done

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -138,56 +137,6 @@ func (n *node) closeSession(ctx context.Context, d cluster.Departure) {
 	if err := s.Close(ctx, d != cluster.Restarting); err != nil {
 		n.log.Debug("the session was not closed", "error", err)
 	}
-}
-
-// leaveForGood moves this machine's units away and makes Run end.
-func (n *node) leaveForGood(ctx context.Context) error {
-	lease := n.view.Hold()
-	defer lease.Release()
-	snap, err := lease.Snapshot(ctx, 0)
-	if err != nil {
-		return err
-	}
-	if len(snap.Runs) < 2 {
-		return errors.New("this is the only machine of the cluster: to end the cluster, stop the daemon and remove its state directory")
-	}
-	if err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
-		m.Schedule = cluster.Drained
-		return nil
-	}); err != nil {
-		return err
-	}
-	for {
-		snap, _, _, changed := lease.Latest()
-		left := 0
-		if snap != nil {
-			for k := range snap.Assignments {
-				if k.Machine == n.cfg.MachineID {
-					left++
-				}
-			}
-			if left == 0 {
-				break
-			}
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return fmt.Errorf("%d units have not moved away yet: %w: find out why with 'fleettop explain', then leave again", left, ctx.Err())
-		}
-	}
-	n.leaveOne.Do(func() { close(n.leave) })
-	return nil
-}
-
-// vanish removes what the cluster knows of this machine.
-func (n *node) vanish(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, leaveLimit)
-	defer cancel()
-	if err := n.store.DeleteMachine(ctx, n.cfg.MachineID); err != nil && !errors.Is(err, cluster.ErrNotFound) {
-		return err
-	}
-	return n.etcd.leave(ctx)
 }
 
 // stand takes part in elections while this daemon is a candidate.

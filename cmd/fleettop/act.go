@@ -99,7 +99,7 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 	if fl.noBlock && (fl.attempts > 0 || fl.wait > 0) {
 		return usageError{errors.New("--no-block waits for nothing: leave out --block-attempts and --wait")}
 	}
-	c, err := a.dial()
+	c, err := a.dialFor(string(verb))
 	if err != nil {
 		return err
 	}

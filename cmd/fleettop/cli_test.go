@@ -388,6 +388,7 @@ g.service  -         global                  true    A test
 	s.wants(s.must("list-machines", "-a"), "drained", "MACHINE", "SCHEDULE")
 	s.fails(1, "is up", "forget", "n2")
 	s.fails(1, "machine n9 not found", "cordon", "n9")
+	s.must("uncordon", "n2")
 	s.wants(s.must("leave"), "leaving")
 	<-s.Left
 	var rows []unitRow

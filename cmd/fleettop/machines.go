@@ -99,27 +99,6 @@ func (a *app) listMachinesCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) scheduleCommand(verb string) *cobra.Command {
-	short := map[string]string{
-		"cordon":   "Give a machine no more units; it keeps those it has",
-		"drain":    "Move a machine's units away and give it no more",
-		"uncordon": "Let a machine take units again",
-	}
-	done := map[string]string{"cordon": "cordoned", "drain": "drained: its units are being moved away", "uncordon": "taking units again"}
-	return &cobra.Command{
-		Use:   verb + " MACHINE...",
-		Short: short[verb],
-		Long:  short[verb] + ".\nA machine is named by its name, its ID or the beginning of it.",
-		Args:  atLeastOne,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.eachMachine(cmd.Context(), args, done[verb], func(ctx context.Context, c *api.Client, name string) (*api.Machine, error) {
-				return c.Schedule(ctx, name, verb)
-			})
-		},
-		ValidArgsFunction: a.completeMachines,
-	}
-}
-
 func (a *app) forgetCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "forget MACHINE...",
@@ -166,25 +145,4 @@ func (a *app) eachMachine(ctx context.Context, args []string, done string, do fu
 		}
 		return nil
 	})
-}
-
-func (a *app) leaveCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "leave",
-		Short: "Make this machine leave the cluster for good; its units move",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
-				if err := c.Leave(ctx); err != nil {
-					return err
-				}
-				if a.json() {
-					return writeJSON(a.out, map[string]bool{"leaving": true})
-				}
-				_, err := fmt.Fprintln(a.out, "This machine is leaving the cluster; its units move to the others.")
-				return err
-			})
-		},
-		ValidArgsFunction: cobra.NoFileCompletions,
-	}
 }

@@ -177,7 +177,7 @@ func (a *app) root() *cobra.Command {
 		f.StringVar(&a.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), localEndpoint()), "the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
 		f.StringVarP(&a.host, "host", "H", os.Getenv("FLEETTOP_HOST"), "the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
 	}
-	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long one request to the daemon may take")
+	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long the daemon may take to answer, or say nothing while it is at work")
 	f.BoolVar(&a.readOnly, "read-only", false, "look and change nothing: refuses verbs that act, and hides what acts in the console")
 	f.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")

@@ -28,11 +28,11 @@ func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bo
 		s.given = gather(verb, replace, args)
 		s.refused = s.bad
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
 	req := api.ActionRequest{Verb: verb, Replace: replace, Files: s.files}
 	if len(s.names) > 0 {
-		if req.Units, err = known(ctx, c, verb, s.names); err != nil {
+		limited, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		if req.Units, err = known(limited, c, verb, s.names); err != nil {
 			return s, err
 		}
 	}

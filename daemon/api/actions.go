@@ -16,6 +16,7 @@ import (
 const (
 	actTries    = 8               // rounds against others who change the same units
 	viewCatchUp = 2 * time.Second // for the view to show what was written
+	writeMost   = 480             // units written at once: between two writes the client is told how far it is
 )
 
 func (s *Server) act(w http.ResponseWriter, r *http.Request) {
@@ -43,20 +44,23 @@ func (s *Server) submitUnits(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) answerAction(w http.ResponseWriter, r *http.Request, req ActionRequest) {
 	a, e := s.newAction(req, actor(r))
-	if e == nil {
-		e = a.run(r.Context())
-	}
 	if e != nil {
 		writeError(w, e)
 		return
 	}
-	reply := a.reply()
-	status := http.StatusOK
-	if !slices.ContainsFunc(reply.Results, func(res UnitResult) bool { return res.Error == nil }) {
-		reply.Error = reply.Results[0].Error
-		status = statusOf[reply.Error.Code]
-	}
-	writeJSON(w, status, reply)
+	s.answerLong(w, r, func(report func(Progress)) (any, int, *Error) {
+		a.report = report
+		if e := a.run(r.Context()); e != nil {
+			return nil, 0, e
+		}
+		reply := a.reply()
+		status := http.StatusOK
+		if !slices.ContainsFunc(reply.Results, func(res UnitResult) bool { return res.Error == nil }) {
+			reply.Error = reply.Results[0].Error
+			status = statusOf[reply.Error.Code]
+		}
+		return reply, status, nil
+	})
 }
 
 // action is a verb being carried out for a batch of units.
@@ -68,6 +72,7 @@ type action struct {
 	items   []*item
 	files   map[string]*item // those that came with a file, by name
 	seen    int64            // revision that shows the outcome
+	report  func(Progress)
 }
 
 // item is one unit of an action.
@@ -222,30 +227,51 @@ func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool,
 			it.settled = true
 		}
 	}
-	if len(puts) > 0 {
-		errs, err := a.s.cfg.Store.PutUnits(ctx, puts)
-		if err != nil {
-			return false, unsure(err)
-		}
-		again = settle(putItems, errs)
+	again, e = a.write(ctx, putItems, func(from, to int) ([]error, error) { return a.s.cfg.Store.PutUnits(ctx, puts[from:to]) })
+	if e != nil {
+		return false, e
 	}
-	if len(deletes) > 0 {
-		errs, err := a.s.cfg.Store.DeleteUnits(ctx, deletes)
-		if err != nil {
-			return false, unsure(err)
-		}
-		for i, it := range deleteItems {
+	more, e := a.write(ctx, deleteItems, func(from, to int) ([]error, error) {
+		errs, err := a.s.cfg.Store.DeleteUnits(ctx, deletes[from:to])
+		for i, it := range deleteItems[from:to] {
 			if errors.Is(errs[i], cluster.ErrNotFound) {
 				it.fail(notFound(it.name.String()))
-				errs[i] = nil
 			}
 		}
-		again = settle(deleteItems, errs) || again
+		return errs, err
+	})
+	return again || more, e
+}
+
+// write writes items in pieces. Where a piece fails as a whole after others
+// were written, each item says how it stands; where nothing was written the
+// error says it for all.
+func (a *action) write(ctx context.Context, items []*item, put func(from, to int) ([]error, error)) (again bool, e *Error) {
+	for from := 0; from < len(items); from += writeMost {
+		to := min(from+writeMost, len(items))
+		errs, err := put(from, to)
+		if err != nil && !slices.ContainsFunc(a.items, func(it *item) bool { return it.result.Changed }) && !slices.Contains(errs, nil) {
+			return false, unsure(err)
+		}
+		again = settle(items[from:to], errs) || again
+		if err != nil {
+			for _, it := range items[to:] {
+				it.fail(asError(err))
+			}
+			return again, nil
+		}
+		done := 0
+		for _, it := range a.items {
+			if it.settled {
+				done++
+			}
+		}
+		a.report(Progress{Done: done, Total: len(a.items)})
 	}
 	return again, nil
 }
 
-// unsure is for a write that failed as a whole: some of it may have been done.
+// unsure is for a write whose outcome isn't known.
 func unsure(err error) *Error {
 	e := asError(err)
 	if e.Code == CodeUnavailable {
@@ -264,7 +290,7 @@ func settle(items []*item, errs []error) (again bool) {
 		case errors.Is(err, cluster.ErrConflict), errors.Is(err, cluster.ErrExists), errors.Is(err, cluster.ErrNotFound):
 			again = true
 		default:
-			it.fail(asError(err))
+			it.fail(unsure(err))
 		}
 	}
 	return again

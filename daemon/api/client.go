@@ -69,6 +69,8 @@ type Client struct {
 	base     string
 	http     *http.Client
 	revision atomic.Int64 // of this client's last write; its reads show at least that
+	silence  time.Duration
+	report   func(*Progress)
 }
 
 // Dial returns a client of the daemon at an endpoint: unix:///path or
@@ -157,6 +159,11 @@ func (c *Client) Endpoint() string { return c.endpoint }
 
 // do sends a request and returns the reply if it is a success.
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, body any) (*http.Response, error) {
+	return c.send(ctx, method, path, q, body, "")
+}
+
+// send is do with what the client accepts, if that isn't anything.
+func (c *Client) send(ctx context.Context, method, path string, q url.Values, body any, accept string) (*http.Response, error) {
 	var send io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
@@ -182,6 +189,9 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.explain(ctx, err)
@@ -200,6 +210,12 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, bo
 	if err != nil {
 		return c.explain(ctx, err)
 	}
+	return c.decode(resp, raw, out)
+}
+
+// decode reads the body of a reply into out.
+func (c *Client) decode(resp *http.Response, raw []byte, out any) error {
+	var err error
 	if resp.StatusCode >= 300 {
 		// A batch that failed as a whole still tells of each unit.
 		if reply, ok := out.(*ActionReply); ok && json.Unmarshal(raw, reply) == nil && len(reply.Results) > 0 {
@@ -242,7 +258,7 @@ func refusal(status string, raw []byte) error {
 // explain says what to do about a connection that failed.
 func (c *Client) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), errSilent) {
 			return &SlowError{c.endpoint}
 		}
 		return ctx.Err()
@@ -296,7 +312,7 @@ func socketGroup(path string) string {
 // the results; the error is for what failed as a whole.
 func (c *Client) Act(ctx context.Context, req ActionRequest) (*ActionReply, error) {
 	var reply ActionReply
-	if err := c.call(ctx, http.MethodPost, "/v1/actions", nil, req, &reply); err != nil {
+	if err := c.long(ctx, "/v1/actions", req, &reply); err != nil {
 		return nil, err
 	}
 	c.revision.Store(max(c.revision.Load(), reply.Revision))
@@ -372,10 +388,30 @@ func (c *Client) Forget(ctx context.Context, machine string) (*Machine, error) {
 	return &m, c.call(ctx, http.MethodDelete, "/v1/machines/"+escape(machine), nil, nil, &m)
 }
 
-// Leave makes the daemon's machine leave the cluster for good.
-func (c *Client) Leave(ctx context.Context) error {
-	var out struct{ Machine string }
-	return c.call(ctx, http.MethodPost, "/v1/leave", nil, nil, &out)
+// Leave makes the daemon's machine leave the cluster for good. It returns when
+// the machine's units have moved; the daemon ends soon after that.
+func (c *Client) Leave(ctx context.Context) (*Moved, error) {
+	var moved Moved
+	return &moved, c.long(ctx, "/v1/leave", nil, &moved)
+}
+
+// PlanDrain tells what draining some machines would do to their units. A
+// daemon that is asked of no machine tells of its own.
+func (c *Client) PlanDrain(ctx context.Context, machines ...string) (*DrainPlan, error) {
+	var plan DrainPlan
+	return &plan, c.call(ctx, http.MethodGet, "/v1/drain", url.Values{"machine": machines}, nil, &plan)
+}
+
+// ScheduleAll cordons, drains or uncordons machines together, each named by
+// its ID, the beginning of it, or its name. What is refused for one of them is
+// in its result; the error is for what failed as a whole.
+func (c *Client) ScheduleAll(ctx context.Context, req MachinesRequest) (*MachinesReply, error) {
+	var reply MachinesReply
+	if err := c.long(ctx, "/v1/machines", req, &reply); err != nil {
+		return nil, err
+	}
+	c.revision.Store(max(c.revision.Load(), reply.Revision))
+	return &reply, nil
 }
 
 // Version tells the daemon's version.

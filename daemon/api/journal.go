@@ -36,10 +36,11 @@ func (s *Server) journal(w http.ResponseWriter, r *http.Request) {
 		writeError(w, e)
 		return
 	}
-	out := newLogStream(w, r, s.cfg.Heartbeat)
-	defer out.stop()
+	out := &logStream{beatingStream: newBeatingStream(w, r, s.cfg.Heartbeat)}
+	defer out.close()
 	err := s.cfg.Logs.Journal(r.Context(), o, out.emit)
-	if out.begun() {
+	out.stopBeating() // or a beat could come before an error's status
+	if out.opened {
 		last := LogLine{Kind: logEnd}
 		if err != nil {
 			last = LogLine{Kind: logError, Text: asError(err).Error()}
@@ -119,80 +120,19 @@ func LogTime(text string, now time.Time) (time.Time, error) {
 // logStream writes batches of lines to a client. Unlike a watch it never cuts
 // off a reader that takes its time: whoever feeds it drops lines instead, and says so.
 type logStream struct {
-	s      *stream
-	lock   chan struct{} // held while writing
-	buf    []byte
-	opened bool
-	undo   func() bool
-	done   chan struct{}
-	beats  chan struct{} // closed when the heart has stopped
-}
-
-func newLogStream(w http.ResponseWriter, r *http.Request, beat time.Duration) *logStream {
-	out := &logStream{s: &stream{w: w, ctl: http.NewResponseController(w)}, lock: make(chan struct{}, 1), done: make(chan struct{}), beats: make(chan struct{})}
-	// A write to a reader that sleeps ends with the request.
-	out.undo = context.AfterFunc(r.Context(), func() { _ = out.s.ctl.SetWriteDeadline(time.Now()) })
-	go func() {
-		defer close(out.beats)
-		tick := time.NewTicker(beat)
-		defer tick.Stop()
-		for {
-			select {
-			case <-out.done:
-				return
-			case <-tick.C:
-			}
-			select {
-			case out.lock <- struct{}{}:
-				out.open()
-				if _, err := out.s.w.Write([]byte{'\n'}); err == nil {
-					_ = out.s.flush() // the next emit meets the error
-				}
-				<-out.lock
-			default: // lines are being written
-			}
-		}
-	}()
-	return out
-}
-
-func (out *logStream) stop() {
-	close(out.done)
-	<-out.beats
-	out.undo()
-}
-
-// begun tells whether something was written, so that no error can be answered any more.
-func (out *logStream) begun() bool {
-	out.lock <- struct{}{}
-	defer func() { <-out.lock }()
-	return out.opened
-}
-
-func (out *logStream) open() {
-	if !out.opened {
-		out.opened = true
-		out.s.w.Header().Set("Content-Type", "application/x-ndjson")
-		out.s.w.Header().Set("Cache-Control", "no-store")
-		out.s.w.WriteHeader(http.StatusOK)
-	}
+	*beatingStream
+	buf []byte
 }
 
 // emit writes a batch at once.
 func (out *logStream) emit(batch []LogLine) error {
-	out.lock <- struct{}{}
-	defer func() { <-out.lock }()
-	out.open()
 	out.buf = out.buf[:0]
 	for i := range batch {
 		out.buf = appendLogLine(out.buf, &batch[i])
 	}
-	_, err := out.s.w.Write(out.buf)
+	err := out.write(out.buf)
 	if cap(out.buf) > 1<<20 {
 		out.buf = nil
-	}
-	if err == nil {
-		err = out.s.flush()
 	}
 	return err
 }

@@ -127,14 +127,7 @@ func (s *Server) scheduleMachine(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.changeMachine(w, r, machineEvent[verb], func(ctx context.Context, _ *cluster.Snapshot, m cluster.Machine) *Error {
-		err := s.cfg.Store.UpdateMachine(ctx, m.ID, func(m *cluster.Machine) error {
-			if m.Name == "" && m.Address == "" {
-				return cluster.ErrNotFound // forgotten meanwhile; must not come back as an empty record
-			}
-			m.Schedule = want
-			return nil
-		})
-		if err != nil {
+		if err := s.setSchedule(ctx, m.ID, want); err != nil {
 			return asError(err)
 		}
 		return nil

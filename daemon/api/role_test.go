@@ -29,6 +29,8 @@ var whoMay = map[string]string{
 	"GET /v1/machines":              "l",
 	"DELETE /v1/machines/{id}":      "a",
 	"POST /v1/machines/{id}/{verb}": "a",
+	"POST /v1/machines":             "a",
+	"GET /v1/drain":                 "l",
 	"POST /v1/leave":                "a",
 	"GET /v1/events":                "l",
 	"GET /v1/stats":                 "l",

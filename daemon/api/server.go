@@ -48,9 +48,10 @@ type Config struct {
 	Planner *schedule.Planner // its own, not the engine's
 	Self    string            // ID of the machine this daemon runs on
 	Version string
-	// Leave makes this machine leave the cluster for good; the daemon ends
-	// soon after it returned nil. It must not wait for running requests.
-	Leave func(context.Context) error
+	// Leave makes this machine leave the cluster for good, and reports how far
+	// it is; the daemon ends soon after it returned nil. It must not wait for
+	// running requests.
+	Leave func(ctx context.Context, by string, report func(Progress)) (*Moved, error)
 	Keys  KeyKeeper // nil where there is no key
 	// Logs and Stats serve the logs and the figures; nil for none.
 	Logs  Logs
@@ -89,7 +90,8 @@ func NewServer(cfg Config) *Server {
 		"/v1/units/{name}":         {"GET": {toLook, s.reading(s.getUnit)}},
 		"/v1/units/{name}/explain": {"GET": {toLook, s.reading(s.explainUnit)}},
 		"/v1/actions":              {"POST": {toAct, s.act}},
-		"/v1/machines":             {"GET": {toLook, s.reading(s.listMachines)}},
+		"/v1/machines":             {"GET": {toLook, s.reading(s.listMachines)}, "POST": {toAct, s.scheduleMachines}},
+		"/v1/drain":                {"GET": {toLook, s.reading(s.planDrain)}},
 		"/v1/machines/{id}":        {"DELETE": {toAct, s.forgetMachine}},
 		"/v1/machines/{id}/{verb}": {"POST": {toAct, s.scheduleMachine}},
 		"/v1/leave":                {"POST": {toAct, s.leave}},
@@ -312,10 +314,13 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) leave(w http.ResponseWriter, r *http.Request) {
-	s.cfg.Log.Info("asked to leave the cluster for good", "by", actor(r))
-	if err := s.cfg.Leave(r.Context()); err != nil {
-		writeError(w, asError(err))
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]string{"machine": s.cfg.Self})
+	by := actor(r)
+	s.cfg.Log.Info("asked to leave the cluster for good", "by", by)
+	s.answerLong(w, r, func(report func(Progress)) (any, int, *Error) {
+		moved, err := s.cfg.Leave(r.Context(), by, report)
+		if err != nil {
+			return nil, 0, asError(err)
+		}
+		return moved, http.StatusOK, nil
+	})
 }

@@ -76,7 +76,10 @@ func Start(tb testing.TB, machines int, tweaks ...func(*api.Config)) *Cluster {
 
 	var once sync.Once
 	cfg := api.Config{Store: c.Store, View: c.View, Health: c.health, Planner: schedule.New(), Self: Machine(1).ID, Version: "test",
-		Log: log, Heartbeat: 200 * time.Millisecond, SlowReader: 500 * time.Millisecond, Leave: func(context.Context) error { once.Do(func() { close(c.Left) }); return nil }}
+		Log: log, Heartbeat: 200 * time.Millisecond, SlowReader: 500 * time.Millisecond, Leave: func(context.Context, string, func(api.Progress)) (*api.Moved, error) {
+			once.Do(func() { close(c.Left) })
+			return &api.Moved{}, nil
+		}}
 	for _, tweak := range tweaks {
 		tweak(&cfg)
 	}
