@@ -205,6 +205,7 @@ func (a *app) leave(ctx context.Context, yes bool) error {
 	if a.json() {
 		return writeJSON(a.out, map[string]any{"leaving": true, "moved": moved})
 	}
-	_, err = fmt.Fprintf(a.out, "This machine is leaving the cluster; %s moved.\n", widgets.Plural(moved.Units, "unit"))
+	_, err = fmt.Fprintf(a.out, "This machine is leaving the cluster; %s moved.\n"+
+		"Its daemon ends now, disables its service and puts the cluster's key aside: to come back it joins anew.\n", widgets.Plural(moved.Units, "unit"))
 	return err
 }
