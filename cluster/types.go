@@ -26,6 +26,11 @@ type Machine struct {
 	// Seat is the machine's seat in the embedded etcd, by the leader's word;
 	// a machine with one runs a member.
 	Seat Seat `json:"seat,omitempty"`
+	// EtcdMember is etcd's ID of the member that this machine started last; a
+	// member is started without data only once. EtcdLost is the one whose log
+	// this machine no longer has: it is removed, and the machine joins anew.
+	EtcdMember uint64 `json:"etcdMember,omitempty"`
+	EtcdLost   uint64 `json:"etcdLost,omitempty"`
 	// APIAddress is the host:port of the API for other machines; TLS by the
 	// cluster's key.
 	APIAddress string `json:"apiAddress,omitempty"`

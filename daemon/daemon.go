@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fleettop/cluster"
+	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/etcdstore"
 	"fleettop/cluster/membership"
 	"fleettop/cluster/schedule"
@@ -68,7 +69,7 @@ type node struct {
 // order without touching a unit, or until something it can't live without
 // fails. It returns ErrLeft when an operator made the machine leave, and a
 // *cluster.DuplicateError when another machine has the same machine-id.
-func Run(ctx context.Context, cfg Config) (err error) {
+func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.Complete(); err != nil {
 		return err
 	}
@@ -83,6 +84,18 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := makeRunDir(cfg.RunDir); err != nil {
 		return err
 	}
+	for {
+		if err = run(ctx, cfg); !errors.Is(err, errKnownElsewhere) {
+			return err
+		}
+		if err := etcdserver.Discard(cfg.StateDir); err != nil {
+			return err
+		}
+	}
+}
+
+// run is a daemon's life in one cluster.
+func run(ctx context.Context, cfg Config) (err error) {
 	g, err := openGuard(&cfg)
 	if err != nil {
 		return err
@@ -141,6 +154,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, n.etcd.close()) }()
 	n.store = etcdstore.New(n.etcd.client, etcdstore.Options{Logger: n.log})
+	n.etcd.records = n.store
 	defer func() { err = errors.Join(err, n.store.Close()) }()
 
 	n.peers = peers.New(peers.Config{Identity: g.identity, Address: n.peerAddress})
@@ -183,6 +197,7 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 	parts.Go(func() error { return n.stand(partsCtx) })
 	parts.Go(func() error { return n.judgeConflicts(partsCtx, conflicts) })
 	parts.Go(func() error { return n.stayAddressed(partsCtx) })
+	parts.Go(func() error { return n.findHome(partsCtx) })
 
 	departure := cluster.Restarting
 	select {

@@ -42,6 +42,9 @@ type etcdLink struct {
 	invited chan struct{}      // the leader gave this machine a seat in etcd; capacity 1
 	reloads chan chan struct{} // the member is to read its authorities again; what is sent is closed when it has
 	peers   *peerBook
+	records records // set before run
+	founded bool    // by this run of the daemon: the cluster is new
+	claimed uint64  // the member that this run of the daemon claimed; only for the goroutine of tendMember
 
 	mu        sync.Mutex // guards what follows
 	server    *etcdserver.Server
@@ -49,6 +52,11 @@ type etcdLink struct {
 	voter     bool   // server is up and votes
 	clusterID string // once known
 	change    chan struct{}
+}
+
+// records is the part of a store with the machines' records.
+type records interface {
+	UpdateMachine(ctx context.Context, id string, f func(*cluster.Machine) error) error
 }
 
 // openEtcd prepares the way to etcd; run walks it. An embedded member with
@@ -80,27 +88,24 @@ func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Me
 	return l, nil
 }
 
+// begin starts the member this machine has, or founds a cluster.
 func (l *etcdLink) begin(ctx context.Context) error {
-	c, accepted := l.serverConfig(), l.guard.accepted()
-	switch {
-	case etcdserver.HasData(c.Dir):
-		server, err := etcdserver.Restart(ctx, c)
-		if errors.Is(err, etcdserver.ErrRemoved) {
-			return etcdserver.Discard(c.Dir)
-		}
-		if err != nil {
-			return err
-		}
-		l.took(server, accepted)
-	case len(l.cfg.Join) == 0 && l.peers.empty():
-		c.ClusterID = newRunID()
-		server, err := etcdserver.Bootstrap(ctx, c)
-		if err != nil {
-			return err
-		}
-		l.log.Info("founded a new cluster", "cluster", c.ClusterID)
-		l.took(server, accepted)
+	c := l.serverConfig()
+	if etcdserver.HasData(c.Dir) {
+		return l.resume(ctx)
 	}
+	if len(l.cfg.Join) > 0 || !l.peers.empty() {
+		return nil
+	}
+	accepted := l.guard.accepted()
+	c.ClusterID = newRunID()
+	server, err := etcdserver.Bootstrap(ctx, c)
+	if err != nil {
+		return err
+	}
+	l.founded = true
+	l.log.Info("founded a new cluster", "cluster", c.ClusterID)
+	l.took(server, accepted)
 	return nil
 }
 
@@ -148,6 +153,13 @@ func (l *etcdLink) member() *etcdserver.Server {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.server
+}
+
+// cluster returns the ID of this machine's cluster, empty while that isn't known.
+func (l *etcdLink) cluster() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.clusterID
 }
 
 // run keeps gossip joined, the client pointed and the member running, until
@@ -311,9 +323,7 @@ func (l *etcdLink) stayPointed(ctx context.Context) error {
 // Members is gossip's list, in which a machine that came back in another
 // cluster, as after it lost its disk, counts as failed.
 func (l *etcdLink) Members() []membership.Member {
-	l.mu.Lock()
-	ours := l.clusterID
-	l.mu.Unlock()
+	ours := l.cluster()
 	list := l.members.Members()
 	for i, m := range list {
 		if theirs := m.Tags[tagCluster]; ours != "" && theirs != "" && theirs != ours {

@@ -3,23 +3,30 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
+	"fleettop/units/retry"
 )
 
 // tendMember runs this machine's etcd member: the one it has, or the one it is
 // invited to start.
 func (l *etcdLink) tendMember(ctx context.Context) error {
+	delay := retry.NewDelay(joinRetry, joinComplain)
 	for ctx.Err() == nil {
 		server := l.member()
 		if server == nil {
 			select {
 			case <-ctx.Done():
 			case <-l.invited:
-				if err := l.join(ctx); err != nil && ctx.Err() == nil {
+				err := l.join(ctx)
+				if err == nil {
+					delay.Reset()
+				} else if ctx.Err() == nil {
 					l.log.Warn("this machine's etcd could not join yet; trying again", "error", err)
-					pause(ctx, joinRetry)
+					delay.Wait(ctx)
 					l.invite()
 				}
 			}
@@ -33,28 +40,77 @@ func (l *etcdLink) tendMember(ctx context.Context) error {
 }
 
 // join takes the seat this machine was given, and returns nil also where it
-// was withdrawn meanwhile.
+// was withdrawn meanwhile, or must be because its log is gone.
 func (l *etcdLink) join(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, joinLimit)
 	defer cancel()
-	l.mu.Lock()
-	clusterID := l.clusterID
-	l.mu.Unlock()
-	ticket, err := etcdserver.TicketFor(ctx, l.client, clusterID, l.cfg.MachineID, l.peerURL())
-	if errors.Is(err, etcdserver.ErrNoMember) {
-		return nil
+	if etcdserver.HasData(l.cfg.StateDir) { // the last try ran out of time, and what it began goes on
+		return l.resume(ctx)
 	}
-	if err != nil {
+	ticket, err := etcdserver.TicketFor(ctx, l.client, l.cluster(), l.cfg.MachineID, l.peerURL())
+	lost := new(etcdserver.LostError)
+	switch {
+	case errors.As(err, &lost):
+		_, err = l.claim(ctx, lost.Member, true)
+		return err
+	case errors.Is(err, etcdserver.ErrNoMember):
+		return nil
+	case err != nil:
+		return err
+	}
+	if fresh, err := l.claim(ctx, ticket.Member, false); err != nil || !fresh {
 		return err
 	}
 	accepted := l.guard.accepted()
 	server, err := etcdserver.Join(ctx, l.serverConfig(), ticket)
-	if err != nil {
-		return errors.Join(err, etcdserver.Discard(l.cfg.StateDir))
+	if err == nil {
+		l.log.Info("this machine's etcd has joined and is learning")
+		l.took(server, accepted)
+		return nil
 	}
-	l.log.Info("this machine's etcd has joined and is learning")
-	l.took(server, accepted)
-	return nil
+	if !etcdserver.HasData(l.cfg.StateDir) {
+		err = errors.Join(err, etcdserver.Discard(l.cfg.StateDir))
+	}
+	return err
+}
+
+// claim notes in the machine's record that a member is about to start here, and
+// reports whether it may. One that was started here before has lost its log,
+// whoever says so, and must not run again: etcd would panic, as the others
+// count on what it has. The leader removes it and gives this machine another.
+func (l *etcdLink) claim(ctx context.Context, member uint64, lost bool) (fresh bool, err error) {
+	said := false
+	err = l.records.UpdateMachine(ctx, l.cfg.MachineID, func(m *cluster.Machine) error {
+		fresh = !lost && (m.EtcdMember != member || l.claimed == member)
+		said = m.EtcdLost == member
+		switch {
+		case fresh:
+			m.EtcdMember = member
+		case said:
+			return errSaid
+		default:
+			m.EtcdLost = member
+		}
+		return nil
+	})
+	switch {
+	case err != nil && !errors.Is(err, errSaid):
+		return false, err
+	case fresh:
+		l.claimed = member
+	case !said:
+		l.log.Warn("this machine's etcd has lost its data: its member is removed, and it joins anew", "member", fmt.Sprintf("%x", member))
+	}
+	return fresh, nil
+}
+
+// errSaid ends an update of a record that has it already.
+var errSaid = errors.New("said already")
+
+// discard gives up the data of a member that was removed.
+func (l *etcdLink) discard() error {
+	l.claimed = 0
+	return etcdserver.Discard(l.cfg.StateDir)
 }
 
 // watchMember notices when the member begins to vote and when it ends. A
@@ -102,7 +158,7 @@ func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) e
 		return err
 	}
 	l.log.Warn("this machine's etcd was removed from the cluster; it may be asked back")
-	return etcdserver.Discard(l.cfg.StateDir)
+	return l.discard()
 }
 
 // outdated tells whether the member runs with other authorities than it should.
@@ -143,10 +199,15 @@ func (l *etcdLink) restart(ctx context.Context, server *etcdserver.Server, done 
 	defer close(done)
 	server.Close()
 	l.took(nil, "")
+	return l.resume(ctx)
+}
+
+// resume starts the member whose data this machine has.
+func (l *etcdLink) resume(ctx context.Context) error {
 	accepted := l.guard.accepted()
 	server, err := etcdserver.Restart(ctx, l.serverConfig())
 	if errors.Is(err, etcdserver.ErrRemoved) {
-		return etcdserver.Discard(l.cfg.StateDir)
+		return l.discard()
 	}
 	if err == nil {
 		l.took(server, accepted)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ func (n *node) tendVoters(ctx context.Context) error {
 
 // aliveness is since when a machine has been alive, or dead.
 type aliveness struct {
+	name  string // it is told of also when its record is gone
 	alive bool
 	since time.Time
 }
@@ -73,14 +75,14 @@ func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[s
 	var candidates []etcdserver.Candidate
 	for id, m := range snap.Machines {
 		h := healths[id]
-		a := aliveness{alive: h.State == cluster.Up || h.State == cluster.Suspect, since: h.Since}
+		a := aliveness{name: m.Name, alive: h.State == cluster.Up || h.State == cluster.Suspect, since: h.Since}
 		if was, ok := seen[id]; ok && was.alive == a.alive {
 			a.since = was.since
 		}
 		seen[id] = a
 		if m.EtcdPeerURL != "" {
 			candidates = append(candidates, etcdserver.Candidate{Machine: id, PeerURL: m.EtcdPeerURL,
-				Alive: a.alive, Since: a.since, Left: m.Departure == cluster.Left})
+				Alive: a.alive, Since: a.since, Left: m.Departure == cluster.Left, Lost: m.EtcdLost})
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -99,7 +101,7 @@ func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[s
 	if err := etcdserver.Do(ctx, n.etcd.client, step); err != nil {
 		return false, err
 	}
-	name := snap.Machines[step.Machine].Name
+	name := cmp.Or(seen[step.Machine].name, "machine "+cmp.Or(step.Machine, "at "+step.PeerURL))
 	n.log.Info("etcd's voters change", "step", step.Kind, "machine", name, "reason", step.Reason)
 	text := map[etcdserver.StepKind]string{
 		etcdserver.AddLearner: "%s learns to become a voter: %s",

@@ -26,6 +26,7 @@ type Ticket struct {
 	ClusterID string `json:"clusterID"`
 	Machine   string `json:"machine"`
 	PeerURL   string `json:"peerURL"`
+	Member    uint64 `json:"member"` // etcd's ID of the member to start
 	// InitialCluster lists the members, in etcd's form. It is outdated by
 	// any change of them.
 	InitialCluster string `json:"initialCluster"`
@@ -86,8 +87,18 @@ func Do(ctx context.Context, client *clientv3.Client, s Step) error {
 	return fmt.Errorf("%s %s (%s): %w", s.Kind, s.Machine, s.PeerURL, err)
 }
 
+// LostError says that a machine without data is a member which ran before. A
+// member that comes back without its log breaks raft's promises, and etcd panics.
+type LostError struct{ Member uint64 }
+
+// Error implements error.
+func (e *LostError) Error() string {
+	return fmt.Sprintf("this machine's etcd member %x ran before and its log is gone: it is removed, and joins anew", e.Member)
+}
+
 // TicketFor makes the ticket for a machine that was added as a learner at
-// peerURL and has not started yet. It returns ErrNoMember if it was not added.
+// peerURL and has not started yet. It returns ErrNoMember if it was not added,
+// and a *LostError if its member started before: the caller has no data.
 // Any machine with a client can make it, so that a machine asks for its own.
 func TicketFor(ctx context.Context, client *clientv3.Client, clusterID, machine, peerURL string) (Ticket, error) {
 	members, err := Members(ctx, client)
@@ -100,8 +111,11 @@ func TicketFor(ctx context.Context, client *clientv3.Client, clusterID, machine,
 	for _, m := range members {
 		name := m.Machine
 		switch {
+		case m.Started && m.Machine == machine:
+			return Ticket{}, &LostError{Member: m.ID}
 		case m.PeerURL == peerURL:
-			name, found = machine, !m.Started || m.Machine == machine
+			name, found = machine, !m.Started
+			t.Member = m.ID
 		case name == "":
 			name = fmt.Sprintf("%x", m.ID) // etcd compares the URLs only, and wants some name
 		}

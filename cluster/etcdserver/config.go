@@ -12,7 +12,6 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
-	"google.golang.org/grpc"
 )
 
 const (
@@ -83,7 +82,7 @@ func (c Config) ClientURL() string { return c.TLS.scheme() + "://" + c.ClientAdd
 
 func (c *Config) complete() error {
 	if c.Dir == "" || c.Machine == "" {
-		return errors.New("etcd needs a data directory and a machine-id: set --data-dir and the machine-id")
+		return errors.New("etcd needs a data directory and a machine-id: set --state-dir and the machine-id")
 	}
 	if t := c.TLS; t.enabled() && (t.CertFile == "" || t.KeyFile == "" || t.CAFile == "") {
 		return errors.New("etcd needs a certificate, its key and a CA: give all three or none")
@@ -106,9 +105,9 @@ func (c *Config) complete() error {
 }
 
 // etcdConfig is etcd's configuration for a member of initial, a list of
-// name=URL, in a cluster that is new or exists. register gets the gRPC server,
-// and ended the reason if etcd ends by itself; opts are for the gRPC server.
-func (c *Config) etcdConfig(initial string, isNew bool, register func(*grpc.Server), ended func(error), opts ...grpc.ServerOption) (*embed.Config, error) {
+// name=URL, in a cluster that is new or exists, for a server that is told of
+// its gRPC server and of why etcd ends by itself or crashes.
+func (c *Config) etcdConfig(initial string, isNew bool, s *Server) (*embed.Config, error) {
 	e := embed.NewConfig()
 	e.Name, e.Dir = c.Machine, filepath.Join(c.Dir, dataDir)
 	e.InitialCluster, e.InitialClusterToken = initial, c.ClusterID
@@ -148,7 +147,7 @@ func (c *Config) etcdConfig(initial string, isNew bool, register func(*grpc.Serv
 	e.WarningApplyDuration, e.WarningUnaryRequestDuration = time.Second, 3*time.Second
 	e.EnableGRPCGateway = false
 	e.SocketOpts.ReuseAddress = true
-	e.ServiceRegister, e.GRPCAdditionalServerOptions = register, opts
-	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newServerZap(c.Logger, ended, c.Refused))
+	e.ServiceRegister, e.GRPCAdditionalServerOptions = s.register, s.admission()
+	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newServerZap(c.Logger, s.ended, c.Refused, s.crash))
 	return e, e.Validate()
 }

@@ -25,6 +25,9 @@ type Candidate struct {
 	Alive   bool
 	Since   time.Time // since when it has been alive, or dead
 	Left    bool      // it left for good, or is about to
+	// Lost is the ID of a member whose log this machine no longer has, as
+	// after its disk was replaced; 0 for none. That member must not run again.
+	Lost uint64
 }
 
 // StepKind is what a step does.
@@ -61,7 +64,8 @@ const learnerPatience = 30 * time.Second
 // are promoted one right after the other, so that the number of voters is
 // even for no longer than that. A voter that left, or was gone for
 // replaceAfter, is removed when a live machine can take its place, and then
-// replaced: etcd refuses to add anybody while one of three voters is dead.
+// replaced: etcd refuses to add anybody while one of three voters is dead. A
+// member that lost its log is removed at once, and its machine joins anew.
 // A member whose machine has another address now is readdressed. Nothing is
 // done without a live quorum, or that would end it. The result depends on
 // nothing but the arguments, and not on their order.
@@ -85,6 +89,7 @@ type seat struct {
 	Member
 	home   string // the peer URL by its machine's own word; empty if that isn't known
 	alive  bool
+	lost   bool // its log is gone: its machine is alive, and it is not
 	doomed bool // to be removed as soon as it is safe
 	reason string
 }
@@ -102,7 +107,7 @@ func survey(members []Member, candidates []Candidate, now time.Time, replaceAfte
 	c := &cluster{}
 	taken := map[string]bool{}
 	for _, m := range members {
-		taken[m.Machine] = m.Started
+		taken[m.Machine] = m.Started && !slices.ContainsFunc(candidates, m.isLostBy)
 	}
 	// The dead last: who is alive at an address is who it is of.
 	rank := func(c Candidate) int {
@@ -120,6 +125,11 @@ func survey(members []Member, candidates []Candidate, now time.Time, replaceAfte
 			patience = min(learnerPatience, replaceAfter)
 		}
 		s := seat{Member: m, doomed: true, reason: "its machine is not in the cluster any more"}
+		if i := slices.IndexFunc(candidates, m.isLostBy); i >= 0 {
+			s.Machine, s.lost, s.reason = candidates[i].Machine, true, "its data is gone, so it joins anew"
+			c.place(s)
+			continue
+		}
 		for _, cand := range candidates {
 			if !m.is(cand) || !m.Started && taken[cand.Machine] {
 				continue
@@ -134,11 +144,7 @@ func survey(members []Member, candidates []Candidate, now time.Time, replaceAfte
 			}
 			break
 		}
-		if m.Learner {
-			c.learners = append(c.learners, s)
-		} else {
-			c.voters = append(c.voters, s)
-		}
+		c.place(s)
 	}
 	for _, cand := range candidates {
 		if cand.Alive {
@@ -172,6 +178,17 @@ func survey(members []Member, candidates []Candidate, now time.Time, replaceAfte
 	}
 	return c
 }
+
+func (c *cluster) place(s seat) {
+	if s.Learner {
+		c.learners = append(c.learners, s)
+	} else {
+		c.voters = append(c.voters, s)
+	}
+}
+
+// isLostBy reports whether the machine has lost the member's log.
+func (m Member) isLostBy(c Candidate) bool { return c.Lost != 0 && c.Lost == m.ID }
 
 // is tells whether the member runs on the machine. Before its first start
 // etcd knows it by its URL only.
@@ -236,7 +253,7 @@ func (c *cluster) dropLearner() (Step, bool) {
 func (c *cluster) readdress() (Step, bool) {
 	seats := slices.Concat(c.voters, c.learners)
 	for _, s := range seats {
-		if moved := !s.alive || s.home != s.PeerURL; moved && slices.Contains(c.homes, s.PeerURL) {
+		if moved := !s.alive || s.home != s.PeerURL; moved && !s.lost && slices.Contains(c.homes, s.PeerURL) {
 			return Step{Kind: Readdress, Machine: s.Machine, PeerURL: nowhere(s.ID), Member: s.ID, Reason: s.PeerURL + " is another machine's now"}, true
 		}
 	}

@@ -13,8 +13,9 @@ import (
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // parse reads members and candidates from a line such as "a:V b:L c:U d e!90s
-// f:V!x g:V@h": a votes, b is a started learner, c one that never started, d
-// is no member, e has been dead for 90 s, f left, g's machine is at http://h.
+// f:V!x g:V@h h:V!lost": a votes, b is a started learner, c one that never started, d
+// is no member, e has been dead for 90 s, f left, g's machine is at http://h,
+// h is alive and has lost its log.
 func parse(t testing.TB, line string) (members []Member, candidates []Candidate) {
 	t.Helper()
 	for i, word := range strings.Fields(line) {
@@ -29,6 +30,8 @@ func parse(t testing.TB, line string) (members []Member, candidates []Candidate)
 			c.Left, c.Alive = true, true
 		case dead == "forgotten":
 			c.Machine = ""
+		case dead == "lost":
+			c.Alive, c.Lost = true, uint64(i+1)
 		case isDead:
 			d, err := time.ParseDuration(dead)
 			if err != nil {
@@ -74,6 +77,14 @@ func TestNextStep(t *testing.T) {
 		{"five voters stay with six machines", "a:V b:V c:V d:V e:V f", ""},
 		{"five voters stay with five machines", "a:V b:V c:V d:V e:V", ""},
 		{"five voters, one gone, six machines", "a:V b:V c:V d:V e:V!10m f", "remove e"},
+		{"voter lost its log", "a:V b:V c:V!lost", "remove c"},
+		{"voter lost its log, removed", "a:V b:V c", "add learner c"},
+		{"voter lost its log, learns", "a:V b:V c:U", ""},
+		{"voter lost its log, four machines", "a:V b:V c:V!lost d", "remove c"},
+		{"two of five lost their logs", "a:V b:V c:V!lost d:V!lost e:V", "remove c"},
+		{"two of three lost their logs", "a:V b:V!lost c:V!lost", ""},
+		{"the only voter lost its log", "a:V!lost b:L", ""},
+		{"learner lost its log", "a:V b:L!lost", "remove b"},
 		{"dead voter is waited for", "a:V b:V c:V!4m d", ""},
 		{"dead voter is replaced", "a:V b:V c:V!5m d", "remove c"},
 		{"dead voter is replaced, learner", "a:V b:V c!6m d", "add learner d"},
@@ -172,7 +183,7 @@ func (w *world) count() (voters, live int) {
 			continue
 		}
 		voters++
-		if c, ok := w.candidate(m); ok && c.Alive {
+		if c, ok := w.candidate(m); ok && c.Alive && !m.isLostBy(c) {
 			live++
 		}
 	}
@@ -218,7 +229,7 @@ func (w *world) do(t *rapid.T, s Step) {
 func (w *world) learn() {
 	for i := range w.members {
 		m := &w.members[i]
-		if c, ok := w.candidate(*m); ok && c.Alive {
+		if c, ok := w.candidate(*m); ok && c.Alive && !m.isLostBy(c) {
 			m.Machine, m.Started = c.Machine, true
 		}
 	}
@@ -249,7 +260,7 @@ func TestGrowthConverges(t *testing.T) {
 			free := func(url string) bool { // no machine that is alive has that address
 				return !slices.ContainsFunc(w.candidates, func(other Candidate) bool { return other.Alive && other.PeerURL == url })
 			}
-			switch rapid.IntRange(0, 8).Draw(t, "what") {
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
 			case 0:
 				if c.Alive {
 					c.Alive, c.Since = false, w.now
@@ -267,6 +278,10 @@ func TestGrowthConverges(t *testing.T) {
 			case 5: // off for a moment, and back at another address
 				if url := fmt.Sprintf("http://m%d", rapid.IntRange(0, 9).Draw(t, "address")); free(url) {
 					c.PeerURL, c.Alive, c.Left = url, true, false
+				}
+			case 6: // its disk was replaced
+				if i := slices.IndexFunc(w.members, func(m Member) bool { return m.Started && m.Machine == c.Machine }); i >= 0 && c.Alive {
+					c.Lost = w.members[i].ID
 				}
 			default:
 				if step, ok := w.next(t); ok {
@@ -320,6 +335,9 @@ func (w *world) check(t *rapid.T) {
 	}
 	for _, m := range w.members {
 		c, ok := w.candidate(m)
+		if ok && m.isLostBy(c) {
+			t.Fatalf("ended with %+v, whose log is lost", m)
+		}
 		if ok && c.Alive && !c.Left && m.PeerURL != c.PeerURL {
 			t.Fatalf("ended with %+v, whose machine is at %s", m, c.PeerURL)
 		}

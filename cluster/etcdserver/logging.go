@@ -23,13 +23,18 @@ const serverError = "server error"
 // lower: what worries etcd about a peer is for us to decide on. ended, if not
 // nil, is told why a server ends itself.
 func newZap(log *slog.Logger, ended func(error)) *zap.Logger {
-	return newServerZap(log, ended, nil)
+	return zap.New(newCore(log, ended, nil))
 }
 
 // newServerZap also tells refused, if not nil, of every connection whose TLS
-// handshake failed, instead of passing that on.
-func newServerZap(log *slog.Logger, ended func(error), refused func(source, why string)) *zap.Logger {
-	return zap.New(&core{log: log, ended: ended, refused: refused, limits: &limits{last: map[string]time.Time{}}})
+// handshake failed, instead of passing that on, and calls crash instead of
+// ending the process or its goroutine with a panic.
+func newServerZap(log *slog.Logger, ended func(error), refused func(source, why string), crash crashed) *zap.Logger {
+	return zap.New(newCore(log, ended, refused), crash.hooks()...)
+}
+
+func newCore(log *slog.Logger, ended func(error), refused func(source, why string)) *core {
+	return &core{log: log, ended: ended, refused: refused, limits: &limits{last: map[string]time.Time{}}}
 }
 
 // core implements zapcore.Core.
@@ -81,6 +86,9 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 
 // Check implements zapcore.Core.
 func (c *core) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if e.Level > zapcore.DPanicLevel {
+		return to // the hooks take it, and the daemon ends with it
+	}
 	if !c.Enabled(e.Level) || (e.Level < zapcore.DPanicLevel && !c.isRefusal(e.Message) && !c.limits.due(e.Message, e.Time)) {
 		return to
 	}

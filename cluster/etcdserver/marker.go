@@ -7,6 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"fleettop/units/atomicfile"
+	"fleettop/units/diskfault"
+	"fleettop/units/safefile"
 )
 
 const (
@@ -35,7 +39,16 @@ func (e *ForeignDataError) Error() string {
 		what = fmt.Sprintf("machine %s, and this is machine %s", e.HasMachine, e.WantMachine)
 	}
 	return "the data in " + e.Dir + " belongs to " + what +
-		": choose another --data-dir, or move that one away if its data is no longer needed"
+		": choose another --state-dir, or move that one away if its data is no longer needed"
+}
+
+// GoneError says that a directory is marked as a cluster's and has no data of it.
+type GoneError struct{ Dir, ClusterID string }
+
+// Error implements error.
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("this machine was in cluster %s by %s, and the cluster's data is gone from %s: to join that cluster anew, start with --join "+
+		"and a machine of it; to found a new cluster, remove %[2]s first", e.ClusterID, filepath.Join(e.Dir, markerFile), filepath.Join(e.Dir, dataDir))
 }
 
 // HasData tells whether dir holds the data of an etcd member.
@@ -50,7 +63,7 @@ func Discard(dir string) error {
 	// The marker goes last: without it the rest would be nobody's.
 	for _, name := range []string{dataDir, markerFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("discard the data of a removed member: %w: remove it by hand", err)
+			return fmt.Errorf("discard the data of a removed member: %w: %s", err, diskfault.Advice(err, ""))
 		}
 	}
 	return nil
@@ -59,7 +72,7 @@ func Discard(dir string) error {
 func readMarker(dir string) (marker, error) {
 	var m marker
 	path := filepath.Join(dir, markerFile)
-	data, err := os.ReadFile(path)
+	data, err := safefile.Read(path, 4<<10)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
@@ -67,13 +80,14 @@ func readMarker(dir string) (marker, error) {
 		err = json.Unmarshal(data, &m)
 	}
 	if err != nil {
-		return m, fmt.Errorf("read whose data %s holds: %w: restore %s, or choose another --data-dir", dir, err, path)
+		return m, fmt.Errorf("read whose data %s holds: %w: restore %s, or choose another --state-dir", dir, err, path)
 	}
 	return m, nil
 }
 
-// claim makes dir ours, or refuses it if it is somebody else's.
-func claim(dir string, want marker) error {
+// claim makes dir ours, or refuses it if it is another cluster's or machine's.
+// A mark without data keeps a machine from founding a cluster, not from joining one.
+func claim(dir string, want marker, founding bool) error {
 	has, err := readMarker(dir)
 	if err != nil {
 		return err
@@ -81,41 +95,28 @@ func claim(dir string, want marker) error {
 	switch {
 	case has == want:
 		return nil
+	case has != marker{} && !HasData(dir) && founding:
+		return &GoneError{Dir: dir, ClusterID: has.ClusterID}
+	case has != marker{} && !HasData(dir):
 	case has != marker{}:
 		return &ForeignDataError{Dir: dir, WantCluster: want.ClusterID, WantMachine: want.Machine,
 			HasCluster: has.ClusterID, HasMachine: has.Machine}
 	case HasData(dir):
-		return fmt.Errorf("%s has etcd data and nothing that says whose (%s is missing): restore it, or choose another --data-dir", dir, markerFile)
+		return fmt.Errorf("%s has etcd data and nothing that says whose (%s is missing): restore it, or choose another --state-dir", dir, markerFile)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w: choose another --data-dir", err)
+		return fmt.Errorf("make the state directory: %w: %s", err, diskfault.Advice(err, "--state-dir"))
 	}
 	return writeMarker(dir, want)
 }
 
-// writeMarker writes and renames, so that a crash leaves the old or the new one.
 func writeMarker(dir string, m marker) error {
 	data, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(dir, markerFile+".*")
-	if err != nil {
-		return fmt.Errorf("mark the data directory: %w: see that %s can be written", err, dir)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(append(data, '\n'))
 	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), filepath.Join(dir, markerFile))
+		err = atomicfile.Write(filepath.Join(dir, markerFile), append(data, '\n'), 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("mark the data directory: %w: see that %s has space and can be written", err, dir)
+		return fmt.Errorf("mark the state directory: %w: %s", err, diskfault.Advice(err, "--state-dir"))
 	}
 	return nil
 }

@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,6 +18,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"fleettop/units/diskfault"
 )
 
 // ErrRemoved means that this member was removed from its cluster: Discard its
@@ -22,7 +27,7 @@ import (
 var ErrRemoved = errors.New("this machine's etcd was removed from its cluster")
 
 // ErrHasData means that a directory that should be empty holds a member's data.
-var ErrHasData = errors.New("the data directory holds a member already: restart it, or choose another --data-dir")
+var ErrHasData = errors.New("the data directory holds a member already: restart it, or choose another --state-dir")
 
 const (
 	// transferPatience is how long a closing leader tries to hand over.
@@ -34,6 +39,10 @@ const (
 	answerWrite = 5 * time.Millisecond
 )
 
+// leastRoom is what a new member needs on its disk: two files of its log, made
+// beforehand, and its database.
+const leastRoom = 160 << 20
+
 // Server is this machine's running member.
 type Server struct {
 	cfg  Config
@@ -44,12 +53,14 @@ type Server struct {
 	mu      sync.Mutex     // guards what follows
 	clients []*grpc.Server // what serves clients, to be cut off at once on Close
 	reason  error          // why etcd said that it ends
+	broken  error          // why etcd gave up
 	reign   reign          // the current one
 
 	answering atomic.Int64 // requests taken and not answered yet, but for streams
 
 	closing  sync.Once
 	stop     chan struct{}
+	gaveUp   chan struct{} // closed when broken is set
 	watching sync.WaitGroup
 }
 
@@ -83,11 +94,18 @@ func Join(ctx context.Context, cfg Config, ticket Ticket) (*Server, error) {
 
 // startNew starts a member without data, and waits until it serves.
 func (c *Config) startNew(ctx context.Context, initial string, isNew bool) (*Server, error) {
-	if err := claim(c.Dir, marker{c.ClusterID, c.Machine}); err != nil {
+	if err := claim(c.Dir, marker{c.ClusterID, c.Machine}, isNew); err != nil {
 		return nil, err
 	}
 	if HasData(c.Dir) {
 		return nil, ErrHasData
+	}
+	if err := c.clear(isNew); err != nil {
+		return nil, err
+	}
+	if room, err := diskfault.SpaceOf(c.Dir); err == nil && room.Free < leastRoom {
+		dir := filepath.Join(c.Dir, dataDir)
+		return nil, c.dataError(dir, fmt.Errorf("%w: %d MB are free, and etcd needs %d MB to begin with", syscall.ENOSPC, room.Free>>20, leastRoom>>20))
 	}
 	s, err := c.start(initial, isNew)
 	if err != nil {
@@ -103,6 +121,20 @@ func (c *Config) startNew(ctx context.Context, initial string, isNew bool) (*Ser
 	}
 	s.Close()
 	return nil, err
+}
+
+// clear removes what is left of a member whose log is gone: etcd would take
+// its database for that of the new one. A new cluster has nothing else, so
+// there the database is left to a person.
+func (c *Config) clear(isNew bool) error {
+	dir := filepath.Join(c.Dir, dataDir)
+	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err == nil && isNew {
+		return c.dataError(filepath.Join(dir, logDir), errors.New("the log is missing, and the database is there"))
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return c.dataError(dir, err)
+	}
+	return nil
 }
 
 // Restart starts the member whose data cfg.Dir holds, and returns without
@@ -123,40 +155,27 @@ func Restart(_ context.Context, cfg Config) (*Server, error) {
 		}
 		cfg.ClusterID = has.ClusterID
 	}
-	if err := claim(cfg.Dir, marker{cfg.ClusterID, cfg.Machine}); err != nil {
+	if err := claim(cfg.Dir, marker{cfg.ClusterID, cfg.Machine}, false); err != nil {
+		return nil, err
+	}
+	if err := cfg.checkData(); err != nil {
 		return nil, err
 	}
 	return cfg.start(cfg.Machine+"="+cfg.PeerURL(), false)
 }
 
 func (c *Config) start(initial string, isNew bool) (*Server, error) {
-	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{}), reign: newReign()}
-	e, err := c.etcdConfig(initial, isNew, s.register, s.ended, s.admission()...)
+	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{}), gaveUp: make(chan struct{}), reign: newReign()}
+	e, err := c.etcdConfig(initial, isNew, s)
 	if err != nil {
 		return nil, fmt.Errorf("configure etcd: %w", err)
 	}
-	if s.etcd, err = embed.StartEtcd(e); err != nil {
-		return nil, startFailure(err)
+	if err := s.launch(e); err != nil {
+		return nil, c.failure(err)
 	}
 	s.watching.Go(s.watch)
 	s.watching.Go(s.watchReigns)
 	return s, nil
-}
-
-// startFailure adds to etcd's words what to do.
-func startFailure(err error) error {
-	hint := "see that the data directory is writable and has space"
-	switch text := err.Error(); {
-	case isRemoval(err):
-		return ErrRemoved
-	case strings.Contains(text, "address already in use"), strings.Contains(text, "cannot assign requested address"):
-		hint = "free the address, or choose another for etcd"
-	case strings.Contains(text, "error validating peerURLs"), strings.Contains(text, "member count is unequal"):
-		hint = "the cluster's members changed meanwhile; get a new ticket and join again"
-	case strings.Contains(text, "cannot fetch cluster info"):
-		hint = "see that the voters are up and their peer port is reachable from here"
-	}
-	return fmt.Errorf("start etcd: %w: %s", err, hint)
 }
 
 // register takes note of a gRPC server that serves clients.
@@ -216,6 +235,7 @@ func (s *Server) watch() {
 	select {
 	case <-s.stop:
 		return
+	case <-s.gaveUp:
 	case err = <-s.etcd.Err(): // of a listener, or in consequence of the server's end
 		select {
 		case <-s.etcd.Server.StopNotify():
@@ -226,10 +246,13 @@ func (s *Server) watch() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = endReason(cmp.Or(s.reason, err, errors.New("it gave no reason")))
+	s.err = endReason(cmp.Or(s.broken, s.reason, err, errors.New("it gave no reason")))
 }
 
 func endReason(err error) error {
+	if data := new(DataError); errors.As(err, &data) {
+		return err
+	}
 	if isRemoval(err) {
 		return ErrRemoved
 	}
@@ -291,7 +314,7 @@ func (s *Server) shut(orderly bool) {
 	s.closing.Do(func() {
 		close(s.stop)
 		s.watching.Wait()
-		if orderly {
+		if orderly && !s.hasGivenUp() {
 			s.handOver()
 			s.answer()
 		}
@@ -300,10 +323,23 @@ func (s *Server) shut(orderly bool) {
 			// Open watches would keep a graceful stop waiting for seconds.
 			g.Stop()
 		}
+		broken := s.broken != nil
 		s.mu.Unlock()
+		if broken {
+			return // it would wait for goroutines that are gone; the process is about to end
+		}
 		s.etcd.Server.HardStop()
 		s.etcd.Close()
 	})
+}
+
+func (s *Server) hasGivenUp() bool {
+	select {
+	case <-s.gaveUp:
+		return true
+	default:
+		return false
+	}
 }
 
 // answer waits until the requests that were taken are answered, as whoever

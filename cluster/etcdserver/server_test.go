@@ -493,9 +493,9 @@ func TestForeignDataIsRefused(t *testing.T) {
 		start func() (*Server, error)
 		want  []string
 	}{
-		{"restart in another cluster", func() (*Server, error) { return Restart(limit(t), other) }, []string{testCluster, "cluster-two", "--data-dir"}},
-		{"bootstrap of another cluster", func() (*Server, error) { return Bootstrap(limit(t), other) }, []string{testCluster, "cluster-two", "--data-dir"}},
-		{"join of another cluster", func() (*Server, error) { return Join(limit(t), s.cfg, ticket) }, []string{testCluster, "cluster-two", "--data-dir"}},
+		{"restart in another cluster", func() (*Server, error) { return Restart(limit(t), other) }, []string{testCluster, "cluster-two", "--state-dir"}},
+		{"bootstrap of another cluster", func() (*Server, error) { return Bootstrap(limit(t), other) }, []string{testCluster, "cluster-two", "--state-dir"}},
+		{"join of another cluster", func() (*Server, error) { return Join(limit(t), s.cfg, ticket) }, []string{testCluster, "cluster-two", "--state-dir"}},
 		{"another machine", func() (*Server, error) { return Restart(limit(t), twin) }, []string{"machine m0", "machine m9"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -554,7 +554,7 @@ func TestStartErrorsSayWhatToDo(t *testing.T) {
 		{"no port", func(c *Config) { c.PeerAddr = "127.0.0.1" }, "give host:port"},
 		{"port taken", func(c *Config) { c.PeerAddr = busy.Addr().String() }, "choose another"},
 		{"half a certificate", func(c *Config) { c.TLS.CertFile = "x" }, "all three"},
-		{"unwritable", func(c *Config) { c.Dir = "/proc/nothing" }, "--data-dir"},
+		{"unwritable", func(c *Config) { c.Dir = "/proc/nothing" }, "--state-dir"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := newConfig(t, "m0")
