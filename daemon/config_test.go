@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,22 +135,17 @@ func TestLockDirRefusesTheSecond(t *testing.T) {
 
 func TestPeerBook(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers.json")
-	b, err := openPeerBook(path)
-	if err != nil || !b.empty() {
-		t.Fatalf("a new book: %v, %v", b, err)
+	quiet := slog.New(slog.DiscardHandler)
+	b := openPeerBook(path, quiet)
+	if b.existed || len(b.list()) > 0 {
+		t.Fatalf("a new book: %v", b)
 	}
 	for _, list := range [][]string{{"b:1", "a:1"}, nil} { // nobody found is no reason to forget
 		if err := b.keep(list); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if b, err = openPeerBook(path); err != nil || strings.Join(b.list(), " ") != "a:1 b:1" {
-		t.Errorf("read back %v, %v", b, err)
-	}
-	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openPeerBook(path); err == nil || !strings.Contains(err.Error(), "--join") {
-		t.Errorf("a torn book: %v", err)
+	if b = openPeerBook(path, quiet); !b.existed || strings.Join(b.list(), " ") != "a:1 b:1" {
+		t.Errorf("read back %v", b)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
+	"fleettop/units/diskfault"
+	"fleettop/units/retry"
 )
 
 // Gossip tags.
@@ -64,15 +66,13 @@ type records interface {
 // neither data nor anybody to join.
 func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Membership) (*etcdLink, error) {
 	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members, invited: make(chan struct{}, 1), reloads: make(chan chan struct{}), change: make(chan struct{})}
-	var err error
-	if l.peers, err = openPeerBook(filepath.Join(cfg.StateDir, peersFile)); err != nil {
-		return nil, err
-	}
+	l.peers = openPeerBook(filepath.Join(cfg.StateDir, peersFile), l.log)
 	if cfg.embedsEtcd() {
 		if err := l.begin(ctx); err != nil {
 			return nil, err
 		}
 	}
+	var err error
 	client := etcdserver.ClientConfig{Endpoints: cfg.EtcdEndpoints, TLS: cfg.EtcdTLS, Lines: &l.lines, Logger: l.log}
 	if cfg.embedsEtcd() {
 		// Nobody listens there until this machine votes or others are found.
@@ -94,7 +94,7 @@ func (l *etcdLink) begin(ctx context.Context) error {
 	if etcdserver.HasData(c.Dir) {
 		return l.resume(ctx)
 	}
-	if len(l.cfg.Join) > 0 || !l.peers.empty() {
+	if len(l.cfg.Join) > 0 || l.peers.existed {
 		return nil
 	}
 	accepted := l.guard.accepted()
@@ -232,6 +232,7 @@ func (l *etcdLink) found() bool {
 // rememberPeers keeps the peer book current until ctx ends, so that this machine
 // finds back after everybody was down.
 func (l *etcdLink) rememberPeers(ctx context.Context) {
+	complained := false
 	for ctx.Err() == nil {
 		changed := l.members.Changed()
 		var known []string
@@ -240,9 +241,11 @@ func (l *etcdLink) rememberPeers(ctx context.Context) {
 				known = append(known, m.Address)
 			}
 		}
-		if err := l.peers.keep(known); err != nil {
-			l.log.Warn("the cluster's addresses were not kept for the next start", "error", err)
+		err := l.peers.keep(known)
+		if err != nil && !complained {
+			l.log.Warn("the cluster's addresses were not kept for the next start: "+diskfault.Advice(err, ""), "error", err)
 		}
+		complained = err != nil
 		select {
 		case <-ctx.Done():
 		case <-changed:
@@ -393,11 +396,11 @@ func (l *etcdLink) close() error {
 
 // watchOwnRecord waits for the leader to give this machine a seat in etcd.
 func (n *node) watchOwnRecord(ctx context.Context) {
-	retry := retryLeast
+	delay := retry.NewDelay(retryLeast, retryMost)
 	for ctx.Err() == nil && n.cfg.embedsEtcd() {
 		snap, changes, err := n.store.Watch(ctx, cluster.Scope{Machine: n.cfg.MachineID})
 		if err == nil {
-			retry = retryLeast
+			delay.Reset()
 			for open := true; open; {
 				if snap.Machines[n.cfg.MachineID].Seat != cluster.NoSeat {
 					n.etcd.invite()
@@ -408,7 +411,6 @@ func (n *node) watchOwnRecord(ctx context.Context) {
 				}
 			}
 		}
-		pause(ctx, retry)
-		retry = min(2*retry, retryMost)
+		delay.Wait(ctx)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/units/diskfault"
 )
 
 // Groups that may use the API beside root, where the host has them: one may do
@@ -28,12 +29,12 @@ const (
 // ends with the process.
 func lockDir(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w: run as root, or choose another --state-dir", err)
+		return nil, fmt.Errorf("%w: %s", err, diskfault.Advice(err, "--state-dir"))
 	}
 	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NONBLOCK, 0o600) // not to wait for a FIFO's other end
 	if err != nil {
-		return nil, fmt.Errorf("%w: run as root, or choose another --state-dir", err)
+		return nil, fmt.Errorf("%w: %s", err, diskfault.Advice(err, "--state-dir"))
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()

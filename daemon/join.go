@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"fleettop/daemon/keys"
+	"fleettop/units/diskfault"
 )
 
 const joinReplySize = 1 << 20
@@ -124,7 +125,7 @@ func keepKey(j Joining, reply joinReply) (Joined, error) {
 		return Joined{}, fmt.Errorf("what the cluster sent: %w", err)
 	}
 	if err := os.MkdirAll(j.StateDir, 0o700); err != nil {
-		return Joined{}, fmt.Errorf("%w: run as root, or choose another --state-dir%s", err, again)
+		return Joined{}, fmt.Errorf("%w: %s%s", err, diskfault.Advice(err, "--state-dir"), again)
 	}
 	book := &peerBook{path: filepath.Join(j.StateDir, peersFile)}
 	if err := book.keep(reply.Gossip); err != nil {
@@ -140,7 +141,7 @@ func keepKey(j Joining, reply joinReply) (Joined, error) {
 		return Joined{}, fmt.Errorf("%w: remove it%s", err, again)
 	}
 	if err := ring.Save(j.KeyFile); err != nil {
-		return Joined{}, fmt.Errorf("%w: run as root, or choose another --key-file%s", err, again)
+		return Joined{}, fmt.Errorf("%w: %s%s", err, diskfault.Advice(err, "--key-file"), again)
 	}
 	return joined, nil
 }

@@ -3,40 +3,48 @@ package daemon
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
+	"log/slog"
 	"slices"
 	"sync"
+
+	"fleettop/units/atomicfile"
+	"fleettop/units/safefile"
 )
 
-// peersFile is where a peerBook is, in the state directory.
-const peersFile = "peers.json"
+const (
+	peersFile = "peers.json" // where a peerBook is, in the state directory
+	peersSize = 1 << 20      // bytes of it at most
+)
 
 // peerBook remembers the gossip addresses of the cluster's machines on disk.
 type peerBook struct {
-	path string
+	path    string
+	existed bool // when it was opened: this machine was in a cluster
 
 	mu    sync.Mutex // guards known
 	known []string
 }
 
-func openPeerBook(path string) (*peerBook, error) {
+// openPeerBook reads what is remembered. A file that can't be read is warned of
+// and made again when gossip hears the cluster: the others call this machine.
+func openPeerBook(path string, log *slog.Logger) *peerBook {
 	b := &peerBook{path: path}
-	raw, err := os.ReadFile(path)
+	raw, err := safefile.Read(path, peersSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return b, nil
+		return b
 	}
+	b.existed = true
 	if err == nil {
 		err = json.Unmarshal(raw, &b.known)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the addresses of the cluster's machines: %w: remove %s and start with --join", err, path)
+		b.known = nil
+		log.Warn("the addresses of the cluster's machines can't be read; they are written again when one of them calls, or start with --join",
+			"file", path, "error", err)
 	}
-	return b, nil
+	return b
 }
-
-func (b *peerBook) empty() bool { return len(b.list()) == 0 }
 
 func (b *peerBook) list() []string {
 	b.mu.Lock()
@@ -45,7 +53,7 @@ func (b *peerBook) list() []string {
 }
 
 // keep replaces what is remembered. An empty list is not worth remembering:
-// it only says that nobody was found yet.
+// it only says that no machine was found yet.
 func (b *peerBook) keep(addresses []string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,14 +62,11 @@ func (b *peerBook) keep(addresses []string) error {
 		return nil
 	}
 	raw, err := json.Marshal(addresses)
-	if err == nil {
-		err = os.WriteFile(b.path+".new", raw, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(b.path+".new", b.path)
-	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", b.path, err)
+		return err
+	}
+	if err := atomicfile.Write(b.path, raw, 0o600); err != nil {
+		return err
 	}
 	b.known = addresses
 	return nil

@@ -12,11 +12,15 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/election"
 	"fleettop/cluster/membership"
+	"fleettop/units/retry"
 )
 
 const (
 	retryLeast = 50 * time.Millisecond
 	retryMost  = 2 * time.Second
+	// complainAfter is how many times in a row a machine can't be registered
+	// until that is said, once.
+	complainAfter = 6
 	// describeLimit is short, as an etcd leader that dies under a request never
 	// answers it, and nothing is reported before.
 	describeLimit = 2 * time.Second
@@ -28,7 +32,8 @@ const (
 // stayRegistered keeps a session open, and says who this machine is. It
 // returns only for a duplicate machine-id, or nil when ctx ends.
 func (n *node) stayRegistered(ctx context.Context) error {
-	retry := retryLeast
+	delay := retry.NewDelay(retryLeast, retryMost)
+	failures := 0
 	for ctx.Err() == nil {
 		s, err := n.store.Register(ctx, n.run, sessionTTL)
 		if err == nil {
@@ -44,14 +49,14 @@ func (n *node) stayRegistered(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			if retry >= retryMost && ctx.Err() == nil {
+			if failures++; failures == complainAfter && ctx.Err() == nil {
 				n.log.Warn("not registered with the cluster; units are left as they are", "error", err)
 			}
-			pause(ctx, retry)
-			retry = min(2*retry, retryMost)
+			delay.Wait(ctx)
 			continue
 		}
-		retry = retryLeast
+		delay.Reset()
+		failures = 0
 		n.log.Info("registered with the cluster")
 		n.mu.Lock()
 		n.session = s
@@ -238,9 +243,5 @@ func offer[T any](ch chan T, v T) {
 	ch <- v
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
+
+func pause(ctx context.Context, d time.Duration) { retry.Pause(ctx, d) }
