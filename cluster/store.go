@@ -24,6 +24,19 @@ var (
 	ErrUnavailable = errors.New("the store is unavailable")
 )
 
+// UnusableError says why a store can't be used until a person changes
+// something. It is also an ErrUnavailable, but waiting doesn't help.
+type UnusableError struct {
+	Cause  string // a sentence without its end
+	Advice string // what to do
+}
+
+// Error implements error.
+func (e *UnusableError) Error() string { return "the cluster's store can't be used: " + e.Cause }
+
+// Is reports whether target is ErrUnavailable.
+func (e *UnusableError) Is(target error) bool { return target == ErrUnavailable }
+
 // Scope chooses what a watch sees.
 type Scope struct {
 	// Machine, if set, limits the watch to that machine's record, run and

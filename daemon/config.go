@@ -25,6 +25,7 @@ const (
 	DefaultRunDir        = "/run/fleettop"
 	DefaultSocket        = DefaultRunDir + "/fleettop.sock"
 	DefaultPort          = 7370
+	DefaultEtcdPrefix    = "/fleettop"
 	DefaultDaemonGrace   = 10 * time.Second
 	DefaultProbeInterval = membership.DefaultProbeInterval
 )
@@ -77,6 +78,10 @@ type Config struct {
 
 	// EtcdEndpoints uses an existing etcd cluster instead of an embedded one.
 	EtcdEndpoints []string
+	// EtcdPrefix is where this cluster keeps its things in the etcd of
+	// EtcdEndpoints; default DefaultEtcdPrefix. Clusters that share an etcd have
+	// one each, and none begins with another's.
+	EtcdPrefix string
 	// EtcdTLS is for EtcdEndpoints.
 	EtcdTLS etcdserver.TLS
 
@@ -144,6 +149,9 @@ func (c *Config) Complete() error {
 			return fmt.Errorf("--join %q: %w", seed, err)
 		}
 	}
+	if err := c.completeEtcd(); err != nil {
+		return err
+	}
 	if c.DaemonGrace == 0 {
 		c.DaemonGrace = DefaultDaemonGrace
 	}
@@ -152,6 +160,19 @@ func (c *Config) Complete() error {
 	}
 	if c.DaemonGrace < 0 || c.ProbeInterval < membership.MinProbeInterval || c.ProbeInterval > 5*time.Second {
 		return errors.New("--daemon-grace can't be negative, and --probe-interval must be from 50ms to 5s")
+	}
+	return nil
+}
+
+var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
+
+func (c *Config) completeEtcd() error {
+	c.EtcdPrefix = orDefault(c.EtcdPrefix, DefaultEtcdPrefix)
+	switch {
+	case c.embedsEtcd() && c.EtcdPrefix != DefaultEtcdPrefix:
+		return errors.New("--etcd-prefix goes with --etcd-endpoints: give that too, or leave it out")
+	case !prefixForm.MatchString(c.EtcdPrefix):
+		return fmt.Errorf("--etcd-prefix %q: give a path of letters, digits, dots, underscores and dashes, as /fleettop/berlin", c.EtcdPrefix)
 	}
 	return nil
 }

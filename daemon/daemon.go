@@ -153,7 +153,7 @@ func run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.etcd.close()) }()
-	n.store = etcdstore.New(n.etcd.client, etcdstore.Options{Logger: n.log})
+	n.store = etcdstore.New(n.etcd.client, etcdstore.Options{Prefix: n.cfg.EtcdPrefix + "/v1/", Logger: n.log, Gate: n.etcd.gate, Trouble: n.etcd.trouble})
 	n.etcd.records = n.store
 	defer func() { err = errors.Join(err, n.store.Close()) }()
 
@@ -188,7 +188,10 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 	background(n.watchOwnRecord)
 	parts.Go(func() error { return membership.ServeProbes(partsCtx, probes, n.cfg.MachineID) })
 	parts.Go(func() error { return n.serveAPI(partsCtx, d, server) })
-	parts.Go(func() error { return n.followKeys(partsCtx) })
+	parts.Go(func() error {
+		n.etcd.awaitAdmission(partsCtx)
+		return n.followKeys(partsCtx)
+	})
 	if n.keepLog != nil {
 		parts.Go(func() error { return n.keepLog(partsCtx) })
 	}

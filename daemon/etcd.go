@@ -53,6 +53,8 @@ type etcdLink struct {
 	accepted  string // the keys whose authorities server has read
 	voter     bool   // server is up and votes
 	clusterID string // once known
+	admitted  bool   // the store is this cluster's
+	why       error  // the store can't be used; nil if it can, or that isn't known
 	change    chan struct{}
 }
 
@@ -66,6 +68,7 @@ type records interface {
 // neither data nor anybody to join.
 func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Membership) (*etcdLink, error) {
 	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members, invited: make(chan struct{}, 1), reloads: make(chan chan struct{}), change: make(chan struct{})}
+	l.admitted = cfg.embedsEtcd()
 	l.peers = openPeerBook(filepath.Join(cfg.StateDir, peersFile), l.log)
 	if cfg.embedsEtcd() {
 		if err := l.begin(ctx); err != nil {

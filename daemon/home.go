@@ -88,9 +88,10 @@ func (n *node) isKnownTo(ctx context.Context, machine string) (bool, error) {
 
 // inUse reports whether this cluster has a unit or another machine, or can't say.
 func (n *node) inUse(ctx context.Context) bool {
-	defer n.view.Hold()()
+	lease := n.view.Hold()
+	defer lease.Release()
 	ctx, cancel := context.WithTimeout(ctx, describeLimit)
 	defer cancel()
-	snap, err := n.view.Snapshot(ctx, 0)
+	snap, err := lease.Snapshot(ctx, 0)
 	return err != nil || len(snap.Units) > 0 || len(snap.Machines) > 1
 }

@@ -87,7 +87,11 @@ func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
 	first, err := j.n.vault().use(r.Context(), t, now)
 	if err != nil {
 		j.n.log.Warn("a machine can't join now", "source", source, "error", err)
-		return joinReply{Error: "the cluster's store can't be reached, so that nobody can join: try again when it has its quorum back"}, http.StatusServiceUnavailable
+		reply := joinReply{Error: "the cluster's store can't be reached, so no machine can join: try again when it has its quorum back"}
+		if known := j.n.etcd.trouble(); known != nil {
+			reply.Error = known.Error() + ": see the log of the daemon that was asked"
+		}
+		return reply, http.StatusServiceUnavailable
 	}
 	if !first {
 		reply, status := j.fail(source, now, keys.ErrTokenUsed)

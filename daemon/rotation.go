@@ -219,4 +219,4 @@ func (n *node) recordKeys(ctx context.Context, by, text string) {
 	}
 }
 
-func (n *node) vault() vault { return vault{n.etcd.client} }
+func (n *node) vault() vault { return vault{n.etcd.client, n.cfg.EtcdPrefix} }

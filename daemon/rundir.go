@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"fleettop/units/diskfault"
 )
 
 // runDirLook is the time between looks at what must be in the run directory:
@@ -18,7 +20,7 @@ const runDirLook = 2 * time.Second
 // makeRunDir makes the run directory, which the sockets are in.
 func makeRunDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("%w: run as root, or choose another --run-dir", err)
+		return fmt.Errorf("%w: %s", err, diskfault.Advice(err, "--run-dir"))
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ const (
 // stayRegistered keeps a session open, and says who this machine is. It
 // returns only for a duplicate machine-id, or nil when ctx ends.
 func (n *node) stayRegistered(ctx context.Context) error {
+	if err := n.enterStore(ctx); err != nil {
+		return err
+	}
 	delay := retry.NewDelay(retryLeast, retryMost)
 	failures := 0
 	for ctx.Err() == nil {
@@ -49,7 +52,10 @@ func (n *node) stayRegistered(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			if failures++; failures == complainAfter && ctx.Err() == nil {
+			if known := n.etcd.diagnose(ctx, err); known == nil {
+				failures++
+			}
+			if failures == complainAfter && ctx.Err() == nil {
 				n.log.Warn("not registered with the cluster; units are left as they are", "error", err)
 			}
 			delay.Wait(ctx)
@@ -57,6 +63,7 @@ func (n *node) stayRegistered(ctx context.Context) error {
 		}
 		delay.Reset()
 		failures = 0
+		n.etcd.usable()
 		n.log.Info("registered with the cluster")
 		n.mu.Lock()
 		n.session = s
@@ -115,6 +122,9 @@ func (n *node) describe(m *cluster.Machine) error {
 
 // sayGoodbye tells the cluster how this daemon leaves, so that it need not guess.
 func (n *node) sayGoodbye(ctx context.Context, d cluster.Departure) {
+	if !n.etcd.isAdmitted() {
+		return // the cluster doesn't know it
+	}
 	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
 	defer cancel()
 	err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
@@ -212,6 +222,7 @@ func (n *node) lead(ctx context.Context, l cluster.Leader) error {
 	g.Go(func() error { return n.engine.Lead(ctx, l) })
 	g.Go(func() error { return n.tendGossip(ctx) })
 	g.Go(func() error { return n.tendKeys(ctx) })
+	g.Go(func() error { return n.tendIdentity(ctx) })
 	if n.cfg.embedsEtcd() {
 		g.Go(func() error { return n.tendVoters(ctx) })
 	}
@@ -242,6 +253,5 @@ func offer[T any](ch chan T, v T) {
 	}
 	ch <- v
 }
-
 
 func pause(ctx context.Context, d time.Duration) { retry.Pause(ctx, d) }

@@ -15,14 +15,15 @@ import (
 	"fleettop/daemon/keys"
 )
 
-// Keys of the vault. They are outside of the store's, which everybody watches.
-const (
-	vaultRing   = "/fleettop/keys/ring"
-	vaultTokens = "/fleettop/keys/token/"
-)
+// vault is where the cluster keeps its sealed ring, and the tokens that were
+// used. Its keys are outside of the store's, which all machines watch.
+type vault struct {
+	client *clientv3.Client
+	prefix string // of all keys of the cluster, without a slash at its end
+}
 
-// vault is where the cluster keeps its sealed ring, and the tokens that were used.
-type vault struct{ client *clientv3.Client }
+func (v vault) ring() string           { return v.prefix + "/keys/ring" }
+func (v vault) token(id string) string { return v.prefix + "/keys/token/" + id }
 
 // vaultPatience is how long a request is tried again that fails.
 const vaultPatience = 5 * time.Second
@@ -44,7 +45,7 @@ func patiently(ctx context.Context, try func() error) error {
 func (v vault) load(ctx context.Context) (keys.Sealed, int64, error) {
 	var r *clientv3.GetResponse
 	err := patiently(ctx, func() (err error) {
-		r, err = v.client.Get(ctx, vaultRing)
+		r, err = v.client.Get(ctx, v.ring())
 		return err
 	})
 	if err != nil {
@@ -77,8 +78,8 @@ func (v vault) swap(ctx context.Context, revision int64, s keys.Sealed) error {
 	tries := 0
 	err = patiently(ctx, func() (err error) {
 		tries++
-		r, err = v.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(vaultRing), "=", revision)).
-			Then(clientv3.OpPut(vaultRing, string(raw))).Else(clientv3.OpGet(vaultRing)).Commit()
+		r, err = v.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(v.ring()), "=", revision)).
+			Then(clientv3.OpPut(v.ring(), string(raw))).Else(clientv3.OpGet(v.ring())).Commit()
 		return err
 	})
 	if err != nil {
@@ -108,7 +109,7 @@ func isOrFollows(there []*mvccpb.KeyValue, raw []byte, s keys.Sealed) bool {
 func (v vault) watch(ctx context.Context, f func(keys.Sealed) error) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	r, err := v.client.Get(ctx, vaultRing)
+	r, err := v.client.Get(ctx, v.ring())
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (v vault) watch(ctx context.Context, f func(keys.Sealed) error) error {
 			return err
 		}
 	}
-	changes := v.client.Watch(ctx, vaultRing, clientv3.WithRev(r.Header.Revision+1))
+	changes := v.client.Watch(ctx, v.ring(), clientv3.WithRev(r.Header.Revision+1))
 	for {
 		if err := f(s); err != nil {
 			return err
@@ -148,7 +149,7 @@ func (v vault) use(ctx context.Context, t keys.Token, now time.Time) (bool, erro
 	if err != nil {
 		return false, fmt.Errorf("%w: note the token's use: %w", cluster.ErrUnavailable, err)
 	}
-	key := vaultTokens + t.ID()
+	key := v.token(t.ID())
 	r, err := v.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 		Then(clientv3.OpPut(key, now.UTC().Format(time.RFC3339), clientv3.WithLease(lease.ID))).Commit()
 	if err != nil {

@@ -62,9 +62,9 @@ func TestSwapWithoutAnAnswer(t *testing.T) {
 	}
 	defer client.Close()
 	forgets := &forgetful{KV: client.KV}
-	sure := vault{&clientv3.Client{KV: client.KV}}
+	sure := vault{client: &clientv3.Client{KV: client.KV}}
 	client.KV = forgets
-	v := vault{client}
+	v := vault{client: client}
 	seal := func(generation int64, newest string) keys.Sealed {
 		s, err := keys.NewRing(keys.Generate()).Seal(generation, newest, time.Now())
 		if err != nil {

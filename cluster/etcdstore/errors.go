@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,19 +16,41 @@ import (
 
 // wrap turns an error of the etcd client into one of the contract's. The
 // caller's own cancellation stays what it is; running out of time means that
-// the store did not answer.
-func wrap(ctx context.Context, err error) error {
+// the store did not answer, for the reason that is known.
+func (s *Store) wrap(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
-	case ctx.Err() != nil:
-		return fmt.Errorf("etcd: %w: %w", cluster.ErrUnavailable, ctx.Err())
-	case unreachable(err):
-		return fmt.Errorf("etcd: %w: %v", cluster.ErrUnavailable, err)
+	case Refusal(err) != nil:
+		return fmt.Errorf("etcd: %w", Refusal(err))
+	case ctx.Err() == nil && !unreachable(err):
+		return fmt.Errorf("etcd: %w", err)
 	}
-	return fmt.Errorf("etcd: %w", err)
+	if known := s.trouble(); known != nil {
+		return fmt.Errorf("etcd: %w", known)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("etcd: %w: %w", cluster.ErrUnavailable, ctx.Err())
+	}
+	return fmt.Errorf("etcd: %w: %v", cluster.ErrUnavailable, err)
+}
+
+// Refusal returns a *cluster.UnusableError if an error of the etcd client says
+// that etcd knows who asks and doesn't let them, and nil otherwise.
+func Refusal(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, e := range []error{rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrAuthFailed, rpctypes.ErrPermissionNotGranted,
+		rpctypes.ErrInvalidAuthToken, rpctypes.ErrRoleNotGranted, rpctypes.ErrUserNotFound} {
+		if errors.Is(err, e) || rpctypes.ErrorDesc(err) == rpctypes.ErrorDesc(e) {
+			return &cluster.UnusableError{Cause: "etcd refuses this daemon: " + strings.TrimPrefix(rpctypes.ErrorDesc(err), "etcdserver: "),
+				Advice: "give the certificate of an etcd user who may read and write below --etcd-prefix with --etcd-cert and --etcd-key"}
+		}
+	}
+	return nil
 }
 
 // unreachable tells whether an error means that etcd, or its quorum, can't be reached.

@@ -107,6 +107,7 @@ func TestBatchesFitTransactions(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
+	s := opener(t)()
 	expired, cancel := context.WithTimeout(context.Background(), 0)
 	defer cancel()
 	canceled, cancel := context.WithCancel(context.Background())
@@ -131,13 +132,23 @@ func TestErrors(t *testing.T) {
 		{context.Background(), rpctypes.ErrLeaseNotFound, false},
 		{context.Background(), errors.New("something else"), false},
 	} {
-		got := wrap(c.ctx, c.err)
+		got := s.wrap(c.ctx, c.err)
 		if errors.Is(got, cluster.ErrUnavailable) != c.unavailable {
 			t.Errorf("%v: %v", c.err, got)
 		}
 	}
-	if wrap(canceled, nil) != nil {
+	if s.wrap(canceled, nil) != nil {
 		t.Error("a success became an error")
+	}
+	unusable := new(cluster.UnusableError)
+	for _, err := range []error{rpctypes.ErrPermissionDenied, rpctypes.Error(rpctypes.ErrGRPCUserEmpty), rpctypes.ErrGRPCPermissionDenied} {
+		if got := s.wrap(context.Background(), err); !errors.As(got, &unusable) || !errors.Is(got, cluster.ErrUnavailable) {
+			t.Errorf("%v: %v; expected an UnusableError", err, got)
+		}
+	}
+	s.trouble = func() error { return &cluster.UnusableError{Cause: "connection refused"} }
+	if got := s.wrap(expired, context.DeadlineExceeded); !errors.As(got, &unusable) || unusable.Cause != "connection refused" {
+		t.Errorf("without an answer, for a reason that is known: %v", got)
 	}
 }
 

@@ -99,7 +99,7 @@ func (s *Store) awaitVacancy(ctx context.Context, revision int64) error {
 	defer cancel()
 	for resp := range s.client.Watch(ctx, s.keys.leader(), clientv3.WithRev(revision), clientv3.WithFilterPut()) {
 		if err := resp.Err(); err != nil {
-			return wrap(ctx, err)
+			return s.wrap(ctx, err)
 		}
 		for _, ev := range resp.Events {
 			if ev.Type == mvccpb.DELETE {

@@ -43,7 +43,7 @@ func (s *Store) UpdateMachine(ctx context.Context, id string, f func(*cluster.Ma
 		switch {
 		case lost(err): // records tell of no writer: f sees what it finds
 		case err != nil:
-			return fmt.Errorf("write machine %s: %w", id, wrap(ctx, err))
+			return fmt.Errorf("write machine %s: %w", id, s.wrap(ctx, err))
 		case written.Succeeded:
 			return nil
 		}

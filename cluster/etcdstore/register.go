@@ -57,7 +57,7 @@ func (s *Store) register(ctx context.Context, run cluster.Run, ttl time.Duration
 	sent := time.Now()
 	lease, err := s.client.Grant(limited, int64((ttl+time.Second-1)/time.Second))
 	if err != nil {
-		return nil, wrap(ctx, err)
+		return nil, s.wrap(ctx, err)
 	}
 	inherited, err := s.takeOver(ctx, run.Machine, value, lease.ID, old)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *Store) awaitEnd(ctx context.Context, lease clientv3.LeaseID, run cluste
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			return nil
 		case err != nil:
-			return wrap(ctx, err)
+			return s.wrap(ctx, err)
 		case resp.TTL < 0: // etcd says -1 for a lease it doesn't have
 			return nil
 		}
@@ -121,7 +121,7 @@ func (s *Store) awaitEnd(ctx context.Context, lease clientv3.LeaseID, run cluste
 			return &cluster.DuplicateError{Run: run}
 		}
 		if !sleep(ctx, lookEvery) {
-			return wrap(ctx, ctx.Err())
+			return s.wrap(ctx, ctx.Err())
 		}
 	}
 }

@@ -189,7 +189,7 @@ func (s *Store) revoke(ctx context.Context, lease clientv3.LeaseID) error {
 	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}
-	return fmt.Errorf("end a lease: %w", wrap(ctx, err))
+	return fmt.Errorf("end a lease: %w", s.wrap(ctx, err))
 }
 
 // sleep tells whether it slept for all of d.

@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,10 @@ type Options struct {
 	Logger    *slog.Logger     // slog.Default() if nil
 	Now       func() time.Time // stamps events and leaderships; time.Now if nil
 	OwnClient bool             // Close closes the client too
+	// Gate, if not nil, is asked before each request; its error is returned instead.
+	Gate func() error
+	// Trouble, if not nil, is asked why a request got no answer; nil if that isn't known.
+	Trouble func() error
 }
 
 // Store is a cluster.Store on etcd. It is safe for several goroutines.
@@ -38,6 +43,8 @@ type Store struct {
 	log     *slog.Logger
 	now     func() time.Time
 	owns    bool
+	gate    func() error
+	trouble func() error
 
 	revision atomic.Int64 // the newest seen in an answer
 
@@ -67,6 +74,13 @@ func New(client *clientv3.Client, opts Options) *Store {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	none := func() error { return nil }
+	if opts.Gate == nil {
+		opts.Gate = none
+	}
+	if opts.Trouble == nil {
+		opts.Trouble = none
+	}
 	s := &Store{
 		client:   client,
 		leases:   pb.NewLeaseClient(client.ActiveConnection()),
@@ -75,6 +89,8 @@ func New(client *clientv3.Client, opts Options) *Store {
 		log:      opts.Logger,
 		now:      opts.Now,
 		owns:     opts.OwnClient,
+		gate:     opts.Gate,
+		trouble:  opts.Trouble,
 		bad:      map[string]struct{}{},
 		recorded: trimEvery, // the first Record trims
 	}
@@ -113,13 +129,16 @@ func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFun
 
 // get is one bounded read.
 func (s *Store) get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	if err := s.gate(); err != nil {
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
 	limited, cancel := s.bounded(ctx)
 	defer cancel()
 	resp, err := s.client.Get(limited, key, opts...)
 	if err == nil {
 		s.reached(resp.Header.Revision)
 	}
-	return resp, wrap(ctx, err)
+	return resp, s.wrap(ctx, err)
 }
 
 // reached notes a revision of etcd's.
@@ -130,6 +149,9 @@ func (s *Store) reached(revision int64) {
 
 // commit is one bounded transaction: then if all guards hold, else otherwise.
 func (s *Store) commit(ctx context.Context, guards []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+	if err := s.gate(); err != nil {
+		return nil, fmt.Errorf("etcd: %w", err)
+	}
 	limited, cancel := s.bounded(ctx)
 	defer cancel()
 	sentAt := s.revision.Load()
@@ -140,5 +162,5 @@ func (s *Store) commit(ctx context.Context, guards []clientv3.Cmp, then, otherwi
 	if err == nil {
 		s.reached(resp.Header.Revision)
 	}
-	return resp, wrap(ctx, err)
+	return resp, s.wrap(ctx, err)
 }

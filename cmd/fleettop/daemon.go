@@ -90,6 +90,7 @@ func (a *app) daemonCommand() *cobra.Command {
 	f.StringVar(&cfg.PKI.KeyFile, "tls-key", "", "key of --tls-cert")
 	f.StringVar(&cfg.PKI.CAFile, "tls-ca", "", "authorities that sign the machines' certificates and nobody else's: what they sign is let in")
 	f.StringSliceVar(&cfg.EtcdEndpoints, "etcd-endpoints", nil, "use this etcd cluster instead of an embedded one")
+	f.StringVar(&cfg.EtcdPrefix, "etcd-prefix", daemon.DefaultEtcdPrefix, "where in the etcd of --etcd-endpoints this cluster keeps its things; each cluster there needs its own")
 	f.StringVar(&cfg.EtcdTLS.CertFile, "etcd-cert", "", "client certificate for --etcd-endpoints")
 	f.StringVar(&cfg.EtcdTLS.KeyFile, "etcd-key", "", "key of --etcd-cert")
 	f.StringVar(&cfg.EtcdTLS.CAFile, "etcd-ca", "", "authority that signed the certificates of --etcd-endpoints")
@@ -154,13 +155,13 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	}
 	err := daemon.Run(ctx, cfg)
 	duplicate, conflict := (*cluster.DuplicateError)(nil), (*membership.ConflictError)(nil)
-	stray, foreign := (*daemon.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil)
+	stray, foreign, stranger := (*daemon.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil), (*daemon.StoreTakenError)(nil)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return nil // told to stop before it was up
 	case errors.Is(err, daemon.ErrLeft):
 		return exitError{exitLeft, err}
-	case errors.As(err, &duplicate), errors.As(err, &conflict), errors.As(err, &stray), errors.As(err, &foreign):
+	case errors.As(err, &duplicate), errors.As(err, &conflict), errors.As(err, &stray), errors.As(err, &foreign), errors.As(err, &stranger):
 		return exitError{exitBarred, err}
 	case errors.Is(err, daemon.ErrNoKey):
 		return exitError{exitNoKey, err}

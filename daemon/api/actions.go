@@ -274,7 +274,7 @@ func (a *action) write(ctx context.Context, items []*item, put func(from, to int
 // unsure is for a write whose outcome isn't known.
 func unsure(err error) *Error {
 	e := asError(err)
-	if e.Code == CodeUnavailable {
+	if unusable := new(cluster.UnusableError); e.Code == CodeUnavailable && !errors.As(err, &unusable) {
 		e.Hint = "it is not known whether the change was made; units keep running; look and repeat the command when the store has its quorum back"
 	}
 	return e

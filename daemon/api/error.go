@@ -69,9 +69,12 @@ const hintStore = "nothing was changed; units keep running; try again when the s
 // people, without the words of the code that it went through.
 func asError(err error) *Error {
 	var e *Error
+	var unusable *cluster.UnusableError
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.As(err, &unusable): // waiting for it doesn't help
+		return refuse(CodeUnavailable, unusable.Advice+"; nothing was changed, units keep running", "%v", unusable)
 	case errors.Is(err, view.ErrNotReady):
 		return refuse(CodeUnavailable, hintStore, "this daemon has not reached the cluster's store yet%s", storeCause(err))
 	case errors.Is(err, view.ErrLost), errors.Is(err, cluster.ErrUnavailable):
