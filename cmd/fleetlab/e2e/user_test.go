@@ -24,7 +24,7 @@ const (
 // neither PAM's configuration nor logind.
 const usersManager = "[Service]\nPAMName=\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n"
 
-// usersDaemon is the unit of a user's daemon, as the README has it.
+// usersDaemon is the unit of a user's daemon with options.
 const usersDaemon = "[Service]\nType=notify\nExecStart=/usr/local/bin/fleettop daemon %s\nRestart=always\n[Install]\nWantedBy=default.target\n"
 
 // user is ann on a machine.
@@ -63,8 +63,8 @@ func (u user) write(path, content string) {
 	u.f.on(u.m, "chown", "--recursive", ann+":"+ann, "/home/ann")
 }
 
-// userOn makes ann at home on a machine: with an account, a systemd, and what a daemon needs.
-func (f *fleet) userOn(m *lab.Machine, options string) user {
+// account makes ann at home on a machine: with an account and a systemd.
+func (f *fleet) account(m *lab.Machine) user {
 	f.t.Helper()
 	u := user{f, m}
 	for file, line := range map[string]string{"/etc/passwd": "ann:x:" + ann + ":" + ann + "::/home/ann:/bin/bash\n", "/etc/group": "ann:x:" + ann + ":\n"} {
@@ -73,11 +73,21 @@ func (f *fleet) userOn(m *lab.Machine, options string) user {
 		f.must(m.WriteFile(file, append(had, line...), 0o644))
 	}
 	f.must(m.WriteFile("/etc/systemd/system/user@.service.d/lab.conf", []byte(usersManager), 0o644))
-	f.on(m, "mkdir", "-p", "/home/ann/.config/fleettop", "/home/ann/.config/systemd/user")
-	f.on(m, "cp", "/etc/fleettop/key", "/home/ann/.config/fleettop/key")
-	u.write("/home/ann/.config/systemd/user/fleettop.service", fmt.Sprintf(usersDaemon, options))
+	f.on(m, "mkdir", "-p", "/home/ann/.config/systemd/user")
+	f.on(m, "chown", "--recursive", ann+":"+ann, "/home/ann")
 	f.must(m.Systemctl(f.ctx, "daemon-reload"))
 	f.must(m.Systemctl(f.ctx, "start", "user@"+ann+".service"))
+	return u
+}
+
+// userOn makes ann at home on a machine, with a daemon that has the lab's key.
+func (f *fleet) userOn(m *lab.Machine, options string) user {
+	f.t.Helper()
+	u := f.account(m)
+	f.on(m, "mkdir", "-p", "/home/ann/.config/fleettop")
+	f.on(m, "cp", "/etc/fleettop/key", "/home/ann/.config/fleettop/key")
+	u.write("/home/ann/.config/systemd/user/fleettop.service", fmt.Sprintf(usersDaemon, options))
+	u.run("systemctl", "--user", "daemon-reload")
 	u.run("systemctl", "--user", "enable", "--now", "--quiet", "fleettop")
 	return u
 }
