@@ -295,8 +295,12 @@ func (s *Server) MemberID() uint64 { return uint64(s.etcd.Server.MemberID()) }
 // cluster's leader, who is elected through it.
 func (s *Server) IsLeader() bool { return s.etcd.Server.Leader() == s.etcd.Server.MemberID() }
 
-// IsLearner tells whether this member doesn't vote yet.
-func (s *Server) IsLearner() bool { return s.etcd.Server.IsLearner() }
+// IsLearner reports whether this member is one that doesn't vote yet. A member
+// that was removed is none; etcd's own answer to that is a panic.
+func (s *Server) IsLearner() bool {
+	m := s.etcd.Server.Cluster().Member(s.etcd.Server.MemberID())
+	return m != nil && m.IsLearner
+}
 
 // Client returns a client that talks to this member alone. It goes through
 // the network stack rather than into the server directly: the in-process

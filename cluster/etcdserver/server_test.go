@@ -281,6 +281,9 @@ func TestGrowLoseReplace(t *testing.T) {
 		if !errors.Is(old.Err(), ErrRemoved) {
 			t.Errorf("a removed member ended with %v", old.Err())
 		}
+		if old.IsLearner() {
+			t.Error("a removed member is a learner")
+		}
 		old.Close()
 	}
 	if err := Discard(f.configs[dead].Dir); err != nil || HasData(f.configs[dead].Dir) {
