@@ -29,4 +29,7 @@ type Health struct {
 	Evidence string      `json:"evidence"` // a phrase for people: "no answer since 0.4 s, probe timed out"
 	// SilentSince is the machine's last known sign of life, where it is suspect or failed.
 	SilentSince time.Time `json:"silentSince,omitzero"`
+	// BackAt is when a failed machine that answers again counts as back, if
+	// there is no doubt till then.
+	BackAt time.Time `json:"backAt,omitzero"`
 }

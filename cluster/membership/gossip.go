@@ -17,6 +17,10 @@ const (
 	wordAlive   = "alive"   // payload: ID of the sender
 )
 
+// poorHealth is the score, by memberlist's measure, from which on a member's own
+// network or CPU is to blame for what it doesn't hear.
+const poorHealth = 2
+
 // word is an event to be gossiped.
 type word struct{ name, payload string }
 
@@ -51,7 +55,9 @@ func (m *Membership) doubt(id string) {
 		lastSeen = member.LastSeen
 	}
 	m.mu.Unlock()
-	if !lastSeen.IsZero() {
+	// One that hears nothing in time, whom it may ask, accuses nobody: it is
+	// its own network that is slow.
+	if !lastSeen.IsZero() && m.serf.Memberlist().GetHealthScore() < poorHealth {
 		m.say(word{wordSuspect, fmt.Sprintf("%s %d", id, time.Since(lastSeen).Milliseconds())})
 	}
 }
@@ -111,5 +117,5 @@ func (pings) AckPayload() []byte { return nil }
 
 // NotifyPingComplete notes a sign of life.
 func (p pings) NotifyPingComplete(other *memberlist.Node, _ time.Duration, _ []byte) {
-	p.m.update(func(t *table, now time.Time) bool { return t.seen(other.Name, now) })
+	p.m.update(func(t *table, now time.Time) bool { return t.acked(other.Name, now) })
 }

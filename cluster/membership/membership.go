@@ -27,6 +27,7 @@ type Membership struct {
 	outbox  chan word     // what is to be gossiped; see gossip.go
 	claims  chan string   // addresses that claim our ID; see conflict.go
 	wake    chan struct{} // a suspicion began, and with it its time limit
+	packets hearing
 	stop    chan struct{}
 	running sync.WaitGroup
 
@@ -70,7 +71,7 @@ func Open(cfg Config) (*Membership, error) {
 	}
 	carrier := cfg.transport
 	if carrier == nil {
-		if carrier, err = openTransport(cfg.BindAddr, cfg.BindPort, cfg.Logger); err != nil {
+		if carrier, err = openTransport(cfg.BindAddr, cfg.BindPort, cfg.Logger, m.packets.heard); err != nil {
 			return nil, m.notOpen(err)
 		}
 	}
@@ -114,7 +115,11 @@ func (m *Membership) Address() string { return m.address }
 func (m *Membership) Members() []Member {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.table.list(time.Now())
+	list := m.table.list(time.Now())
+	for i := range list {
+		list[i].LastPacket = m.packets.last(list[i].Address)
+	}
+	return list
 }
 
 // Changed returns a channel that is closed at the next change of Members: a
@@ -249,6 +254,7 @@ func (m *Membership) hear(e serf.Event) {
 	case serf.MemberEvent:
 		for _, sm := range e.Members {
 			addr := net.JoinHostPort(sm.Addr.String(), strconv.Itoa(int(sm.Port)))
+			m.packets.listenTo(addr)
 			m.update(func(t *table, now time.Time) bool {
 				switch e.Type {
 				case serf.EventMemberJoin, serf.EventMemberUpdate:

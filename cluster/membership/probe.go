@@ -17,6 +17,7 @@ type Verdict string
 // Verdicts.
 const (
 	Answered Verdict = "answered" // the daemon lives
+	Reached  Verdict = "reached"  // the kernel answers; the daemon may yet
 	Refused  Verdict = "refused"  // the kernel answers, and nobody listens or another ID does
 	Hung     Verdict = "hung"     // the kernel answers, and no proper answer came in time
 	Silent   Verdict = "silent"   // nothing answers
@@ -33,33 +34,71 @@ const (
 	probeLine   = 128 // bytes in a line, at most
 )
 
-// Probe looks whether the daemon of machine id answers at addr (host:port),
-// for timeout at most.
-func Probe(ctx context.Context, addr, id string, timeout time.Duration) Verdict {
-	deadline := time.Now().Add(timeout)
-	dialer := net.Dialer{Deadline: deadline}
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return dialVerdict(ctx, err)
+// Patience is how long a probe waits.
+type Patience struct {
+	// Allowed is how long the kernel may take to answer before the probe is
+	// Silent. The daemon has as long, and twice what the kernel took, before it is Hung.
+	Allowed time.Duration
+	// Late is how much longer a silent probe is listened for, as one that is
+	// answered late says that the machine lives and how slow its network is.
+	Late time.Duration
+}
+
+// Probe looks whether the daemon of machine id answers at addr (host:port) and
+// calls tell with what it finds as it finds it: Silent when the time allowed is
+// over, whatever comes after that, Reached before the daemon's answer, and at
+// last one of the others. It returns when there is nothing more to come.
+func Probe(ctx context.Context, addr, id string, p Patience, tell func(Verdict)) {
+	began := time.Now()
+	type dialed struct {
+		conn net.Conn
+		err  error
 	}
+	done := make(chan dialed, 1)
+	go func() {
+		dialer := net.Dialer{Timeout: p.Allowed + p.Late}
+		conn, err := dialer.DialContext(ctx, "tcp", addr)
+		done <- dialed{conn, err}
+	}()
+	allowed := time.NewTimer(p.Allowed)
+	defer allowed.Stop()
+	var d dialed
+	silent := false
+	select {
+	case d = <-done:
+	case <-allowed.C:
+		silent = true
+		tell(Silent)
+		d = <-done
+	}
+	if d.err != nil {
+		if v := dialVerdict(ctx, d.err); v != Silent || !silent {
+			tell(v)
+		}
+		return
+	}
+	conn, err := d.conn, error(nil)
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	tell(Reached)
 	answer := ""
-	if err = conn.SetDeadline(deadline); err == nil {
+	// The daemon's answer has the same way to go as the kernel's.
+	if err = conn.SetDeadline(time.Now().Add(max(p.Allowed, 2*time.Since(began)))); err == nil {
 		if _, err = io.WriteString(conn, probeAsk+id+"\n"); err == nil {
 			answer, err = readLine(conn)
 		}
 	}
 	switch has, ok := strings.CutPrefix(answer, probeAnswer); {
 	case err == nil && ok && has == id:
-		return Answered
+		tell(Answered)
 	case err == nil && ok:
-		return Refused
+		tell(Refused)
 	case ctx.Err() != nil:
-		return Unknown
+		tell(Unknown)
+	default:
+		tell(Hung)
 	}
-	return Hung
 }
 
 // dialVerdict reads a failed connect.

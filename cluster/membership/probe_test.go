@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,13 @@ func reply(t *testing.T, answer func(net.Conn)) string {
 	return l.Addr().String()
 }
 
+// probe returns all that a probe tells.
+func probe(ctx context.Context, addr string, allowed, late time.Duration) []Verdict {
+	var told []Verdict
+	Probe(ctx, addr, id(1), Patience{allowed, late}, func(v Verdict) { told = append(told, v) })
+	return told
+}
+
 func TestProbeVerdicts(t *testing.T) {
 	const patience = 150 * time.Millisecond
 	closed := listen(t)
@@ -81,8 +89,12 @@ func TestProbeVerdicts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Now()
-			if got := Probe(t.Context(), c.addr, id(1), patience); got != c.want {
+			told := probe(t.Context(), c.addr, patience, 0)
+			if got := told[len(told)-1]; got != c.want {
 				t.Errorf("verdict %s, want %s", got, c.want)
+			}
+			if reached := slices.Contains(told, Reached); reached != (c.want == Answered || c.want == Hung || c.name == "another ID") {
+				t.Errorf("told %q", told)
 			}
 			if d := time.Since(start); d > 20*time.Second {
 				t.Errorf("took %s", d)
@@ -106,8 +118,36 @@ func TestProbeOfSilence(t *testing.T) {
 			t.Cleanup(func() { c.Close() })
 		}
 	}
-	if got := Probe(t.Context(), addr, id(1), 100*time.Millisecond); got != Silent {
-		t.Errorf("verdict %s, want %s", got, Silent)
+	if got := probe(t.Context(), addr, 100*time.Millisecond, 0); !slices.Equal(got, []Verdict{Silent}) {
+		t.Errorf("verdicts %q, want %s", got, Silent)
+	}
+}
+
+// A connection that is let in late is one of a machine that lives: the kernel
+// sends its SYN a second time.
+func TestProbeHearsALateAnswer(t *testing.T) {
+	l := listen(t)
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shrinkBacklog(t, raw)
+	for range 4 { // fill the backlog
+		if c, err := net.DialTimeout("tcp", l.Addr().String(), 50*time.Millisecond); err == nil {
+			defer c.Close()
+		}
+	}
+	var told []Verdict
+	Probe(t.Context(), l.Addr().String(), id(1), Patience{50 * time.Millisecond, 20 * time.Second}, func(v Verdict) {
+		if told = append(told, v); v == Silent {
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- ServeProbes(ctx, l, id(1)) }()
+			t.Cleanup(func() { cancel(); <-done })
+		}
+	})
+	if want := []Verdict{Silent, Reached, Answered}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 
@@ -115,8 +155,8 @@ func TestProbeCancelledSaysNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	addr := reply(t, func(net.Conn) { cancel() })
 	start := time.Now()
-	if got := Probe(ctx, addr, id(1), 10*time.Second); got != Unknown {
-		t.Errorf("verdict %s, want %s", got, Unknown)
+	if got := probe(ctx, addr, 10*time.Second, 0); got[len(got)-1] != Unknown {
+		t.Errorf("verdicts %q, want %s", got, Unknown)
 	}
 	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("cancelled probe took %s", d)
@@ -132,8 +172,8 @@ func TestProbesAreAnsweredInAFlood(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	if got := Probe(t.Context(), addr, id(1), time.Second); got != Answered {
-		t.Errorf("verdict %s in a flood, want %s", got, Answered)
+	if got := probe(t.Context(), addr, time.Second, 0); got[len(got)-1] != Answered {
+		t.Errorf("verdicts %q in a flood, want %s", got, Answered)
 	}
 }
 

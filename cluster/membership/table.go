@@ -26,7 +26,12 @@ type Member struct {
 	// LastSeen is the last sign of life known here: an answered probe of
 	// ours or of whoever suspects it, or word from the member itself.
 	LastSeen time.Time
-	Tags     map[string]string
+	// LastAck is when the member last answered a probe of ours in time.
+	LastAck time.Time
+	// LastPacket is when a packet last came from the member's address. It may
+	// be an answer that came too late, and it is no proof: anyone can send one.
+	LastPacket time.Time
+	Tags       map[string]string
 }
 
 // table turns what is heard into members. Every method takes the time, and
@@ -114,6 +119,14 @@ func (t *table) seen(id string, now time.Time) bool {
 	}
 	t.enter(m, Alive, now)
 	return true
+}
+
+// acked records an answered probe.
+func (t *table) acked(id string, now time.Time) bool {
+	if m, ok := t.members[id]; ok {
+		m.LastAck = now
+	}
+	return t.seen(id, now)
 }
 
 // expire drops suspicions that came to nothing, and returns when the next one

@@ -29,6 +29,7 @@ type transport struct {
 	udp     *net.UDPConn
 	packets chan *memberlist.Packet
 	streams chan net.Conn
+	heard   func(from netip.AddrPort, at time.Time) // called for each packet; must not block
 
 	stop    chan struct{}
 	closing sync.Once
@@ -58,8 +59,8 @@ func (g gate) StreamCh() <-chan net.Conn {
 }
 
 // openTransport opens a transport at an IP and port; 0 is any that is free.
-func openTransport(ip string, port int, log *slog.Logger) (*transport, error) {
-	t := &transport{log: log, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), stop: make(chan struct{})}
+func openTransport(ip string, port int, log *slog.Logger, heard func(from netip.AddrPort, at time.Time)) (*transport, error) {
+	t := &transport{log: log, heard: heard, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), stop: make(chan struct{})}
 	tries := 1
 	if port == 0 {
 		tries = bindTries
@@ -193,6 +194,7 @@ func (t *transport) receive() {
 			continue
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		t.heard(from, at)
 		p := &memberlist.Packet{Buf: append(make([]byte, 0, n), buf[:n]...), From: net.UDPAddrFromAddrPort(from), Timestamp: at}
 		select {
 		case t.packets <- p:

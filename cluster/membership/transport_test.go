@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 func listenLoopback(t *testing.T, ip string) (tr *transport, addr string) {
 	t.Helper()
-	tr, err := openTransport(ip, 0, slog.New(slog.DiscardHandler))
+	tr, err := openTransport(ip, 0, slog.New(slog.DiscardHandler), func(netip.AddrPort, time.Time) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type plan struct {
 	failed  map[int32]bool   // units that found no machine
 	evicted map[int32]bool   // units a replacer took the place of
 	queue   []int32          // units to place in the next round
+	waiting []int32          // units that get no place by this plan
 	gone    []departure      // global units taken from machines
 	noRoom  map[string]bool  // keys of units that fit nowhere as the world is
 
@@ -56,6 +57,9 @@ func (p *Planner) plan(in Input, now time.Time) *plan {
 				continue
 			}
 			pl.moved[i] = u.outOf
+		} else if in.Waits[u.name] {
+			pl.waiting = append(pl.waiting, i)
+			continue
 		}
 		pl.queue = append(pl.queue, i)
 	}

@@ -42,6 +42,9 @@ func (p *plan) result() Result {
 		u := &p.units[i]
 		r.Unplaced = append(r.Unplaced, Unplaced{u.name, p.unplacedLike(u, reasons)})
 	}
+	for _, i := range p.waiting {
+		r.Unplaced = append(r.Unplaced, Unplaced{p.units[i].name, p.in.WaitsFor})
+	}
 	slices.SortFunc(r.Moves, compareMoves)
 	slices.SortFunc(r.Unplaced, func(a, b Unplaced) int { return cmp.Compare(a.Unit, b.Unit) })
 	for k := range r.Moves {

@@ -17,6 +17,24 @@ type Input struct {
 	// and says why: too many vanished at once. A machine that an operator
 	// drained or removed, or that said goodbye, is not held.
 	Hold string
+	// Waits are units that get no place now if they have none, and WaitsFor is
+	// why: other machines are about to take units, too.
+	Waits    map[string]bool
+	WaitsFor string
+}
+
+// Homeless are the units of a snapshot that are wanted and on no machine.
+func Homeless(s *cluster.Snapshot) map[string]bool {
+	homeless := map[string]bool{}
+	for name, u := range s.Units {
+		if wants(u) {
+			homeless[name] = true
+		}
+	}
+	for k := range s.Assignments {
+		delete(homeless, k.Unit)
+	}
+	return homeless
 }
 
 // Held tells why a machine's units stay with it though it failed; empty if they don't.
@@ -62,14 +80,14 @@ func (p *Planner) Plan(in Input, now time.Time) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	same := p.sync(in)
-	if same && p.settled != nil && p.hold == in.Hold {
+	if same && p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 {
 		return *p.settled
 	}
 	pl := p.plan(in, now)
 	res := pl.result()
 	pl.undo()
 	p.hold, p.settled = in.Hold, nil
-	if len(res.Moves) == 0 {
+	if len(res.Moves) == 0 && len(in.Waits) == 0 {
 		p.settled = &res
 	}
 	return res

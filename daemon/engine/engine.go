@@ -139,7 +139,7 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 		if len(look.moves) > 0 && !refused {
 			continue // the view must show these before anything else
 		}
-		if !e.rest(ctx, lease, t, out, stored, judged, refused) {
+		if !e.rest(ctx, lease, t, out, stored, judged, look.again, refused) {
 			return nil
 		}
 	}
@@ -184,14 +184,20 @@ func (e *Engine) announceHold(ctx context.Context, t *term, hold string) (done b
 }
 
 // rest waits for something to act on: a verdict ends it at once, changes in
-// the store when they pause or have gone on for long. It is false when ctx ends.
-func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outbox, stored, judged <-chan struct{}, refused bool) bool {
-	wake := time.NewTimer(e.cfg.Every)
+// the store when they pause or have gone on for long, and at last the time
+// again, if that isn't zero. It is false when ctx ends.
+func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outbox, stored, judged <-chan struct{},
+	again time.Time, refused bool) bool {
+	every := e.cfg.Every
+	if !again.IsZero() {
+		every = min(every, max(0, again.Sub(e.cfg.Now())))
+	}
+	wake := time.NewTimer(every)
 	defer wake.Stop()
 	var latest time.Time // when the look is due at the latest, once there is something to look at
 	if refused {
 		latest = time.Now().Add(e.cfg.Longest)
-		wake.Reset(e.cfg.Longest)
+		wake.Reset(min(every, e.cfg.Longest))
 	}
 	for {
 		select {

@@ -23,6 +23,7 @@ type outbox struct {
 
 const (
 	recordTimeout = 5 * time.Second
+	lastWords     = 2 * time.Second // the next leader waits for them
 	mostRecorded  = 500 // events in one call
 )
 
@@ -50,24 +51,31 @@ func (o *outbox) record(events []cluster.Event) {
 	}
 }
 
+// run records what is queued until ctx ends, and then the last words of the
+// term: all that is queued by that time.
 func (o *outbox) run() {
-	for {
+	for o.ctx.Err() == nil {
 		select {
 		case <-o.ctx.Done():
-			return
 		case <-o.wake:
+			o.flush(recordTimeout)
 		}
-		for batch := o.next(); len(batch) > 0; batch = o.next() {
-			// The last words of a term are still said after it.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(o.ctx), recordTimeout)
-			err := o.cfg.Store.Record(ctx, batch...)
-			cancel()
-			if err != nil {
-				o.cfg.Log.Warn("events are missing in the timeline", "events", len(batch), "first", batch[0].Text, "error", err)
-			}
-			if o.ctx.Err() != nil {
-				return
-			}
+	}
+	o.flush(lastWords)
+}
+
+// flush records what is queued, each batch within a time, also when ctx has ended.
+func (o *outbox) flush(limit time.Duration) {
+	for batch := o.next(); len(batch) > 0; batch = o.next() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(o.ctx), limit)
+		err := o.cfg.Store.Record(ctx, batch...)
+		cancel()
+		if err == nil {
+			continue
+		}
+		o.cfg.Log.Warn("events are missing in the timeline", "events", len(batch), "first", batch[0].Text, "error", err)
+		if o.ctx.Err() != nil {
+			return // the store that wouldn't take these won't take more
 		}
 	}
 }

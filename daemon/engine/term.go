@@ -11,6 +11,9 @@ import (
 	"fleettop/daemon/health"
 )
 
+// toldReturn is the shortest wait of a machine that failed and answers again that is told.
+const toldReturn = 2500 * time.Millisecond
+
 // term is what a leader remembers while it leads. It does no I/O.
 type term struct {
 	leader  cluster.Leader
@@ -21,6 +24,11 @@ type term struct {
 	hold      string // as last written to the leader's record
 	state     health.State
 	names     map[string]string // of machines, by ID
+	doubts    map[string]*doubts
+	returning map[string]bool // failed machines whose way back was told
+	capacity  capacity
+	drained   map[string]bool // machines whose drain was acted on
+	homeless  map[string]bool // units that had no place at the last look; nil before the first
 	failovers []*failover
 	pending   []cluster.Event
 }
@@ -30,12 +38,14 @@ type look struct {
 	moves    []cluster.Move
 	evict    []cluster.Run
 	unplaced map[string]string
+	again    time.Time // when to look again though nothing changed; zero for no such time
 }
 
 // newTerm returns the memory of a term that begins. A look must show at
 // least the leadership itself, and with it all that earlier terms wrote.
 func newTerm(leader cluster.Leader, planner *schedule.Planner) *term {
-	return &term{leader: leader, planner: planner, caughtUp: leader.Term, names: map[string]string{}}
+	return &term{leader: leader, planner: planner, caughtUp: leader.Term, names: map[string]string{},
+		doubts: map[string]*doubts{}, returning: map[string]bool{}}
 }
 
 // ready tells whether a snapshot shows all that was written so far.
@@ -49,19 +59,43 @@ func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) l
 	}
 	t.verdicts(snap, state, now)
 	t.state = state
+	l := look{again: t.tellDoubts(now)}
 	t.started(snap, now)
-	r := t.planner.Plan(schedule.Input{Snapshot: snap, Health: state.Health, Hold: state.Hold}, now)
-	l := look{moves: r.Moves, unplaced: make(map[string]string, len(r.Unplaced))}
+	r, again := t.plan(snap, state, now)
+	l.again, l.moves = sooner(l.again, again), r.Moves
+	l.unplaced, t.homeless = make(map[string]string, len(r.Unplaced)), make(map[string]bool, len(r.Unplaced))
 	for _, u := range r.Unplaced {
-		l.unplaced[u.Unit] = u.Reason
+		l.unplaced[u.Unit], t.homeless[u.Unit] = u.Reason, true
 	}
 	for _, id := range slices.Sorted(maps.Keys(snap.Runs)) {
-		// While this side may be the one cut off, the others are not robbed of their leases.
-		if state.Health[id].State == cluster.Failed && state.Hold == "" {
+		// While this side may be the one cut off, the others are not robbed of
+		// their leases; nor is one that is coming back of its new one.
+		if h := state.Health[id]; h.State == cluster.Failed && h.BackAt.IsZero() && state.Hold == "" {
 			l.evict = append(l.evict, snap.Runs[id])
 		}
 	}
 	return l
+}
+
+// plan plans with what may be seen now, and returns when there may be more.
+func (t *term) plan(snap *cluster.Snapshot, state health.State, now time.Time) (r schedule.Result, again time.Time) {
+	t.capacity.see(snap, state, now)
+	if t.drained == nil {
+		t.drained = t.capacity.drained
+	}
+	seen, end := t.capacity.withDrains(snap, t.drained, now)
+	if end.IsZero() {
+		t.drained = t.capacity.drained
+	}
+	in := schedule.Input{Snapshot: seen, Health: state.Health, Hold: state.Hold}
+	why, until := t.waits(state, now)
+	if why != "" {
+		in.Waits, in.WaitsFor = t.homeless, why
+		if t.homeless == nil {
+			in.Waits = schedule.Homeless(snap)
+		}
+	}
+	return t.planner.Plan(in, now), sooner(end, until)
 }
 
 // applied takes note of what became of moves.
@@ -107,6 +141,8 @@ func (t *term) begin(snap *cluster.Snapshot, state health.State) {
 		t.machines[id] = state.Health[id].State
 		if _, ok := snap.Runs[id]; ok {
 			t.machines[id] = cluster.Up
+		} else if snap.Machines[id].Departure == cluster.ShutDown {
+			t.machines[id] = cluster.Down
 		}
 	}
 	for k := range snap.Assignments {
@@ -123,55 +159,60 @@ func (t *term) verdicts(snap *cluster.Snapshot, state health.State, now time.Tim
 	for _, id := range slices.Sorted(maps.Keys(snap.Machines)) {
 		h := state.Health[id]
 		was, known := t.machines[id]
-		if h.State == "" || h.State == was {
-			continue
+		if h.State != "" && h.State != was {
+			t.machines[id] = h.State
+			t.verdict(id, was, known, h)
 		}
-		t.machines[id] = h.State
-		if text := told(was, known, h); text != "" {
-			t.event(cluster.Event{Kind: cluster.EventMachine, Time: h.Since, Machine: id, Text: t.called(id) + " " + text})
+		if h.State == cluster.Failed && h.BackAt.Sub(now) > toldReturn && !t.returning[id] {
+			t.returning[id] = true
+			t.tellMachine(id, now, "isn't back yet: "+h.Evidence)
 		}
 	}
 	for id := range t.machines {
 		if _, ok := snap.Machines[id]; !ok {
 			delete(t.machines, id) // an operator removed it, and the API has told so
+			delete(t.doubts, id)
 		}
 	}
 	switch {
 	case t.state.Hold == "" && state.Hold != "":
 		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are held: " + state.Hold})
 	case t.state.Hold != "" && state.Hold == "":
-		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are no longer held: enough machines are back, or drained"})
+		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are no longer held"})
 	}
 }
 
-// told is what the timeline says of a machine whose health changed; nothing
-// where that is no news.
-func told(was cluster.HealthState, known bool, h cluster.Health) string {
+// verdict tells of a machine whose health changed, where that is news.
+func (t *term) verdict(id string, was cluster.HealthState, known bool, h cluster.Health) {
+	doubt := was == cluster.Suspect || was == cluster.DaemonGone
 	switch h.State {
 	case cluster.Up:
 		switch {
 		case !known || was == "":
-			return "joined"
-		case was == cluster.Suspect:
-			return "answers again"
+			t.tellMachine(id, h.Since, "joined")
+		case doubt && t.doubts[id] != nil:
+			t.undoubted(id, h)
+		case doubt:
+			t.tellMachine(id, h.Since, "answers again")
+		default:
+			t.tellMachine(id, h.Since, "came back")
 		}
-		return "came back"
-	case cluster.Suspect:
-		if was != cluster.Up {
-			return ""
+		delete(t.returning, id)
+	case cluster.Suspect, cluster.DaemonGone:
+		switch {
+		case was == cluster.Failed:
+			t.tellMachine(id, h.Since, "isn't dead: "+h.Evidence)
+			delete(t.returning, id)
+		case was == cluster.Up || doubt && t.doubts[id] != nil:
+			t.doubted(id, was, h)
 		}
-		return "is suspect: " + h.Evidence
-	case cluster.DaemonGone:
-		if was != cluster.Up && was != cluster.Suspect {
-			return ""
-		}
-		return "lost its daemon, units keep running: " + h.Evidence
 	case cluster.Failed:
-		return "failed: " + h.Evidence
+		t.confirmed(id, t.state.Health[id].Evidence)
+		t.tellMachine(id, h.Since, "failed: "+h.Evidence)
 	case cluster.Down:
-		return "went down: " + h.Evidence
+		t.confirmed(id, "")
+		t.tellMachine(id, h.Since, "went down: "+h.Evidence)
 	}
-	return ""
 }
 
 // tell puts a move on the timeline.

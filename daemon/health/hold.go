@@ -2,6 +2,8 @@ package health
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"fleettop/cluster"
@@ -28,7 +30,12 @@ type census struct {
 // when all of them are back, or drained or removed by an operator; and the
 // grace after enough of them are, as those who were cut off together don't
 // come back at the very same moment. Machines that said goodbye don't count.
-func (c *census) count(now time.Time, grace time.Duration, health map[string]cluster.Health, machines map[string]cluster.Machine) (hold string, again time.Time) {
+//
+// Half of the machines are held only while one of them may still have a
+// session, as a dead one can't keep it; and half that gossip doesn't hear though
+// their sessions live (deaf) are a sign that it is this side that is in trouble.
+func (c *census) count(now time.Time, grace time.Duration, health map[string]cluster.Health, machines map[string]cluster.Machine,
+	deaf map[string]bool, sessions map[string]cluster.Run) (hold string, again time.Time) {
 	fell, runs := map[string]time.Time{}, map[string]bool{}
 	for id, m := range machines {
 		h := health[id]
@@ -50,6 +57,16 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 	case 2*len(fell) > total && (c.held || total >= holdLeast):
 		c.held, c.calm = true, time.Time{}
 		return fmt.Sprintf("%d of %d machines vanished at once; drain those that are really dead to have their units moved (more likely this side is the one cut off)", len(fell), total), again
+	case total >= holdLeast && 2*len(deaf) >= total:
+		return fmt.Sprintf("gossip doesn't hear %d of %d machines, whose sessions with the store are alive: "+
+			"it is this side's network that is in trouble", len(deaf), total), again
+	case !c.held && total >= holdLeast && 2*len(fell) == total && slices.ContainsFunc(slices.Collect(maps.Keys(fell)),
+		func(id string) bool { _, ok := sessions[id]; return ok }):
+		for _, at := range fell {
+			again = at.Add(holdWindow)
+		}
+		return fmt.Sprintf("%d of %d machines vanished at once; they are given up when their sessions with the store have ended",
+			len(fell), total), again
 	case c.held && len(fell) > 0:
 		if c.calm.IsZero() {
 			c.calm = now
@@ -60,4 +77,23 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 	}
 	c.held, c.calm = false, time.Time{}
 	return "", again
+}
+
+// gathering tells until when the machines of a cluster that was down as a whole
+// have to come back, and which are missing: those that could take units and
+// that this daemon hasn't heard since it began. It is zero when there are none.
+func gathering(end, now time.Time, health map[string]cluster.Health, machines map[string]cluster.Machine, heardOf map[string]bool) (until time.Time, missing []string) {
+	if !now.Before(end) {
+		return time.Time{}, nil
+	}
+	for id, m := range machines {
+		if m.Schedule == cluster.Schedulable && m.Departure != cluster.Left && !heardOf[id] && health[id].State != cluster.Up {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return time.Time{}, nil
+	}
+	slices.Sort(missing)
+	return end, missing
 }

@@ -12,12 +12,8 @@ import (
 	"fleettop/cluster/membership"
 )
 
-const (
-	// DefaultGrace is how long a daemon may stay away while its machine lives.
-	DefaultGrace = 10 * time.Second
-	probeTimeout = 150 * time.Millisecond
-	probePause   = 100 * time.Millisecond // between probes that are answered
-)
+// DefaultGrace is how long a daemon may stay away while its machine lives.
+const DefaultGrace = 10 * time.Second
 
 // Members is the part of membership.Membership a Tracker listens to.
 type Members interface {
@@ -34,9 +30,8 @@ type View interface {
 type Config struct {
 	Self  string        // this machine's ID
 	Grace time.Duration // for a daemon to come back; DefaultGrace if zero
-	// Probe looks at a machine's daemon; it returns when ctx ends.
-	// membership.Probe with a timeout of 0.15 s if nil.
-	Probe func(ctx context.Context, addr, id string) membership.Verdict
+	// Probe looks at a machine's daemon; membership.Probe if nil.
+	Probe func(ctx context.Context, addr, id string, p membership.Patience, tell func(membership.Verdict))
 	Log   *slog.Logger
 }
 
@@ -46,6 +41,11 @@ type State struct {
 	// Hold is why the units of failed machines are not to be moved: too many
 	// vanished at once. Empty while they are.
 	Hold string
+	// Gathering is until when the machines of a cluster that was down as a whole
+	// have to come back; zero when they have.
+	Gathering time.Time
+	// Missing are the machines it waits for till then.
+	Missing []string
 }
 
 // Tracker keeps a verdict on every machine that the store or gossip knows.
@@ -59,8 +59,14 @@ type Tracker struct {
 	changed chan struct{} // closed and replaced when state changes
 
 	// What follows belongs to Run's goroutine.
+	began    time.Time
 	suspects map[string]*suspect
+	ways     map[string]*way // to machines that were probed
+	whys     map[string]string
 	first    map[string]time.Time
+	heardOf  map[string]bool
+	absent   map[string]*absences
+	seated   map[string]time.Time // since when each run is in the store
 	left     map[string]departure
 	census   census
 	results  chan result
@@ -70,25 +76,10 @@ type Tracker struct {
 	live     bool
 }
 
-// suspect is a machine being probed.
-type suspect struct {
-	stop       context.CancelFunc
-	verdict    membership.Verdict
-	silent     int
-	lastAnswer time.Time
-}
-
 type departure struct {
 	how  cluster.Departure
 	said time.Time // by its own clock: tells one departure from the next
 	seen time.Time
-}
-
-type result struct {
-	id      string
-	of      *suspect
-	verdict membership.Verdict
-	at      time.Time
 }
 
 // New returns a Tracker. It judges while Run runs.
@@ -97,9 +88,7 @@ func New(cfg Config, members Members, view View) *Tracker {
 		cfg.Grace = DefaultGrace
 	}
 	if cfg.Probe == nil {
-		cfg.Probe = func(ctx context.Context, addr, id string) membership.Verdict {
-			return membership.Probe(ctx, addr, id, probeTimeout)
-		}
+		cfg.Probe = membership.Probe
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -107,7 +96,8 @@ func New(cfg Config, members Members, view View) *Tracker {
 	return &Tracker{
 		cfg: cfg, members: members, view: view, changed: make(chan struct{}),
 		state:    State{Health: map[string]cluster.Health{}},
-		suspects: map[string]*suspect{}, first: map[string]time.Time{}, left: map[string]departure{},
+		suspects: map[string]*suspect{}, ways: map[string]*way{}, whys: map[string]string{}, first: map[string]time.Time{},
+		heardOf: map[string]bool{}, absent: map[string]*absences{}, seated: map[string]time.Time{}, left: map[string]departure{},
 		results: make(chan result),
 	}
 }
@@ -132,6 +122,7 @@ func (t *Tracker) Changed() <-chan struct{} {
 
 // Run gathers evidence and judges until ctx ends; it returns when its probes have ended.
 func (t *Tracker) Run(ctx context.Context) {
+	t.began = time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer t.probing.Wait()
 	defer cancel()
@@ -175,45 +166,37 @@ func sameMap[V any](a, b map[string]V) bool {
 	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 
-// take notes a probe's result.
-func (t *Tracker) take(r result) {
-	s := t.suspects[r.id]
-	if s != r.of || r.verdict == membership.Unknown {
-		return
-	}
-	s.verdict = r.verdict
-	if r.verdict == membership.Silent {
-		s.silent++
-		return
-	}
-	s.silent, s.lastAnswer = 0, r.at
-}
-
 // judgeAll judges every machine, starts and ends probes, publishes what
 // changed, and returns when to judge again at the latest.
 func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live bool) (again time.Time) {
 	now := time.Now()
-	if snap != nil {
-		t.machines, t.runs = snap.Machines, snap.Runs
+	soonest := func(when time.Time) {
+		if !when.IsZero() && (again.IsZero() || when.Before(again)) {
+			again = when
+		}
 	}
-	t.live = live
+	t.see(snap, live, now)
 	all := t.gather(now)
 	old := t.State()
 	next := State{Health: make(map[string]cluster.Health, len(all))}
 	changed := len(all) != len(old.Health)
+	deaf := map[string]bool{}
 	for id, e := range all {
 		was, known := old.Health[id]
-		h, when := judge(e, was.State, now, t.cfg.Grace)
-		if known && h.State == was.State {
-			h = was
-		} else {
+		v := judge(e, was.State, now, t.cfg.Grace)
+		t.absent[id].after(was.State, v.state, now)
+		h := v.health(e, was, t.whys[id], now)
+		if !known || h != was {
 			changed = true
+		}
+		if !known || h.State != was.State {
 			t.cfg.Log.Info("machine is "+string(h.State), "machine", id, "was", was.State, "evidence", h.Evidence)
 		}
-		next.Health[id] = h
-		if !when.IsZero() && (again.IsZero() || when.Before(again)) {
-			again = when
+		next.Health[id], t.whys[id] = h, v.why
+		if v.deaf {
+			deaf[id] = true
 		}
+		soonest(v.again)
 		t.probe(ctx, id, e.doubtful(h.State))
 	}
 	for id := range t.suspects {
@@ -222,14 +205,59 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 		}
 	}
 	var when time.Time
-	next.Hold, when = t.census.count(now, t.cfg.Grace, next.Health, t.machines)
-	if !when.IsZero() && (again.IsZero() || when.Before(again)) {
-		again = when
+	next.Hold, when = t.census.count(now, t.cfg.Grace, next.Health, t.machines, deaf, t.runs)
+	soonest(when)
+	if next.Hold != "" {
+		for id, h := range next.Health {
+			if h.State == cluster.Failed {
+				t.absent[id].excuse()
+			}
+		}
 	}
-	if changed || next.Hold != old.Hold {
+	if t.live {
+		next.Gathering, next.Missing = gathering(t.began.Add(t.cfg.Grace), now, next.Health, t.machines, t.heardOf)
+		soonest(next.Gathering)
+	}
+	if changed || next.Hold != old.Hold || !next.Gathering.Equal(old.Gathering) || len(next.Missing) != len(old.Missing) {
 		t.publish(next)
 	}
 	return again
+}
+
+// see takes note of what the store shows.
+func (t *Tracker) see(snap *cluster.Snapshot, live bool, now time.Time) {
+	if snap != nil {
+		t.machines, t.runs = snap.Machines, snap.Runs
+	}
+	if !live || !t.live {
+		clear(t.seated) // a session that is seen after a gap may have ended in it
+	}
+	t.live = live
+	if !live {
+		return
+	}
+	for id := range t.runs {
+		if _, ok := t.seated[id]; !ok {
+			t.seated[id] = now
+		}
+	}
+	maps.DeleteFunc(t.seated, func(id string, _ time.Time) bool { _, ok := t.runs[id]; return !ok })
+}
+
+// health is a verdict as others are told it. Within a state the time it began is kept.
+func (v verdict) health(e evidence, was cluster.Health, why string, now time.Time) cluster.Health {
+	if was.State == v.state {
+		if v.why != why {
+			was.Evidence = v.text
+		}
+		was.BackAt = v.back
+		return was
+	}
+	h := cluster.Health{State: v.state, Since: now, Evidence: v.text, BackAt: v.back}
+	if h.State == cluster.Suspect || h.State == cluster.Failed {
+		h.SilentSince = e.silence()
+	}
+	return h
 }
 
 func (t *Tracker) publish(s State) {
@@ -258,56 +286,37 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 	}
 	for _, m := range t.members.Members() {
 		e := all[m.ID]
-		e.gossip, e.since, e.lastSeen = m.State, m.Since, m.LastSeen
+		e.gossip, e.since, e.lastSeen, e.lastPacket, e.gossipAddr = m.State, m.Since, m.LastSeen, m.LastPacket, m.Address
+		if m.State == membership.Alive {
+			t.heardOf[m.ID] = true
+		}
+		if w := t.ways[m.ID]; w != nil && m.LastAck.After(w.at) {
+			delete(t.ways, m.ID) // it answers in time again
+		}
 		all[m.ID] = e
 	}
 	for id, e := range all {
 		if _, ok := t.first[id]; !ok {
-			t.first[id] = now
+			t.first[id], t.absent[id] = now, &absences{}
 		}
-		_, e.registered = t.runs[id]
-		e.self, e.storeKnown, e.firstSeen = id == t.cfg.Self, t.live, t.first[id]
+		run, registered := t.runs[id]
+		e.self, e.storeKnown, e.firstSeen, e.began = id == t.cfg.Self, t.live, t.first[id], t.began
+		e.registered, e.registeredAt, e.boot, e.heardOf = registered, t.seated[id], run.Boot, t.heardOf[id]
+		if m, ok := t.machines[id]; ok {
+			e.gossipAddr, e.probeAddr = m.GossipAddress, m.ProbeAddress
+		}
 		if s := t.suspects[id]; s != nil {
 			e.probe, e.silent, e.lastAnswer = s.verdict, s.silent, s.lastAnswer
 		}
+		e.roundTrip = t.ways[id].roundTrip(now)
+		t.absent[id].before(&e, now)
 		all[id] = e
 	}
-	maps.DeleteFunc(t.first, func(id string, _ time.Time) bool { _, ok := all[id]; return !ok })
+	gone := func(id string) bool { _, ok := all[id]; return !ok }
+	maps.DeleteFunc(t.first, func(id string, _ time.Time) bool { return gone(id) })
+	maps.DeleteFunc(t.absent, func(id string, _ *absences) bool { return gone(id) })
+	maps.DeleteFunc(t.ways, func(id string, _ *way) bool { return gone(id) })
+	maps.DeleteFunc(t.whys, func(id string, _ string) bool { return gone(id) })
+	maps.DeleteFunc(t.heardOf, func(id string, _ bool) bool { return gone(id) })
 	return all
-}
-
-// probe starts or ends the probing of a machine.
-func (t *Tracker) probe(ctx context.Context, id string, wanted bool) {
-	s := t.suspects[id]
-	if !wanted {
-		if s != nil {
-			s.stop()
-			delete(t.suspects, id)
-		}
-		return
-	}
-	addr := t.machines[id].ProbeAddress
-	if s != nil || addr == "" {
-		return
-	}
-	ctx, stop := context.WithCancel(ctx)
-	s = &suspect{stop: stop}
-	t.suspects[id] = s
-	t.probing.Go(func() {
-		for ctx.Err() == nil {
-			r := result{id: id, of: s, verdict: t.cfg.Probe(ctx, addr, id), at: time.Now()}
-			select {
-			case t.results <- r:
-			case <-ctx.Done():
-				return
-			}
-			if r.verdict == membership.Silent {
-				continue // it took its time already
-			}
-			select {
-			case <-time.After(probePause):
-			case <-ctx.Done():
-			}
-		}
-	})
 }

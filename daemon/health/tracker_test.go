@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,7 @@ var (
 	_ View    = (*view.View)(nil)
 )
 
-const deadline = 10 * time.Second
+const deadline = 20 * time.Second
 
 // world is gossip and a view that a test sets.
 type world struct {
@@ -80,6 +81,9 @@ type watched struct {
 	tracker *Tracker
 	probes  atomic.Int64
 	answer  atomic.Value // membership.Verdict
+	late    atomic.Int64 // how long an answer takes, in nanoseconds
+	// patience is what the last probe was allowed to take.
+	patience atomic.Int64
 }
 
 func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
@@ -92,17 +96,24 @@ func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
 			Runs: map[string]*cluster.Run{id: {Machine: id, ID: "run"}}})
 		w.hear(id, membership.Alive)
 	}
-	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: func(ctx context.Context, addr, id string) membership.Verdict {
+	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: func(ctx context.Context, addr, id string, p membership.Patience, tell func(membership.Verdict)) {
 		w.probes.Add(1)
+		w.patience.Store(int64(p.Allowed))
 		v := w.answer.Load().(membership.Verdict)
-		if v == membership.Silent {
+		if late := time.Duration(w.late.Load()); late > 0 {
+			if p.Allowed < late {
+				tell(membership.Silent)
+			}
 			select {
-			case <-time.After(time.Millisecond):
+			case <-time.After(late):
 			case <-ctx.Done():
-				return membership.Unknown
+				return
 			}
 		}
-		return v
+		if v == membership.Answered {
+			tell(membership.Reached)
+		}
+		tell(v)
 	}}, w, w)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -200,6 +211,71 @@ func TestTrackerGivesADaemonItsGrace(t *testing.T) {
 	w.until("n3", cluster.DaemonGone)
 	w.hear("n3", membership.Alive)
 	w.until("n3", cluster.Up)
+}
+
+// TestTrackerWaitsForAMachineThatComesAndGoes: each failure makes it count as
+// back later, it says so meanwhile, and its new session isn't ended for it.
+func TestTrackerWaitsForAMachineThatComesAndGoes(t *testing.T) {
+	w := watch(t, time.Minute, "n1", "n2", "n3")
+	w.store(cluster.Change{Runs: map[string]*cluster.Run{"n2": {Machine: "n2", ID: "run", Boot: "one"}}})
+	for failures, least := range []time.Duration{backLeast, 2 * backLeast} {
+		w.answer.Store(membership.Silent)
+		w.hear("n2", membership.Failed)
+		w.until("n2", cluster.Failed)
+		again := time.Now()
+		w.hear("n2", membership.Alive)
+		w.eventually("it says that it is coming back", func() bool {
+			h := w.tracker.Health()["n2"]
+			return !h.BackAt.IsZero() && strings.Contains(h.Evidence, fmt.Sprintf("failure %d since it booted", failures+1))
+		})
+		if h := w.until("n2", cluster.Up); h.Since.Sub(again) < least {
+			t.Errorf("after failure %d it was back after %s", failures+1, h.Since.Sub(again))
+		}
+	}
+	// It was switched off and on again: it begins anew.
+	w.hear("n2", membership.Failed)
+	w.until("n2", cluster.Failed)
+	w.store(cluster.Change{Runs: map[string]*cluster.Run{"n2": {Machine: "n2", ID: "run2", Boot: "two"}}})
+	again := time.Now()
+	w.hear("n2", membership.Alive)
+	if h := w.until("n2", cluster.Up); h.Since.Sub(again) >= 4*backLeast {
+		t.Errorf("after a boot it was back after %s", h.Since.Sub(again))
+	}
+}
+
+// TestTrackerLearnsHowSlowAMachineIs: answers that come late make later probes
+// wait for as long, so that the machine is not taken for dead.
+func TestTrackerLearnsHowSlowAMachineIs(t *testing.T) {
+	w := watch(t, time.Minute, "n1", "n2", "n3")
+	w.late.Store(int64(400 * time.Millisecond))
+	w.hear("n2", membership.Suspect)
+	w.eventually("probes are patient", func() bool { return w.patience.Load() >= int64(800*time.Millisecond) })
+	w.hear("n2", membership.Failed)
+	h := w.until("n2", cluster.Suspect)
+	w.eventually("the evidence says why", func() bool {
+		h = w.tracker.Health()["n2"]
+		return h.State == cluster.Suspect && strings.Contains(h.Evidence, "its network is slow: probes take 0.4 s")
+	})
+	w.late.Store(0)
+	w.answer.Store(membership.Silent)
+	w.until("n2", cluster.Failed)
+}
+
+func (w *watched) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	timeout := time.After(deadline)
+	for {
+		changed := w.tracker.Changed()
+		if ok() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-time.After(10 * time.Millisecond):
+		case <-timeout:
+			w.t.Fatalf("not within %s: %s: %+v", deadline, what, w.tracker.Health())
+		}
+	}
 }
 
 func TestTrackerReadsTheStore(t *testing.T) {

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,11 +21,15 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
 func TestJudge(t *testing.T) {
 	// up is a machine that is well; each case says what is different.
-	up := evidence{registered: true, storeKnown: true, firstSeen: ago(time.Hour),
-		gossip: membership.Alive, since: ago(time.Hour), lastSeen: noon}
+	up := evidence{registered: true, registeredAt: ago(time.Hour), storeKnown: true, firstSeen: ago(time.Hour), began: ago(time.Hour), heardOf: true,
+		gossip: membership.Alive, since: ago(time.Hour), lastSeen: noon, lastPacket: noon, clear: ago(time.Hour),
+		gossipAddr: "198.18.1.2:7370", probeAddr: "198.18.1.2:7371"}
 	failed := func(e *evidence) {
-		e.gossip, e.since, e.lastSeen = membership.Failed, ago(100*time.Millisecond), ago(700*time.Millisecond)
+		e.gossip, e.since, e.lastSeen, e.lastPacket = membership.Failed, ago(100*time.Millisecond), ago(700*time.Millisecond), ago(700*time.Millisecond)
+		e.clear = time.Time{}
 	}
+	silent := func(e *evidence) { failed(e); e.probe, e.silent = membership.Silent, 2 }
+	away := func(e *evidence, d time.Duration) { e.since, e.lastSeen, e.lastPacket = ago(d), ago(d), ago(d) }
 	tests := map[string]struct {
 		was    cluster.HealthState
 		change func(*evidence)
@@ -32,18 +37,32 @@ func TestJudge(t *testing.T) {
 		text   string
 		again  time.Duration // from now; 0 for never
 	}{
-		"well":      {cluster.Up, func(*evidence) {}, cluster.Up, "answers", 0},
-		"this one":  {cluster.Up, func(e *evidence) { failed(e); e.self = true }, cluster.Up, "this machine", 0},
-		"in doubt":  {cluster.Up, func(e *evidence) { e.gossip, e.lastSeen = membership.Suspect, ago(400*time.Millisecond) }, cluster.Suspect, "no answer for 0.4 s", 0},
-		"recovered": {cluster.Suspect, func(*evidence) {}, cluster.Up, "answers", 0},
+		"well":                       {cluster.Up, func(*evidence) {}, cluster.Up, "answers", 0},
+		"this one":                   {cluster.Up, func(e *evidence) { failed(e); e.self = true }, cluster.Up, "this machine", 0},
+		"in doubt":                   {cluster.Up, func(e *evidence) { e.gossip, e.lastSeen = membership.Suspect, ago(400*time.Millisecond) }, cluster.Suspect, "no answer for 0.4 s", 0},
+		"in doubt by another's word": {cluster.Up, func(e *evidence) { e.gossip = membership.Suspect }, cluster.Suspect, "another machine's gossip had no answer", 0},
+		"recovered":                  {cluster.Suspect, func(*evidence) {}, cluster.Up, "answers", 0},
 
-		"power lost": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.silent = membership.Silent, 2 },
-			cluster.Failed, "no answer since 0.7 s, probe timed out", 0},
+		"power lost": {cluster.Suspect, silent, cluster.Failed, "no answer since 0.7 s, probe timed out", 0},
+		"slow, suddenly": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket = ago(100 * time.Millisecond) },
+			cluster.Suspect, "packets of it arrive and its answers don't, for 0.7 s", 400 * time.Millisecond},
+		"it sends and nothing reaches it": {cluster.Suspect, func(e *evidence) { silent(e); e.lastSeen, e.lastPacket = ago(2*time.Second), noon },
+			cluster.Failed, "no answer since 2.0 s", 0},
+		"its packets arrive and its session has ended": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket, e.registered = noon, false },
+			cluster.Failed, "no answer since 0.7 s", 0},
+		"nothing but its session": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof) },
+			cluster.Suspect, "neither gossip nor probes have an answer, and its session with the store is alive: 7370/udp, 7370/tcp and 7371/tcp get no answer: a firewall?", 0},
+		"its session may be from before": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof-1) },
+			cluster.Failed, "no answer since 6.0 s", 0},
+		"its session is a new one": {cluster.Suspect, func(e *evidence) { silent(e); away(e, time.Minute); e.registeredAt = ago(time.Second) },
+			cluster.Failed, "no answer since 60.0 s", 0},
 		"one probe lost": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.silent = membership.Silent, 1 },
 			cluster.Suspect, "no answer for 0.7 s", 9900 * time.Millisecond},
 		"not probed yet": {cluster.Suspect, failed, cluster.Suspect, "no answer", 9900 * time.Millisecond},
-		"cannot be probed": {cluster.Suspect, func(e *evidence) { failed(e); e.since = ago(grace) },
+		"cannot be probed": {cluster.Suspect, func(e *evidence) { failed(e); e.since, e.registered = ago(grace), false },
 			cluster.Failed, "could not be probed", 0},
+		"cannot be probed, and its session lives": {cluster.Suspect, func(e *evidence) { failed(e); e.since = ago(grace) },
+			cluster.Suspect, "could not be probed, and its session", 0},
 		"its kernel answered a moment ago": {cluster.Suspect, func(e *evidence) {
 			failed(e)
 			e.probe, e.silent, e.lastAnswer = membership.Silent, 2, ago(500*time.Millisecond)
@@ -52,12 +71,22 @@ func TestJudge(t *testing.T) {
 			cluster.DaemonGone, "refused", 9900 * time.Millisecond},
 		"daemon hangs": {cluster.Suspect, func(e *evidence) { failed(e); e.probe = membership.Hung },
 			cluster.DaemonGone, "hangs", 9900 * time.Millisecond},
-		"daemon stayed away": {cluster.DaemonGone, func(e *evidence) { failed(e); e.probe, e.since = membership.Refused, ago(grace) },
+		"daemon stayed away": {cluster.DaemonGone, func(e *evidence) { failed(e); e.probe, e.since, e.registered = membership.Refused, ago(grace), false },
 			cluster.Failed, "away for 10.0 s", 0},
+		"refused, and its session lives": {cluster.DaemonGone, func(e *evidence) { failed(e); away(e, grace); e.probe = membership.Refused },
+			cluster.Suspect, "the probe was refused, and its session with the store is alive: 7370/udp, 7370/tcp and 7371/tcp get no answer", 0},
+		"hung, and its session lives": {cluster.DaemonGone, func(e *evidence) { failed(e); away(e, grace); e.probe = membership.Hung },
+			cluster.Suspect, "the probe hung, and its session", 0},
 		"machine died while its daemon was gone": {cluster.DaemonGone, func(e *evidence) { failed(e); e.probe, e.silent = membership.Silent, 2 },
 			cluster.Failed, "probe timed out", 0},
 		"gossip broken, all else well": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.since = membership.Answered, ago(time.Hour) },
-			cluster.Suspect, "answers probes and is connected", 0},
+			cluster.Suspect, "answers probes, and its session with the store is alive: 7370/udp and tcp get no answer, 7371/tcp does: a firewall?", 0},
+		"gossip can't follow its network": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.roundTrip = membership.Answered, 600*time.Millisecond },
+			cluster.Suspect, "session with the store is alive; its network is slow: probes take 0.6 s", 0},
+		"slow and well": {cluster.Up, func(e *evidence) { e.roundTrip = 600 * time.Millisecond },
+			cluster.Up, "its daemon answers; its network is slow: probes take 0.6 s", slowLook},
+		"reached": {cluster.Suspect, func(e *evidence) { failed(e); e.probe = membership.Reached },
+			cluster.Suspect, "its daemon not yet", 0},
 		"gossip and store broken": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.registered = membership.Answered, false },
 			cluster.DaemonGone, "answers probes", 9900 * time.Millisecond},
 
@@ -66,18 +95,44 @@ func TestJudge(t *testing.T) {
 		}, cluster.DaemonGone, "restarts", 6 * time.Second},
 		"restarted for good": {cluster.DaemonGone, func(e *evidence) { e.departure, e.departedSeen = cluster.Restarting, ago(grace) },
 			cluster.Failed, "did not come back", 0},
+		"shut down with all others": {"", func(e *evidence) { e.departure, e.heardOf, e.began = cluster.ShutDown, false, ago(time.Second) },
+			cluster.Suspect, "a moment to come back with the others", 9 * time.Second},
+		"shut down, and the others are back": {cluster.Suspect, func(e *evidence) { e.departure, e.heardOf, e.began = cluster.ShutDown, false, ago(grace) },
+			cluster.Down, "shuts down", 0},
 		"shut down":    {cluster.Up, func(e *evidence) { e.departure = cluster.ShutDown }, cluster.Down, "shuts down", 0},
 		"left":         {cluster.Up, func(e *evidence) { e.departure = cluster.Left }, cluster.Down, "left", 0},
 		"left, mutely": {cluster.Up, func(e *evidence) { e.gossip, e.since = membership.Left, ago(time.Second) }, cluster.DaemonGone, "stopped", 9 * time.Second},
 		"left, mutely, and silent": {cluster.DaemonGone, func(e *evidence) { e.gossip, e.since, e.silent = membership.Left, ago(time.Second), 2 },
 			cluster.Failed, "nothing answers", 0},
 
-		"cut off from the store":      {cluster.Up, func(e *evidence) { e.registered = false }, cluster.DaemonGone, "not connected to the store", 0},
-		"the store can't be seen":     {cluster.Up, func(e *evidence) { e.registered, e.storeKnown = false, false }, cluster.Up, "answers", 0},
-		"back, not registered":        {cluster.Failed, func(e *evidence) { e.registered = false }, cluster.Failed, "", 0},
-		"back":                        {cluster.Failed, func(*evidence) {}, cluster.Up, "answers", 0},
-		"booting after it went down":  {cluster.Down, func(e *evidence) { e.gossip = membership.Left }, cluster.Down, "", 0},
-		"failed, then the port opens": {cluster.Failed, func(e *evidence) { failed(e); e.probe = membership.Refused }, cluster.Failed, "", 0},
+		"cut off from the store":  {cluster.Up, func(e *evidence) { e.registered = false }, cluster.DaemonGone, "not connected to the store", 0},
+		"the store can't be seen": {cluster.Up, func(e *evidence) { e.registered, e.storeKnown = false, false }, cluster.Up, "answers", 0},
+		"back, not registered":    {cluster.Failed, func(e *evidence) { e.registered, e.clear = false, time.Time{} }, cluster.Failed, "answers again and is not connected", 0},
+		"back":                    {cluster.Failed, func(*evidence) {}, cluster.Up, "answers", 0},
+		"back after its first failure": {cluster.Failed, func(e *evidence) { e.failures, e.clear = 1, ago(time.Second) },
+			cluster.Failed, "it answers again, and counts as back after 2.0 s without a doubt (failure 1 since it booted)", time.Second},
+		"back after its fourth":  {cluster.Failed, func(e *evidence) { e.failures, e.clear = 4, noon }, cluster.Failed, "after 16.0 s", 16 * time.Second},
+		"back after its tenth":   {cluster.Failed, func(e *evidence) { e.failures, e.clear = 10, noon }, cluster.Failed, "after 60.0 s", time.Minute},
+		"waited for long enough": {cluster.Failed, func(e *evidence) { e.failures, e.clear = 2, ago(4*time.Second) }, cluster.Up, "answers", 0},
+		"failed, and has a session again": {cluster.Failed, func(e *evidence) {
+			failed(e)
+			away(e, time.Minute)
+			e.failures, e.failedAt, e.registeredAt = 1, ago(2*time.Second), ago(time.Second)
+		},
+			cluster.Failed, "has a session with the store again, and gossip doesn't hear it", leaseProof - time.Second},
+		"failed, and its session hasn't ended yet": {cluster.Failed, func(e *evidence) { failed(e); e.failures, e.failedAt = 1, noon }, cluster.Failed, "no sign", 0},
+		"failed, and its session has lasted": {cluster.Failed, func(e *evidence) { failed(e); away(e, time.Minute); e.failures, e.registeredAt = 1, ago(leaseProof) },
+			cluster.Suspect, "could not be probed, and its session", 0},
+		"failed often, and its session has lasted": {cluster.Failed, func(e *evidence) {
+			failed(e)
+			away(e, time.Minute)
+			e.failures, e.failedAt, e.registeredAt = 5, ago(time.Minute), ago(leaseProof)
+		},
+			cluster.Failed, "has a session", 26 * time.Second},
+		"booting after it went down":  {cluster.Down, func(e *evidence) { e.gossip, e.clear = membership.Left, time.Time{} }, cluster.Down, "", 0},
+		"failed, then the port opens": {cluster.Failed, func(e *evidence) { failed(e); e.probe, e.registered = membership.Refused, false }, cluster.Failed, "no sign of its daemon", 0},
+		"never heard of, and connected to the store": {cluster.Suspect, func(e *evidence) { e.gossip, e.firstSeen, e.probe = "", ago(grace), membership.Answered },
+			cluster.Suspect, "gossip doesn't hear it, and its session with the store is alive: 7370/udp and tcp get no answer, 7371/tcp does: a firewall?", 0},
 		"never heard of": {"", func(e *evidence) { e.gossip, e.registered, e.firstSeen = "", false, ago(time.Second) },
 			cluster.Suspect, "not heard of it yet", 9 * time.Second},
 		"never heard of, for long": {cluster.Suspect, func(e *evidence) { e.gossip, e.registered, e.firstSeen = "", false, ago(grace) },
@@ -87,15 +142,15 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := up
 			tt.change(&e)
-			h, again := judge(e, tt.was, noon, grace)
-			if h.State != tt.want || !strings.Contains(h.Evidence, tt.text) || !h.Since.Equal(noon) {
-				t.Errorf("got %+v, want %s with %q", h, tt.want, tt.text)
+			v := judge(e, tt.was, noon, grace)
+			if v.state != tt.want || !strings.Contains(v.text, tt.text) {
+				t.Errorf("got %+v, want %s with %q", v, tt.want, tt.text)
 			}
-			if want := noon.Add(tt.again); tt.again == 0 && !again.IsZero() || tt.again != 0 && !again.Equal(want) {
-				t.Errorf("judged again at %s, want %s after noon", again, tt.again)
+			if want := noon.Add(tt.again); tt.again == 0 && !v.again.IsZero() || tt.again != 0 && !v.again.Equal(want) {
+				t.Errorf("judged again at %s, want %s after noon", v.again, tt.again)
 			}
-			if h.State == cluster.Failed && h.SilentSince.IsZero() {
-				t.Error("no last sign of life")
+			if h := v.health(e, cluster.Health{}, "", noon); h.State == cluster.Failed && h.SilentSince.IsZero() || !h.Since.Equal(noon) {
+				t.Errorf("no last sign of life: %+v", h)
 			}
 		})
 	}
@@ -118,18 +173,69 @@ func TestJudgeComesToAnEnd(t *testing.T) {
 			e.silent = rapid.IntRange(1, 3).Draw(t, "silent")
 		}
 		was := rapid.SampledFrom([]cluster.HealthState{"", cluster.Up, cluster.Suspect, cluster.DaemonGone, cluster.Failed, cluster.Down}).Draw(t, "was")
-		h, again := judge(e, was, noon, grace)
-		if h.State == "" || h.Evidence == "" {
-			t.Fatalf("no verdict: %+v", h)
+		if rapid.Bool().Draw(t, "clear") {
+			e.clear = back("clear")
 		}
-		if again.IsZero() {
-			return
+		e.failures, e.registeredAt, e.lastPacket, e.began = rapid.IntRange(0, 7).Draw(t, "failures"), back("registered"), back("packet"), back("began")
+		v := judge(e, was, noon, grace)
+		if v.state == "" || v.text == "" || v.why == "" {
+			t.Fatalf("no verdict: %+v", v)
 		}
-		if !again.After(noon) || again.Sub(noon) > grace {
-			t.Fatalf("judged again at %s", again)
+		if was == cluster.Failed && v.state == cluster.Up && noon.Sub(e.clear) < backAfter(e.failures) {
+			t.Fatalf("back too early: %+v", v)
 		}
-		if h, again = judge(e, h.State, again, grace); h.State != cluster.Failed || !again.IsZero() {
-			t.Fatalf("the time is over and it is %+v", h)
+		for n := 0; !v.again.IsZero(); n++ {
+			at := v.again
+			if !at.After(noon) || at.Sub(noon) > max(grace, backMost) || n == 5 {
+				t.Fatalf("judged again at %s", at)
+			}
+			// No new evidence comes, and still it comes to an end: at most by way of one more wait.
+			if v = judge(e, v.state, at, grace); v.again.Equal(at) {
+				t.Fatalf("it is judged for ever: %+v", v)
+			}
+		}
+	})
+}
+
+// TestADeadMachineIsFoundAsFast: no session and no memory of an earlier life
+// delays the verdict on a machine that fell silent all at once.
+func TestADeadMachineIsFoundAsFast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		silentFor := time.Duration(rapid.IntRange(int(heardLately.Milliseconds()), 5999).Draw(t, "ms")) * time.Millisecond
+		e := evidence{storeKnown: true, registered: rapid.Bool().Draw(t, "session"), registeredAt: ago(time.Hour), firstSeen: ago(time.Hour),
+			gossip: membership.Failed, since: noon, lastSeen: ago(silentFor), lastPacket: ago(silentFor), probe: membership.Silent, silent: 2,
+			failures: rapid.IntRange(0, 9).Draw(t, "failures")}
+		was := rapid.SampledFrom([]cluster.HealthState{cluster.Up, cluster.Suspect, cluster.DaemonGone}).Draw(t, "was")
+		if v := judge(e, was, noon, grace); v.state != cluster.Failed {
+			t.Fatalf("silent for %s: %+v", silentFor, v)
+		}
+	})
+}
+
+// TestAbsences steps one machine through gossip that comes and goes.
+func TestAbsences(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var a absences
+		now, was, failures, clear := noon, cluster.Up, 0, time.Time{}
+		for range 200 {
+			now = now.Add(time.Duration(rapid.IntRange(10, 3000).Draw(t, "ms")) * time.Millisecond)
+			e := evidence{storeKnown: true, registered: true, registeredAt: ago(time.Hour), firstSeen: ago(time.Hour), boot: "b",
+				gossip: rapid.SampledFrom([]membership.State{membership.Alive, membership.Alive, membership.Failed}).Draw(t, "gossip")}
+			if e.gossip == membership.Failed {
+				e.probe, e.silent, e.lastSeen, clear = membership.Silent, 2, now.Add(-time.Second), time.Time{}
+			} else if clear.IsZero() {
+				clear = now
+			}
+			a.before(&e, now)
+			v := judge(e, was, now, grace)
+			a.after(was, v.state, now)
+			if v.state == cluster.Failed && was != cluster.Failed {
+				failures++
+			}
+			if was == cluster.Failed && v.state == cluster.Up && now.Sub(clear) < backAfter(failures) {
+				t.Fatalf("back %s after its last doubt, though it failed %d times", now.Sub(clear), failures)
+			}
+			was = v.state
 		}
 	})
 }
@@ -166,7 +272,7 @@ func TestCensus(t *testing.T) {
 			for _, id := range []string{"n1", "n2", "n3"} {
 				health[id], machines[id] = cluster.Health{State: up}, cluster.Machine{ID: id}
 			}
-			if hold, _ := c.count(now, grace, health, machines); hold != "" {
+			if hold, _ := c.count(now, grace, health, machines, nil, nil); hold != "" {
 				t.Fatal("held from the start")
 			}
 			for k, s := range steps {
@@ -177,10 +283,67 @@ func TestCensus(t *testing.T) {
 				if s.drain != "" {
 					machines[s.drain] = cluster.Machine{ID: s.drain, Schedule: cluster.Drained}
 				}
-				if why, _ := c.count(now, grace, health, machines); (why != "") != s.hold {
+				if why, _ := c.count(now, grace, health, machines, nil, nil); (why != "") != s.hold {
 					t.Errorf("step %d: hold %q", k, why)
 				}
 			}
 		})
+	}
+}
+
+// TestHalf: of four, two that vanish are held while a session of theirs may be
+// alive, and while gossip doesn't hear two whose sessions are.
+func TestHalf(t *testing.T) {
+	var c census
+	health, machines, sessions := map[string]cluster.Health{}, map[string]cluster.Machine{}, map[string]cluster.Run{}
+	for _, id := range []string{"n1", "n2", "n3", "n4"} {
+		health[id], machines[id], sessions[id] = cluster.Health{State: cluster.Up}, cluster.Machine{ID: id}, cluster.Run{}
+	}
+	count := func(after time.Duration, deaf ...string) string {
+		set := map[string]bool{}
+		for _, id := range deaf {
+			set[id] = true
+		}
+		hold, _ := c.count(noon.Add(after), grace, health, machines, set, sessions)
+		return hold
+	}
+	if hold := count(0); hold != "" {
+		t.Fatal("held from the start")
+	}
+	if hold := count(0, "n3"); hold != "" {
+		t.Errorf("held for one that isn't heard: %s", hold)
+	}
+	if hold := count(0, "n3", "n4"); !strings.Contains(hold, "gossip doesn't hear 2 of 4 machines, whose sessions with the store are alive") {
+		t.Errorf("hold %q", hold)
+	}
+	health["n3"], health["n4"] = cluster.Health{State: cluster.Failed}, cluster.Health{State: cluster.Failed}
+	if hold := count(time.Second); !strings.Contains(hold, "given up when their sessions") {
+		t.Errorf("hold %q", hold)
+	}
+	delete(sessions, "n3")
+	if hold := count(2 * time.Second); hold == "" {
+		t.Error("n4 may still live")
+	}
+	delete(sessions, "n4")
+	if hold := count(4 * time.Second); hold != "" {
+		t.Errorf("both are dead: %s", hold)
+	}
+}
+
+func TestGathering(t *testing.T) {
+	health := map[string]cluster.Health{"n1": {State: cluster.Up}}
+	machines := map[string]cluster.Machine{"n1": {}, "n2": {}, "n3": {Schedule: cluster.Drained}, "n4": {Departure: cluster.Left}, "n5": {}}
+	heard := map[string]bool{"n1": true}
+	end := noon.Add(grace)
+	if until, missing := gathering(end, noon, health, machines, heard); !until.Equal(end) || !slices.Equal(missing, []string{"n2", "n5"}) {
+		t.Errorf("until %s for %q", until, missing)
+	}
+	heard["n2"] = true
+	health["n5"] = cluster.Health{State: cluster.Up}
+	if until, missing := gathering(end, noon, health, machines, heard); !until.IsZero() || missing != nil {
+		t.Errorf("until %s for %q", until, missing)
+	}
+	if until, _ := gathering(end, end, nil, machines, nil); !until.IsZero() {
+		t.Error("it waits for ever")
 	}
 }

@@ -115,11 +115,16 @@ func newFleet(t testing.TB, n int, s setup) *fleet {
 // many voters as there are to be; and all other machines not up.
 func (f *fleet) settled(machines ...*lab.Machine) {
 	f.t.Helper()
+	f.settledWithin(30*time.Second, machines...)
+}
+
+func (f *fleet) settledWithin(limit time.Duration, machines ...*lab.Machine) {
+	f.t.Helper()
 	voters := min(3, len(f.machines)-1|1)
 	if len(f.machines) >= 7 {
 		voters = 5
 	}
-	f.eventually("the cluster to settle", 30*time.Second, func() error {
+	f.eventually("the cluster to settle", limit, func() error {
 		for _, m := range machines {
 			list, err := f.client(m).Machines(f.ctx)
 			if err != nil {
