@@ -152,6 +152,8 @@ type Event struct {
 	Text    string    `json:"text"`           // a sentence for people
 	By      string    `json:"by,omitempty"`   // who did it, if a person did
 	Outage  *Outage   `json:"outage,omitempty"`
+	// State is the machine's from here on, where that is what an event of a machine tells.
+	State HealthState `json:"state,omitempty"`
 }
 
 // EventKind classes events.

@@ -67,8 +67,10 @@ type Planner struct {
 	mu      sync.Mutex // guards what follows
 	parsed  map[string]parsed
 	world   *world
-	settled *Result // the last result, if it moved nothing and its input still stands
-	hold    string  // of the last plan
+	settled *Result         // the last result, if it moved nothing and its input still stands
+	hold    string          // of the last plan
+	without map[string]bool // units without a place whoever dies, if asked for and the input still stands
+	heldFor string          // the hold under which they are
 }
 
 // New returns a Planner.
@@ -79,8 +81,8 @@ func New() *Planner { return &Planner{parsed: map[string]parsed{}} }
 func (p *Planner) Plan(in Input, now time.Time) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	same := p.sync(in)
-	if same && p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 {
+	p.sync(in)
+	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 {
 		return *p.settled
 	}
 	pl := p.plan(in, now)
@@ -93,10 +95,10 @@ func (p *Planner) Plan(in Input, now time.Time) Result {
 	return res
 }
 
-// sync brings the index up to a snapshot and the machines' health, and tells
-// whether nothing that matters to a plan changed since the last time.
-func (p *Planner) sync(in Input) (same bool) {
-	same = true
+// sync brings the index up to a snapshot and the machines' health, and forgets
+// what was remembered where anything that matters to a plan has changed.
+func (p *Planner) sync(in Input) {
+	same := true
 	if p.world == nil || !p.world.of(in.Snapshot) {
 		p.world, p.parsed = newWorld(in.Snapshot, p.parsed)
 		same = false
@@ -104,35 +106,41 @@ func (p *Planner) sync(in Input) (same bool) {
 	if p.world.setHealth(in.Health) {
 		same = false
 	}
-	return same
+	if !same {
+		p.settled, p.without = nil, nil
+	}
 }
 
 // WhatIf returns the units that would have no place left if a machine died, by name.
 func (p *Planner) WhatIf(in Input, machineID string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	stranded := map[string]bool{}
-	var names []string
-	before := p.unplacedWithout(in, "")
-	for _, u := range before {
-		stranded[u.Unit] = true
+	in.Waits = nil
+	// What has no place anyway is the same whichever machine is asked about.
+	if p.sync(in); p.without == nil || p.heldFor != in.Hold {
+		p.without, p.heldFor = map[string]bool{}, in.Hold
+		for _, u := range p.unplaced(in) {
+			p.without[u.Unit] = true
+		}
 	}
-	for _, u := range p.unplacedWithout(in, machineID) {
-		if !stranded[u.Unit] {
+	alive, known := p.world.assume(machineID, cluster.Failed)
+	if !known {
+		return nil
+	}
+	in.Hold = ""
+	stranded := p.unplaced(in)
+	p.world.assume(machineID, alive)
+	var names []string
+	for _, u := range stranded {
+		if !p.without[u.Unit] {
 			names = append(names, u.Unit)
 		}
 	}
 	return names
 }
 
-// unplacedWithout plans with one machine taken to be dead, and forgets the health it assumed.
-func (p *Planner) unplacedWithout(in Input, machineID string) []Unplaced {
-	p.sync(in)
-	p.settled = nil
-	if machineID != "" {
-		p.world.assume(machineID, cluster.Failed)
-		in.Hold = ""
-	}
+// unplaced returns what a plan of the world as it is leaves without a place.
+func (p *Planner) unplaced(in Input) []Unplaced {
 	pl := p.plan(in, time.Time{})
 	res := pl.result()
 	pl.undo()

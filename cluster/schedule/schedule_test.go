@@ -343,6 +343,30 @@ func TestExplainHeld(t *testing.T) {
 	}
 }
 
+// TestWhatIfPlansTheBaseOnce: machines are asked about in turn, and what has no
+// place whichever of them dies is found out once. The planner doesn't go on
+// taking the machine for dead, nor forgets that nothing is to be done.
+func TestWhatIfPlansTheBaseOnce(t *testing.T) {
+	s := newScene("n1", "n2", "n3")
+	s.unit("a.service")
+	s.unit("b.service")
+	p := New()
+	s.snap = apply(s.snap, p.Plan(s.input(), noon).Moves)
+	p.Plan(s.input(), noon)
+	settled := p.settled
+	p.WhatIf(s.input(), "n1")
+	without := p.without
+	for _, id := range []string{"n2", "n3", "n1"} {
+		p.WhatIf(s.input(), id)
+	}
+	if without == nil || !sameMap(p.without, without) {
+		t.Error("the base was planned again")
+	}
+	if r := p.Plan(s.input(), noon); len(r.Moves) > 0 || p.settled != settled || settled == nil {
+		t.Errorf("what was planned before was forgotten: %v", says(r))
+	}
+}
+
 func TestWhatIf(t *testing.T) {
 	s := newScene("n1", "n2").machine("n3", "ssd=true").unit("a.service", "MachineMetadata=ssd=true").on("a.service", "n3").
 		unit("b.service").on("b.service", "n3").unit("c.service", "MachineID=n9")

@@ -321,12 +321,15 @@ func (w *world) setHealth(health map[string]cluster.Health) (changed bool) {
 	return changed
 }
 
-// assume overrides one machine's verdict until the next setHealth.
-func (w *world) assume(id string, state cluster.HealthState) {
-	if i, ok := w.byID[id]; ok {
-		w.machines[i].state = state
+// assume overrides one machine's verdict until the next assume or setHealth, and
+// returns the one it had, and whether there is such a machine.
+func (w *world) assume(id string, state cluster.HealthState) (was cluster.HealthState, known bool) {
+	i, known := w.byID[id]
+	if known {
+		was, w.machines[i].state = w.machines[i].state, state
 		w.classes = map[string]*class{}
 	}
+	return was, known
 }
 
 // standingOrder returns the wanted units as they have precedence where they

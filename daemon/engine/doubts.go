@@ -115,7 +115,7 @@ func (d *doubts) summary() string {
 }
 
 func (t *term) tellMachine(id string, at time.Time, text string) {
-	t.event(cluster.Event{Kind: cluster.EventMachine, Time: at, Machine: id, Text: t.called(id) + " " + text})
+	t.event(cluster.Event{Kind: cluster.EventMachine, Time: at, Machine: id, Text: t.called(id) + " " + text, State: t.machines[id]})
 }
 
 func span(d time.Duration) string { return fmt.Sprintf("%.1f s", max(0, d).Seconds()) }

@@ -21,6 +21,7 @@ type Store interface {
 	Evict(ctx context.Context, machine, runID string) error
 	Record(ctx context.Context, events ...cluster.Event) error
 	SetHold(ctx context.Context, term int64, why string) error
+	Events(ctx context.Context, since time.Time, limit int) ([]cluster.Event, error)
 }
 
 // Health is the part of health.Tracker the engine asks.
@@ -130,6 +131,7 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 			return err
 		}
 		e.setUnplaced(look.unplaced)
+		e.recall(ctx, t)
 		out.record(t.events())
 		held, err := e.announceHold(ctx, t, state.Hold)
 		if err != nil {
@@ -163,6 +165,25 @@ func (e *Engine) write(ctx context.Context, t *term, look look, out *outbox) (re
 		}
 	}
 	return refused, nil
+}
+
+// recallReach is how far back, and recallMost how many events, the timeline is
+// read for what it has of machines that failed before the term.
+const (
+	recallReach = 24 * time.Hour
+	recallMost  = 500
+)
+
+// recall lets the term know what the timeline has of machines it isn't sure
+// about, once there are such; where it can't be read another look tries again.
+func (e *Engine) recall(ctx context.Context, t *term) {
+	if len(t.unsure) == 0 {
+		return
+	}
+	timeline, err := e.cfg.Store.Events(ctx, e.cfg.Now().Add(-recallReach), recallMost)
+	if err == nil {
+		t.recall(timeline)
+	}
 }
 
 // announceHold brings the leader's record up to what this look held, for every

@@ -200,6 +200,36 @@ func TestFailover(t *testing.T) {
 	r.event(cluster.EventActive, "c.service is active on n1, outage ")
 }
 
+// TestFailureWhileNobodyLed: a machine that failed while the store was away, and
+// had no unit, is told of by the next leader, and by that one alone.
+func TestFailureWhileNobodyLed(t *testing.T) {
+	r := newRig(t, "n1", "n2", "n3")
+	stop := r.lead("n1")
+	r.health.set("n3", cluster.Suspect, 0)
+	r.health.set("n3", cluster.DaemonGone, 0)
+	r.event(cluster.EventMachine, "n3 lost its daemon")
+	r.must(stop())
+	r.must(r.store.Evict(r.ctx, "n3", "run-n3"))
+	r.health.set("n3", cluster.Failed, time.Second)
+	stop = r.lead("n1")
+	r.event(cluster.EventMachine, "n3 failed: the test says so")
+	r.must(stop())
+	r.lead("n1")
+	r.put("a.service")
+	r.until("placed", placed(1))
+	events, err := r.store.Events(r.ctx, time.Time{}, 1000)
+	r.must(err)
+	told := 0
+	for _, e := range events {
+		if strings.Contains(e.Text, "n3 failed") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("it was told %d times", told)
+	}
+}
+
 func TestUnplacedIsPlacedWhenItCanBe(t *testing.T) {
 	r := newRig(t, "n1")
 	r.health.set("n1", cluster.DaemonGone, 0)
@@ -308,7 +338,7 @@ func TestHoldIsTold(t *testing.T) {
 	r.health.state.Hold = "too many vanished"
 	r.health.mu.Unlock()
 	r.health.set("n2", cluster.Failed, 0)
-	r.event(cluster.EventHold, "failovers are held: too many vanished")
+	r.event(cluster.EventHold, "failovers are held for n2: too many vanished")
 	r.until("every daemon can read of the hold", func(s *cluster.Snapshot) bool { return s.Leader.Hold == "too many vanished" })
 	if _, ok := r.cluster.Snapshot().Assignments[cluster.UnitOnMachine{Machine: "n2", Unit: "b.service"}]; !ok {
 		t.Error("a unit was moved in spite of the hold")

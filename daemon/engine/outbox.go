@@ -24,7 +24,7 @@ type outbox struct {
 const (
 	recordTimeout = 5 * time.Second
 	lastWords     = 2 * time.Second // the next leader waits for them
-	mostRecorded  = 500 // events in one call
+	mostRecorded  = 500             // events in one call
 )
 
 // newOutbox returns an outbox that works until ctx ends.

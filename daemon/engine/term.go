@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"fleettop/cluster"
@@ -29,8 +30,16 @@ type term struct {
 	capacity  capacity
 	drained   map[string]bool // machines whose drain was acted on
 	homeless  map[string]bool // units that had no place at the last look; nil before the first
+	unsure    map[string]unsure
 	failovers []*failover
 	pending   []cluster.Event
+}
+
+// unsure is a machine that had failed when the term began. Only the timeline
+// knows whether an earlier leader told of it.
+type unsure struct {
+	health cluster.Health
+	ran    bool // it seems to have run under the earlier leader
 }
 
 // look is what a leader does after a look at the cluster.
@@ -150,8 +159,35 @@ func (t *term) begin(snap *cluster.Snapshot, state health.State) {
 			t.machines[k.Machine] = cluster.Up
 		}
 	}
+	t.unsure = map[string]unsure{}
+	for id, was := range t.machines {
+		if h := state.Health[id]; h.State == cluster.Failed {
+			t.machines[id], t.unsure[id] = cluster.Failed, unsure{h, was == cluster.Up}
+		}
+	}
 	t.event(cluster.Event{Kind: cluster.EventLeader, Time: t.leader.Since, Machine: t.leader.Machine,
 		Text: t.called(t.leader.Machine) + " leads the cluster"})
+}
+
+// recall tells of machines that failed before the term, where the timeline has
+// them running still: there was no leader, as with the store away.
+func (t *term) recall(timeline []cluster.Event) {
+	if t.state.Hold != "" {
+		return
+	}
+	told := map[string]cluster.HealthState{}
+	for _, e := range timeline {
+		if e.Kind == cluster.EventMachine && e.State != "" {
+			told[e.Machine] = e.State
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.unsure)) {
+		u, last := t.unsure[id], told[id]
+		if t.machines[id] == cluster.Failed && (last.Runs() || last == "" && u.ran) {
+			t.tellMachine(id, u.health.Since, "failed: "+u.health.Evidence)
+		}
+	}
+	t.unsure = nil
 }
 
 // verdicts tells of machines whose health changed.
@@ -159,6 +195,9 @@ func (t *term) verdicts(snap *cluster.Snapshot, state health.State, now time.Tim
 	for _, id := range slices.Sorted(maps.Keys(snap.Machines)) {
 		h := state.Health[id]
 		was, known := t.machines[id]
+		if h.State == cluster.Failed && state.Hold != "" && snap.Machines[id].Schedule != cluster.Drained {
+			continue // more likely it is this side; if it isn't, that is told when the hold ends
+		}
 		if h.State != "" && h.State != was {
 			t.machines[id] = h.State
 			t.verdict(id, was, known, h)
@@ -176,10 +215,25 @@ func (t *term) verdicts(snap *cluster.Snapshot, state health.State, now time.Tim
 	}
 	switch {
 	case t.state.Hold == "" && state.Hold != "":
-		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are held: " + state.Hold})
+		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are held" + t.failed(snap, state) + ": " + state.Hold})
 	case t.state.Hold != "" && state.Hold == "":
 		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are no longer held"})
 	}
+}
+
+// failed names the machines that are held.
+func (t *term) failed(snap *cluster.Snapshot, state health.State) string {
+	var names []string
+	for id := range snap.Machines {
+		if state.Health[id].State == cluster.Failed {
+			names = append(names, t.called(id))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	slices.Sort(names)
+	return " for " + strings.Join(names, ", ")
 }
 
 // verdict tells of a machine whose health changed, where that is news.

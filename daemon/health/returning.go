@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"time"
 
 	"fleettop/cluster"
@@ -31,6 +32,7 @@ func backAfter(failures int) time.Duration {
 type absences struct {
 	failures int
 	last     time.Time // of the last one
+	reason   string    // for the last one
 	boot     string    // in which they were
 	clear    time.Time // see evidence
 	excused  bool      // the last one was this side's
@@ -47,15 +49,15 @@ func (a *absences) before(e *evidence, now time.Time) {
 	case a.clear.IsZero():
 		a.clear = now
 	}
-	e.failures, e.failedAt, e.clear = a.failures, a.last, a.clear
+	e.failures, e.failedAt, e.failedFor, e.clear = a.failures, a.last, a.reason, a.clear
 	if a.excused {
 		e.failures = min(e.failures, 1)
 	}
 }
 
 // after counts a verdict.
-func (a *absences) after(was, is cluster.HealthState, now time.Time) {
-	if is != cluster.Failed || was == cluster.Failed {
+func (a *absences) after(was cluster.HealthState, v verdict, now time.Time) {
+	if v.state != cluster.Failed || was == cluster.Failed {
 		return
 	}
 	if now.Sub(a.last) > forgiven {
@@ -64,7 +66,7 @@ func (a *absences) after(was, is cluster.HealthState, now time.Time) {
 	if !a.excused {
 		a.failures++
 	}
-	a.last, a.clear, a.excused = now, time.Time{}, false
+	a.last, a.reason, a.clear, a.excused = now, v.text, time.Time{}, false
 }
 
 // excuse doesn't count the failure of a machine that vanished together with so
@@ -84,12 +86,13 @@ func stillGone(e evidence, was cluster.HealthState, now time.Time) (v verdict, s
 			return verdict{}, false
 		}
 		v = because(was, time.Time{}, "no sign of its daemon")
+		v.text = cmp.Or(e.failedFor, v.text)
 		switch {
 		case was == cluster.Failed && e.registered && e.storeKnown && e.registeredAt.After(e.failedAt):
-			v = because(was, e.proven(wait), "it has a session with the store again, and gossip doesn't hear it")
+			v = because(was, e.proven(wait), "%s; it has a session with the store again, and gossip doesn't hear it", e.failedFor)
 			v.back = v.again
 		case was == cluster.Failed && e.gossip == membership.Alive:
-			v = because(was, time.Time{}, "its daemon answers again and is not connected to the store")
+			v = because(was, time.Time{}, "%s; its daemon answers again and is not connected to the store", e.failedFor)
 		}
 		return v, true
 	}
@@ -97,8 +100,8 @@ func stillGone(e evidence, was cluster.HealthState, now time.Time) (v verdict, s
 	if !now.Before(until) {
 		return verdict{}, false
 	}
-	v = because(was, until, "it answers again, and counts as back after %s without a doubt (failure %d since it booted)",
-		seconds(wait), e.failures)
+	v = because(was, until, "%s; it answers again, and counts as back after %s without a doubt (failure %d since it booted)",
+		e.failedFor, seconds(wait), e.failures)
 	v.back = until
 	return v, true
 }

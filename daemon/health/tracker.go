@@ -184,7 +184,7 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 	for id, e := range all {
 		was, known := old.Health[id]
 		v := judge(e, was.State, now, t.cfg.Grace)
-		t.absent[id].after(was.State, v.state, now)
+		t.absent[id].after(was.State, v, now)
 		h := v.health(e, was, t.whys[id], now)
 		if !known || h != was {
 			changed = true

@@ -55,9 +55,10 @@ type evidence struct {
 
 	gossipAddr, probeAddr string
 
-	failures int       // since it booted
-	failedAt time.Time // the last time
-	clear    time.Time // since when it is back without a doubt; zero if it isn't
+	failures  int       // since it booted
+	failedAt  time.Time // the last time
+	failedFor string    // and why
+	clear     time.Time // since when it is back without a doubt; zero if it isn't
 }
 
 // verdict is what evidence leads to.

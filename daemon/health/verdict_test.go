@@ -110,7 +110,7 @@ func TestJudge(t *testing.T) {
 		"back, not registered":    {cluster.Failed, func(e *evidence) { e.registered, e.clear = false, time.Time{} }, cluster.Failed, "answers again and is not connected", 0},
 		"back":                    {cluster.Failed, func(*evidence) {}, cluster.Up, "answers", 0},
 		"back after its first failure": {cluster.Failed, func(e *evidence) { e.failures, e.clear = 1, ago(time.Second) },
-			cluster.Failed, "it answers again, and counts as back after 2.0 s without a doubt (failure 1 since it booted)", time.Second},
+			cluster.Failed, "; it answers again, and counts as back after 2.0 s without a doubt (failure 1 since it booted)", time.Second},
 		"back after its fourth":  {cluster.Failed, func(e *evidence) { e.failures, e.clear = 4, noon }, cluster.Failed, "after 16.0 s", 16 * time.Second},
 		"back after its tenth":   {cluster.Failed, func(e *evidence) { e.failures, e.clear = 10, noon }, cluster.Failed, "after 60.0 s", time.Minute},
 		"waited for long enough": {cluster.Failed, func(e *evidence) { e.failures, e.clear = 2, ago(4*time.Second) }, cluster.Up, "answers", 0},
@@ -228,7 +228,7 @@ func TestAbsences(t *testing.T) {
 			}
 			a.before(&e, now)
 			v := judge(e, was, now, grace)
-			a.after(was, v.state, now)
+			a.after(was, v, now)
 			if v.state == cluster.Failed && was != cluster.Failed {
 				failures++
 			}

@@ -63,9 +63,9 @@ func TestFailover(t *testing.T) {
 		f.must(err)
 		r := run{leader: victim == leader, etcd: victim == etcd, units: len(lost)}
 		r.outage = f.activeElsewhere(lost, victim, died)
-		r.told = f.failoverOf(victim, died)
+		r.told = f.failoverTold(f.others(victim)[0], victim, died)
 		f.procs.unchanged(t, before, victim)
-		t.Logf("%2d %s%s, %d units: outage %.3f s; the timeline: %s; load %s", i+1, victim.Name, r.roles(), r.units, r.outage.Seconds(), phases(r.told), loadAverage(t))
+		t.Logf("%2d %s%s, %d units: outage %.3f s; the timeline: %s; load %s", i+1, victim.Name, r.roles(), r.units, r.outage.Seconds(), phasesOf(r.told), loadAverage(t))
 		runs = append(runs, r)
 
 		f.must(victim.Boot(f.ctx))
@@ -169,27 +169,6 @@ func (f *fleet) activeElsewhere(lost []string, victim *lab.Machine, died time.Ti
 		last = max(last, outage)
 	}
 	return last
-}
-
-// failoverOf returns what the timeline says of a machine's failover.
-func (f *fleet) failoverOf(victim *lab.Machine, died time.Time) cluster.Outage {
-	f.t.Helper()
-	witness := f.others(victim)[0]
-	var outage cluster.Outage
-	f.eventually("the timeline to tell of the failover", soon, func() error {
-		for _, e := range f.events(witness, died) {
-			if e.Kind == cluster.EventFailover && e.Machine == victim.MachineID && e.Outage != nil {
-				outage = *e.Outage
-				return nil
-			}
-		}
-		return fmt.Errorf("it does not tell of %s", victim.Name)
-	})
-	return outage
-}
-
-func phases(o cluster.Outage) string {
-	return fmt.Sprintf("detect %.3f + decide %.3f + start %.3f", o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())
 }
 
 // quantile returns the smallest duration that a share of the list doesn't exceed.

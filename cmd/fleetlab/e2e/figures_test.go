@@ -73,7 +73,7 @@ func TestFigures(t *testing.T) {
 	f.must(err)
 	took = f.allActive(f.others(victim), died).Sub(died)
 	add("a machine with 100 of 300 dies, all active", seconds(took), "4 s", took <= 4*time.Second, "30.6 s")
-	t.Logf("the timeline: %s", phases(f.failoverOf(victim, died)))
+	t.Logf("the timeline: %s", phasesOf(f.failoverTold(f.others(victim)[0], victim, died)))
 
 	var out strings.Builder
 	line := func(c figure) {

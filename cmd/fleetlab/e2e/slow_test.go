@@ -13,7 +13,7 @@ import (
 	"fleettop/cmd/fleetlab/lab"
 )
 
-var slowFor = flag.Duration("slow", 12*time.Second, "how long each cable in TestSlowCables is slow")
+var slowFor = flag.Duration("slow", 8*time.Second, "how long each cable in TestSlowCables is slow")
 
 // TestSlowCables gives machines a slow cable: a voter, the leader, two at once.
 // None of them is dead, so at most it fails once, where its cable became slow so
