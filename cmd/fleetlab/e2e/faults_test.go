@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,7 +95,9 @@ func (f *fleet) outageIsTold(units []string) {
 		}
 	}
 	before := f.procs.snapshot()
-	f.on(victim, "systemctl", "mask", "--runtime", "--quiet", lab.UnitName)
+	const stays = "/run/systemd/system/" + lab.UnitName + ".d/stays.conf"
+	f.must(victim.WriteFile(stays, []byte("[Service]\nRestart=no\n"), 0o644))
+	f.on(victim, "systemctl", "daemon-reload")
 	died := time.Now()
 	f.on(victim, append([]string{"systemctl", "kill", "--signal=KILL", lab.UnitName}, lost...)...)
 	told := map[string]cluster.Outage{}
@@ -122,7 +125,8 @@ func (f *fleet) outageIsTold(units []string) {
 		f.t.Errorf("%s was without units for its grace of 10 s, and its failover says %v", victim.Name, worst.Total())
 	}
 	f.procs.unchanged(f.t, before, victim)
-	f.on(victim, "systemctl", "unmask", "--runtime", "--quiet", lab.UnitName)
+	f.on(victim, "rm", stays)
+	f.on(victim, "systemctl", "daemon-reload")
 	f.must(victim.StartFleettop(f.ctx))
 	f.settled(f.machines...)
 	f.procs.neverTwice(f.t)
@@ -214,6 +218,7 @@ func TestNetworkFaults(t *testing.T) {
 	f.settledWithin(time.Minute, f.others(leader)...)
 	f.reaches(f.others(leader)...)
 	f.must(leader.Boot(f.ctx))
+	f.must(leader.WaitBooted(f.ctx))
 	f.settledWithin(time.Minute, f.machines...)
 	f.procs.neverTwice(t)
 
@@ -221,7 +226,7 @@ func TestNetworkFaults(t *testing.T) {
 	before = f.procs.snapshot()
 	began = time.Now()
 	f.all(func(m *lab.Machine) error { _, err := m.Kill(); return err })
-	f.all(func(m *lab.Machine) error { return m.Boot(f.ctx) })
+	f.all(func(m *lab.Machine) error { return errors.Join(m.Boot(f.ctx), m.WaitBooted(f.ctx)) })
 	f.settledWithin(time.Minute, f.machines...)
 	for _, unit := range units {
 		if home := f.home(unit); before[place{home.Name, unit}] == 0 {
@@ -232,7 +237,7 @@ func TestNetworkFaults(t *testing.T) {
 
 	// All are shut down in good order and switched on again: the first that is back doesn't get everything.
 	f.all(func(m *lab.Machine) error { return m.PowerOff(f.ctx) })
-	f.all(func(m *lab.Machine) error { return m.Boot(f.ctx) })
+	f.all(func(m *lab.Machine) error { return errors.Join(m.Boot(f.ctx), m.WaitBooted(f.ctx)) })
 	f.settledWithin(time.Minute, f.machines...)
 	most := map[string]int{}
 	for _, unit := range units {
