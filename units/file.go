@@ -178,6 +178,20 @@ func (f *File) Description() string {
 	return ""
 }
 
+// DescriptionOf returns the description of a unit that has this file: as
+// Description, with the specifiers %n %N %p %i replaced. A template's, and one
+// with other specifiers, stays as it is written.
+func (f *File) DescriptionOf(n Name) string {
+	text := f.Description()
+	if n.IsTemplate() {
+		return text
+	}
+	if expanded, err := expand(text, n); err == nil {
+		return expanded
+	}
+	return text
+}
+
 // line returns the line of the first heading of a section, or 0.
 func (f *File) line(section string) int {
 	for _, s := range f.sections {

@@ -348,6 +348,17 @@ func TestUnitsDontSteerTheTerminal(t *testing.T) {
 	s.wants(s.must("list-units", "--fields=desc,unit"), "a^[]0;b    c  evil.service")
 }
 
+// TestDescriptionOfAnInstance: it is told as systemd does, with its specifiers replaced.
+func TestDescriptionOfAnInstance(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("web@.service", strings.Replace(service, "A test", "Web %i of %p", 1))
+	s.file("host.service", strings.Replace(service, "A test", "On %H", 1))
+	s.must("submit", "web@.service", "web@1.service", "host.service")
+	if got, want := s.must("list-unit-files", "--no-legend", "--fields=unit,desc"), "host.service   On %H\nweb@.service   Web %i of %p\nweb@1.service  Web 1 of web\n"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
 // full is an output that takes nothing.
 type full struct{}
 

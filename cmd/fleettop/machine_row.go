@@ -19,6 +19,9 @@ type machineRow struct {
 }
 
 func newMachineRow(m api.Machine) machineRow {
+	if m.Metadata == nil {
+		m.Metadata = map[string]string{}
+	}
 	return machineRow{Machine: m.ID, MachineName: m.Name, record: record(m)}
 }
 

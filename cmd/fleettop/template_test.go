@@ -168,6 +168,9 @@ func TestGlobsLeaveTemplates(t *testing.T) {
 	s.file("web@.service", service)
 	s.must("submit", "web@.service")
 	s.fails(1, `only the template web@.service matches "web@*": name an instance, such as web@1.service`, "start", "web@*")
+	for _, verb := range []string{"load", "start", "stop", "restart", "unload"} {
+		s.fails(1, "web@.service is a template: "+verb+" an instance of it, such as web@1.service", verb, "./web@.service")
+	}
 	s.must("start", "web@1")
 	if out := s.must("restart", "web@*"); out != "Unit web@1.service restarted on "+machineOf(s, "web@1.service")+"\n" {
 		t.Errorf("restart of a glob: %s", out)

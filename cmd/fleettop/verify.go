@@ -47,7 +47,7 @@ func (a *app) verifyCommand() *cobra.Command {
 				return nil
 			})
 			if away := (*api.UnreachableError)(nil); errors.As(err, &away) {
-				fmt.Fprintf(a.err, "Not compared with the cluster's: no daemon at %s.\n", a.endpoint)
+				fmt.Fprintf(a.err, "Not compared with the cluster's: %s.\n", away.Sentence())
 			} else if err != nil {
 				return err
 			}

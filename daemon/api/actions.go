@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -134,8 +135,12 @@ func (a *action) add(name string) *item {
 		return it
 	}
 	it.name = n
-	if n.IsTemplate() && a.verb.places() {
-		it.fail(refuse(CodeInvalid, string(a.verb)+" an instance of it, such as "+n.Prefix()+"@1."+n.Type(), "%s is a template", name))
+	if n.IsTemplate() && a.verb.aboutRunning() {
+		hint := fmt.Sprintf("%s an instance of it, such as %s@1.%s", a.verb, n.Prefix(), n.Type())
+		if !a.verb.takesFiles() {
+			hint += ", or all by a glob in quotes" // which the shell may have taken for this file
+		}
+		it.fail(refuse(CodeInvalid, hint, "%s is a template", name))
 	}
 	return it
 }

@@ -53,6 +53,7 @@ func readFacts(u cluster.Unit) facts {
 	}
 	out.description = file.Description()
 	if n, err := units.ParseName(u.Name); err == nil {
+		out.description = file.DescriptionOf(n)
 		if r, err := file.Requirements(n); err == nil {
 			out.global, out.replaces = r.Global, r.Replaces
 		}

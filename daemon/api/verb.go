@@ -29,6 +29,9 @@ func Verbs() []Verb { return []Verb{Submit, Load, Start, Stop, Unload, Restart, 
 // places tells whether the verb puts a unit onto a machine.
 func (v Verb) places() bool { return v == Load || v == Start || v == Restart }
 
+// aboutRunning reports whether the verb is about what runs, or might: never a template.
+func (v Verb) aboutRunning() bool { return v.places() || v == Stop || v == Unload }
+
 // takesFiles tells whether the verb submits files.
 func (v Verb) takesFiles() bool { return v == Submit || v == Load || v == Start }
 
