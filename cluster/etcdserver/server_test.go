@@ -281,13 +281,40 @@ func TestGrowLoseReplace(t *testing.T) {
 		if !errors.Is(old.Err(), ErrRemoved) {
 			t.Errorf("a removed member ended with %v", old.Err())
 		}
-		if old.IsLearner() {
-			t.Error("a removed member is a learner")
-		}
 		old.Close()
 	}
 	if err := Discard(f.configs[dead].Dir); err != nil || HasData(f.configs[dead].Dir) {
 		t.Errorf("discard: %v", err)
+	}
+
+	// One that is removed while it runs ends, and answers what it is asked.
+	last := f.servers["m3"]
+	delete(f.servers, "m3")
+	var rest []*Server
+	for _, s := range f.servers {
+		rest = append(rest, s)
+	}
+	step := Step{Kind: Remove, Machine: "m3", PeerURL: f.configs["m3"].PeerURL(), Member: last.MemberID()}
+	client, ctx = clientOf(t, rest...), limit(t)
+	for err = Do(ctx, client, step); err != nil && !errors.Is(err, ErrNoMember); err = Do(ctx, client, step) {
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond) // for some seconds after a change etcd loses no member
+	}
+	select {
+	case <-last.Done():
+	case <-limit(t).Done():
+		t.Fatal("a removed member runs on")
+	}
+	last.Close()
+	if last, err = Restart(limit(t), f.configs["m3"]); err == nil {
+		if last.IsLearner() {
+			t.Error("a removed member is a learner")
+		}
+		last.Close()
+	} else if !errors.Is(err, ErrRemoved) {
+		t.Error(err)
 	}
 }
 
