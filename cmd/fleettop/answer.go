@@ -151,6 +151,7 @@ type placement struct {
 	Placed      time.Time  `json:"placed,omitzero"`
 	Leaving     bool       `json:"leaving,omitempty"`
 	Held        string     `json:"held,omitempty"`
+	Lost        string     `json:"lost,omitempty"`    // the machine's state, where the others are the last that was known
 	Running     string     `json:"running,omitempty"` // hash of the file that the machine has, where that is another
 	Load        string     `json:"load,omitempty"`
 	Active      string     `json:"active,omitempty"`
@@ -176,6 +177,9 @@ func newUnitStatus(u *api.UnitDetail) unitStatus {
 		if st := p.Status; st != nil {
 			one.Load, one.Active, one.Sub, one.Since, one.Result, one.PID = st.Load, st.Active, st.Sub, st.Since, st.Result, st.PID
 			one.Restarts = st.Restarts
+			if p.Lost != nil {
+				one.Lost, one.Active, one.Sub = string(p.Lost.State), api.ActiveUnknown, api.WasSub+st.Sub
+			}
 			if st.Hash != u.Hash {
 				one.Running = st.Hash
 			}

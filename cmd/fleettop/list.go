@@ -151,6 +151,8 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 		case !placed:
 			a.noteTemplates(t, rows)
 			a.noteUnplaced(t, rows)
+		default:
+			a.noteUnplaced(t, rows)
 		}
 		return nil
 	})

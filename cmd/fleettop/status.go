@@ -155,8 +155,13 @@ func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.U
 		load += fmt.Sprintf(" (an older file: %s)", shortHash(st.Hash, false))
 	}
 	line("Loaded", "%s", load)
-	active := paint(colour, stateColour(st.Active), fmt.Sprintf("%s (%s)", orDash(st.Active), orDash(st.Sub)))
-	line("Active", "%s%s", active, since(st.Since, now))
+	active := fmt.Sprintf("%s (%s)", orDash(st.Active), orDash(st.Sub))
+	if p.Lost != nil {
+		line("Active", "%s", paint(colour, yellow, fmt.Sprintf("unknown, as the machine is %s%s", p.Lost.State, since(p.Lost.Since, now))))
+		line("Last", "%s%s", active, since(st.Since, now))
+	} else {
+		line("Active", "%s%s", paint(colour, stateColour(st.Active), active), since(st.Since, now))
+	}
 	if st.Result != "" && st.Result != "success" {
 		line("Result", "%s", paint(colour, red, st.Result))
 	}
@@ -174,7 +179,11 @@ func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.U
 func activeOf(u *api.UnitDetail) string {
 	state := "inactive"
 	for _, p := range u.Placements {
-		if p.Status != nil && p.Status.Active != "inactive" {
+		switch {
+		case p.Status == nil:
+		case p.Lost != nil:
+			state = api.ActiveUnknown
+		case p.Status.Active != "inactive":
 			state = p.Status.Active
 		}
 	}

@@ -51,7 +51,7 @@ func stateColour(state string) string {
 		return green
 	case "failed", "error", "bad-setting", "not-found", "down":
 		return red
-	case "activating", "deactivating", "reloading", "suspect", "daemon-gone", "auto-restart", "cordoned", "drained", "masked":
+	case "unknown", "unplaced", "activating", "deactivating", "reloading", "suspect", "daemon-gone", "auto-restart", "cordoned", "drained", "masked":
 		return yellow
 	case "inactive", "dead", "-":
 		return dim

@@ -354,9 +354,18 @@ func (c *Client) Unit(ctx context.Context, name string) (*UnitDetail, error) {
 	return &u, c.call(ctx, http.MethodGet, "/v1/units/"+escape(name), nil, nil, &u)
 }
 
-// Explain tells where a unit could run, and why not elsewhere.
+// Explain is Explanation without what only people at a command line are told.
 func (c *Client) Explain(ctx context.Context, name string) (*schedule.Explanation, error) {
-	var ex schedule.Explanation
+	ex, err := c.Explanation(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &ex.Explanation, nil
+}
+
+// Explanation tells where a unit is, and what would be decided of it now.
+func (c *Client) Explanation(ctx context.Context, name string) (*Explanation, error) {
+	var ex Explanation
 	if !segment(name) {
 		return nil, notFound(name)
 	}

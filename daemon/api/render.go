@@ -102,7 +102,7 @@ func placements(in schedule.Input, want func(unit string) bool) map[string][]Uni
 			continue
 		}
 		row := assignment(a)
-		p := UnitPlacement{Machine: k.Machine, Assignment: &row, Held: in.Held(k.Machine)}
+		p := UnitPlacement{Machine: k.Machine, Assignment: &row, Held: in.Held(k.Machine), Lost: lost(in, k.Machine)}
 		if st, ok := snap.Statuses[k]; ok {
 			p.Status = &st
 		}
@@ -110,13 +110,22 @@ func placements(in schedule.Input, want func(unit string) bool) map[string][]Uni
 	}
 	for k, st := range snap.Statuses {
 		if _, assigned := snap.Assignments[k]; !assigned && want(k.Unit) {
-			out[k.Unit] = append(out[k.Unit], UnitPlacement{Machine: k.Machine, Status: &st})
+			out[k.Unit] = append(out[k.Unit], UnitPlacement{Machine: k.Machine, Status: &st, Lost: lost(in, k.Machine)})
 		}
 	}
 	for _, list := range out {
 		slices.SortFunc(list, func(a, b UnitPlacement) int { return cmp.Compare(a.Machine, b.Machine) })
 	}
 	return out
+}
+
+// lost is a machine's health where what its agent reported last is old, and else nil.
+func lost(in schedule.Input, machine string) *cluster.Health {
+	h, judged := in.Health[machine]
+	if !judged || h.State.Runs() {
+		return nil
+	}
+	return &h
 }
 
 func machineRefs(snap *cluster.Snapshot, list []UnitInfo) []MachineRef {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fleettop/cluster"
 	"fleettop/units"
 )
 
@@ -42,20 +43,31 @@ type UnitRow struct {
 	Sub          string             `json:"sub,omitempty"`
 	Reason       string             `json:"reason,omitempty"` // for the machine, or for there being none
 	Error        string             `json:"-"`
+	// Lost is the machine's state where its units aren't taken to be running:
+	// Active is unknown then, and Sub has was- before what was last known.
+	Lost cluster.HealthState `json:"lost,omitempty"`
 }
 
+// What Active says of a unit on a machine that is lost, and of one that is
+// wanted and on no machine; and what stands before the Sub that was last known.
+const (
+	ActiveUnknown  = "unknown"
+	ActiveUnplaced = "unplaced"
+	WasSub         = "was-"
+)
+
 // fields is how many fields a row has on the wire.
-const fields = 16
+const fields = 17
 
 func (r *UnitRow) wire() [fields]string {
 	return [fields]string{r.Unit, r.Description, r.Hash, r.Running, string(r.Desired), string(r.State), truth(r.Global),
-		r.Machine, truth(r.Leaving), r.Load, r.Active, r.Sub, r.Reason, r.Error, r.Template, truth(r.FromTemplate)}
+		r.Machine, truth(r.Leaving), r.Load, r.Active, r.Sub, r.Reason, r.Error, r.Template, truth(r.FromTemplate), string(r.Lost)}
 }
 
 func rowOf(f *[fields]string) UnitRow {
 	return UnitRow{Unit: f[0], Description: f[1], Hash: f[2], Running: f[3], Desired: units.DesiredState(f[4]), State: units.DesiredState(f[5]),
 		Global: f[6] != "", Machine: f[7], Leaving: f[8] != "", Load: f[9], Active: f[10], Sub: f[11], Reason: f[12], Error: f[13], Template: f[14],
-		FromTemplate: f[15] != ""}
+		FromTemplate: f[15] != "", Lost: cluster.HealthState(f[16])}
 }
 
 func truth(b bool) string {

@@ -44,16 +44,16 @@ func (s *Server) listUnits(l look) (any, *Error) {
 	return UnitList{Revision: l.snap.Revision, Store: l.store, Hold: hold, Units: list, Machines: refs}, nil
 }
 
-// unitInfos are the units chosen, by name; placed leaves out those on no
-// machine. A unit that was destroyed and is not gone from its machine yet
-// counts where placed is asked for.
+// unitInfos are the units chosen, by name; placed leaves out those that are on
+// no machine and not wanted on one. A unit that was destroyed and is not gone
+// from its machine yet counts where placed is asked for.
 func (s *Server) unitInfos(snap *cluster.Snapshot, sel selector, placed bool) []UnitInfo {
 	in := planned(snap, s.health(snap))
 	where := placements(in, sel.match)
 	reasons := s.unplaced(in)
 	out := make([]UnitInfo, 0, len(snap.Units))
 	for name, u := range snap.Units {
-		if !sel.match(name) || placed && len(where[name]) == 0 {
+		if !sel.match(name) || placed && len(where[name]) == 0 && u.Desired == units.Inactive {
 			continue
 		}
 		out = append(out, UnitInfo{Unit: s.unit(u), State: current(where[name]), Placements: where[name],
@@ -77,16 +77,26 @@ func rows(list []UnitInfo) []UnitRow {
 		row := UnitRow{Unit: u.Name, Description: u.Description, Hash: u.Hash, Desired: u.Desired, State: u.State, Global: u.Global,
 			Reason: u.Unplaced, Template: u.TemplateHash, FromTemplate: u.FromTemplate}
 		if len(u.Placements) == 0 {
+			if u.Desired != units.Inactive {
+				row.Active = ActiveUnplaced
+				row.Reason = cmp.Or(row.Reason, "it is not decided yet where it runs")
+			}
 			out = append(out, row)
 		}
 		for _, p := range u.Placements {
 			row := row
 			row.Machine, row.Leaving = p.Machine, p.Assignment == nil
+			if p.Lost != nil {
+				row.Lost = p.Lost.State
+			}
 			if p.Assignment != nil {
 				row.Reason = cmp.Or(p.Held, p.Assignment.Reason)
 			}
 			if st := p.Status; st != nil {
 				row.Load, row.Active, row.Sub, row.Error = st.Load, st.Active, st.Sub, st.Error
+				if p.Lost != nil {
+					row.Active, row.Sub = ActiveUnknown, WasSub+st.Sub
+				}
 				if st.Hash != u.Hash {
 					row.Running = st.Hash
 				}
@@ -122,16 +132,4 @@ func (s *Server) getUnit(l look) (any, *Error) {
 	list := s.unitInfos(l.snap, newSelector([]string{u.Name}), false)
 	list[0].Content = u.Content
 	return UnitDetail{Revision: l.snap.Revision, Store: l.store, UnitInfo: list[0], Machines: machineRefs(l.snap, list)}, nil
-}
-
-func (s *Server) explainUnit(l look) (any, *Error) {
-	u, e := l.unit()
-	if e != nil {
-		return nil, e
-	}
-	ex, err := s.cfg.Planner.Explain(planned(l.snap, s.health(l.snap)), u.Name)
-	if err != nil {
-		return nil, refuse(CodeInvalid, "", "%v", err)
-	}
-	return ex, nil
 }

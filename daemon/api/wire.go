@@ -135,6 +135,9 @@ type UnitPlacement struct {
 	// Held is why the unit stays there though the machine failed, while
 	// failovers are held; empty if they aren't.
 	Held string `json:"held,omitempty"`
+	// Lost is the machine's health where its units aren't taken to be running:
+	// the status is the last that was known of them.
+	Lost *cluster.Health `json:"lost,omitempty"`
 }
 
 // UnitDetail is the reply to GET /v1/units/{name}.
