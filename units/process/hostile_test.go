@@ -148,13 +148,21 @@ func TestStartThatHangs(t *testing.T) {
 // TestFileThatHangs has a file that is never read to its end.
 func TestFileThatHangs(t *testing.T) {
 	release, ended := make(chan struct{}), make(chan struct{})
-	_, ok := within(time.Millisecond, func() bool { defer close(ended); <-release; return true })
-	if ok {
-		t.Error("what hangs had a result")
+	calls := newFiles()
+	for range maxStuck {
+		if _, ok := within(calls, time.Millisecond, func() bool { <-release; ended <- struct{}{}; return true }); ok {
+			t.Error("what hangs had a result")
+		}
+	}
+	// The threads that are left behind are bounded.
+	if _, ok := within(calls, time.Millisecond, func() bool { t.Error("one too many is run"); return true }); ok {
+		t.Error("one too many had a result")
 	}
 	close(release)
-	<-ended
-	if v, ok := within(patience, func() int { return 7 }); !ok || v != 7 {
+	for range maxStuck {
+		<-ended
+	}
+	if v, ok := within(calls, patience, func() int { return 7 }); !ok || v != 7 {
 		t.Errorf("within = %d, %v", v, ok)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,6 +20,32 @@ func (u *unit) members() []procID {
 		return nil
 	}
 	return members(table, u.st.Invocation, u.st.Sessions, u.roots())
+}
+
+// owns reports whether a process is the unit's, as members has it. It looks at
+// the process and those it descends from alone: a unit may ask often.
+func (u *unit) owns(pid int) (id procID, ok bool) {
+	self := os.Getpid()
+	for at := pid; at > 1 && at != self; {
+		p, err := readStat(at)
+		if err != nil || p.Zombie && at == pid {
+			return procID{}, false
+		}
+		if at == pid {
+			id = p.procID
+		}
+		p.Invocation = invocationOf(at)
+		lineage := []stat{p}
+		if leader, err := readStat(p.Session); err == nil && p.Session != at {
+			leader.Parent = 0 // it is here for its start time alone
+			lineage = append(lineage, leader)
+		}
+		if slices.Contains(members(lineage, u.st.Invocation, u.st.Sessions, u.roots()), p.procID) {
+			return id, true
+		}
+		at = p.Parent
+	}
+	return procID{}, false
 }
 
 func (u *unit) roots() []procID {

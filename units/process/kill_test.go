@@ -2,6 +2,8 @@ package process
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -126,4 +128,39 @@ func TestKillLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantAlive(pids, false)
+}
+
+// TestOwns compares what is said of each process with the list of all the unit's.
+func TestOwns(t *testing.T) {
+	b := newBench(t)
+	b.load("a.service", "[Service]\nExecStart=/bin/sh -c 'setsid env -i sleep 1000 & env -i sh -c \"sleep 1001 & wait\" & sleep 1002 & echo up; wait'\n")
+	b.load("b.service", "[Service]\nExecStart=/bin/sleep 1000\n")
+	b.start("a.service")
+	b.start("b.service")
+	u := b.unit("a.service")
+	b.eventually("all of it run", func() bool { return len(u.members()) >= 5 })
+	own := u.members()
+	table, err := readTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, p := range table {
+		id, ok := u.owns(p.PID)
+		if ok != slices.Contains(own, p.procID) && lives(p.PID) {
+			t.Errorf("process %d is said to be the unit's: %v, expected %v", p.PID, ok, !ok)
+		}
+		if ok {
+			found++
+			if id != p.procID {
+				t.Errorf("%+v is called %+v", p.procID, id)
+			}
+		}
+	}
+	if found != len(own) {
+		t.Errorf("%d processes are the unit's, expected %d", found, len(own))
+	}
+	if _, ok := u.owns(os.Getpid()); ok {
+		t.Error("the daemon is said to be the unit's")
+	}
 }

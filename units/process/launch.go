@@ -28,7 +28,7 @@ func (u *unit) spawn(c command) (*process, *startError) {
 	if err != nil {
 		return fail(resultExitCode, "%v", err)
 	}
-	ready := u.cfg.prepareWithin(u.m.fileWait, c, u.workingDirectory(who))
+	ready := u.prepare(c, u.workingDirectory(who))
 	if ready.err != nil {
 		return nil, ready.err
 	}

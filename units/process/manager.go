@@ -44,7 +44,8 @@ type Manager struct {
 	scan        scanner
 	hub         *hub
 	null        *os.File
-	fileWait    time.Duration
+	files       files
+	fileWait    time.Duration // for one call of files
 	closing     chan struct{}
 	wg          sync.WaitGroup // of everything but the spawner
 	close       func() error
@@ -61,7 +62,7 @@ var _ units.Manager = (*Manager)(nil)
 // there: those that run go on, those that ended while no daemon ran are found
 // dead, and restarted where Restart= says so.
 func New(opts Options) (*Manager, error) {
-	m := &Manager{dir: opts.Dir, logDir: opts.LogDir, log: opts.Logger, hub: newHub(), closing: make(chan struct{}), fileWait: fileWait, units: map[string]*unit{}}
+	m := &Manager{dir: opts.Dir, logDir: opts.LogDir, log: opts.Logger, hub: newHub(), closing: make(chan struct{}), files: newFiles(), fileWait: fileWait, units: map[string]*unit{}}
 	if m.dir == "" {
 		m.dir = DefaultDir
 	}
@@ -120,7 +121,7 @@ func (m *Manager) shut() error {
 		list = append(list, u)
 	}
 	m.mu.Unlock()
-	_, ended := within(closeWait, func() struct{} {
+	_, ended := within(newFiles(), closeWait, func() struct{} {
 		for _, u := range list {
 			<-u.done
 		}

@@ -167,20 +167,18 @@ func (u *unit) notified(m notifyMessage) {
 
 // adoptMain takes a process of the unit as its main process.
 func (u *unit) adoptMain(pid int) bool {
-	for _, id := range u.members() {
-		if id.PID != pid {
-			continue
-		}
-		p, err := openProcess(id)
-		if err != nil {
-			return false
-		}
-		u.setMain(p)
-		u.commit()
-		return true
+	id, ok := u.owns(pid)
+	if !ok {
+		u.log.Warn("a process that isn't the unit's was named its main process", "pid", pid)
+		return false
 	}
-	u.log.Warn("a process that isn't the unit's was named its main process", "pid", pid)
-	return false
+	p, err := openProcess(id)
+	if err != nil {
+		return false
+	}
+	u.setMain(p)
+	u.commit()
+	return true
 }
 
 // feedDog starts the watchdog's time anew, or stops it.

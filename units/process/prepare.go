@@ -5,7 +5,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"fleettop/units/safefile"
 )
@@ -44,19 +43,21 @@ func (c *config) prepare(cmd command, dir string) prepared {
 	return p
 }
 
-// prepareWithin prepares a command, unless that takes too long.
-func (c *config) prepareWithin(wait time.Duration, cmd command, dir string) prepared {
-	p, ok := within(wait, func() prepared { return c.prepare(cmd, dir) })
+// prepare prepares a command, unless that takes too long.
+func (u *unit) prepare(cmd command, dir string) prepared {
+	cfg := u.cfg
+	p, ok := within(u.m.files, u.m.fileWait, func() prepared { return cfg.prepare(cmd, dir) })
 	if !ok {
 		p.err = &startError{resultResources, fmt.Sprintf(
-			"the files that %s, WorkingDirectory= and EnvironmentFile= name did not answer within %s: is a file system gone?", cmd.Option, wait)}
+			"the files that %s, WorkingDirectory= and EnvironmentFile= name did not answer within %s: is a file system gone?", cmd.Option, u.m.fileWait)}
 	}
 	return p
 }
 
-// readPIDFile returns the process number in a PID file, or 0 where there is none.
-func readPIDFile(path string) int {
-	pid, _ := within(fileWait, func() int {
+// readPIDFile returns the process number in the unit's PID file, or 0 where there is none.
+func (u *unit) readPIDFile() int {
+	path := u.cfg.PIDFile
+	pid, _ := within(u.m.files, u.m.fileWait, func() int {
 		b, err := safefile.Read(path, maxPIDFile)
 		if err != nil {
 			return 0
@@ -73,8 +74,9 @@ func readPIDFile(path string) int {
 // removePIDFile removes the unit's PID file if it names a process that was the
 // unit's: any other file is not ours to delete.
 func (u *unit) removePIDFile() {
-	if u.cfg.PIDFile == "" || u.st.LastMain == 0 || readPIDFile(u.cfg.PIDFile) != u.st.LastMain {
+	if u.cfg.PIDFile == "" || u.st.LastMain == 0 || u.readPIDFile() != u.st.LastMain {
 		return
 	}
-	within(fileWait, func() error { return os.Remove(u.cfg.PIDFile) })
+	path := u.cfg.PIDFile
+	within(u.m.files, u.m.fileWait, func() error { return os.Remove(path) })
 }

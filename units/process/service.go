@@ -271,7 +271,7 @@ func (u *unit) findMain(try int) {
 		u.enterStartPost()
 		return
 	}
-	if pid := readPIDFile(u.cfg.PIDFile); pid > 0 && u.adoptMain(pid) {
+	if pid := u.readPIDFile(); pid > 0 && u.adoptMain(pid) {
 		u.enterStartPost()
 		return
 	}

@@ -42,6 +42,7 @@ var errSlowStart = errors.New("executing it takes too long: is the file system i
 type spawner struct {
 	wait time.Duration                  // for one start
 	exec func(launch) (*process, error) // launch.start, but for tests
+	left files                          // starts that were given up
 	idle chan *starter                  // nil stands for one that is yet to be made
 }
 
@@ -62,7 +63,7 @@ type reply struct {
 }
 
 func newSpawner(wait time.Duration) (*spawner, error) {
-	s := &spawner{wait: wait, exec: launch.start, idle: make(chan *starter, starters)}
+	s := &spawner{wait: wait, exec: launch.start, left: newFiles(), idle: make(chan *starter, starters)}
 	first, err := s.newStarter() // fails here rather than later
 	if err != nil {
 		return nil, err
@@ -111,6 +112,9 @@ func (s *spawner) close() {
 func (s *spawner) start(l launch) (*process, error) {
 	t := <-s.idle
 	defer func() { s.idle <- t }()
+	if len(s.left) > maxStuck-starters {
+		return nil, errSlowStart
+	}
 	if t == nil {
 		var err error
 		if t, err = s.newStarter(); err != nil {
@@ -126,13 +130,15 @@ func (s *spawner) start(l launch) (*process, error) {
 		return r.p, r.err
 	case <-timer.C:
 	}
-	go t.abandon(c)
+	s.left <- struct{}{}
+	go s.abandon(t, c)
 	t = nil
 	return nil, errSlowStart
 }
 
 // abandon waits for a start that was given up, and kills what came of it.
-func (t *starter) abandon(c <-chan reply) {
+func (s *spawner) abandon(t *starter, c <-chan reply) {
+	defer func() { <-s.left }()
 	close(t.requests)
 	if r := <-c; r.p != nil {
 		_ = r.p.signal(syscall.SIGKILL)
