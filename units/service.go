@@ -99,22 +99,27 @@ func unknownWord(o Option, known []string) error {
 // systemd drop it and the rest of the line.
 func countCommands(line string) (int, error) {
 	count := 0
-	for rest := strings.TrimSpace(line); rest != ""; {
-		first, after, err := nextWord(rest)
-		path := strings.TrimLeft(first, "-@:+!|")
-		lenient := strings.Contains(first[:len(first)-len(path)], "-")
-		if err == nil {
-			err = checkProgram(path)
+	for rest := strings.TrimLeft(line, space); rest != ""; rest = strings.TrimLeft(rest, space) {
+		given := rest[:len(rest)-len(strings.TrimLeft(rest, prefixes))]
+		first, after, _, err := nextWord(rest)
+		if err == nil && first == ";" {
+			rest = after
+			continue
 		}
-		var unclosed error
-		rest, unclosed = skipArguments(after)
 		if err == nil {
-			err = unclosed
+			err = checkProgram(strings.TrimLeft(first, prefixes))
+		}
+		args := 0
+		if err == nil {
+			args, rest, err = skipArguments(after)
+		}
+		if err == nil && args == 0 && strings.Contains(given, "@") {
+			err = errors.New("the prefix @ needs one more word, the name the program gets as argv[0]")
 		}
 		switch {
 		case err == nil:
 			count++
-		case lenient:
+		case strings.Contains(given, "-"):
 			return count, nil
 		default:
 			return 0, err
@@ -123,63 +128,50 @@ func countCommands(line string) (int, error) {
 	return count, nil
 }
 
+// prefixes are the characters before a program's path that mean something.
+const prefixes = "-@:+!|"
+
 // checkProgram refuses a program that can't be one.
 func checkProgram(path string) error {
+	unsafe := func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`"'\`, r) }
 	switch {
 	case path == "":
 		return errors.New("there is no program: write its path, right after the prefix if there is one")
+	case strings.IndexFunc(path, unsafe) >= 0:
+		return fmt.Errorf("the program's name %q has a quote, a backslash or a control character in it, which systemd refuses: rename it", path)
 	case strings.HasSuffix(path, "/"):
 		return fmt.Errorf("%s is a directory: name the program in it", path)
-	case strings.Contains(path, "/") && path[0] != '/' && path[0] != '%':
+	case path == "." || path == "..":
+		return fmt.Errorf("%s is a directory: name a program", path)
+	case strings.Contains(path, "/") && path[0] != '/' && !mayBeAbsolute(path):
 		return fmt.Errorf("%s is a relative path: begin it with a slash, or give the program's name alone", path)
 	}
 	return nil
 }
 
-var errQuote = errors.New("a quote is not closed: close it, or write \\' or \\\" for the character itself")
-
-// skipArguments returns what follows the arguments of a command and the
-// semicolon that ends them.
-func skipArguments(line string) (string, error) {
-	for line != "" {
-		_, rest, err := nextWord(line)
-		if err != nil {
-			return "", err
-		}
-		if strings.TrimSpace(line[:len(line)-len(rest)]) == ";" {
-			return rest, nil
-		}
-		line = rest
-	}
-	return "", nil
+// mayBeAbsolute reports whether a path begins with a specifier that can stand
+// for an absolute one.
+func mayBeAbsolute(path string) bool {
+	return len(path) > 1 && path[0] == '%' && strings.IndexByte("CDEIJLPSTVdfhstyY", path[1]) >= 0
 }
 
-// nextWord takes a word off a command line as systemd does: blanks end it
-// outside of quotes, and a backslash takes the next character's meaning away.
-// The rest begins with the next word.
-func nextWord(line string) (word, rest string, err error) {
-	var b strings.Builder
-	var quote byte
-	for i := 0; i < len(line); i++ {
-		c := line[i]
-		switch {
-		case c == '\\' && i+1 < len(line):
-			i++
-			b.WriteByte(line[i])
-		case quote != 0 && c == quote:
-			quote = 0
-		case quote != 0:
-			b.WriteByte(c)
-		case c == '"' || c == '\'':
-			quote = c
-		case c == ' ' || c == '\t':
-			return b.String(), strings.TrimLeft(line[i:], " \t"), nil
-		default:
-			b.WriteByte(c)
+// skipArguments counts the arguments of a command, and returns what follows
+// them and the semicolon that ends them.
+func skipArguments(line string) (args int, rest string, err error) {
+	for ; ; args++ {
+		line = strings.TrimLeft(line, space)
+		first, rest := cutBlank(line)
+		switch first {
+		case "":
+			return args, "", nil
+		case ";":
+			return args, rest, nil
+		case `\;`:
+			line = rest
+			continue
+		}
+		if _, line, _, err = nextWord(line); err != nil {
+			return args, "", err
 		}
 	}
-	if quote != 0 {
-		return b.String(), "", errQuote
-	}
-	return b.String(), "", nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"fleettop/units"
 )
 
 // command is one program to run.
@@ -20,7 +22,7 @@ type command struct {
 
 // parseCommands reads the value of an Exec option.
 func parseCommands(option, value string, line int, sp *specifiers) ([]command, error) {
-	split, err := splitCommands(value)
+	split, err := units.SplitCommands(value)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func (c command) argv(env map[string]string) []string {
 	out := []string{c.Args[0]}
 	for _, a := range c.Args[1:] {
 		if name, ok := strings.CutPrefix(a, "$"); ok && isVariable(name) {
-			words, err := splitWords(env[name])
+			words, err := units.SplitWords(env[name])
 			if err != nil { // a stray quote in a value: take it as it is
 				words = strings.Fields(env[name])
 			}

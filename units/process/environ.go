@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 
+	"fleettop/units"
 	"fleettop/units/safefile"
 )
 
@@ -23,7 +24,7 @@ type environmentFile struct {
 
 // parseAssignments reads the value of Environment=.
 func parseAssignments(value string, sp *specifiers) ([][2]string, error) {
-	words, err := splitWords(value)
+	words, err := units.SplitWords(value)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func cause(err error) error {
 // a line continues it. Lines that make no sense are skipped, as systemd does.
 func parseEnvironmentFile(s string, env map[string]string) {
 	for s != "" {
-		s = strings.TrimLeft(s, blanks)
+		s = strings.TrimLeft(s, " \t\n\r")
 		if s == "" {
 			return
 		}

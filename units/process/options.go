@@ -268,7 +268,7 @@ func output(null *bool, o units.Option) error {
 }
 
 func list(to *[]string, o units.Option, sp *specifiers) error {
-	words, err := splitWords(o.Value)
+	words, err := units.SplitWords(o.Value)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -177,10 +178,8 @@ func unescapeName(s string) string {
 			continue
 		}
 		if s[i] == '\\' && i+3 < len(s) && s[i+1] == 'x' {
-			hi, ok1 := digit(s[i+2])
-			lo, ok2 := digit(s[i+3])
-			if ok1 && ok2 {
-				b.WriteByte(byte(hi<<4 | lo))
+			if c, err := strconv.ParseUint(s[i+2:i+4], 16, 8); err == nil {
+				b.WriteByte(byte(c))
 				i += 3
 				continue
 			}

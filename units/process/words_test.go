@@ -1,7 +1,6 @@
 package process
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,72 +10,6 @@ import (
 
 	"fleettop/units"
 )
-
-func TestSplitWords(t *testing.T) {
-	for _, test := range []struct {
-		in   string
-		want []string
-		err  string
-	}{
-		{in: "", want: nil},
-		{in: "  a\tb  ", want: []string{"a", "b"}},
-		{in: `"a b" 'c d'`, want: []string{"a b", "c d"}},
-		{in: `x"a b"y`, want: []string{"xa by"}},
-		{in: `"" ''`, want: []string{"", ""}},
-		{in: `"it's" 'say "hi"'`, want: []string{"it's", `say "hi"`}},
-		{in: `a\tb \x41\102\u00e9\U0001F600 \s`, want: []string{"a\tb", "AB\u00e9\U0001F600", " "}},
-		{in: `\q \x4 \xzz`, want: []string{`\q`, `\x4`, `\xzz`}},
-		{in: `a\ b`, want: []string{`a\ b`}}, // an unknown escape stays, and its blank with it
-		{in: `'\n'`, want: []string{"\n"}},
-		{in: `"open`, err: "not closed"},
-		{in: `a\`, err: "backslash"},
-		{in: `\x00`, err: "null"},
-		{in: `\ud800`, err: "not a character"},
-		{in: `\777`, err: "not a character"},
-	} {
-		got, err := splitWords(test.in)
-		if (err != nil) != (test.err != "") || err != nil && !strings.Contains(err.Error(), test.err) {
-			t.Errorf("splitWords(%q): error %v, want one with %q", test.in, err, test.err)
-		}
-		if err == nil && !slices.Equal(got, test.want) {
-			t.Errorf("splitWords(%q) = %q, want %q", test.in, got, test.want)
-		}
-	}
-}
-
-func TestSplitCommands(t *testing.T) {
-	for in, want := range map[string][][]string{
-		`a b ; c ;`:       {{"a", "b"}, {"c"}},
-		`; ;`:             nil,
-		`a \; b`:          {{"a", ";", "b"}},
-		`a ";" b;c`:       {{"a", ";", "b;c"}},
-		`sh -c "x; y" ;z`: {{"sh", "-c", "x; y", ";z"}},
-	} {
-		got, err := splitCommands(in)
-		if err != nil || !slices.EqualFunc(got, want, slices.Equal) {
-			t.Errorf("splitCommands(%q) = %q, %v, want %q", in, got, err, want)
-		}
-	}
-}
-
-// quote writes a word so that splitting gives it back.
-func quote(w string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(w) + `"`
-}
-
-func TestSplitGivesBackWhatWasQuoted(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		words := rapid.SliceOf(rapid.StringMatching(`[^\x00]*`)).Draw(t, "words")
-		var quoted []string
-		for _, w := range words {
-			quoted = append(quoted, quote(w))
-		}
-		got, err := splitWords(strings.Join(quoted, " "))
-		if err != nil || !slices.Equal(got, words) {
-			t.Fatalf("%q, %v", got, err)
-		}
-	})
-}
 
 func FuzzSplitCommands(f *testing.F) {
 	for _, s := range []string{"", `a "b c" ; d`, `\x41 \u00e9 '`, `-@+:/bin/sh $A ${B} $$ %n %%`, "a \\; b\t;\n;"} {
@@ -88,7 +21,7 @@ func FuzzSplitCommands(f *testing.F) {
 	}
 	sp := &specifiers{name: name, host: testHost()}
 	f.Fuzz(func(t *testing.T, s string) {
-		list, err := splitCommands(s)
+		list, err := units.SplitCommands(s)
 		if err != nil {
 			return
 		}

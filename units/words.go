@@ -1,4 +1,4 @@
-package process
+package units
 
 import (
 	"errors"
@@ -10,10 +10,10 @@ import (
 // maxWords bounds a command line, so that a hostile unit file costs no more than its size.
 const maxWords = 16 << 10
 
-// splitWords splits a value into words as systemd does: blanks separate,
+// SplitWords splits a value into words as systemd does: blanks separate,
 // quotes of both kinds protect them, and C escapes are resolved. An escape
 // that C doesn't know stays as it is.
-func splitWords(s string) ([]string, error) {
+func SplitWords(s string) ([]string, error) {
 	var words []string
 	for {
 		word, rest, ok, err := nextWord(s)
@@ -27,12 +27,12 @@ func splitWords(s string) ([]string, error) {
 	}
 }
 
-// splitCommands splits a command line at the lone semicolons in it.
-func splitCommands(s string) ([][]string, error) {
+// SplitCommands splits a command line into words, at the lone semicolons in it.
+func SplitCommands(s string) ([][]string, error) {
 	var list [][]string
 	var words []string
 	for n := 0; ; n++ {
-		s = strings.TrimLeft(s, blanks)
+		s = strings.TrimLeft(s, space)
 		if n > maxWords {
 			return nil, errors.New("too many words: shorten the line or move it to a script")
 		}
@@ -61,10 +61,11 @@ func splitCommands(s string) ([][]string, error) {
 	return list, nil
 }
 
-const blanks = " \t\n\r"
+// space is what separates words.
+const space = " \t\n\r"
 
 func cutBlank(s string) (first, rest string) {
-	if i := strings.IndexAny(s, blanks); i >= 0 {
+	if i := strings.IndexAny(s, space); i >= 0 {
 		return s[:i], s[i:]
 	}
 	return s, ""
@@ -72,7 +73,7 @@ func cutBlank(s string) (first, rest string) {
 
 // nextWord takes the first word off s; ok is false where there is none.
 func nextWord(s string) (word, rest string, ok bool, err error) {
-	s = strings.TrimLeft(s, blanks)
+	s = strings.TrimLeft(s, space)
 	if s == "" {
 		return "", "", false, nil
 	}
@@ -82,10 +83,7 @@ func nextWord(s string) (word, rest string, ok bool, err error) {
 		c := s[i]
 		switch {
 		case c == '\\':
-			out, n, err := unescape(s[i:])
-			if err != nil {
-				return "", "", false, err
-			}
+			out, n := unescape(s[i:])
 			b.WriteString(out)
 			i += n
 			continue
@@ -95,7 +93,7 @@ func nextWord(s string) (word, rest string, ok bool, err error) {
 			b.WriteByte(c)
 		case c == '"' || c == '\'':
 			quote = c
-		case strings.IndexByte(blanks, c) >= 0:
+		case strings.IndexByte(space, c) >= 0:
 			return b.String(), s[i:], true, nil
 		default:
 			b.WriteByte(c)
@@ -115,12 +113,12 @@ var simpleEscapes = map[byte]byte{
 }
 
 // unescape resolves the escape at the front of s and says how long it is.
-func unescape(s string) (out string, n int, err error) {
+func unescape(s string) (out string, n int) {
 	if len(s) == 1 {
-		return "", 0, errors.New(`the line ends in a backslash: write \\ for the character itself`)
+		return s, 1
 	}
 	if c, ok := simpleEscapes[s[1]]; ok {
-		return string([]byte{c}), 2, nil
+		return string([]byte{c}), 2
 	}
 	digits, base, isRune := 0, uint32(16), false
 	from := 2
@@ -134,28 +132,27 @@ func unescape(s string) (out string, n int, err error) {
 	case c >= '0' && c <= '7':
 		digits, base, from = 3, 8, 1
 	default:
-		return s[:2], 2, nil
+		return s[:2], 2
 	}
 	if len(s) < from+digits {
-		return s[:2], 2, nil
+		return s[:2], 2
 	}
 	var v uint32
 	for _, c := range []byte(s[from : from+digits]) {
 		d, ok := digit(c)
 		if !ok || d >= base {
-			return s[:2], 2, nil
+			return s[:2], 2
 		}
 		v = v*base + d
 	}
+	whole := s[:from+digits]
 	switch {
-	case v == 0:
-		return "", 0, errors.New("a null character can't be part of a command: remove the escape")
-	case isRune && (v > utf8.MaxRune || !utf8.ValidRune(rune(v))), !isRune && v > 0xff:
-		return "", 0, fmt.Errorf("%s is not a character: correct the escape", s[:from+digits])
+	case v == 0, isRune && (v > utf8.MaxRune || !utf8.ValidRune(rune(v))), !isRune && v > 0xff:
+		return whole, len(whole) // no character: as it is written
 	case isRune:
-		return string(rune(v)), from + digits, nil
+		return string(rune(v)), len(whole)
 	}
-	return string([]byte{byte(v)}), from + digits, nil
+	return string([]byte{byte(v)}), len(whole)
 }
 
 func digit(c byte) (uint32, bool) {
