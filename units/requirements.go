@@ -18,6 +18,7 @@ type Requirements struct {
 	Conflicts []string            // patterns of units it must not be on one machine with
 	Replaces  []string            // patterns of units that it drives to another machine
 	Global    bool                // runs on every machine that fits
+	Rerun     bool                // having run and finished, it runs again on the next machine it is given to
 }
 
 // The options of [X-Fleet].
@@ -28,9 +29,10 @@ const (
 	optConflicts = "Conflicts"
 	optReplaces  = "Replaces"
 	optGlobal    = "Global"
+	optRerun     = "Rerun"
 )
 
-var fleetOptions = []string{optMachineID, optMachineOf, optMetadata, optConflicts, optReplaces, optGlobal}
+var fleetOptions = []string{optMachineID, optMachineOf, optMetadata, optConflicts, optReplaces, optGlobal, optRerun}
 
 // oldOptions are the names before fleet 0.8.
 var oldOptions = map[string]string{
@@ -89,7 +91,9 @@ func (c *collector) add(o Option) error {
 
 	switch kind {
 	case optGlobal:
-		err = c.global(o, values)
+		err = c.flag(o, values, optGlobal, &c.req.Global)
+	case optRerun:
+		err = c.flag(o, values, optRerun, &c.req.Rerun)
 	case optMetadata:
 		err = c.metadata(values)
 	case optMachineID:
@@ -104,7 +108,7 @@ func (c *collector) add(o Option) error {
 	if err != nil {
 		return fileErrorf(o.Line, "%s=%s: %v", o.Name, cut(o.Value, 80), err)
 	}
-	if _, seen := c.lines[kind]; !seen && len(values) > 0 && kind != optGlobal {
+	if _, seen := c.lines[kind]; !seen && len(values) > 0 && kind != optGlobal && kind != optRerun {
 		c.lines[kind] = o.Line
 	}
 	return nil
@@ -159,17 +163,18 @@ func splitQuoted(line string) ([]string, error) {
 	return values, nil
 }
 
-func (c *collector) global(o Option, values []string) error {
+// flag takes an option that is true or false; of several the last counts.
+func (c *collector) flag(o Option, values []string, name string, to *bool) error {
 	for _, v := range values {
 		yes, ok := parseBool(v)
 		if !ok {
 			return errors.New("this is neither yes nor no: write true or false")
 		}
-		c.req.Global = yes
+		*to = yes
 	}
-	delete(c.lines, optGlobal)
-	if c.req.Global {
-		c.lines[optGlobal] = o.Line
+	delete(c.lines, name)
+	if *to {
+		c.lines[name] = o.Line
 	}
 	return nil
 }

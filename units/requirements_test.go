@@ -44,6 +44,8 @@ func TestRequirements(t *testing.T) {
 			Requirements{Replaces: []string{"old*.service", "older.service"}}},
 		{"global", "web.service", []string{"Global=true", "MachineMetadata=a=b", "Conflicts=db.service"},
 			Requirements{Global: true, Metadata: map[string][]string{"a": {"b"}}, Conflicts: []string{"db.service"}}},
+		{"rerun", "web.service", []string{"Rerun=yes", "Global=true"}, Requirements{Rerun: true, Global: true}},
+		{"the last rerun wins", "web.service", []string{"Rerun=yes", "Rerun=no"}, Requirements{}},
 		{"the last global wins", "web.service", []string{"Global=yes", "Global=Off"}, Requirements{}},
 		{"not global goes with everything", "web.service", []string{"Global=false", "MachineID=a"}, Requirements{MachineID: "a"}},
 		{"global taken back", "web.service", []string{"Global=1", "MachineOf=a.service", "Global=0"}, Requirements{MachineOf: []string{"a.service"}}},
@@ -110,7 +112,7 @@ func TestRequirementsRefuses(t *testing.T) {
 		{"another typo", "web.service", []string{"MachineMetadta=a=b"}, 5, "did you mean MachineMetadata?"},
 		{"old name's typo", "web.service", []string{"X-Conflict=a*"}, 5, "did you mean X-Conflicts?"},
 		{"boot id", "web.service", []string{"X-ConditionMachineBootID=a"}, 5, "did you mean X-ConditionMachineID?"},
-		{"unknown", "web.service", []string{"Exclusive=true"}, 5, "Known are MachineID, MachineOf, MachineMetadata, Conflicts, Replaces and Global"},
+		{"unknown", "web.service", []string{"Exclusive=true"}, 5, "Known are MachineID, MachineOf, MachineMetadata, Conflicts, Replaces, Global and Rerun"},
 
 		{"no pair", "web.service", []string{"", "MachineMetadata=ssd"}, 6, `"ssd" is no pair: write key=value`},
 		{"no pair among good ones", "web.service", []string{`MachineMetadata="a=b" "ssd"`}, 5, `"ssd" is no pair`},
@@ -136,6 +138,7 @@ func TestRequirementsRefuses(t *testing.T) {
 		{"replaces nothing", "web.service", []string{"Replaces="}, 5, "no unit is named"},
 		{"bad pattern", "web.service", []string{"Conflicts=web@[1-3.service"}, 5, "is no pattern: close its brackets"},
 		{"bad pattern to replace", "web.service", []string{"Replaces=["}, 5, "is no pattern"},
+		{"rerun, neither true nor false", "web.service", []string{"Rerun=maybe"}, 5, "neither yes nor no: write true or false"},
 		{"neither true nor false", "web.service", []string{"Global=12"}, 5, "neither yes nor no: write true or false"},
 
 		{"beside itself", "web.service", []string{"MachineOf=web.service"}, 5, "always on its own machine"},
@@ -168,7 +171,7 @@ func TestRequirementsRefuses(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{
-		"": "Global", "Replace": "Replaces", "MACHINEID": "MachineID", "MachineIDs": "MachineID", "Golbal": "Global",
+		"": "Rerun", "Replace": "Replaces", "MACHINEID": "MachineID", "MachineIDs": "MachineID", "Golbal": "Global",
 	} {
 		if got := nearest(word, fleetOptions); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)

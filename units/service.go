@@ -32,23 +32,15 @@ func validateService(n Name, f *File) error {
 		}
 	}
 
-	kind, hasKind := f.last("Service", "Type")
-	bus, hasBus := f.last("Service", "BusName")
+	kind, hasKind := f.serviceType(start)
+	_, hasBus := f.last("Service", "BusName")
 	restart, hasRestart := f.last("Service", "Restart")
-	remain, _ := f.last("Service", "RemainAfterExit")
-	remains, _ := parseBool(remain.Value)
+	remains := f.remains()
 	switch {
 	case hasKind && !slices.Contains(serviceTypes, kind.Value):
 		return unknownWord(kind, serviceTypes)
 	case hasRestart && !slices.Contains(restartWords, restart.Value):
 		return unknownWord(restart, restartWords)
-	case hasKind:
-	case hasBus:
-		kind = Option{Line: bus.Line, Value: "dbus"}
-	case len(start) > 0:
-		kind = Option{Line: start[0].Line, Value: "simple"}
-	default:
-		kind = Option{Line: f.line("Service"), Value: "oneshot"}
 	}
 
 	oneshot := kind.Value == "oneshot"
@@ -68,6 +60,36 @@ func validateService(n Name, f *File) error {
 		return fileErrorf(kind.Line, "Type=dbus needs the name to wait for: add BusName=")
 	}
 	return nil
+}
+
+// serviceType returns the type of a service with these ExecStart= commands,
+// where it isn't said as systemd takes it, and whether it is said.
+func (f *File) serviceType(start []Option) (kind Option, said bool) {
+	if kind, said = f.last("Service", "Type"); said {
+		return kind, true
+	}
+	bus, hasBus := f.last("Service", "BusName")
+	switch {
+	case hasBus:
+		return Option{Line: bus.Line, Value: "dbus"}, false
+	case len(start) > 0:
+		return Option{Line: start[0].Line, Value: "simple"}, false
+	}
+	return Option{Line: f.line("Service"), Value: "oneshot"}, false
+}
+
+// remains reports whether a service counts as active after its processes have ended.
+func (f *File) remains() bool {
+	remain, _ := f.last("Service", "RemainAfterExit")
+	yes, _ := parseBool(remain.Value)
+	return yes
+}
+
+// RunsOnce reports whether a unit named n is to run, end and be done: a
+// service of Type=oneshot that doesn't remain active after it.
+func (f *File) RunsOnce(n Name) bool {
+	kind, _ := f.serviceType(f.settings("Service", "ExecStart"))
+	return n.Type() == "service" && kind.Value == "oneshot" && !f.remains()
 }
 
 // commands returns, for each setting with command lines, the option of each of

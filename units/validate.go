@@ -25,11 +25,16 @@ func Validate(n Name, f *File) error {
 			return fileErrorf(s.line, "[%s] would be ignored: write it as [%s]", s.name, fleetSection)
 		}
 	}
-	if _, err := f.Requirements(n); err != nil {
+	req, err := f.Requirements(n)
+	if err != nil {
 		return err
 	}
 	if err := f.checkSpecifiers(); err != nil {
 		return err
+	}
+	if rerun, _ := f.last(fleetSection, optRerun); req.Rerun && !f.RunsOnce(n) {
+		return fileErrorf(rerun.Line, "Rerun= is for a service that runs once and ends (Type=oneshot without RemainAfterExit=yes): "+
+			"any other runs again wherever it moves; remove the line")
 	}
 	switch n.Type() {
 	case "service":

@@ -122,6 +122,9 @@ var refusable = []struct {
 	{"path without a section", "web.path", "[Unit]\nA=b\n", 0, "needs a [Path] section"},
 	{"misspelt X-Fleet", "web.service", "[Service]\nExecStart=/bin/a\n[x-fleet]\nGlobal=true\n", 3, "[x-fleet] would be ignored: write it as [X-Fleet]"},
 	{"X-Fleet without its X", "web.target", "[Unit]\nA=b\n[Fleet]\nGlobal=true\n", 3, "write it as [X-Fleet]"},
+	{"rerun of what runs on", "web.service", "[Service]\nExecStart=/bin/a\n[X-Fleet]\nRerun=true\n", 4, "Rerun= is for a service that runs once and ends"},
+	{"rerun of what remains", "web.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/a\n[X-Fleet]\nRerun=true\n", 6, "remove the line"},
+	{"rerun of a timer", "web.timer", "[Timer]\nOnBootSec=1\n[X-Fleet]\nRerun=true\n", 4, "remove the line"},
 	{"bad requirement", "web.target", "[Unit]\nA=b\n[X-Fleet]\nGlobal=maybe\n", 4, "neither yes nor no"},
 }
 
