@@ -240,3 +240,5 @@ func orDefault(s, def string) string {
 
 // unitsDir is where a manager keeps this daemon's unit files.
 func (c *Config) unitsDir() string { return filepath.Join(c.RunDir, "units") }
+
+func (c *Config) notesPath() string { return filepath.Join(c.RunDir, "agent.json") }

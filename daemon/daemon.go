@@ -163,7 +163,7 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log}, n.etcd, n.view)
 	n.engine = engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: n.view, Health: n.health, Log: n.log})
 	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Name: cfg.Name, Store: n.store, Manager: manager,
-		NotesPath: filepath.Join(cfg.RunDir, "agent.json"), Log: n.log})
+		NotesPath: cfg.notesPath(), Log: n.log})
 	server := api.NewServer(api.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyKeeper(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})
 
@@ -237,9 +237,9 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 func openManager(ctx context.Context, cfg *Config) (units.Manager, error) {
 	switch cfg.Manager {
 	case ManagerSystemd:
-		return systemd.Open(ctx, systemd.Options{Dir: cfg.unitsDir(), Logger: cfg.Log})
+		return systemd.Open(ctx, systemd.Options{Dir: cfg.unitsDir(), Known: agent.Noted(cfg.notesPath()), Logger: cfg.Log})
 	case ManagerSystemdUser:
-		return systemd.Open(ctx, systemd.Options{Dir: cfg.unitsDir(), User: true, Logger: cfg.Log})
+		return systemd.Open(ctx, systemd.Options{Dir: cfg.unitsDir(), Known: agent.Noted(cfg.notesPath()), User: true, Logger: cfg.Log})
 	default:
 		return process.New(process.Options{Dir: filepath.Join(cfg.RunDir, "process"), LogDir: cfg.logDir(), Logger: cfg.Log})
 	}

@@ -62,8 +62,9 @@ type Manager interface {
 	// The map has an entry for each unit that could not be unloaded.
 	Unload(ctx context.Context, names []string) (map[string]error, error)
 
-	// Start, Stop and Restart run a job and wait for its result. Starting
-	// what runs and stopping what doesn't succeed. A failed job is a
+	// Start, Stop and Restart run a job and wait for its result: a service
+	// that was started runs its program. Starting what runs and stopping
+	// what doesn't succeed. A failed job is a
 	// *JobError; a unit that isn't held is ErrNotLoaded.
 	Start(ctx context.Context, name string) error
 	Stop(ctx context.Context, name string) error

@@ -12,6 +12,10 @@ const (
 	Launched DesiredState = "launched" // on a machine and started
 )
 
+// ResultCondition is the Result of a unit that doesn't run because a condition
+// its file demands was not met when it was to be started.
+const ResultCondition = "condition"
+
 // Status is what a Manager reports of one unit it holds.
 type Status struct {
 	Name   string    `json:"name"`

@@ -5,15 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
+
+	"fleettop/units/atomicfile"
+	"fleettop/units/safefile"
 )
+
+const notesLimit = 64 << 20 // far more than any machine's notes take
+
+// Noted returns the names of the units in the notes of the daemon before: those
+// that its manager held, since the machine booted.
+func Noted(path string) []string {
+	notes, err := readNotes(path)
+	if err != nil {
+		return nil // and Run says so
+	}
+	return slices.Sorted(maps.Keys(notes))
+}
 
 // readNotes returns the notes of the daemon before, none if there are none.
 // Notes that can't be read are as good as none: running units are adopted.
 func readNotes(path string) (map[string]Note, error) {
 	notes := map[string]Note{}
-	raw, err := os.ReadFile(path)
+	raw, err := safefile.Read(path, notesLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return notes, nil
 	}
@@ -34,18 +49,5 @@ func writeNotes(path string, notes map[string]Note) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".agent-*")
-	if err != nil {
-		return fmt.Errorf("write the agent's notes: %w", err)
-	}
-	_, err = tmp.Write(raw)
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-		return fmt.Errorf("write the agent's notes: %w", err)
-	}
-	return nil
+	return atomicfile.Write(path, raw, 0o600)
 }

@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) units.Manager, opts Options) {
 		{"Restart", true, testRestart},
 		{"NotLoaded", true, testNotLoaded},
 		{"FailingUnit", true, testFailing},
+		{"MissingProgram", true, testMissingProgram},
 		{"StartTimeout", true, testStartTimeout},
 		{"CancelledContext", true, testCancelled},
 		{"ManyAtOnce", true, testMany},

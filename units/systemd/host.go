@@ -81,6 +81,9 @@ func hostError(name, path string) error {
 // that name is where it looks: mounts, scopes, services whose package was
 // removed while they run. Units of this manager's own files are not among them.
 func (m *Manager) unitsWithoutFile(ctx context.Context, s *session, names []string) (map[string]string, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
 	call := s.call(ctx, "ListUnitsByNames", names)
 	var list []sd.UnitStatus
 	if err := call.Store(&list); err != nil {

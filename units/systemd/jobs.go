@@ -62,7 +62,10 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 		if err != nil {
 			return v.refused(name, err)
 		}
-		return v.ended(name, before, o)
+		if err := v.ended(name, before, o); err != nil || v == stop {
+			return err
+		}
+		return m.programRuns(ctx, v, name)
 	}
 }
 

@@ -56,12 +56,13 @@ func (m *Manager) place(ctx context.Context, s *session, batch []incoming, errs 
 	var names []string
 	var fresh []incoming
 	for _, in := range batch {
+		known := true // to systemd
 		m.mu.Lock()
 		if u := m.table.byName[in.name.String()]; u != nil {
-			in.old = u.file
+			in.old, known = u.file, u.load != "not-found"
 		}
 		m.mu.Unlock()
-		if in.old.hash == in.held.hash && m.files.intact(in.name.String()) {
+		if in.old.hash == in.held.hash && known && m.files.intact(in.name.String()) {
 			names = append(names, in.name.String())
 			continue
 		}
@@ -110,9 +111,11 @@ func (m *Manager) place(ctx context.Context, s *session, batch []incoming, errs 
 
 // refuseHosts takes the names out of a batch that are the host's.
 func (m *Manager) refuseHosts(ctx context.Context, s *session, host hostUnits, batch []incoming, errs map[string]error) ([]incoming, error) {
-	names := make([]string, len(batch))
-	for i, in := range batch {
-		names[i] = in.name.String()
+	var names []string
+	for _, in := range batch {
+		if in.old.name == "" { // what is held is ours, whatever became of its file
+			names = append(names, in.name.String())
+		}
 	}
 	loaded, err := m.unitsWithoutFile(ctx, s, names)
 	if err != nil {
@@ -169,9 +172,9 @@ func (m *Manager) settle(ctx context.Context, names []string, errs map[string]er
 		if u := m.table.byName[name]; u != nil {
 			u.visible = true
 			if !u.listed { // systemd passes over names of types it doesn't know
-				u.load = "not-found"
+				u.setLoad("not-found")
 			}
-			if u.file.hash != "" {
+			if u.file.hash != "" && u.load != "not-found" {
 				u.hash = u.file.hash
 			}
 			m.mark(name)

@@ -21,6 +21,9 @@ type Options struct {
 	// Dir holds the unit files; nobody else may write there.
 	// /run/fleettop/units if empty, or for User $XDG_RUNTIME_DIR/fleettop/units.
 	Dir string
+	// Known are units that a manager of this directory held before, since the
+	// machine booted. One of them that systemd runs without a file is held.
+	Known []string
 	// User drives the calling user's own systemd instead of the system's.
 	User bool
 	// Logger is slog's default logger if nil.
@@ -89,10 +92,10 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	return open(ctx, store{dir: dir, links: links}, at, log)
+	return open(ctx, store{dir: dir, links: links}, at, opts.Known, log)
 }
 
-func open(ctx context.Context, files store, at addresses, log *slog.Logger) (*Manager, error) {
+func open(ctx context.Context, files store, at addresses, known []string, log *slog.Logger) (*Manager, error) {
 	m := &Manager{files: files, at: at, log: log, table: newTable(),
 		turned: make(chan struct{}), watchers: map[*watcher]struct{}{}}
 	held, pending, err := m.files.open()
@@ -102,12 +105,14 @@ func open(ctx context.Context, files store, at addresses, log *slog.Logger) (*Ma
 	for _, f := range held {
 		m.table.add(f).visible = true
 	}
+	suspects := m.suspect(known)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.reloads.init(m, pending)
 	if err := m.connect(ctx); err != nil {
 		m.cancel()
 		return nil, err
 	}
+	m.acquit(suspects)
 	m.wg.Go(m.run)
 	if pending {
 		// A manager before this one wrote files and didn't live to have them read.
@@ -116,6 +121,28 @@ func open(ctx context.Context, files store, at addresses, log *slog.Logger) (*Ma
 		}
 	}
 	return m, nil
+}
+
+// suspect adds units to the table that were held before and have no file any more.
+func (m *Manager) suspect(known []string) (names []string) {
+	for _, name := range known {
+		if n, err := units.ParseName(name); err == nil && !n.IsTemplate() && m.table.byName[name] == nil {
+			m.table.add(heldFile{name: name}).visible = true
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// acquit forgets those that don't run, or that the host has a file of by now.
+func (m *Manager) acquit(names []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, name := range names {
+		if u := m.table.byName[name]; u.load != "not-found" || u.active == "inactive" || u.active == "failed" {
+			m.table.remove(name)
+		}
+	}
 }
 
 // Close ends watches and the connection. Units keep running.
@@ -182,7 +209,11 @@ func (m *Manager) serve(s *session) {
 		select {
 		case <-s.bus.Context().Done():
 			return
+		case <-s.replaced:
+			s.bus.Close()
+			return
 		case <-s.reloaded:
+			m.missFiles()
 			if err := m.resync(m.ctx, s, true); err != nil && m.ctx.Err() == nil {
 				m.log.Warn("after systemd's reload its units could not be read; connecting again", "error", err)
 				s.bus.Close()
@@ -271,7 +302,11 @@ func (m *Manager) signal(s *session, sig *dbus.Signal) {
 		}
 	case "org.freedesktop.DBus.NameOwnerChanged":
 		// Another systemd, or the same one executed anew, knows nothing of what this one was asked.
-		go s.bus.Close() // which waits for the reader, that is, for this call
+		// Closing the connection waits for its reader, that is, for this call.
+		select {
+		case s.replaced <- struct{}{}:
+		default:
+		}
 	case managerIface + ".Reloading":
 		var begins bool
 		if dbus.Store(sig.Body, &begins) == nil && !begins {

@@ -43,6 +43,32 @@ func (m *Manager) resync(ctx context.Context, s *session, confirm bool) error {
 	return m.detail(ctx, s, details)
 }
 
+// missFiles looks for units whose file or link is no longer in place, and has
+// them loaded anew. It is called after each reload of systemd's, which is when
+// systemd itself takes notice; a batch of files that is being changed goes first.
+func (m *Manager) missFiles() {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	m.mu.Lock()
+	names := make([]string, 0, len(m.table.byName))
+	for name, u := range m.table.byName {
+		if u.file.hash != "" {
+			names = append(names, name)
+		}
+	}
+	m.mu.Unlock()
+	names = slices.DeleteFunc(names, m.files.intact)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, name := range names {
+		if u := m.table.byName[name]; u != nil {
+			m.log.Warn("the file of a unit was taken away; it is written again", "unit", name, "file", m.files.path(name))
+			u.file.hash, u.hash = "", ""
+			m.mark(name)
+		}
+	}
+}
+
 // refresh reads the state of units whose files have just been read by systemd.
 func (m *Manager) refresh(ctx context.Context, s *session, names []string) error {
 	details, err := m.listed(ctx, s, names)
@@ -74,7 +100,11 @@ func (m *Manager) apply(list []sd.UnitStatus, seq dbus.Sequence, inMemory bool) 
 		if u == nil {
 			continue
 		}
-		u.load, u.listed = l.LoadState, true // no signal tells it
+		u.listed = true
+		if seq > u.loadSeq { // no signal tells it
+			u.loadSeq = seq
+			u.setLoad(l.LoadState)
+		}
 		if seq > u.seq {
 			u.active, u.sub = l.ActiveState, l.SubState
 			if l.ActiveState == "inactive" && !inMemory {
@@ -100,13 +130,17 @@ func (m *Manager) detail(ctx context.Context, s *session, list []*unit) error {
 	var asked []question
 	for _, u := range list {
 		m.mu.Lock()
-		stamp := timestamps[u.active]
+		stamp, idle := timestamps[u.active], u.active == "inactive"
 		m.mu.Unlock()
 		ask := func(iface, prop string) {
 			asked = append(asked, question{u, prop, s.property(ctx, u.path, iface, prop)})
 		}
 		if stamp != "" {
 			ask(unitIface, stamp)
+		}
+		if idle {
+			ask(unitIface, "ConditionResult")
+			ask(unitIface, "ConditionTimestamp")
 		}
 		iface, props := specialIface(u.name)
 		for _, prop := range props {

@@ -36,12 +36,13 @@ type session struct {
 	systemd  dbus.BusObject
 	jobs     *jobs
 	reloaded chan struct{} // capacity 1: systemd finished a reload
+	replaced chan struct{} // capacity 1: the name on the bus has another owner
 
 	unitDirs []string // where this systemd looks for units; constant
 }
 
 func newSession(m *Manager) *session {
-	return &session{m: m, jobs: newJobs(), reloaded: make(chan struct{}, 1)}
+	return &session{m: m, jobs: newJobs(), reloaded: make(chan struct{}, 1), replaced: make(chan struct{}, 1)}
 }
 
 // DeliverSignal implements dbus.SignalHandler.

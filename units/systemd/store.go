@@ -65,7 +65,30 @@ func (d store) open() (held []heldFile, pending bool, err error) {
 			held = append(held, f)
 		}
 	}
-	return held, pending, nil
+	lost, err := d.dangling()
+	if err != nil {
+		return nil, false, err
+	}
+	return append(held, lost...), pending, nil
+}
+
+// dangling returns the units whose file was taken away and whose link was not.
+// They are held, without a hash, so that the next Load writes the file again.
+func (d store) dangling() (lost []heldFile, err error) {
+	entries, err := os.ReadDir(d.links)
+	if err != nil {
+		return nil, fmt.Errorf("reading the directory of links to unit files: %w", err)
+	}
+	for _, e := range entries {
+		n, err := units.ParseName(e.Name())
+		if err != nil || n.IsTemplate() || !d.linked(e.Name()) {
+			continue
+		}
+		if _, err := os.Lstat(d.path(e.Name())); errors.Is(err, fs.ErrNotExist) {
+			lost = append(lost, heldFile{name: e.Name()})
+		}
+	}
+	return lost, nil
 }
 
 func (d store) read(name string) (heldFile, error) {
@@ -113,6 +136,9 @@ func (d store) write(name, content string) error {
 }
 
 func (d store) replace(name, content string) (err error) {
+	if err := os.MkdirAll(d.dir, 0o755); err != nil { // where it was taken away
+		return err
+	}
 	temp, err := os.CreateTemp(d.dir, tempPattern)
 	if err != nil {
 		return err
@@ -183,6 +209,9 @@ func (d store) owns(path string) bool { return filepath.Dir(path) == d.dir }
 // setPending leaves a mark for a manager to come, in case this one doesn't
 // live to have its files read.
 func (d store) setPending() error {
+	if err := os.MkdirAll(d.dir, 0o755); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(filepath.Join(d.dir, pendingFile), os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err

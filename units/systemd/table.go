@@ -43,7 +43,7 @@ func (t table) remove(name string) {
 // connection before said.
 func (t table) forget() {
 	for _, u := range t.byName {
-		u.seq, u.special = 0, nil
+		u.seq, u.loadSeq, u.special = 0, 0, nil
 	}
 }
 
@@ -65,7 +65,10 @@ type unit struct {
 	pid, restarts             int
 	exitCode, exitStatus      int // of the main process: how it ended (CLD_...), and its status or signal
 
+	conditionsMet bool // when systemd last tested its Condition…= settings
+
 	seq     dbus.Sequence           // of the last signal: an answer sent before it is stale
+	loadSeq dbus.Sequence           // of the last list its load state is from
 	special map[string]dbus.Variant // properties of the unit's type that await the rest
 }
 
@@ -78,8 +81,24 @@ var timestamps = map[string]string{
 
 // status is what the manager reports of the unit.
 func (u *unit) status() units.Status {
-	return units.Status{Name: u.name, Hash: u.hash, Load: u.load, Active: u.active, Sub: u.sub,
+	s := units.Status{Name: u.name, Hash: u.hash, Load: u.load, Active: u.active, Sub: u.sub,
 		Result: u.result, Since: u.since(), PID: u.pid, Restarts: u.restarts}
+	if s.Load == "not-found" {
+		s.Load = "error" // it is held; the other is said of units that are not
+	}
+	if u.active == "inactive" && u.times["ConditionTimestamp"] != 0 && !u.conditionsMet {
+		s.Result = units.ResultCondition
+	}
+	return s
+}
+
+// setLoad takes over systemd's load state. A unit that systemd finds no file
+// of has none, whatever was written: the next Load writes it again.
+func (u *unit) setLoad(state string) {
+	u.load = state
+	if state == "not-found" {
+		u.hash = ""
+	}
 }
 
 // since is when the unit entered its active state. systemd forgets units that
@@ -130,13 +149,17 @@ func (u *unit) setOne(name string, value dbus.Variant) {
 	case string:
 		switch name {
 		case "LoadState":
-			u.load = v
+			u.setLoad(v)
 		case "ActiveState":
 			u.active = v
 		case "SubState":
 			u.sub = v
 		case "Result":
 			u.result = v
+		}
+	case bool:
+		if name == "ConditionResult" {
+			u.conditionsMet = v
 		}
 	case uint32:
 		switch name {
@@ -153,7 +176,7 @@ func (u *unit) setOne(name string, value dbus.Variant) {
 			u.exitStatus = int(v)
 		}
 	case uint64:
-		if strings.HasSuffix(name, "EnterTimestamp") || strings.HasSuffix(name, "ExitTimestamp") || name == "StateChangeTimestamp" {
+		if strings.HasSuffix(name, "EnterTimestamp") || strings.HasSuffix(name, "ExitTimestamp") || name == "StateChangeTimestamp" || name == "ConditionTimestamp" {
 			if u.times == nil {
 				u.times = make(map[string]uint64, 5)
 			}

@@ -1,0 +1,63 @@
+package systemd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fleettop/units"
+	"fleettop/units/retry"
+)
+
+const (
+	// execPatience bounds the wait for a process that is named like systemd's own.
+	execPatience = 5 * time.Second
+	execLook     = 2 * time.Millisecond
+)
+
+// programRuns waits until the main process of a service that was started runs
+// its program, and returns a *units.JobError where that could not be executed:
+// of Type=simple systemd says that it is started once it has forked.
+func (m *Manager) programRuns(ctx context.Context, v verb, name string) error {
+	first := 0
+	for end := time.Now().Add(execPatience); ; {
+		m.mu.Lock()
+		u := m.table.byName[name]
+		if u == nil {
+			m.mu.Unlock()
+			return nil
+		}
+		pid, how := u.pid, u.unitResult()
+		m.mu.Unlock()
+		if first == 0 {
+			first = pid
+		}
+		switch {
+		case (pid == 0 || pid != first) && how.Result == "exit-code" && setupFailures[how.ExitStatus] != "":
+			return &units.JobError{Unit: name, Verb: v.name, Result: how.Result, Detail: how.detail()}
+		case pid == 0 || pid != first || !beforeExec(pid) || time.Now().After(end):
+			return nil
+		}
+		if !retry.Pause(ctx, execLook) {
+			return ctx.Err()
+		}
+	}
+}
+
+// beforeExec reports whether a process is still systemd's own child, which
+// calls itself by its program's name in parentheses. One that has ended
+// without another name counts until systemd says that it has.
+func beforeExec(pid int) bool {
+	comm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.Is(unix.Kill(pid, 0), unix.ESRCH) // else /proc hides it
+	}
+	name := bytes.TrimSpace(comm)
+	return err == nil && (bytes.HasPrefix(name, []byte("(")) || string(name) == "systemd" || string(name) == "systemd-executo")
+}
