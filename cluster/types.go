@@ -111,6 +111,9 @@ type Assignment struct {
 	Desired    units.DesiredState `json:"desired"` // Loaded or Launched
 	Generation int64              `json:"generation"`
 	Restart    int64              `json:"restart,omitempty"`
+	// Finished says that it ran in this generation and ended well, and is
+	// not to run again wherever it is given to.
+	Finished bool `json:"finished,omitempty"`
 	// Epoch is the store revision the placement was decided on; of two
 	// assignments of one unit the higher epoch is the later. It stays the
 	// same while the unit stays on the machine.

@@ -8,4 +8,6 @@
 // that meets its requirements and has the fewest instances of its template,
 // then the fewest units, then the first name. Units tied together by MachineOf
 // are placed as a group. What fits nowhere stays unplaced, with the reason.
+// Its assignment to a machine that doesn't run is left there until another
+// machine can take it: a machine that was only cut off goes on with the process it has.
 package schedule

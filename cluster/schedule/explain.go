@@ -51,7 +51,7 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 	} else if kept = pl.kept(u, i); kept != "" {
 		e.Reason = kept
 	} else if pl.failed[i] {
-		e.Reason = "unplaced: " + pl.unplaced(u)
+		e.Reason = "unplaced: " + pl.unplaced(u) + pl.waitsFor(i)
 	} else {
 		e.Reason = pl.standing(u, i)
 	}
@@ -94,9 +94,9 @@ func (p *plan) standing(u *unit, i int32) string {
 		return p.why(u, c)
 	}
 	if u.global() {
-		return "a global unit runs on every eligible machine"
+		return "a global unit runs on every eligible machine" + p.runsAgain(u)
 	}
-	return u.given[0].Reason
+	return u.given[0].Reason + p.runsAgain(u)
 }
 
 func (p *plan) machinesWith(u *unit) []int32 {

@@ -20,6 +20,8 @@ type plan struct {
 	queue   []int32          // units to place in the next round
 	waiting []int32          // units that get no place by this plan
 	gone    []departure      // global units taken from machines
+	left    []departure      // global units left with machines that don't run
+	isLeft  map[int32]bool   // units that run once and are left with theirs
 	noRoom  map[string]bool  // keys of units that fit nowhere as the world is
 
 	scratch, common []int32 // reused buffers
@@ -49,7 +51,7 @@ type choice struct {
 
 func (p *Planner) plan(in Input, now time.Time) *plan {
 	pl := &plan{world: p.world, in: in, now: now, moved: map[int32]cause{}, chosen: map[int32]choice{},
-		failed: map[int32]bool{}, evicted: map[int32]bool{}, noRoom: map[string]bool{}, marks: make([]int, len(p.world.machines))}
+		failed: map[int32]bool{}, isLeft: map[int32]bool{}, evicted: map[int32]bool{}, noRoom: map[string]bool{}, marks: make([]int, len(p.world.machines))}
 	for _, i := range pl.pending {
 		u := &pl.units[i]
 		if len(u.given) > 0 {
@@ -66,13 +68,16 @@ func (p *Planner) plan(in Input, now time.Time) *plan {
 	pl.displace()
 	pl.spreadGlobals()
 	pl.placeAll()
+	pl.keepLeft()
 	return pl
 }
 
 // held tells whether a failed machine's units are to stay because too many vanished at once.
 func (p *plan) held(m int32) bool { return p.in.Held(p.machines[m].id) != "" }
 
-// displace takes the units off machines that don't run.
+// displace looks for another place for the units of machines that don't run.
+// Where there is none, as for a global unit, the assignment is left with the
+// machine: a machine that was only cut off goes on with the same process.
 func (p *plan) displace() {
 	for k := range p.machines {
 		m, on := int32(k), &p.machines[k]
@@ -83,9 +88,13 @@ func (p *plan) displace() {
 		for _, i := range slices.Sorted(slices.Values(on.residents)) {
 			p.take(i, m)
 			if p.units[i].global() {
-				p.gone = append(p.gone, departure{i, m, why})
+				p.left = append(p.left, departure{i, m, why})
+				continue
+			}
+			p.moved[i] = why
+			if p.in.Waits[p.units[i].name] {
+				p.waiting = append(p.waiting, i)
 			} else {
-				p.moved[i] = why
 				p.queue = append(p.queue, i)
 			}
 		}

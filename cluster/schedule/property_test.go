@@ -69,7 +69,7 @@ func TestPlanHolds(t *testing.T) {
 		after := in
 		after.Snapshot = apply(in.Snapshot, r.Moves)
 		checkPlaced(t, in, after.Snapshot, r)
-		checkConstraints(t, in, after.Snapshot)
+		checkConstraints(t, in, after.Snapshot, r)
 		checkHealthyStay(t, in, r)
 		if more := p.Plan(after, noon); len(more.Moves) > 0 {
 			t.Fatalf("not settled: first\n%v\nthen\n%v", says(r), says(more))
@@ -84,8 +84,14 @@ func checkPlaced(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 		places[k.Unit]++
 	}
 	for _, u := range r.Unplaced {
-		if u.Reason == "" || places[u.Unit] > 0 {
-			t.Fatalf("unplaced %+v in %d places", u, places[u.Unit])
+		left := 0
+		for _, l := range r.Left {
+			if l.Unit == u.Unit {
+				left++
+			}
+		}
+		if u.Reason == "" || places[u.Unit] != left {
+			t.Fatalf("unplaced %+v in %d places, left in %d", u, places[u.Unit], left)
 		}
 	}
 	for name, u := range after.Units {
@@ -103,19 +109,23 @@ func checkPlaced(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 }
 
 // checkConstraints: what is on a machine may be there.
-func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot) {
+func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 	for k, a := range after.Assignments {
 		m, ok := after.Machines[k.Machine]
 		state := in.Health[k.Machine].State
 		if in.Hold != "" && ok && state == cluster.Failed && m.Schedule != cluster.Drained {
 			continue
 		}
+		left := slices.Contains(r.Left, k)
+		if left && state.Runs() {
+			t.Fatalf("%s is left with %s, which is %s", k.Unit, k.Machine, state)
+		}
 		u := after.Units[k.Unit]
 		demands := parse(&u, files{})
 		req := demands.req
 		host := machine{id: k.Machine, rec: m}
 		switch {
-		case !ok || !state.Runs() || m.Schedule == cluster.Drained:
+		case !ok || !state.Runs() && !left || m.Schedule == cluster.Drained:
 			t.Fatalf("%s is on %s, which is %s %s", k.Unit, k.Machine, state, m.Schedule)
 		case host.lacks(&demands).kind != fits:
 			t.Fatalf("%s is on %s, which %+v", k.Unit, k.Machine, host.lacks(&demands))

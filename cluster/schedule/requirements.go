@@ -16,6 +16,7 @@ type parsed struct {
 	metadata []demand // of req, sorted by key
 	template string   // of an instance
 	class    string   // equal for units that ask the same of a machine alone
+	once     bool     // it runs, ends and is done, wherever it is given to later
 	err      string   // set when the file can't be understood
 }
 
@@ -60,6 +61,8 @@ func parse(u *cluster.Unit, known files) parsed {
 		p.err = err.Error()
 		return p
 	}
+	// A global unit is done on each machine for itself, for as long as that is up.
+	p.once = file.RunsOnce(name) && !p.req.Rerun && !p.req.Global
 	var b strings.Builder
 	b.WriteString(p.req.MachineID)
 	for _, k := range slices.Sorted(maps.Keys(p.req.Metadata)) {

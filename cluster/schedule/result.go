@@ -20,6 +20,10 @@ func (p *plan) result() Result {
 		r.Moves = append(r.Moves, p.move(u, &u.given[k], nil,
 			"taken from "+p.machines[d.machine].name+": "+p.leaving(d.why)))
 	}
+	for _, d := range p.left {
+		u := &p.units[d.unit]
+		p.leave(&r, u, &u.given[u.givenTo(p.machines[d.machine].id)])
+	}
 	for _, i := range p.globals {
 		p.globalMoves(&r, &p.units[i])
 	}
@@ -37,15 +41,19 @@ func (p *plan) result() Result {
 			r.Moves = append(r.Moves, p.update(u, &u.given[0]))
 		}
 	}
+	p.finish(&r)
 	reasons := map[string]string{}
 	for i := range p.failed {
 		u := &p.units[i]
-		r.Unplaced = append(r.Unplaced, Unplaced{u.name, p.unplacedLike(u, reasons)})
+		r.Unplaced = append(r.Unplaced, Unplaced{u.name, p.unplacedLike(u, reasons) + p.waitsFor(i)})
 	}
 	for _, i := range p.waiting {
 		r.Unplaced = append(r.Unplaced, Unplaced{p.units[i].name, p.in.WaitsFor})
 	}
 	slices.SortFunc(r.Moves, compareMoves)
+	slices.SortFunc(r.Left, func(a, b cluster.UnitOnMachine) int {
+		return cmp.Or(cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Machine, b.Machine))
+	})
 	slices.SortFunc(r.Unplaced, func(a, b Unplaced) int { return cmp.Compare(a.Unit, b.Unit) })
 	for k := range r.Moves {
 		m := &r.Moves[k]
@@ -138,6 +146,8 @@ func (p *plan) changedMove(r *Result, i int32) {
 	had = had && len(u.given) > 0
 	switch {
 	case !placed && !had:
+	case p.isLeft[i]:
+		p.leave(r, u, &u.given[0])
 	case !placed:
 		from := &u.given[0]
 		r.Moves = append(r.Moves, p.move(u, from, nil, "taken from "+p.machines[p.byID[from.Machine]].name+": "+p.leaving(left)))
@@ -155,10 +165,59 @@ func (p *plan) changedMove(r *Result, i int32) {
 	}
 }
 
+// keepLeft finds the units that run once and have no other place than their
+// machine, which doesn't run: it is all that speaks against that machine.
+func (p *plan) keepLeft() {
+	for i, why := range p.moved {
+		if _, placed := p.chosen[i]; !placed && why.kind == unhealthy {
+			p.isLeft[i] = true
+		}
+	}
+	for again := true; again; {
+		again = false
+		for i := range p.isLeft {
+			apart := func(t int32) bool { return !p.isLeftOn(p.units[i].given[0].Machine, t) }
+			if slices.ContainsFunc(p.units[i].targets, apart) {
+				delete(p.isLeft, i)
+				again = true
+			}
+		}
+	}
+}
+
+// isLeftOn reports whether a unit is left with this machine, which doesn't run.
+func (p *plan) isLeftOn(machine string, i int32) bool {
+	if i < 0 {
+		return false
+	}
+	u := &p.units[i]
+	if u.global() {
+		return u.givenTo(machine) >= 0
+	}
+	return p.isLeft[i] && u.given[0].Machine == machine
+}
+
+// leave keeps an assignment with a machine that doesn't run, up to date for when it does.
+func (p *plan) leave(r *Result, u *unit, a *cluster.Assignment) {
+	r.Left = append(r.Left, cluster.UnitOnMachine{Machine: a.Machine, Unit: a.Unit})
+	if a.Generation != u.rec.Generation {
+		r.Moves = append(r.Moves, p.update(u, a))
+	}
+}
+
+// waitsFor says which machine an unplaced unit is left with; empty if with none.
+func (p *plan) waitsFor(i int32) string {
+	if !p.isLeft[i] {
+		return ""
+	}
+	name := p.machines[p.byID[p.units[i].given[0].Machine]].name
+	return "; it goes on there when " + name + " is back"
+}
+
 func (p *plan) assignment(u *unit, m int32, reason string) *cluster.Assignment {
 	return &cluster.Assignment{
 		Machine: p.machines[m].id, Unit: u.name, Content: u.rec.Content, Hash: u.rec.Hash,
-		Desired: u.rec.Desired, Generation: u.rec.Generation, Restart: u.rec.Restart,
+		Desired: u.rec.Desired, Generation: u.rec.Generation, Restart: u.rec.Restart, Finished: p.isDone(u),
 		Epoch: p.in.Snapshot.Revision, Reason: reason, Since: p.now,
 	}
 }
@@ -167,7 +226,7 @@ func (p *plan) assignment(u *unit, m int32, reason string) *cluster.Assignment {
 func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
 	to := *a
 	to.Content, to.Hash, to.Desired = u.rec.Content, u.rec.Hash, u.rec.Desired
-	to.Generation, to.Restart = u.rec.Generation, u.rec.Restart
+	to.Generation, to.Restart, to.Finished = u.rec.Generation, u.rec.Restart, false
 	reason := "updated"
 	switch {
 	case to.Hash != a.Hash:

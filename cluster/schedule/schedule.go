@@ -17,8 +17,8 @@ type Input struct {
 	// and says why: too many vanished at once. A machine that an operator
 	// drained or removed, or that said goodbye, is not held.
 	Hold string
-	// Waits are units that get no place now if they have none, and WaitsFor is
-	// why: other machines are about to take units, too.
+	// Waits are units that get no place now if they have none, or none that
+	// runs, and WaitsFor is why: other machines are about to take units, too.
 	Waits    map[string]bool
 	WaitsFor string
 }
@@ -46,7 +46,7 @@ func (in Input) Held(id string) string {
 	return "stays on " + nameOf(id, m) + ", which failed, as failovers are held: " + in.Hold
 }
 
-// Unplaced is a unit that is wanted and on no machine, and why.
+// Unplaced is a unit that is wanted and on no machine that runs, and why.
 type Unplaced struct {
 	Unit   string `json:"unit"`
 	Reason string `json:"reason"` // "4 machines: 2 lack ssd=true, 2 conflict with db@1.service"
@@ -57,6 +57,9 @@ type Unplaced struct {
 type Result struct {
 	Moves    []cluster.Move
 	Unplaced []Unplaced // by unit
+	// Left are the assignments left with machines that don't run, as there is
+	// no other place for them; by unit and machine.
+	Left []cluster.UnitOnMachine
 }
 
 // Planner makes plans. It remembers parsed requirements and an index of the
@@ -82,7 +85,7 @@ func (p *Planner) Plan(in Input, now time.Time) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sync(in)
-	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 {
+	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 && !p.world.anyEnded(in.Snapshot) {
 		return *p.settled
 	}
 	pl := p.plan(in, now)

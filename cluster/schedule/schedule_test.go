@@ -148,7 +148,22 @@ func TestPlan(t *testing.T) {
 			[]string{"d.service ->n2"}},
 		"record removed": {newScene("n2").unit(a).on(a, "n1"), []string{"a.service n1>n2"}},
 		"failed and nowhere to go": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed),
+			[]string{"a.service: 1 machine: 1 failed; it goes on there when n1 is back"}},
+		"failed and drained": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).mark("n1", cluster.Drained),
 			[]string{"a.service n1>-", "a.service: 1 machine: 1 failed"}},
+		"stopped while its machine is away": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).desired(a, units.Loaded),
+			[]string{"a.service n1>n1", "a.service: 1 machine: 1 failed; it goes on there when n1 is back"}},
+		"unloaded while its machine is away": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).desired(a, units.Inactive),
+			[]string{"a.service n1>-"}},
+		"moves when another machine can take it": {newScene("n1", "n2").unit(a).on(a, "n1").state("n1", cluster.Failed),
+			[]string{"a.service n1>n2"}},
+		"its target found another place": {newScene("n1").machine("n2", "ssd=true").unit(a).unit(b, "MachineOf=a.service", "MachineMetadata=ssd=true").
+			on(a, "n2").on(b, "n2").state("n2", cluster.Failed),
+			[]string{"b.service n2>-", "a.service n2>n1", "b.service: MachineOf=a.service, which is on n1; n1 lacks ssd=true"}},
+		"left together with its target": {newScene("n1").machine("n2", "ssd=true").unit(a, "MachineMetadata=ssd=true").unit(b, "MachineOf=a.service").
+			on(a, "n2").on(b, "n2").state("n2", cluster.Failed),
+			[]string{"a.service: 2 machines: 1 failed, 1 lacks ssd=true; it goes on there when n2 is back",
+				"b.service: MachineOf=a.service, which is on no machine; it goes on there when n2 is back"}},
 		"a healthy unit stays when a machine joins": {newScene("n1", "n2").unit(a).unit(b).on(a, "n1").on(b, "n1"), nil},
 
 		"cordoned keeps, takes no more": {newScene("n1").unit(a).on(a, "n1").mark("n1", cluster.Cordoned).unit(b),
@@ -173,7 +188,7 @@ func TestPlan(t *testing.T) {
 		"MachineID":         {newScene("n1", "n2").unit(a, "MachineID=n2"), []string{"a.service ->n2"}},
 		"MachineID unknown": {newScene("n1").unit(a, "MachineID=n9"), []string{"a.service: MachineID=n9 names no machine of this cluster; list-machines --full shows those there are"}},
 		"MachineID failed": {newScene("n1", "n2").unit(a, "MachineID=n2").on(a, "n2").state("n2", cluster.Failed),
-			[]string{"a.service n2>-", "a.service: MachineID allows only n2, which failed"}},
+			[]string{"a.service: MachineID allows only n2, which failed; it goes on there when n2 is back"}},
 		"metadata, or": {newScene("n1").machine("n2", "r=west").unit(a, "MachineMetadata=r=east", "MachineMetadata=r=west"),
 			[]string{"a.service ->n2"}},
 		"metadata, and": {newScene("n1").machine("n2", "r=east").machine("n3", "r=east", "ssd=true").unit(a, `MachineMetadata="r=east" "ssd=true"`),
@@ -219,7 +234,11 @@ func TestPlan(t *testing.T) {
 
 		"global": {newScene("n1", "n2").machine("n3").state("n3", cluster.Failed).unit(a, "Global=true"),
 			[]string{"a.service ->n1", "a.service ->n2"}},
-		"global leaves": {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Failed), []string{"a.service n2>-"}},
+		"global, a machine failed":            {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Failed), nil},
+		"global, a machine went down":         {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Down), nil},
+		"global, a failed machine is drained": {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Failed).mark("n2", cluster.Drained), []string{"a.service n2>-"}},
+		"global, changed while a machine is away": {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Failed).desired(a, units.Loaded),
+			[]string{"a.service n1>n1", "a.service n2>n2"}},
 		"global, metadata": {newScene("n1").machine("n2", "x=y").unit(a, "Global=true", "MachineMetadata=x=y").on(a, "n1"),
 			[]string{"a.service n1>-", "a.service ->n2"}},
 		"global, nowhere": {newScene("n1").unit(a, "Global=true", "MachineMetadata=x=y"), []string{"a.service: 1 machine: 1 lacks x=y"}},
@@ -310,6 +329,49 @@ func TestExplain(t *testing.T) {
 	}
 	if got := says(p.Plan(s.input(), noon)); !slices.Equal(got, []string{"a.service ->n3"}) {
 		t.Errorf("explaining changed the plan: %v", got)
+	}
+}
+
+// TestBackWithWhatItHad: a machine that failed and is back keeps the units
+// that no other machine could take; their assignments never changed.
+func TestBackWithWhatItHad(t *testing.T) {
+	s := newScene("n1").machine("n2", "ssd=true").unit("id.service", "MachineID=n2").unit("ssd.service", "MachineMetadata=ssd=true").
+		unit("g.service", "Global=true").unit("free.service").
+		on("id.service", "n2").on("ssd.service", "n2").on("g.service", "n1", "n2").on("free.service", "n2")
+	p := New()
+	s.state("n2", cluster.Failed)
+	r := p.Plan(s.input(), noon)
+	if got := says(r)[0]; len(r.Moves) != 1 || got != "free.service n2>n1" {
+		t.Fatalf("when n2 failed: %v", says(r))
+	}
+	left := []cluster.UnitOnMachine{{Machine: "n2", Unit: "g.service"}, {Machine: "n2", Unit: "id.service"}, {Machine: "n2", Unit: "ssd.service"}}
+	if !slices.Equal(r.Left, left) {
+		t.Errorf("left: %v", r.Left)
+	}
+	e, err := p.Explain(s.input(), "ssd.service")
+	if want := "unplaced: 2 machines: 1 failed, 1 lacks ssd=true; it goes on there when n2 is back"; err != nil || e.Reason != want {
+		t.Errorf("explain says %q, %v", e.Reason, err)
+	}
+	s.snap = apply(s.snap, r.Moves)
+	s.state("n2", cluster.Up)
+	if r := p.Plan(s.input(), noon); len(r.Moves)+len(r.Unplaced)+len(r.Left) > 0 {
+		t.Errorf("when n2 was back: %v", says(r))
+	}
+}
+
+// TestLeftWaitsToo: a unit left with a machine that is away waits like one
+// that has none, where other machines are about to take units.
+func TestLeftWaitsToo(t *testing.T) {
+	s := newScene("n1", "n2").unit("a.service").unit("b.service").on("a.service", "n2").state("n2", cluster.Failed)
+	in := s.input()
+	in.Waits, in.WaitsFor = map[string]bool{"a.service": true, "b.service": true}, "waits a moment"
+	p := New()
+	r := p.Plan(in, noon)
+	if got := says(r); !slices.Equal(got, []string{"a.service: waits a moment", "b.service: waits a moment"}) || len(r.Left) != 1 {
+		t.Errorf("while it waits: %v, left %v", got, r.Left)
+	}
+	if got := says(p.Plan(s.input(), noon)); !slices.Equal(got, []string{"a.service n2>n1", "b.service ->n1"}) {
+		t.Errorf("afterwards: %v", got)
 	}
 }
 

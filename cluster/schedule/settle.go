@@ -27,6 +27,9 @@ func (w *world) settle() {
 	w.settleTies(standing)
 	for i := range w.units {
 		u := &w.units[i]
+		if u.wanted && u.parsed.once && len(u.given) > 0 && !u.done() {
+			w.once = append(w.once, int32(i))
+		}
 		switch {
 		case !u.wanted:
 		case u.global():

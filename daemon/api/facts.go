@@ -12,6 +12,7 @@ type facts struct {
 	hash        string
 	description string
 	global      bool
+	once        bool     // it runs and ends
 	replaces    []string // globs
 }
 
@@ -57,6 +58,7 @@ func readFacts(u cluster.Unit) facts {
 		if r, err := file.Requirements(n); err == nil {
 			out.global, out.replaces = r.Global, r.Replaces
 		}
+		out.once = file.RunsOnce(n)
 	}
 	return out
 }

@@ -53,7 +53,7 @@ func (s *Server) machine(snap *cluster.Snapshot, m cluster.Machine, h cluster.He
 
 func (s *Server) unit(u cluster.Unit) Unit {
 	f := s.facts.of(u)
-	return Unit{Name: u.Name, Description: f.description, Hash: u.Hash, Desired: u.Desired, FromTemplate: u.FromTemplate, Global: f.global,
+	return Unit{Name: u.Name, Description: f.description, Hash: u.Hash, Desired: u.Desired, FromTemplate: u.FromTemplate, Global: f.global, Once: f.once,
 		Generation: u.Generation, Restart: u.Restart, By: u.By, At: u.At}
 }
 
@@ -68,12 +68,14 @@ func planned(snap *cluster.Snapshot, health map[string]cluster.Health) schedule.
 }
 
 // unplaced returns why each unit that no machine can take is not placed. The
-// planner is asked only when some unit that is wanted has no machine.
+// planner is asked only when some unit that is wanted has no machine that runs.
 func (s *Server) unplaced(in schedule.Input) map[string]string {
 	snap := in.Snapshot
 	placed := make(map[string]bool, len(snap.Assignments))
 	for k := range snap.Assignments {
-		placed[k.Unit] = true
+		if in.Health[k.Machine].State.Runs() || in.Held(k.Machine) != "" {
+			placed[k.Unit] = true
+		}
 	}
 	waiting := false
 	for name, u := range snap.Units {

@@ -31,6 +31,7 @@ type Unit struct {
 	// FromTemplate is set on an instance without a file of its own: see cluster.Unit.
 	FromTemplate bool      `json:"fromTemplate,omitempty"`
 	Global       bool      `json:"global,omitempty"`
+	Once         bool      `json:"once,omitempty"` // it runs, ends and is done: a oneshot
 	Generation   int64     `json:"generation"`
 	Restart      int64     `json:"restart,omitempty"` // generation at which a restart was last asked for
 	By           string    `json:"by,omitempty"`

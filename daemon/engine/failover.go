@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/cluster/schedule"
+	"fleettop/units"
 )
 
 // startPatience is how long a moved unit may take to become active before its
@@ -33,6 +36,7 @@ type failover struct {
 type start struct {
 	key     cluster.UnitOnMachine
 	epoch   int64
+	once    bool // it runs and ends
 	decide  time.Duration
 	applied time.Time
 }
@@ -54,12 +58,50 @@ func (t *term) track(m cluster.Move, now time.Time) {
 		return
 	}
 	f.moved++
-	if m.From.Desired == "launched" {
+	if m.To.Desired == units.Launched && !m.To.Finished {
 		f.starting[m.Unit] = &start{
 			key:   cluster.UnitOnMachine{Machine: m.To.Machine, Unit: m.Unit},
-			epoch: m.To.Epoch, decide: max(0, now.Sub(f.verdict)), applied: now,
+			epoch: m.To.Epoch, once: runsOnce(m.To), decide: max(0, now.Sub(f.verdict)), applied: now,
 		}
 	}
+}
+
+// leave counts the units that found no other place than their dead machine,
+// and tells of each once. A global unit has its other places.
+func (t *term) leave(r schedule.Result, now time.Time) {
+	left := make(map[cluster.UnitOnMachine]bool, len(r.Left))
+	for _, k := range r.Left {
+		left[k] = true
+		h := t.state.Health[k.Machine]
+		if t.left[k] || h.State != cluster.Failed && h.State != cluster.Down {
+			continue
+		}
+		n, unplaced := slices.BinarySearchFunc(r.Unplaced, k.Unit, func(u schedule.Unplaced, name string) int { return cmp.Compare(u.Unit, name) })
+		if !unplaced {
+			continue
+		}
+		t.failoverOf(k.Machine, h, now).stranded++
+		t.event(cluster.Event{Kind: cluster.EventMoved, Time: now, Unit: k.Unit, Machine: k.Machine, From: k.Machine,
+			Text: k.Unit + " has no place: " + r.Unplaced[n].Reason})
+	}
+	t.left = left
+	if len(r.Moves) > 0 {
+		return // the failovers end with these, at the earliest
+	}
+	for _, f := range t.failovers {
+		t.finish(f, now)
+	}
+}
+
+// runsOnce reports whether an assignment is of a unit that ends by itself, and
+// counts as activating for as long as it runs.
+func runsOnce(a *cluster.Assignment) bool {
+	name, err := units.ParseName(a.Unit)
+	if err != nil {
+		return false
+	}
+	file, err := units.ParseFile(a.Content)
+	return err == nil && file.RunsOnce(name)
 }
 
 func (t *term) failoverOf(machine string, h cluster.Health, now time.Time) *failover {
@@ -108,7 +150,10 @@ func (t *term) startedOne(f *failover, unit string, snap *cluster.Snapshot, now 
 	case status.Active == "failed" || status.Error != "":
 		delete(f.starting, unit) // its agent tells of that
 		return
-	case status.Active != "active":
+	case status.Active == "inactive" && status.Generation > 0 && status.Generation >= a.Generation:
+		delete(f.starting, unit) // it ran and ended, or was not to run
+		return
+	case status.Active != "active" && !(s.once && status.Active == "activating"):
 		return
 	}
 	delete(f.starting, unit)

@@ -31,6 +31,7 @@ type term struct {
 	drained   map[string]bool // machines whose drain was acted on
 	homeless  map[string]bool // units that had no place at the last look; nil before the first
 	unsure    map[string]unsure
+	left      map[cluster.UnitOnMachine]bool
 	failovers []*failover
 	pending   []cluster.Event
 }
@@ -63,14 +64,15 @@ func (t *term) ready(snap *cluster.Snapshot) bool { return snap != nil && snap.R
 // look decides what to do now.
 func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) look {
 	t.name(snap)
+	r, again := t.plan(snap, state, now)
 	if t.machines == nil {
-		t.begin(snap, state)
+		t.begin(snap, state, r)
 	}
 	t.verdicts(snap, state, now)
 	t.state = state
 	l := look{again: t.tellDoubts(now)}
 	t.started(snap, now)
-	r, again := t.plan(snap, state, now)
+	t.leave(r, now)
 	l.again, l.moves = sooner(l.again, again), r.Moves
 	l.unplaced, t.homeless = make(map[string]string, len(r.Unplaced)), make(map[string]bool, len(r.Unplaced))
 	for _, u := range r.Unplaced {
@@ -143,9 +145,14 @@ func shortID(id string) string { return id[:min(8, len(id))] }
 func (t *term) called(id string) string { return cmp.Or(t.names[id], shortID(id)) }
 
 // begin takes the machines as the last leader left them: one that has a run,
-// or still has units, was up for all anybody was told, whatever became of it since.
-func (t *term) begin(snap *cluster.Snapshot, state health.State) {
-	t.machines = map[string]cluster.HealthState{}
+// or units that are to move, was up for all anybody was told, whatever became of it since.
+func (t *term) begin(snap *cluster.Snapshot, state health.State, r schedule.Result) {
+	t.machines, t.left = map[string]cluster.HealthState{}, map[cluster.UnitOnMachine]bool{}
+	for _, k := range r.Left {
+		if _, runs := snap.Runs[k.Machine]; !runs {
+			t.left[k] = true // and told of by the last leader
+		}
+	}
 	for id := range snap.Machines {
 		t.machines[id] = state.Health[id].State
 		if _, ok := snap.Runs[id]; ok {
@@ -155,7 +162,7 @@ func (t *term) begin(snap *cluster.Snapshot, state health.State) {
 		}
 	}
 	for k := range snap.Assignments {
-		if _, ok := t.machines[k.Machine]; ok {
+		if _, ok := t.machines[k.Machine]; ok && !t.left[k] {
 			t.machines[k.Machine] = cluster.Up
 		}
 	}
