@@ -2,10 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -38,8 +35,8 @@ const (
 	retryJob = 2 * time.Second
 	// stopsFirst is how long starts wait for the stops of units that were taken away.
 	stopsFirst = 5 * time.Second
-	// jobsAtOnce bounds the jobs in flight.
-	jobsAtOnce = 256
+	// startsAtOnce bounds the starts and restarts in flight.
+	startsAtOnce = 256
 
 	rewatchLeast = 50 * time.Millisecond
 	rewatchMost  = 2 * time.Second
@@ -56,9 +53,11 @@ type Agent struct {
 	held     map[string]units.Status       // nil without a current list
 	notes    map[string]Note
 	flights  map[string]*flight
+	starts   int // in flight
 	finished chan *flight
 
 	notesDirty bool
+	notesLost  bool // the last write of them failed
 	reporter   *reporter
 }
 
@@ -72,6 +71,9 @@ type flight struct {
 	errs map[string]error // a failure of one unit
 	err  error            // a failure as a whole
 }
+
+// starts reports whether the flight is of the kind that is bounded.
+func (f *flight) starts() bool { return f.kind == Start || f.kind == Restart }
 
 // New returns an Agent. Nothing happens before Run.
 func New(cfg Config) *Agent {
@@ -128,8 +130,8 @@ func (a *Agent) Run(ctx context.Context) error {
 
 	pass := time.NewTicker(fullPass)
 	defer pass.Stop()
-	retry := time.NewTimer(fullPass)
-	defer retry.Stop()
+	again := time.NewTimer(fullPass)
+	defer again.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -146,10 +148,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-a.pings:
 			continue
 		case <-pass.C:
-		case <-retry.C:
+		case <-again.C:
 		}
-		a.step(ctx)
-		retry.Reset(a.untilRetry())
+		now := time.Now()
+		a.step(ctx, now)
+		again.Reset(a.untilRetry(now))
 	}
 	cancel()
 	for len(a.flights) > 0 {
@@ -162,34 +165,45 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // untilRetry is the time to the earliest note to be retried, or to the next
-// look at a start that waits for a stop or for the manager's word on its outcome.
-func (a *Agent) untilRetry() time.Duration {
+// look at a start that waits for a stop or for the manager's word on its
+
+// outcome. What was due in the step at now and did not go waits for something
+// that ends with a step of its own: a batch, a list, a snapshot.
+func (a *Agent) untilRetry(now time.Time) time.Duration {
 	least := fullPass
 	if a.leaving() {
 		least = time.Second
 	}
 	for unit, n := range a.notes {
-		if a.flights[unit] == nil && !n.RetryAt.IsZero() {
-			least = min(least, time.Until(n.RetryAt))
+		if n.RetryAt.After(now) {
+			least = min(least, n.RetryAt.Sub(now))
 		}
-		if !n.settled(a.held[unit], time.Now()) {
-			least = min(least, time.Until(n.done.Add(settleLimit)))
+		if h, held := a.held[unit]; held {
+			if wait := n.unsettled(h, now); wait > 0 {
+				least = min(least, wait)
+			}
+			if wait := settleLimit - now.Sub(h.Since); n.startFailed() && h.Active == "active" && wait > 0 {
+				least = min(least, wait)
+			}
 		}
 	}
 	return max(least, 10*time.Millisecond)
 }
 
 // step plans, sets steps going and reports.
-func (a *Agent) step(ctx context.Context) {
+func (a *Agent) step(ctx context.Context, now time.Time) {
 	if a.want != nil && a.held != nil {
 		a.prune()
-		a.launch(ctx, Plan(a.want, a.held, a.notes, time.Now()))
+		a.launch(ctx, Plan(a.want, a.held, a.notes, now))
+		a.conclude(now)
 	}
 	if a.notesDirty {
 		a.notesDirty = false
-		if err := writeNotes(a.cfg.NotesPath, a.notes); err != nil {
+		err := writeNotes(a.cfg.NotesPath, a.notes)
+		if err != nil && !a.notesLost {
 			a.log.Warn("notes not kept; after a restart of the daemon running units are adopted as they are", "error", err)
 		}
+		a.notesLost = err != nil
 	}
 	if a.want != nil && a.held != nil {
 		a.reporter.report(a.statuses())
@@ -212,7 +226,7 @@ func (a *Agent) launch(ctx context.Context, steps []Step) {
 	batches := map[StepKind][]Step{}
 	for _, s := range steps {
 		if f := a.flights[s.Unit]; f != nil {
-			if (f.kind == Start || f.kind == Restart) && superseded(f.steps[0], s) {
+			if f.starts() && superseded(f.steps[0], s) {
 				f.cancel()
 			}
 			continue
@@ -227,7 +241,7 @@ func (a *Agent) launch(ctx context.Context, steps []Step) {
 		case Stop:
 			a.fly(ctx, s.Kind, []Step{s})
 		case Start, Restart:
-			if len(a.flights) < jobsAtOnce && !a.leaving() {
+			if a.starts < startsAtOnce && !a.leaving() {
 				a.fly(ctx, s.Kind, []Step{s})
 			}
 		}
@@ -272,6 +286,9 @@ func (a *Agent) fly(ctx context.Context, kind StepKind, steps []Step) {
 	for _, s := range steps {
 		a.flights[s.Unit] = f
 	}
+	if f.starts() {
+		a.starts++
+	}
 	go func() {
 		a.perform(ctx, f)
 		a.finished <- f
@@ -303,193 +320,5 @@ func (a *Agent) perform(ctx context.Context, f *flight) {
 	}
 }
 
-// land notes what became of a flight.
-func (a *Agent) land(f *flight) {
-	f.cancel()
-	now := time.Now()
-	for _, s := range f.steps {
-		delete(a.flights, s.Unit)
-		err := f.errs[s.Unit]
-		if err == nil {
-			err = f.err
-		}
-		switch {
-		case errors.Is(err, context.Canceled):
-		case f.kind == Unload && err == nil:
-			a.forget(s.Unit)
-		case err != nil:
-			a.failed(s, err, now)
-		case f.kind == Load:
-			if _, had := a.held[s.Unit]; !had || a.notes[s.Unit].Error != "" {
-				a.forget(s.Unit)
-			}
-			a.holds(s)
-		case s.Assignment.Unit == "":
-			a.note(s.Unit, Note{Desired: units.Inactive})
-		default:
-			n := noteOf(s.Assignment)
-			if f.kind == Start || f.kind == Restart {
-				n.started, n.done = f.since, now
-			}
-			a.note(s.Unit, n)
-		}
-	}
-}
-
-// holds remembers at once that the manager has a file, without waiting to be told.
-func (a *Agent) holds(s Step) {
-	if a.held == nil {
-		return
-	}
-	a.held = maps.Clone(a.held)
-	h, ok := a.held[s.Unit]
-	if !ok {
-		h = units.Status{Name: s.Unit, Load: "loaded", Active: "inactive", Sub: "dead", Since: time.Now()}
-	}
-	h.Hash = s.Assignment.Hash
-	a.held[s.Unit] = h
-}
-
-// failed quarantines a unit with its error. A job that ran and failed is
 // carried out: its Restart= has had its say, and so will the next verb.
-func (a *Agent) failed(s Step, err error, now time.Time) {
-	n := noteOf(s.Assignment)
-	n.Error = err.Error()
-	retry := retryJob
-	var job *units.JobError
-	switch {
-	case s.Assignment.Unit == "":
-	case errors.As(err, &job):
-		retry = 0
-	case errors.Is(err, units.ErrNotLoaded):
-		n, retry = a.notes[s.Unit], 0
-	case s.Kind == Load:
-		retry = retryLoad
-	}
-	if retry > 0 {
-		n.RetryAt = now.Add(retry)
-		// How often, not when next: the status stays the same from try to try.
-		n.Error += fmt.Sprintf("; it is tried again every %.0f s", retry.Seconds())
-	}
-	a.log.Warn("could not "+s.Kind.String(), "unit", s.Unit, "error", err)
-	a.note(s.Unit, n)
-}
-
-func (a *Agent) note(unit string, n Note) {
-	a.notes[unit] = n
-	a.notesDirty = true
-}
-
-func (a *Agent) forget(unit string) {
-	delete(a.notes, unit)
-	a.notesDirty = true
-}
-
 // statuses is what is to be reported: every unit held or refused.
-func (a *Agent) statuses() map[string]cluster.Status {
-	out := make(map[string]cluster.Status, len(a.held))
-	now := time.Now()
-	for name, h := range a.held {
-		n := a.notes[name]
-		s := cluster.Status{Machine: a.cfg.Machine, Status: h, Error: n.Error, Generation: n.Generation}
-		if !n.settled(h, now) {
-			s.Generation = 0
-		}
-		if w, ok := a.want[name]; ok {
-			s.Epoch = w.Epoch
-		}
-		out[name] = s
-	}
-	for name, w := range a.want {
-		n := a.notes[name]
-		if _, ok := out[name]; !ok && n.Error != "" {
-			out[name] = cluster.Status{Machine: a.cfg.Machine, Epoch: w.Epoch, Generation: n.Generation, Error: n.Error,
-				Status: units.Status{Name: name, Hash: w.Hash, Load: "error", Active: "inactive", Sub: "dead"}}
-		}
-	}
-	return out
-}
-
-// watchAssignments sends what this machine is assigned at every change, and nil when that is no longer known.
-func (a *Agent) watchAssignments(ctx context.Context, out chan<- map[string]cluster.Assignment) {
-	retry := rewatchLeast
-	for ctx.Err() == nil {
-		snap, changes, err := a.cfg.Store.Watch(ctx, cluster.Scope{Machine: a.cfg.Machine})
-		if err == nil {
-			retry = rewatchLeast
-			for open := true; open; {
-				if !send(ctx, out, assignmentsOf(snap, a.cfg.Machine)) {
-					return
-				}
-				var c cluster.Change
-				if c, open = <-changes; open {
-					snap = snap.With(c)
-				}
-			}
-			if !send(ctx, out, nil) {
-				return
-			}
-		}
-		pause(ctx, retry)
-		retry = min(2*retry, rewatchMost)
-	}
-}
-
-func assignmentsOf(snap *cluster.Snapshot, machine string) map[string]cluster.Assignment {
-	m := make(map[string]cluster.Assignment, len(snap.Assignments))
-	for k, v := range snap.Assignments {
-		if k.Machine == machine {
-			m[k.Unit] = v
-		}
-	}
-	return m
-}
-
-// watchManager sends the statuses of all units held at every change, and nil when they are no longer known.
-func (a *Agent) watchManager(ctx context.Context, out chan<- map[string]units.Status) {
-	retry := rewatchLeast
-	for ctx.Err() == nil {
-		list, changes, err := a.cfg.Manager.Watch(ctx)
-		if err != nil {
-			a.log.Warn("the manager of units doesn't answer; trying again", "error", err, "in", retry)
-			pause(ctx, retry)
-			retry = min(2*retry, rewatchMost)
-			continue
-		}
-		retry = rewatchLeast
-		held := map[string]units.Status{}
-		for open := true; open; {
-			held = maps.Clone(held)
-			for _, s := range list {
-				if s.Load == "not-found" {
-					delete(held, s.Name)
-				} else {
-					held[s.Name] = s
-				}
-			}
-			if !send(ctx, out, held) {
-				return
-			}
-			list, open = <-changes
-		}
-		if !send(ctx, out, nil) {
-			return
-		}
-	}
-}
-
-func send[T any](ctx context.Context, out chan<- T, v T) bool {
-	select {
-	case out <- v:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}

@@ -3,6 +3,7 @@ package agent
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"fleettop/cluster"
@@ -23,20 +24,48 @@ type Note struct {
 	RetryAt time.Time `json:"retryAt,omitzero"`
 
 	// started and done are when the job that carried it out began and ended,
-	// in this run of the daemon.
+	// in this run of the daemon; zero once its outcome is known.
 	started, done time.Time
 }
 
-// settleLimit is how long after a job the manager's word on its outcome is waited for.
-const settleLimit = time.Second
+const (
+	// settleLimit is how long after a job the manager's word on its outcome is waited for.
+	settleLimit = time.Second
+	// lookLeast is how long a unit that was started is looked at before it is
+	// said to run. On a slow machine, where the job took long, it is longer.
+	lookLeast = 250 * time.Millisecond
+)
 
-// settled tells whether a status can be the outcome of the job that was
-// carried out: one from before it says nothing of how it went. A job that
-// changed nothing, as its conditions were not met, is believed after settleLimit.
-func (n Note) settled(h units.Status, now time.Time) bool {
-	idle := h.Active == "inactive" || h.Active == "failed"
-	return !idle || !h.Since.Before(n.started) || now.Sub(n.done) >= settleLimit
+// unsettled returns how long to wait before a status is taken for the outcome
+// of the job that was carried out; zero if it is the outcome. A status from
+// before the job says nothing of it, unless the job changed nothing, as its
+// conditions were not met. A unit that was started runs when it stays up for a look.
+func (n Note) unsettled(h units.Status, now time.Time) time.Duration {
+	if n.done.IsZero() {
+		return 0
+	}
+	passed, wait := now.Sub(n.done), settleLimit
+	switch {
+	case h.Active == "inactive" || h.Active == "failed" || isCrashing(h):
+		if !h.Since.Before(n.started) {
+			return 0
+		}
+	case h.Active == "active" || h.Active == "reloading":
+		wait = min(max(lookLeast, 4*n.done.Sub(n.started)), settleLimit)
+		if up := now.Sub(h.Since); up >= 0 && up < wait && passed < settleLimit {
+			return min(wait-up, settleLimit-passed) // it came up once more since
+		}
+	}
+	return max(0, wait-passed)
 }
+
+// startFailed reports whether the note is of a start that was tried and failed.
+func (n Note) startFailed() bool {
+	return n.Error != "" && n.RetryAt.IsZero() && n.Desired == units.Launched
+}
+
+// isCrashing reports whether a unit ended and its Restart= is to start it again.
+func isCrashing(h units.Status) bool { return strings.Contains(h.Sub, "auto-restart") }
 
 // covers tells whether the note is of this very assignment.
 func (n Note) covers(a cluster.Assignment) bool {
@@ -116,6 +145,8 @@ func next(a cluster.Assignment, n Note, h units.Status, isHeld bool) (StepKind, 
 	switch {
 	case carried:
 		return Adopt, !n.covers(a)
+	case a.Finished && a.Desired == units.Launched:
+		return Adopt, true
 	case a.Desired == units.Loaded:
 		if h.Active == "inactive" || h.Active == "failed" {
 			return Adopt, true

@@ -47,6 +47,13 @@ func TestPlanOneUnit(t *testing.T) {
 		{"loaded only", &loaded, &units.Status{Hash: "h1", Active: "inactive"}, nil, "adopt"},
 		{"loaded, then woken by its socket", &loaded, &units.Status{Hash: "h1", Active: "active"}, ptr(noteOf(loaded)), "none"},
 		{"starting while asked to stop", ptr(assigned(units.Loaded, 3, 0, "h1")), &units.Status{Hash: "h1", Active: "activating"}, &done, "stop"},
+		{"ran and finished elsewhere", ptr(finished(launched)), &units.Status{Hash: "h1", Active: "inactive"}, nil, "adopt"},
+		{"ran and finished, the file to come", ptr(finished(launched)), nil, nil, "load"},
+		{"finished, and runs by hand", ptr(finished(launched)), &units.Status{Hash: "h1", Active: "active"}, nil, "adopt"},
+		{"finished, and stopped", ptr(finished(loaded)), &units.Status{Hash: "h1", Active: "activating"}, nil, "stop"},
+		{"its file vanished", &launched, &units.Status{Active: "active"}, &done, "load"},
+		{"its file vanished, no notes", &launched, &units.Status{Active: "active"}, nil, "load"},
+		{"its file vanished, and it was taken away", nil, &units.Status{Active: "active"}, &done, "stop"},
 		{"taken away, running", nil, &units.Status{Hash: "h1", Active: "active"}, &done, "stop"},
 		{"taken away, stopped", nil, &units.Status{Hash: "h1", Active: "inactive"}, &done, "unload"},
 		{"taken away, stop confirmed", nil, &units.Status{Hash: "h1", Active: "active"}, &Note{Desired: units.Inactive}, "unload"},
@@ -69,6 +76,8 @@ func TestPlanOneUnit(t *testing.T) {
 		})
 	}
 }
+
+func finished(a cluster.Assignment) cluster.Assignment { a.Finished = true; return a }
 
 func ptr[T any](v T) *T { return &v }
 
@@ -185,31 +194,43 @@ func carryOut(s Step, held map[string]units.Status, notes map[string]Note, bad b
 	notes[s.Unit] = n
 }
 
-func TestSettled(t *testing.T) {
-	n := Note{started: t0, done: t0.Add(100 * time.Millisecond)}
+// TestUnsettled: a status is taken for the outcome of a job once it can be, and a unit runs once it stays up.
+func TestUnsettled(t *testing.T) {
+	n := Note{started: t0, done: t0.Add(50 * time.Millisecond)}
+	slow := Note{started: t0, done: t0.Add(200 * time.Millisecond)}
 	for name, c := range map[string]struct {
+		note   Note
 		active string
 		since  time.Duration // of the state, after the job began
 		now    time.Duration
-		want   bool
+		want   time.Duration
 	}{
-		"failed before the start":        {"failed", -time.Second, 200 * time.Millisecond, false},
-		"never ran before":               {"inactive", -time.Hour, 200 * time.Millisecond, false},
-		"failed after the start":         {"failed", 50 * time.Millisecond, 200 * time.Millisecond, true},
-		"a oneshot that is done":         {"inactive", 50 * time.Millisecond, 200 * time.Millisecond, true},
-		"runs":                           {"active", 50 * time.Millisecond, 200 * time.Millisecond, true},
-		"ran all the time":               {"active", -time.Hour, 200 * time.Millisecond, true},
-		"its conditions were not met":    {"inactive", -time.Hour, 100*time.Millisecond + settleLimit, true},
-		"failed, conditions not met now": {"failed", -time.Hour, 100*time.Millisecond + settleLimit, true},
+		"failed before the start":         {n, "failed", -time.Second, 200 * time.Millisecond, settleLimit - 150*time.Millisecond},
+		"never ran before":                {n, "inactive", -time.Hour, 200 * time.Millisecond, settleLimit - 150*time.Millisecond},
+		"failed after the start":          {n, "failed", 50 * time.Millisecond, 200 * time.Millisecond, 0},
+		"a oneshot that is done":          {n, "inactive", 50 * time.Millisecond, 60 * time.Millisecond, 0},
+		"just started":                    {n, "active", 50 * time.Millisecond, 60 * time.Millisecond, lookLeast - 10*time.Millisecond},
+		"runs":                            {n, "active", 50 * time.Millisecond, 50*time.Millisecond + lookLeast, 0},
+		"just started, on a slow machine": {slow, "active", 100 * time.Millisecond, 450 * time.Millisecond, 450 * time.Millisecond},
+		"runs, on a slow machine":         {slow, "active", 100 * time.Millisecond, time.Second, 0},
+		"the process from before":         {n, "active", -time.Hour, 60 * time.Millisecond, lookLeast - 10*time.Millisecond},
+		"came up once more":               {n, "active", 400 * time.Millisecond, 450 * time.Millisecond, lookLeast - 50*time.Millisecond},
+		"comes up again and again":        {n, "active", time.Second, 50*time.Millisecond + settleLimit, 0},
+		"ran all the time":                {n, "active", -time.Hour, 50*time.Millisecond + lookLeast, 0},
+		"is to be started again":          {n, "auto-restart", 10 * time.Millisecond, 60 * time.Millisecond, 0},
+		"its conditions were not met":     {n, "inactive", -time.Hour, 50*time.Millisecond + settleLimit, 0},
+		"failed, conditions not met now":  {n, "failed", -time.Hour, 50*time.Millisecond + settleLimit, 0},
+		"of another run of the daemon":    {Note{}, "failed", 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := n.settled(units.Status{Active: c.active, Since: t0.Add(c.since)}, t0.Add(c.now)); got != c.want {
-				t.Errorf("settled is %v", got)
+			h := units.Status{Active: c.active, Since: t0.Add(c.since)}
+			if c.active == "auto-restart" {
+				h.Active, h.Sub = "activating", c.active
+			}
+			if got := c.note.unsettled(h, t0.Add(c.now)); got != c.want {
+				t.Errorf("to be settled in %v, want %v", got, c.want)
 			}
 		})
-	}
-	if !(Note{}).settled(units.Status{Active: "failed", Since: t0}, t0) {
-		t.Error("what another run of the daemon carried out is not settled")
 	}
 }
 
@@ -225,7 +246,7 @@ func TestFailuresSayWhenTheyAreTriedAgain(t *testing.T) {
 		{Load, full, "write u.service: no space left on device; it is tried again every 30 s", 30 * time.Second},
 		{Start, errors.New("start u.service: the bus is gone"), "start u.service: the bus is gone; it is tried again every 2 s", 2 * time.Second},
 		{Start, &units.JobError{Unit: "u.service", Verb: "start", Result: "exit-code", Detail: "exited with status 3"}, "start u.service: exit-code: exited with status 3", 0},
-		{Start, units.ErrNotLoaded, "", 0}, // Plan loads it
+		{Start, units.ErrNotLoaded, "not loaded on this machine; it is tried again every 2 s", 2 * time.Second},
 	} {
 		a := New(Config{Log: slog.New(slog.DiscardHandler)})
 		a.notes = map[string]Note{}

@@ -7,11 +7,13 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/units"
+	"fleettop/units/retry"
 )
 
 const (
 	reportQuiet = 4 * time.Millisecond   // statuses wait this long for company
-	reportRetry = 200 * time.Millisecond // after a report that did not get through
+	reportLeast = 100 * time.Millisecond // after a report that did not get through
+	reportMost  = 2 * time.Second
 	// reportLimit is short, as a report that was handed to an etcd leader that
 	// died is never answered, and the next one tells all that it did.
 	reportLimit = 2 * time.Second
@@ -74,26 +76,30 @@ func (r *reporter) run(ctx context.Context) {
 	var session cluster.Session
 	var all map[string]cluster.Status
 	told := map[string]cluster.Status{}
-	retry := time.NewTimer(0)
-	defer retry.Stop()
+	delay := retry.NewDelay(reportLeast, reportMost)
+	again := time.NewTimer(0)
+	defer again.Stop()
+	waits := false // for the time to try again
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case session = <-r.sessions:
 			clear(told)
+			waits = false
 			for _, unit := range session.Inherited() {
 				told[unit] = cluster.Status{}
 			}
 		case all = <-r.latest:
-			pause(ctx, reportQuiet)
+			retry.Pause(ctx, reportQuiet)
 			select {
 			case all = <-r.latest:
 			default:
 			}
-		case <-retry.C:
+		case <-again.C:
+			waits = false
 		}
-		if session == nil || all == nil {
+		if session == nil || all == nil || waits {
 			continue
 		}
 		puts, deletes := difference(told, all)
@@ -107,9 +113,11 @@ func (r *reporter) run(ctx context.Context) {
 			if ctx.Err() == nil {
 				r.cfg.Log.Debug("statuses not reported; trying again", "error", err)
 			}
-			retry.Reset(reportRetry)
+			waits = true
+			again.Reset(delay.Next())
 			continue
 		}
+		delay.Reset()
 		for _, s := range puts {
 			told[s.Name] = s
 		}
