@@ -57,11 +57,9 @@ func (a *app) actionCommand(verb api.Verb, use, short string) *cobra.Command {
 	if verb == api.Load || verb == api.Start {
 		cmd.ValidArgsFunction = a.completeUnitsAndFiles
 	}
-	if verb != api.Destroy {
-		f.BoolVar(&fl.noBlock, "no-block", false, "don't wait until it is done")
-		f.IntVar(&fl.attempts, "block-attempts", 0, "wait for so many quarters of a second, as fleet counts; 0 for as long as it takes")
-		f.DurationVar(&fl.wait, "wait", 0, "wait so long at most, also for units that no machine can take now; 0 gives up on those at once")
-	}
+	f.BoolVar(&fl.noBlock, "no-block", false, "don't wait until it is done")
+	f.IntVar(&fl.attempts, "block-attempts", 0, "wait for so many quarters of a second, as fleet counts; 0 for as long as it takes")
+	f.DurationVar(&fl.wait, "wait", 0, "wait so long at most, also for units that no machine can take now; 0 gives up on those at once")
 	return cmd
 }
 
@@ -186,10 +184,13 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
-// waits tells whether there is something to wait for: placing a global unit
+// waits reports whether there is something to wait for: placing a global unit
 // never ends, as machines come and go.
 func waits(verb api.Verb, r api.UnitResult) bool {
-	if verb == api.Submit || verb == api.Destroy || r.Global {
+	if verb == api.Destroy {
+		return true
+	}
+	if verb == api.Submit || r.Global {
 		return false
 	}
 	return verb != api.Stop || r.Desired == units.Loaded
@@ -198,8 +199,6 @@ func waits(verb api.Verb, r api.UnitResult) bool {
 // immediate is what is told of a unit that isn't waited for, in fleet's words.
 func immediate(verb api.Verb, r api.UnitResult) string {
 	switch {
-	case verb == api.Destroy:
-		return "Destroyed " + r.Name
 	case verb == api.Submit && r.Replaced && r.Desired == units.Launched:
 		return fmt.Sprintf("Unit %s replaced; it is being restarted where it runs", r.Name)
 	case verb == api.Submit && r.Replaced:

@@ -44,7 +44,8 @@ type goal struct {
 	unit       string
 	verb       api.Verb
 	generation int64
-	replaced   bool // its content is another one now
+	replaced   bool   // its content is another one now
+	seenOn     string // of a unit being destroyed, the machine that last had it
 }
 
 // scene is a state of the cluster, indexed by unit.
@@ -67,12 +68,18 @@ func newScene(s *api.State) *scene {
 	return sc
 }
 
+// doing is what a machine does about a verb.
+var doing = map[api.Verb]string{api.Load: "loading", api.Start: "starting", api.Stop: "stopping", api.Restart: "restarting"}
+
 // judge tells how a goal stands.
-func (g goal) judge(s *scene) outcome {
+func (g *goal) judge(s *scene) outcome {
 	o := outcome{Unit: g.unit}
 	say := func(v verdict, format string, args ...any) outcome {
 		o.Verdict, o.Text = v, fmt.Sprintf(format, args...)
 		return o
+	}
+	if g.verb == api.Destroy {
+		return g.judgeDestroy(s, say)
 	}
 	u, ok := s.Units[g.unit]
 	switch {
@@ -98,6 +105,9 @@ func (g goal) judge(s *scene) outcome {
 	}
 	o.Machine = a.Machine
 	on := machineLegend(a.Machine, s.Machines[a.Machine].Address, false)
+	if reason, h := s.Unplaced[g.unit], s.Machines[a.Machine].Health; reason != "" && !h.State.Runs() {
+		return say(unplaced, "Unit %s is not placed: %s\n`fleettop explain %s` says more.", g.unit, reason, g.unit)
+	}
 	st, reported := s.Statuses[api.Placement{Machine: a.Machine, Unit: g.unit}]
 	switch {
 	case a.Generation < g.generation:
@@ -110,12 +120,14 @@ func (g goal) judge(s *scene) outcome {
 		if h.State != cluster.Up && h.State != "" {
 			return say(pending, "%s is %s (%s)", on, h.State, h.Evidence)
 		}
-		return say(pending, "%s is at it", on)
+		return say(pending, "%s is %s it", on, doing[g.verb])
 	case st.Error != "":
 		return say(failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, g.verb, on, g.cause(st), g.unit)
-	case g.verb != api.Load && g.verb != api.Stop && st.Active == "failed":
+	case g.starts() && st.Active == "failed":
 		return say(failed, "Unit %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, on, cmp.Or(st.Result, st.Sub), g.unit)
-	case g.verb == api.Stop && (st.Active == "active" || st.Active == "deactivating"):
+	case g.starts() && st.Active == "inactive":
+		return judgeEnded(u, st, on, say)
+	case g.verb == api.Stop && st.Active != "inactive" && st.Active != "failed":
 		return say(pending, "%s is stopping it", on)
 	}
 	did := "launched"
@@ -131,26 +143,71 @@ func (g goal) judge(s *scene) outcome {
 	return say(reached, "Unit %s %s on %s", g.unit, did, on)
 }
 
-func (g goal) judgeUnload(s *scene, assigned bool, say func(verdict, string, ...any) outcome) outcome {
+// starts reports whether the unit is to be started.
+func (g *goal) starts() bool { return g.verb == api.Start || g.verb == api.Restart }
+
+// judgeEnded tells of a unit that was started and is inactive.
+func judgeEnded(u api.Unit, st cluster.Status, on string, say func(verdict, string, ...any) outcome) outcome {
+	switch {
+	case st.Result == units.ResultCondition:
+		return say(failed, "Unit %s was not started on %s: a condition that its file demands is not met there\n`fleettop status %s` says more.", u.Name, on, u.Name)
+	case u.Once:
+		return say(reached, "Unit %s ran and finished on %s", u.Name, on)
+	}
+	return say(failed, "Unit %s was started on %s and ended at once, without a failure: it is inactive\n`fleettop status %s` says more.", u.Name, on, u.Name)
+}
+
+// judgeDestroy tells how far a unit is from gone: forgotten, and no process of it left.
+func (g *goal) judgeDestroy(s *scene, say func(verdict, string, ...any) outcome) outcome {
+	if a, assigned := s.assigned[g.unit]; assigned {
+		g.seenOn = a.Machine
+	}
+	if u, known := s.Units[g.unit]; known {
+		if u.Generation == g.generation {
+			return say(pending, "the daemon has not seen the change yet")
+		}
+		return say(reached, "Destroyed %s; it was submitted again meanwhile%s", g.unit, by(u.By))
+	}
+	if o, left := g.judgeLeft(s, "destroy", say); left {
+		return o
+	}
+	m := s.Machines[g.seenOn]
+	switch on := machineLegend(g.seenOn, m.Address, false); {
+	case g.seenOn == "" || m.ID == "" || m.Health.State == cluster.Up:
+		return say(reached, "Destroyed %s", g.unit)
+	case m.Health.State.Runs():
+		return say(pending, "%s is %s (%s)", on, m.Health.State, m.Health.Evidence)
+	default:
+		return say(reached, "Destroyed %s; if it still runs on %s, which is %s, it is stopped when that is back", g.unit, on, m.Health.State)
+	}
+}
+
+// judgeLeft tells of a machine that still has the unit, which no machine is to have.
+func (g *goal) judgeLeft(s *scene, verb string, say func(verdict, string, ...any) outcome) (o outcome, left bool) {
+	for _, st := range s.reported[g.unit] {
+		g.seenOn = st.Machine
+		on := machineLegend(st.Machine, s.Machines[st.Machine].Address, false)
+		// What went wrong before belongs to an assignment.
+		if st.Error != "" && st.Epoch == 0 && st.Generation == 0 {
+			return say(failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, verb, on, g.cause(st), g.unit), true
+		}
+		o, left = say(pending, "%s is stopping it", on), true
+	}
+	return o, left
+}
+
+func (g *goal) judgeUnload(s *scene, assigned bool, say func(verdict, string, ...any) outcome) outcome {
 	if assigned {
 		return say(pending, "the leader has not withdrawn it yet")
 	}
-	waitsFor := ""
-	for _, st := range s.reported[g.unit] {
-		on := machineLegend(st.Machine, s.Machines[st.Machine].Address, false)
-		if st.Error != "" {
-			return say(failed, "Unit %s: unload failed on %s: %s\n`fleettop status %s` says more.", g.unit, on, g.cause(st), g.unit)
-		}
-		waitsFor = on
-	}
-	if waitsFor != "" {
-		return say(pending, "%s is stopping it", waitsFor)
+	if o, left := g.judgeLeft(s, "unload", say); left {
+		return o
 	}
 	return say(reached, "Unit %s inactive", g.unit)
 }
 
 // cause is a status's error without the verb and the unit, which are told before it.
-func (g goal) cause(st cluster.Status) string {
+func (g *goal) cause(st cluster.Status) string {
 	if verb, rest, ok := strings.Cut(st.Error, " "+g.unit+": "); ok && !strings.Contains(verb, " ") {
 		return draw.Clean(rest)
 	}

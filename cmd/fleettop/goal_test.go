@@ -46,7 +46,24 @@ func TestJudge(t *testing.T) {
 		says   string
 	}{
 		{"it runs", api.Start, func(*api.State) {}, reached, "Unit a.service launched on 10000000.../198.18.1.1"},
-		{"a finished oneshot has started too", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Active, st.Sub = "inactive", "dead" }) }, reached, "launched"},
+		{"a oneshot has finished", api.Start, func(s *api.State) {
+			status(s, func(st *cluster.Status) { st.Active, st.Sub = "inactive", "dead" })
+			u := s.Units[unit]
+			u.Once = true
+			s.Units[unit] = u
+		}, reached, "Unit a.service ran and finished on 10000000.../198.18.1.1"},
+		{"it ended at once", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Active, st.Sub = "inactive", "dead" }) }, failed,
+			"ended at once, without a failure: it is inactive"},
+		{"it ended at once when restarted", api.Restart, func(s *api.State) { status(s, func(st *cluster.Status) { st.Active, st.Sub = "inactive", "dead" }) }, failed,
+			"it is inactive"},
+		{"its conditions are not met", api.Start, func(s *api.State) {
+			status(s, func(st *cluster.Status) { st.Active, st.Result = "inactive", units.ResultCondition })
+		}, failed, "was not started on 10000000.../198.18.1.1: a condition"},
+		{"its only machine failed", api.Start, func(s *api.State) {
+			clear(s.Statuses)
+			s.Machines[machine] = api.Machine{Health: cluster.Health{State: cluster.Failed}}
+			s.Unplaced[unit] = "MachineID allows only n1, which failed"
+		}, unplaced, "MachineID allows only n1"},
 		{"restarted", api.Restart, func(*api.State) {}, reached, "restarted on"},
 		{"the view lags", api.Start, func(s *api.State) { desire(s, units.Inactive, 2) }, pending, "not seen"},
 		{"destroyed", api.Start, func(s *api.State) { delete(s.Units, unit) }, failed, "destroyed meanwhile"},
@@ -56,8 +73,8 @@ func TestJudge(t *testing.T) {
 		{"no leader", api.Start, func(s *api.State) { clear(s.Assignments); s.Leader = cluster.Leader{} }, pending, "leads"},
 		{"no place", api.Start, func(s *api.State) { clear(s.Assignments); s.Unplaced[unit] = "1 machine: 1 lacks ssd=true" }, unplaced, "lacks ssd=true"},
 		{"the assignment is of the generation before", api.Restart, func(s *api.State) { assigned(s, func(a *api.Assignment) { a.Generation = 2 }) }, pending, "not passed it on"},
-		{"the status is of the generation before", api.Restart, func(s *api.State) { status(s, func(st *cluster.Status) { st.Generation = 2 }) }, pending, "is at it"},
-		{"the status is of an earlier stay", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Epoch = 6 }) }, pending, "is at it"},
+		{"the status is of the generation before", api.Restart, func(s *api.State) { status(s, func(st *cluster.Status) { st.Generation = 2 }) }, pending, "is restarting it"},
+		{"the status is of an earlier stay", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Epoch = 6 }) }, pending, "is starting it"},
 		{"the daemon is gone", api.Start, func(s *api.State) {
 			clear(s.Statuses)
 			m := s.Machines[machine]
@@ -99,8 +116,27 @@ func TestJudge(t *testing.T) {
 		{"withdrawn and stuck", api.Unload, func(s *api.State) {
 			desire(s, units.Inactive, 3)
 			clear(s.Assignments)
-			status(s, func(st *cluster.Status) { st.Error = "stop timed out" })
+			status(s, func(st *cluster.Status) { st.Error, st.Epoch, st.Generation = "stop timed out", 0, 0 })
 		}, failed, "stop timed out"},
+		{"withdrawn, failed before", api.Unload, func(s *api.State) {
+			desire(s, units.Inactive, 3)
+			clear(s.Assignments)
+			status(s, func(st *cluster.Status) { st.Error, st.Epoch, st.Active = "exit-code", 0, "failed" })
+		}, pending, "stopping"},
+		{"started by hand", api.Stop, func(s *api.State) {
+			desire(s, units.Loaded, 3)
+			assigned(s, func(a *api.Assignment) { a.Desired = units.Loaded })
+			status(s, func(st *cluster.Status) { st.Active = "reloading" })
+		}, pending, "stopping"},
+		{"to be destroyed", api.Destroy, func(*api.State) {}, pending, "not seen"},
+		{"destroyed and running", api.Destroy, func(s *api.State) { delete(s.Units, unit); clear(s.Assignments) }, pending, "is stopping it"},
+		{"destroyed, and can't be stopped", api.Destroy, func(s *api.State) {
+			delete(s.Units, unit)
+			clear(s.Assignments)
+			status(s, func(st *cluster.Status) { st.Error, st.Epoch, st.Generation = "stop timed out", 0, 0 })
+		}, failed, "destroy failed on 10000000.../198.18.1.1: stop timed out"},
+		{"destroyed and gone", api.Destroy, func(s *api.State) { delete(s.Units, unit); clear(s.Assignments); clear(s.Statuses) }, reached, "Destroyed a.service"},
+		{"submitted again", api.Destroy, func(s *api.State) { desire(s, units.Inactive, 1) }, reached, "submitted again meanwhile by somebody"},
 		{"unloaded", api.Unload, func(s *api.State) {
 			desire(s, units.Inactive, 3)
 			clear(s.Assignments)
@@ -110,11 +146,38 @@ func TestJudge(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := begin()
 			tc.change(s)
-			got := goal{unit: unit, verb: tc.verb, generation: 3}.judge(newScene(s))
+			g := goal{unit: unit, verb: tc.verb, generation: 3}
+			got := g.judge(newScene(s))
 			if got.Verdict != tc.want || !strings.Contains(got.Text, tc.says) || got.Unit != unit {
 				t.Errorf("judged %+v, want %s with %q", got, tc.want, tc.says)
 			}
 		})
+	}
+}
+
+// TestDestroyedByAMachineThatIsAway: a machine that took its statuses with it
+// may still run the unit.
+func TestDestroyedByAMachineThatIsAway(t *testing.T) {
+	const unit, machine = "a.service", "10000000000000000000000000000000"
+	for state, want := range map[cluster.HealthState]struct {
+		verdict verdict
+		says    string
+	}{
+		cluster.Up:         {reached, "Destroyed a.service"},
+		cluster.Suspect:    {pending, "is suspect"},
+		cluster.DaemonGone: {pending, "is daemon-gone (refused)"},
+		cluster.Failed:     {reached, "Destroyed a.service; if it still runs on 10000000.../198.18.1.1, which is failed, it is stopped when that is back"},
+	} {
+		g := goal{unit: unit, verb: api.Destroy, generation: 3}
+		s := &api.State{Statuses: map[api.Placement]cluster.Status{{Machine: machine, Unit: unit}: {Machine: machine, Status: units.Status{Name: unit}}},
+			Machines: map[string]api.Machine{machine: {Machine: cluster.Machine{ID: machine, Address: "198.18.1.1"}, Health: cluster.Health{State: state, Evidence: "refused"}}}}
+		if o := g.judge(newScene(s)); o.Verdict != pending || !strings.Contains(o.Text, "is stopping it") {
+			t.Errorf("%s: %+v", state, o)
+		}
+		clear(s.Statuses)
+		if o := g.judge(newScene(s)); o.Verdict != want.verdict || !strings.Contains(o.Text, want.says) {
+			t.Errorf("%s, its status gone: %+v", state, o)
+		}
 	}
 }
 

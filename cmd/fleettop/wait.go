@@ -156,11 +156,15 @@ func (a *app) judgeAll(ctx context.Context, c *api.Client, goals []goal, looks c
 			heard = time.Now()
 			sc := newScene(s)
 			look := make([]outcome, 0, len(goals))
-			goals = slices.DeleteFunc(goals, func(g goal) bool {
+			left := goals[:0]
+			for _, g := range goals {
 				o := g.judge(sc)
 				look = append(look, o)
-				return o.Verdict == reached || o.Verdict == failed
-			})
+				if o.Verdict != reached && o.Verdict != failed {
+					left = append(left, g)
+				}
+			}
+			goals = left
 			select {
 			case looks <- look:
 				return nil

@@ -87,34 +87,59 @@ func decide(v Verb, name string, old *cluster.Unit, f *file, replace bool, in tr
 	return s, nil
 }
 
-// trouble is how badly a unit does on a machine it is given to.
-type trouble int
+// trouble is in which ways a unit isn't as it is wanted on machines it is given to.
+type trouble uint8
+
+const noTrouble trouble = 0
 
 const (
-	noTrouble trouble = iota
-	isFailed          // it ran and failed
-	isRefused         // the machine could not do as it was told
+	isEnded   trouble = 1 << iota // it is to run, and ended by itself or was stopped by hand
+	isRunning                     // it is not to run, and was started by hand or by another unit
+	isFailed                      // it ran and failed
+	isRefused                     // the machine could not do as it was told
 )
 
-// troubles are the units that don't do as they should.
+// troubles are the units that aren't as they are wanted.
 func troubles(snap *cluster.Snapshot) map[string]trouble {
 	found := map[string]trouble{}
 	for k, st := range snap.Statuses {
-		if a, assigned := snap.Assignments[k]; !assigned || st.Epoch != a.Epoch {
-			continue
-		}
-		if st.Error != "" {
-			found[k.Unit] = isRefused
-		} else if st.Active == "failed" {
-			found[k.Unit] = max(found[k.Unit], isFailed)
+		if a, assigned := snap.Assignments[k]; assigned && st.Epoch == a.Epoch {
+			if in := troubleOf(a, st); in != 0 {
+				found[k.Unit] |= in
+			}
 		}
 	}
 	return found
 }
 
-// retries tells whether the verb, asked for again, is to be tried again.
+func troubleOf(a cluster.Assignment, st cluster.Status) (in trouble) {
+	if st.Error != "" {
+		in |= isRefused
+	}
+	if st.Active == "failed" {
+		return in | isFailed
+	}
+	idle, carried := st.Active == "inactive", st.Generation >= a.Generation
+	switch {
+	case carried && a.Desired == units.Launched && idle:
+		in |= isEnded
+	case carried && a.Desired == units.Loaded && !idle:
+		in |= isRunning
+	}
+	return in
+}
+
+// retries reports whether the verb, asked for again, is to be tried again.
 func (v Verb) retries(in trouble) bool {
-	return v == Start && in != noTrouble || v == Load && in == isRefused
+	switch v {
+	case Load:
+		return in&isRefused != 0
+	case Start:
+		return in&(isEnded|isFailed|isRefused) != 0
+	case Stop:
+		return in&isRunning != 0
+	}
+	return false
 }
 
 // take gives a unit the content of a file. What differs from the content it

@@ -53,6 +53,10 @@ func TestDecide(t *testing.T) {
 		{name: "load what failed", verb: Load, old: have(units.Launched), in: isFailed, desired: units.Launched, generation: 3, content: "old"},
 		{name: "load what was refused", verb: Load, old: have(units.Loaded), in: isRefused, desired: units.Loaded, generation: 4, changed: true, content: "old"},
 		{name: "stop what failed", verb: Stop, old: have(units.Loaded), in: isFailed, desired: units.Loaded, generation: 3, content: "old"},
+		{name: "start what ended", verb: Start, old: have(units.Launched), in: isEnded, desired: units.Launched, generation: 4, changed: true, content: "old"},
+		{name: "load what ended", verb: Load, old: have(units.Launched), in: isEnded, desired: units.Launched, generation: 3, content: "old"},
+		{name: "stop what was started by hand", verb: Stop, old: have(units.Loaded), in: isRunning, desired: units.Loaded, generation: 4, changed: true, content: "old"},
+		{name: "load what was started by hand", verb: Load, old: have(units.Loaded), in: isRunning, desired: units.Loaded, generation: 3, content: "old"},
 		{name: "submit what was refused", verb: Submit, old: have(units.Launched), file: old, in: isRefused, desired: units.Launched, generation: 3, content: "old"},
 		{name: "stop launched", verb: Stop, old: have(units.Launched), desired: units.Loaded, generation: 4, changed: true, content: "old"},
 		{name: "stop inactive", verb: Stop, old: have(units.Inactive), desired: units.Inactive, generation: 3, content: "old"},
@@ -99,6 +103,39 @@ func TestOwnFile(t *testing.T) {
 		s, e := decide(Load, have.Name, have, &tc.file, tc.replace, noTrouble, "me", time.Unix(1000, 0))
 		if e != nil || s.next.FromTemplate != tc.from || s.changed != tc.changed {
 			t.Errorf("%+v, replace %v: from the template %v, changed %v, %v", tc.file, tc.replace, s.next.FromTemplate, s.changed, e)
+		}
+	}
+}
+
+func TestTroubles(t *testing.T) {
+	for name, tc := range map[string]struct {
+		desired    units.DesiredState
+		active     string
+		error      string
+		generation int64 // carried out, of 3
+		epoch      int64 // reported on, of 7
+		want       trouble
+	}{
+		"runs":                     {units.Launched, "active", "", 3, 7, 0},
+		"ended, or stopped":        {units.Launched, "inactive", "", 3, 7, isEnded},
+		"ended, not carried out":   {units.Launched, "inactive", "", 0, 7, 0},
+		"starting":                 {units.Launched, "activating", "", 0, 7, 0},
+		"failed":                   {units.Launched, "failed", "", 3, 7, isFailed},
+		"failed for an agent":      {units.Launched, "failed", "exit-code", 3, 7, isFailed | isRefused},
+		"of an earlier stay":       {units.Launched, "failed", "", 3, 6, 0},
+		"stopped":                  {units.Loaded, "inactive", "", 3, 7, 0},
+		"started by hand":          {units.Loaded, "active", "", 3, 7, isRunning},
+		"started by hand, reloads": {units.Loaded, "reloading", "", 3, 7, isRunning},
+		"being stopped":            {units.Loaded, "deactivating", "", 2, 7, 0},
+		"could not be stopped":     {units.Loaded, "active", "timeout", 3, 7, isRefused | isRunning},
+	} {
+		snap := cluster.NewSnapshot(1)
+		k := cluster.UnitOnMachine{Machine: "m1", Unit: "a.service"}
+		snap.Assignments[k] = cluster.Assignment{Machine: "m1", Unit: "a.service", Desired: tc.desired, Generation: 3, Epoch: 7}
+		snap.Statuses[k] = cluster.Status{Machine: "m1", Epoch: tc.epoch, Generation: tc.generation, Error: tc.error,
+			Status: units.Status{Name: "a.service", Active: tc.active}}
+		if got := troubles(snap)["a.service"]; got != tc.want {
+			t.Errorf("%s: %b, want %b", name, got, tc.want)
 		}
 	}
 }
