@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"fleettop/cluster"
 )
@@ -22,6 +23,11 @@ type WatchOptions struct {
 	Units    []string // names or globs
 	Machines []string // IDs
 	WhatIf   bool     // tell for each machine what its death would strand
+	// Heartbeat is the longest silence the caller wants of a daemon that is
+	// well; 0 is the daemon's own. Alive, if it is set, is called whenever
+	// anything of the stream has arrived, also a part of a line.
+	Heartbeat time.Duration
+	Alive     func()
 }
 
 // Watch folds the daemon's state into a State and calls f after each line,
@@ -38,9 +44,12 @@ func (c *Client) Watch(ctx context.Context, opts WatchOptions, f func(*State, *L
 	if opts.WhatIf {
 		q.Set("whatif", "true")
 	}
+	if opts.Heartbeat > 0 {
+		q.Set("heartbeat", opts.Heartbeat.String())
+	}
 	var state State
 	first := true
-	return c.lines(ctx, "/v1/watch", q, func(raw []byte) error {
+	return c.lines(ctx, "/v1/watch", q, opts.Alive, func(raw []byte) error {
 		var l Line
 		if err := json.Unmarshal(raw, &l); err != nil {
 			return fmt.Errorf("the watch of %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
@@ -57,7 +66,7 @@ func (c *Client) Watch(ctx context.Context, opts WatchOptions, f func(*State, *L
 // FollowEvents calls f for each of the newest limit events since a time or
 // age, and then for each new one, until f or the connection fails, or ctx ends.
 func (c *Client) FollowEvents(ctx context.Context, since string, limit int, f func(cluster.Event) error) error {
-	return c.lines(ctx, "/v1/events", eventQuery(since, limit, true), func(raw []byte) error {
+	return c.lines(ctx, "/v1/events", eventQuery(since, limit, true), nil, func(raw []byte) error {
 		var ev cluster.Event
 		if err := json.Unmarshal(raw, &ev); err != nil {
 			return fmt.Errorf("an event of %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
@@ -66,8 +75,9 @@ func (c *Client) FollowEvents(ctx context.Context, since string, limit int, f fu
 	})
 }
 
-// lines calls f for each line of a stream that isn't empty.
-func (c *Client) lines(ctx context.Context, path string, q url.Values, f func([]byte) error) error {
+// lines calls f for each line of a stream that isn't empty, and alive, unless
+// it is nil, whenever anything has arrived.
+func (c *Client) lines(ctx context.Context, path string, q url.Values, alive func(), f func([]byte) error) error {
 	resp, err := c.do(ctx, http.MethodGet, path, q, nil)
 	if err != nil {
 		return err
@@ -80,7 +90,7 @@ func (c *Client) lines(ctx context.Context, path string, q url.Values, f func([]
 		}
 		return refusal(resp.Status, raw)
 	}
-	in := bufio.NewScanner(resp.Body)
+	in := bufio.NewScanner(notedReader{resp.Body, alive})
 	in.Buffer(make([]byte, 64<<10), maxLine)
 	for in.Scan() {
 		if line := bytes.TrimSpace(in.Bytes()); len(line) > 0 {
@@ -94,4 +104,19 @@ func (c *Client) lines(ctx context.Context, path string, q url.Values, f func([]
 		err = errors.New("the daemon ended the stream")
 	}
 	return c.explain(ctx, err)
+}
+
+// notedReader tells whenever something was read.
+type notedReader struct {
+	io.Reader
+	note func()
+}
+
+// Read implements io.Reader.
+func (r notedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 && r.note != nil {
+		r.note()
+	}
+	return n, err
 }

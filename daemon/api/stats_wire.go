@@ -41,7 +41,7 @@ func (c *Client) LocalStats(ctx context.Context, f func(Stats) error) error {
 }
 
 func (c *Client) stats(ctx context.Context, q url.Values, f func(Stats) error) error {
-	return c.lines(ctx, "/v1/stats", q, func(raw []byte) error {
+	return c.lines(ctx, "/v1/stats", q, nil, func(raw []byte) error {
 		var s Stats
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return fmt.Errorf("the figures of %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)

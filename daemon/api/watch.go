@@ -62,6 +62,7 @@ type watcher struct {
 	states     map[string]cluster.HealthState // of all machines: they decide what can be placed
 	unplaced   map[string]Unplaced
 	asksWhatIf bool
+	heartbeat  time.Duration // the longest silence
 	whatIf     map[string]WhatIf
 	lastEvent  cluster.Event // the one with the highest ID
 
@@ -73,7 +74,20 @@ type watcher struct {
 func (s *Server) newWatcher(r look) *watcher {
 	q := r.URL.Query()
 	return &watcher{s: s, lease: r.lease, units: newSelector(q["unit"]), machines: newSelector(q["machine"]), asksWhatIf: q.Get("whatif") == "true",
-		snap: cluster.NewSnapshot(0)}
+		heartbeat: heartbeat(q.Get("heartbeat"), s.cfg.Heartbeat), snap: cluster.NewSnapshot(0)}
+}
+
+// heartbeatLeast bounds what a reader may ask for.
+const heartbeatLeast = 200 * time.Millisecond
+
+// heartbeat is the longest silence of a stream: what the reader asks for, where
+// that is shorter than what it gets anyhow.
+func heartbeat(asked string, most time.Duration) time.Duration {
+	d, err := time.ParseDuration(asked)
+	if err != nil || d <= 0 {
+		return most
+	}
+	return min(most, max(d, heartbeatLeast))
 }
 
 // first is the first line.
@@ -143,7 +157,7 @@ func (wa *watcher) event(out []cluster.Event, ev cluster.Event) []cluster.Event 
 
 // run sends a line for each change until ctx ends or the reader is gone.
 func (wa *watcher) run(ctx context.Context) {
-	beat := time.NewTicker(wa.s.cfg.Heartbeat)
+	beat := time.NewTicker(wa.heartbeat)
 	defer beat.Stop()
 	quiet := time.NewTimer(0) // no line before it fires
 	defer quiet.Stop()

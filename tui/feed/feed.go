@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fleettop/cluster"
@@ -21,7 +22,10 @@ import (
 const (
 	batchEvery  = 100 * time.Millisecond // ordinary changes
 	urgentEvery = 30 * time.Millisecond  // those a person waits for
-	patience    = 12 * time.Second       // more than two heartbeats without a line
+	heartbeat   = 600 * time.Millisecond // asked of the daemon
+	noticed     = 2 * time.Second        // silence after which it is said
+	patience    = 5 * time.Second        // and after which another daemon is tried
+	alone       = 12 * time.Second       // the same, where there is no other
 	retryFirst  = 200 * time.Millisecond
 	retryMost   = 3 * time.Second
 	statsRetry  = 3 * time.Second
@@ -42,7 +46,8 @@ type Config[C Client] struct {
 	Client C
 	// Other returns a client of another machine's daemon, to be used while
 	// Client's is away; nil if there is no way to others. The feed asks once
-	// for each machine, and not for one it can't reach.
+	// for each address of a machine, and not for one it can't reach. It closes
+	// what it got, if that has a Close.
 	Other func(api.Machine) (C, error)
 	// Crashed is told, once, when the feed has ended by a panic; nil lets it panic.
 	Crashed func(what string)
@@ -52,12 +57,13 @@ type Config[C Client] struct {
 type Feed[C Client] struct {
 	cfg    Config[C]
 	out    chan *state.Snapshot
-	look   chan bool
+	look   chan struct{} // has one when wanted changed
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	mu      sync.Mutex // guards current
+	mu      sync.Mutex // guards current and wanted
 	current C
+	wanted  bool // figures are
 
 	// What follows belongs to the feed's goroutine.
 	reducer   *state.Reducer
@@ -66,15 +72,21 @@ type Feed[C Client] struct {
 	published time.Time
 	waiting   bool // a snapshot is due
 	due       *time.Timer
-	others    map[string]C
+	others    map[string]other[C] // by machine
 	snap      *state.Snapshot
+}
+
+// other is the way to another machine's daemon.
+type other[C Client] struct {
+	address string
+	client  C
 }
 
 // Start starts a feed. Close ends it.
 func Start[C Client](ctx context.Context, cfg Config[C]) *Feed[C] {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &Feed[C]{cfg: cfg, out: make(chan *state.Snapshot, 1), look: make(chan bool), cancel: cancel, done: make(chan struct{}),
-		current: cfg.Client, reducer: state.NewReducer(), others: map[string]C{}, due: time.NewTimer(time.Hour)}
+	f := &Feed[C]{cfg: cfg, out: make(chan *state.Snapshot, 1), look: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
+		current: cfg.Client, reducer: state.NewReducer(), others: map[string]other[C]{}, due: time.NewTimer(time.Hour)}
 	go f.run(ctx)
 	return f
 }
@@ -89,13 +101,22 @@ func (f *Feed[C]) Close() {
 // that is late gets only the last. It is closed with the feed.
 func (f *Feed[C]) Snapshots() <-chan *state.Snapshot { return f.out }
 
-// Look says whether somebody looks at figures of CPU and memory; they are
-// asked for only then.
+// Look says whether figures of CPU and memory are looked at; they are asked for
+// only then. It never blocks.
 func (f *Feed[C]) Look(on bool) {
+	f.mu.Lock()
+	f.wanted = on
+	f.mu.Unlock()
 	select {
-	case f.look <- on:
-	case <-f.done:
+	case f.look <- struct{}{}:
+	default:
 	}
+}
+
+func (f *Feed[C]) looked() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wanted
 }
 
 // Current is the client of the daemon in use, or of the last one tried.
@@ -108,6 +129,7 @@ func (f *Feed[C]) Current() C {
 func (f *Feed[C]) run(ctx context.Context) {
 	defer close(f.done)
 	defer close(f.out)
+	defer f.closeOthers(nil)
 	defer func() {
 		if f.cfg.Crashed == nil {
 			return
@@ -120,9 +142,10 @@ func (f *Feed[C]) run(ctx context.Context) {
 	f.conn = state.Conn{Endpoint: f.cfg.Client.Endpoint(), Since: time.Now()}
 	f.publish(f.conn.Since)
 	for ctx.Err() == nil {
-		for _, c := range f.candidates() {
+		candidates := f.candidates()
+		for _, c := range candidates {
 			began := time.Now()
-			err := f.session(ctx, c)
+			err := f.session(ctx, c, len(candidates) == 1)
 			if ctx.Err() != nil {
 				return
 			}
@@ -139,7 +162,8 @@ func (f *Feed[C]) run(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
-			case f.looking = <-f.look:
+			case <-f.look:
+				f.looking = f.looked()
 			case <-again:
 				again = nil
 			}
@@ -162,21 +186,41 @@ func (f *Feed[C]) candidates() []C {
 	if f.cfg.Other == nil || f.snap == nil {
 		return list
 	}
+	addresses := map[string]string{}
+	for _, m := range f.snap.Machines {
+		addresses[m.ID] = m.APIAddress
+	}
+	f.closeOthers(addresses)
 	for _, m := range f.snap.Machines {
 		if !m.Health.State.Runs() {
 			continue
 		}
-		c, ok := f.others[m.ID]
+		o, ok := f.others[m.ID]
 		if !ok {
-			var err error
-			if c, err = f.cfg.Other(m.Machine); err != nil {
+			c, err := f.cfg.Other(m.Machine)
+			if err != nil {
 				continue
 			}
-			f.others[m.ID] = c
+			o = other[C]{m.APIAddress, c}
+			f.others[m.ID] = o
 		}
-		add(c)
+		add(o.client)
 	}
 	return list
+}
+
+// closeOthers closes and forgets the clients of machines that are not among
+// those given, or not at that address any more.
+func (f *Feed[C]) closeOthers(addresses map[string]string) {
+	for id, o := range f.others {
+		if at, ok := addresses[id]; ok && at == o.address {
+			continue
+		}
+		if c, ok := any(o.client).(interface{ Close() }); ok {
+			c.Close()
+		}
+		delete(f.others, id)
+	}
 }
 
 // lost notes that a session ended. What is known stays.
@@ -185,7 +229,7 @@ func (f *Feed[C]) lost(c C, err error) {
 	if f.conn.Up || f.conn.Since.IsZero() {
 		f.conn.Since = now
 	}
-	f.conn.Up, f.conn.Endpoint, f.conn.Err = false, c.Endpoint(), reason(err)
+	f.conn.Up, f.conn.Quiet, f.conn.Endpoint, f.conn.Err = false, false, c.Endpoint(), reason(err)
 	f.publish(now)
 }
 
@@ -204,10 +248,14 @@ func reason(err error) string {
 	return err.Error()
 }
 
-var errSilent = errors.New("no sign of life for " + patience.String())
+// silence is the end of a session with a daemon that hangs.
+type silence struct{ after time.Duration }
 
-// session watches one daemon until that fails or ctx ends.
-func (f *Feed[C]) session(ctx context.Context, c C) error {
+func (s silence) Error() string { return "no sign of life for " + s.after.String() }
+
+// session watches one daemon until that fails or ctx ends; only says that no
+// other is known.
+func (f *Feed[C]) session(ctx context.Context, c C, only bool) error {
 	f.mu.Lock()
 	f.current = c
 	f.mu.Unlock()
@@ -217,8 +265,11 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 	defer cancel(nil)
 
 	lines, ended := make(chan *api.Line), make(chan error, 1)
+	began := time.Now()
+	var alive atomic.Int64 // when anything came last, since began
+	options := api.WatchOptions{WhatIf: true, Heartbeat: heartbeat, Alive: func() { alive.Store(int64(time.Since(began))) }}
 	running.Go(func() {
-		ended <- c.Watch(ctx, api.WatchOptions{WhatIf: true}, func(_ *api.State, l *api.Line) error {
+		ended <- c.Watch(ctx, options, func(_ *api.State, l *api.Line) error {
 			select {
 			case lines <- l:
 				return nil
@@ -242,19 +293,37 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 			f.reducer.DropStats()
 		}
 	}
-	silent := time.NewTimer(patience)
+	limit := patience
+	if only {
+		limit = alone
+	}
+	silent := time.NewTimer(noticed)
 	defer silent.Stop()
 	for first := true; ; {
 		select {
 		case err := <-ended:
-			if cause := context.Cause(ctx); cause == errSilent {
+			if cause := (silence{}); errors.As(context.Cause(ctx), &cause) {
 				return cause
 			}
 			return err
 		case <-silent.C:
-			cancel(errSilent)
+			// A line may take long to come whole; its parts are signs of life, too.
+			last := time.Duration(alive.Load())
+			quiet := time.Since(began) - last
+			switch {
+			case quiet >= limit:
+				cancel(silence{limit})
+			case quiet >= noticed:
+				if f.conn.Up && !f.conn.Quiet {
+					f.conn.Quiet = true
+					f.publish(time.Now())
+				}
+				silent.Reset(min(limit-quiet, heartbeat))
+			default:
+				silent.Reset(noticed - quiet)
+			}
 		case l := <-lines:
-			silent.Reset(patience)
+			silent.Reset(noticed)
 			f.take(l, c, first)
 			if first {
 				first = false
@@ -271,8 +340,8 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 		case s := <-figures:
 			f.reducer.PutStats(s)
 			f.schedule(batchEvery)
-		case on := <-f.look:
-			if on != f.looking {
+		case <-f.look:
+			if on := f.looked(); on != f.looking {
 				f.looking = on
 				setStats(on && !first)
 			}
@@ -289,7 +358,12 @@ func (f *Feed[C]) take(l *api.Line, c C, first bool) {
 		f.conn = state.Conn{Up: true, Endpoint: c.Endpoint(), Since: now}
 	}
 	f.conn.Seen = now
+	woke := f.conn.Quiet
+	f.conn.Quiet = false
 	if l.Kind == api.LineHeartbeat {
+		if woke {
+			f.schedule(urgentEvery)
+		}
 		return
 	}
 	if f.reducer.Apply(l, now) {

@@ -27,6 +27,8 @@ type daemon struct {
 	watched int
 	looked  int
 	stats   error // what figures are refused with
+	hangs   bool
+	closed  int
 }
 
 func newDaemon(name string) *daemon {
@@ -60,10 +62,22 @@ func (d *daemon) Watch(ctx context.Context, o api.WatchOptions, f func(*api.Stat
 	if !o.WhatIf {
 		return errors.New("what-if is not asked for")
 	}
+	if o.Heartbeat <= 0 || o.Heartbeat > time.Second {
+		return fmt.Errorf("it is asked for a heartbeat each %s", o.Heartbeat)
+	}
+	beat := time.NewTicker(o.Heartbeat)
+	defer beat.Stop()
 	var s api.State
 	first := tuitest.Cluster(2, 2)
 	first.Self = d.name
 	for l := first; ; {
+		for d.hung() {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		o.Alive()
 		s.Apply(l)
 		if err := f(&s, l); err != nil {
 			return err
@@ -74,8 +88,29 @@ func (d *daemon) Watch(ctx context.Context, o api.WatchOptions, f func(*api.Stat
 		case <-end:
 			return errors.New("the daemon ended the stream")
 		case l = <-d.lines:
+		case <-beat.C:
+			l = &api.Line{Kind: api.LineHeartbeat}
 		}
 	}
+}
+
+func (d *daemon) hang(on bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hangs = on
+}
+
+func (d *daemon) hung() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.hangs
+}
+
+// Close counts.
+func (d *daemon) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed++
 }
 
 func (d *daemon) Stats(ctx context.Context, f func(api.Stats) error) error {
@@ -100,7 +135,7 @@ func (d *daemon) Events(context.Context, string, int) ([]cluster.Event, error) {
 // await reads snapshots until one is as wanted.
 func await(t *testing.T, f *feed.Feed[*daemon], what string, good func(*state.Snapshot) bool) *state.Snapshot {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for {
 		select {
 		case s := <-f.Snapshots():
@@ -197,4 +232,96 @@ func TestFiguresOnlyWhileSomebodyLooks(t *testing.T) {
 	m := tuitest.Machine(2)
 	d.lines <- &api.Line{Kind: api.LineChange, Machines: []api.Machine{m}, Leader: &cluster.Leader{Machine: m.ID}}
 	await(t, f, "no figures", func(s *state.Snapshot) bool { return s.Machine(id).Use == nil })
+}
+
+// TestADaemonThatHangsIsNoticed stops a daemon's sign of life for a while: that
+// is said, taken back, and when it lasts another daemon is asked.
+func TestADaemonThatHangsIsNoticed(t *testing.T) {
+	one, two := newDaemon("one"), newDaemon("two")
+	f := feed.Start(t.Context(), feed.Config[*daemon]{Client: one, Other: func(m api.Machine) (*daemon, error) {
+		if m.ID == tuitest.MachineID(2) {
+			return two, nil
+		}
+		return nil, fmt.Errorf("%s can't be reached", m.Name)
+	}})
+	await(t, f, "the cluster", func(s *state.Snapshot) bool { return s.Conn.Up })
+	one.hang(true)
+	began := time.Now()
+	s := await(t, f, "a word on the silence", func(s *state.Snapshot) bool { return s.Conn.Quiet })
+	if !s.Conn.Up || s.Conn.Endpoint != one.Endpoint() {
+		t.Errorf("after %s the connection is %+v", time.Since(began), s.Conn)
+	}
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("after %s it is called silent", took)
+	}
+	one.hang(false)
+	await(t, f, "a sign of life", func(s *state.Snapshot) bool { return s.Conn.Up && !s.Conn.Quiet })
+	one.hang(true)
+	await(t, f, "the other daemon", func(s *state.Snapshot) bool { return s.Conn.Up && s.Self == "two" })
+	f.Close()
+	if one.closed != 0 || two.closed != 1 {
+		t.Errorf("the first daemon's client was closed %d times, the other's %d, want 0 and 1", one.closed, two.closed)
+	}
+}
+
+// TestOtherClientsAreNotKept lets machines come, change their addresses and go.
+func TestOtherClientsAreNotKept(t *testing.T) {
+	one := newDaemon("one")
+	var mu sync.Mutex
+	var made []*daemon
+	f := feed.Start(t.Context(), feed.Config[*daemon]{Client: one, Other: func(m api.Machine) (*daemon, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		d := newDaemon(m.Name + " at " + m.APIAddress)
+		d.away = true
+		made = append(made, d)
+		return d, nil
+	}})
+	await(t, f, "the cluster", func(s *state.Snapshot) bool { return s.Conn.Up })
+	for n := range 4 {
+		m := tuitest.Machine(2)
+		m.APIAddress = fmt.Sprintf("10.0.0.2:%d", 7000+n)
+		one.lines <- &api.Line{Kind: api.LineChange, Machines: []api.Machine{m}, Gone: &api.Gone{Machines: []string{tuitest.MachineID(1)}}}
+		await(t, f, "the address", func(s *state.Snapshot) bool { return s.Machine(m.ID).APIAddress == m.APIAddress })
+		one.leave()
+		await(t, f, "the loss", func(s *state.Snapshot) bool { return !s.Conn.Up && !s.Conn.Retry.IsZero() })
+		one.back()
+		await(t, f, "the daemon again", func(s *state.Snapshot) bool { return s.Conn.Up })
+	}
+	f.Close()
+	for _, d := range made {
+		if d.closed != 1 {
+			t.Errorf("the client of %s was closed %d times", d.name, d.closed)
+		}
+	}
+	if len(made) < 4 {
+		t.Errorf("%d clients were made", len(made))
+	}
+}
+
+// TestLookNeverBlocks says again and again who looks, while the feed is busy.
+func TestLookNeverBlocks(t *testing.T) {
+	stop := make(chan struct{})
+	d := newDaemon("one")
+	f := feed.Start(t.Context(), feed.Config[*daemon]{Client: d, Other: func(api.Machine) (*daemon, error) {
+		<-stop // the feed's own goroutine is held up here
+		return nil, errors.New("can't be reached")
+	}})
+	await(t, f, "the cluster", func(s *state.Snapshot) bool { return s.Conn.Up })
+	d.leave()
+	await(t, f, "the loss", func(s *state.Snapshot) bool { return !s.Conn.Up })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 100 {
+			f.Look(i%2 == 0)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("Look blocks")
+	}
+	close(stop)
+	f.Close()
 }

@@ -32,6 +32,7 @@ type Snapshot struct {
 // Conn is the console's own connection.
 type Conn struct {
 	Up       bool
+	Quiet    bool      // up, and nothing has come for longer than it should
 	Endpoint string    // in use, or tried
 	Since    time.Time // it is up, or down
 	Err      string    // why it is down
