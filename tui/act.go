@@ -1,9 +1,12 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,17 +32,18 @@ type verb struct {
 	api    api.Verb
 	doing  string // the row's word until it is confirmed
 	done   string
+	past   string // what happens to a unit: it is being …
 	asks   bool   // before it is done
 	effect string // what will happen, for the question
 }
 
 var verbs = map[keys.Action]verb{
-	keys.Start:   {api.Start, "starting…", "start", false, ""},
-	keys.Load:    {api.Load, "loading…", "load", false, ""},
-	keys.Restart: {api.Restart, "restarting…", "restart", false, "They are stopped and started where they are."},
-	keys.Stop:    {api.Stop, "stopping…", "stop", true, "What runs is stopped; it stays loaded on its machine, and start brings it back."},
-	keys.Unload:  {api.Unload, "unloading…", "unload", true, "What runs is stopped and taken from its machine; its file stays known."},
-	keys.Destroy: {api.Destroy, "destroying…", "destroy", true, "What runs is stopped, and the files are forgotten. There is no way back."},
+	keys.Start:   {api.Start, "starting…", "start", "started", false, ""},
+	keys.Load:    {api.Load, "loading…", "load", "loaded", false, ""},
+	keys.Restart: {api.Restart, "restarting…", "restart", "restarted", true, "What runs is stopped and started where it is."},
+	keys.Stop:    {api.Stop, "stopping…", "stop", "stopped", true, "What runs is stopped; it stays loaded on its machine, and start brings it back."},
+	keys.Unload:  {api.Unload, "unloading…", "unload", "unloaded", true, "What runs is stopped and taken from its machine; its file stays known."},
+	keys.Destroy: {api.Destroy, "destroying…", "destroy", "destroyed", true, "What runs is stopped, and the files are forgotten. There is no way back."},
 }
 
 // order is something to be done to targets that are fixed.
@@ -76,49 +80,87 @@ func (s *shell) asked(unit string) string { return s.pending[unit].word }
 // is false for other actions.
 func (s *shell) act(a keys.Action, target screens.Target) (cmd tea.Cmd, ok bool) {
 	if v, is := verbs[a]; is {
-		return s.actOn(v, target.Units), true
+		return s.actOn(v, target), true
 	}
 	switch a {
 	case keys.ShowLog:
+		if target.Why != "" {
+			s.say(target.Why, true)
+			return nil, true
+		}
 		return s.openLogs(target.Units), true
 	case keys.Cordon, keys.Drain:
-		return s.schedule(string(a), target.Machines), true
+		return s.schedule(a, target), true
 	case keys.New:
 		s.askNew()
 		return nil, true
 	case keys.Edit:
-		return s.edit(target.Units), true
+		return s.edit(target), true
 	case keys.PowerOff, keys.PowerOn:
-		return s.switchPower(a == keys.PowerOn, target.Machines), true
+		return s.switchPower(a == keys.PowerOn, target), true
 	}
 	return nil, false
 }
 
 // actOn does a verb to units, after a question where it can hurt.
-func (s *shell) actOn(v verb, names []string) tea.Cmd {
+func (s *shell) actOn(v verb, target screens.Target) tea.Cmd {
+	names := target.Units
 	if len(names) == 0 {
-		s.say("There is no unit under the cursor to "+v.done+".", true)
+		s.say(cmp.Or(target.Why, "There is no unit under the cursor to "+v.done+"."), true)
 		return nil
 	}
 	o := order{verb: v, units: names}
-	if !v.asks && (v.api != api.Restart || len(names) == 1) {
+	if !v.asks {
 		return s.carryOut(o)
 	}
 	title := fmt.Sprintf("%s %s?", capital(v.done), widgets.Plural(len(names), "unit"))
-	s.confirm = &widgets.Confirm{Title: title, Targets: names, Effect: v.effect, Verb: v.done, Value: o}
+	s.confirm = &widgets.Confirm{Title: title, Targets: names, Effect: join(append(s.everywhere(v, names), v.effect), " "), Verb: v.done, Value: o}
 	return nil
 }
 
-// schedule cordons or drains machines; one that is so already takes units again.
-func (s *shell) schedule(word string, ids []string) tea.Cmd {
+// everywhere says of global units that more is done than to the row under the cursor.
+func (s *shell) everywhere(v verb, names []string) []string {
+	asked := map[string]bool{}
+	for _, name := range names {
+		asked[name] = true
+	}
+	machines := map[string]int{} // of global units
+	for _, r := range s.snap.Rows {
+		if r.Global && asked[r.Unit] && r.Machine != "" {
+			machines[r.Unit]++
+		}
+	}
+	switch global := slices.Sorted(maps.Keys(machines)); {
+	case len(global) == 0:
+		return nil
+	case len(global) == 1:
+		return []string{fmt.Sprintf("%s is global: it is %s on each of its %s.", global[0], v.past, widgets.Plural(machines[global[0]], "machine"))}
+	default:
+		return []string{fmt.Sprintf("%d of them are global: they are %s on each of their machines.", len(global), v.past)}
+	}
+}
+
+// schedule cordons or drains machines. The same key on those that are so takes
+// it back, and only that key does.
+func (s *shell) schedule(a keys.Action, target screens.Target) tea.Cmd {
+	word, ids := string(a), target.Machines
 	if len(ids) == 0 {
-		s.say("There is no machine under the cursor to "+word+".", true)
+		s.say(cmp.Or(target.Why, "There is no machine under the cursor to "+word+"."), true)
 		return nil
 	}
+	want := map[keys.Action]cluster.Schedulability{keys.Cordon: cluster.Cordoned, keys.Drain: cluster.Drained}[a]
 	undo := true
+	var drained []string
 	for _, id := range ids {
 		m := s.snap.Machine(id)
-		undo = undo && m != nil && (m.Schedule == cluster.Drained || m.Schedule == cluster.Cordoned && word == "cordon")
+		undo = undo && m != nil && m.Schedule == want
+		if m != nil && m.Schedule == cluster.Drained {
+			drained = append(drained, id)
+		}
+	}
+	if a == keys.Cordon && len(drained) > 0 {
+		s.say(fmt.Sprintf("%s is drained, and takes no units: %s takes that back.", s.callAll(drained), s.keys.Key(keys.Drain)), true)
+		return nil
 	}
 	if undo {
 		word = "uncordon"
@@ -140,9 +182,12 @@ func (s *shell) schedule(word string, ids []string) tea.Cmd {
 func (s *shell) answer(key string) tea.Cmd {
 	switch s.confirm.Key(key) {
 	case widgets.Yes:
-		o := s.confirm.Value.(order)
+		value := s.confirm.Value
 		s.confirm = nil
-		return s.carryOut(o)
+		if do, ok := value.(func() tea.Cmd); ok {
+			return do()
+		}
+		return s.carryOut(value.(order))
 	case widgets.No:
 		s.confirm = nil
 		s.say("Nothing was done.", false)
@@ -186,8 +231,12 @@ func (s *shell) acted(msg actedMsg) {
 		return
 	}
 	if o.schedule != "" {
-		s.say(map[string]string{"cordon": "%s takes no more units.", "drain": "%s is being drained.", "uncordon": "%s takes units again."}[o.schedule], false)
-		s.notice.text = fmt.Sprintf(s.notice.text, s.callAll(o.machines))
+		names := s.callAll(o.machines)
+		s.say(map[string]string{
+			"cordon":   names + " takes no more units; " + s.keys.Key(keys.Cordon) + " takes that back.",
+			"drain":    names + " is being drained; " + s.keys.Key(keys.Drain) + " takes that back.",
+			"uncordon": names + " takes units again.",
+		}[o.schedule], false)
 		return
 	}
 	var failed []api.UnitResult
@@ -204,15 +253,30 @@ func (s *shell) acted(msg actedMsg) {
 			s.pending[r.Name] = p
 		}
 	}
-	s.confirmPending()
+	results := msg.reply.Results
 	switch {
 	case len(failed) == 1:
 		s.say(sentence(failed[0].Error), true)
 	case len(failed) > 1:
-		s.say(fmt.Sprintf("%d of %d could not be done; %s: %s", len(failed), len(msg.reply.Results), failed[0].Name, sentence(failed[0].Error)), true)
-	case len(msg.reply.Results) == 1 && !msg.reply.Results[0].Changed && o.verb.api != api.Destroy:
-		s.say(msg.reply.Results[0].Name+" was so already.", false)
+		s.say(fmt.Sprintf("%d of %d could not be done; %s: %s", len(failed), len(results), failed[0].Name, sentence(failed[0].Error)), true)
+	case len(results) == 1 && !results[0].Changed && o.verb.api != api.Destroy:
+		s.say(results[0].Name+" was so already.", false)
+	case len(results) == 1:
+		s.say(results[0].Name+" is being "+o.verb.past+"."+warning(results), results[0].Warning != "")
+	case len(results) > 1:
+		s.say(widgets.Plural(len(results), "unit")+" are being "+o.verb.past+"."+warning(results), false)
 	}
+	s.confirmPending()
+}
+
+// warning is the first that the daemon had with what it did.
+func warning(results []api.UnitResult) string {
+	for _, r := range results {
+		if r.Warning != "" {
+			return " " + draw.Clean(r.Name+": "+r.Warning)
+		}
+	}
+	return ""
 }
 
 func (s *shell) callAll(ids []string) string {
@@ -226,11 +290,24 @@ func (s *shell) callAll(ids []string) string {
 // confirmPending drops what the stream has confirmed, or what took too long:
 // the row's own state says more by then.
 func (s *shell) confirmPending() {
+	var restarted []*state.Row
 	for name, p := range s.pending {
 		rows := s.snap.Of(name)
-		if s.now().Sub(p.since) > pendingPatience || p.confirmed(rows) {
+		confirmed := p.confirmed(rows)
+		if s.now().Sub(p.since) > pendingPatience || confirmed {
 			delete(s.pending, name)
 		}
+		if confirmed && p.verb == api.Restart && len(rows) > 0 {
+			restarted = append(restarted, rows[0])
+		}
+	}
+	switch len(restarted) {
+	case 0:
+	case 1:
+		r := restarted[0]
+		s.say(fmt.Sprintf("%s was restarted: %s on %s.", r.Unit, r.Word, r.Host), r.Mood == state.Bad)
+	default:
+		s.say(fmt.Sprintf("%d units were restarted.", len(restarted)), false)
 	}
 }
 
@@ -258,12 +335,13 @@ func (p pending) confirmed(rows []*state.Row) bool {
 }
 
 // switchPower takes machines' power away, or gives it back.
-func (s *shell) switchPower(on bool, ids []string) tea.Cmd {
+func (s *shell) switchPower(on bool, target screens.Target) tea.Cmd {
+	ids := target.Machines
 	if s.power == nil {
 		return nil
 	}
 	if len(ids) == 0 {
-		s.say("There is no machine under the cursor.", true)
+		s.say(cmp.Or(target.Why, "There is no machine under the cursor."), true)
 		return nil
 	}
 	power, name := s.power, s.callAll(ids)

@@ -112,6 +112,13 @@ func (c *console) await(t testing.TB, text string, limit time.Duration) string {
 	}
 }
 
+func (c *console) types(t testing.TB, text string) {
+	t.Helper()
+	if _, err := c.keys.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func restarts(n int) *api.Line {
 	st := tuitest.Runs("web@3.service", 3, 10, "active", "running")
 	st.Restarts, st.Since = n, time.Now().Add(-time.Hour)

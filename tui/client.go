@@ -38,8 +38,9 @@ type source interface {
 
 // host is what the shell needs of where it runs.
 type host interface {
-	// Copy puts text on the clipboard of whoever sits at the terminal.
-	Copy(text string)
+	// Copy sends text to the clipboard of the person at the terminal. It may
+	// block for a moment. It returns what is known to have taken the text, or "".
+	Copy(text string) (taken string)
 	Suspend()
 	Redraw()
 }

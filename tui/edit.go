@@ -1,12 +1,13 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"fleettop/daemon/api"
 	"fleettop/tui/draw"
+	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/widgets"
 	"fleettop/units"
@@ -64,66 +66,68 @@ func (s *shell) askNew() {
 
 // submit submits files; a name without a file is one to be written.
 func (s *shell) submit(paths []string) tea.Cmd {
-	if s.noFiles() {
+	if s.noFiles() || len(paths) == 0 {
 		return nil
 	}
-	if len(paths) == 0 {
-		return nil
-	}
-	var files []api.File
-	for _, path := range paths {
-		if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, "~/") {
-			path = filepath.Join(home, path[2:])
-		}
-		raw, err := safefile.Read(path, units.MaxFileSize)
-		if errors.Is(err, os.ErrNotExist) && len(paths) == 1 && !strings.Contains(path, "/") {
-			if _, bad := units.ParseName(path); bad == nil {
-				return func() tea.Msg { return writeOut(path, template, true) }
-			}
-		}
-		if err != nil {
-			s.say(sentence(err)+": name a file that can be read.", true)
-			return nil
-		}
-		files = append(files, api.File{Name: filepath.Base(path), Content: string(raw)})
-	}
-	return s.send(files, false)
-}
-
-// send submits files.
-func (s *shell) send(files []api.File, replace bool) tea.Cmd {
+	drafts := maps.Clone(s.drafts)
 	client := s.source.Current()
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(context.Background(), actPatience)
-		defer cancel()
-		reply, err := client.Act(ctx, api.ActionRequest{Verb: api.Submit, Files: files, Replace: replace})
-		if err != nil {
-			return sayMsg{sentence(err), true}
-		}
-		var names []string
-		for _, r := range reply.Results {
-			if r.Error != nil {
-				return sayMsg{sentence(r.Error), true}
+		var files []api.File
+		for _, path := range paths {
+			if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, "~/") {
+				path = filepath.Join(home, path[2:])
 			}
-			names = append(names, r.Name)
+			raw, err := safefile.Read(path, units.MaxFileSize)
+			if errors.Is(err, os.ErrNotExist) && len(paths) == 1 && !strings.Contains(path, "/") {
+				if _, bad := units.ParseName(path); bad == nil {
+					return writeOut(editMsg{name: path, before: template, fresh: true}, cmp.Or(drafts[path], template))
+				}
+			}
+			if err != nil {
+				return sayMsg{sentence(err) + ": name a file that can be read.", true}
+			}
+			files = append(files, api.File{Name: filepath.Base(path), Content: string(raw)})
 		}
-		if replace {
-			return sayMsg{"Applied " + join(names, ", ") + ".", false}
-		}
-		return sayMsg{"Submitted " + join(names, ", ") + ". Press s on it to start it.", false}
+		text, err := send(client, files, false)
+		return sayMsg{text, err}
 	}
+}
+
+// send submits files, and returns what came of it; bad says that it was refused.
+func send(client Client, files []api.File, replace bool) (text string, bad bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), actPatience)
+	defer cancel()
+	reply, err := client.Act(ctx, api.ActionRequest{Verb: api.Submit, Files: files, Replace: replace})
+	if err != nil {
+		return sentence(err), true
+	}
+	var names []string
+	for _, r := range reply.Results {
+		if r.Error != nil {
+			return sentence(r.Error), true
+		}
+		names = append(names, r.Name)
+	}
+	if replace {
+		return "Applied " + join(names, ", ") + "." + warning(reply.Results), false
+	}
+	return "Submitted " + join(names, ", ") + ". Press s on it to start it." + warning(reply.Results), false
 }
 
 // edit fetches a unit's file and opens it in the editor.
-func (s *shell) edit(names []string) tea.Cmd {
-	if s.noFiles() {
+func (s *shell) edit(target screens.Target) tea.Cmd {
+	names := target.Units
+	switch {
+	case s.noFiles():
 		return nil
-	}
-	if len(names) != 1 {
+	case len(names) == 0:
+		s.say(cmp.Or(target.Why, "There is no unit under the cursor to edit."), true)
+		return nil
+	case len(names) > 1:
 		s.say("One file is edited at a time: take the marks away with esc.", true)
 		return nil
 	}
-	client := s.source.Current()
+	client, draft := s.source.Current(), s.drafts[names[0]]
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(context.Background(), actPatience)
 		defer cancel()
@@ -131,23 +135,25 @@ func (s *shell) edit(names []string) tea.Cmd {
 		if err != nil {
 			return sayMsg{sentence(err), true}
 		}
-		return writeOut(u.Name, u.Content, false)
+		return writeOut(editMsg{name: u.Name, before: u.Content}, cmp.Or(draft, u.Content))
 	}
 }
 
-func writeOut(name, content string, fresh bool) tea.Msg {
+func writeOut(m editMsg, content string) tea.Msg {
 	dir, err := os.MkdirTemp("", "fleettop-edit-")
 	if err != nil {
 		return sayMsg{sentence(err), true}
 	}
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+	m.path = filepath.Join(dir, m.name)
+	if err := os.WriteFile(m.path, []byte(content), 0o600); err != nil {
+		_ = os.RemoveAll(dir)
 		return sayMsg{sentence(err), true}
 	}
-	return editMsg{name: name, path: path, before: content, fresh: fresh}
+	return m
 }
 
-// edited opens the editor, or applies what came from it.
+// edited opens the editor, or applies what came from it. No file is left: a
+// text that isn't applied is kept here, for the next time.
 func (s *shell) edited(m editMsg) tea.Cmd {
 	if !m.back {
 		m.back = true
@@ -157,80 +163,116 @@ func (s *shell) edited(m editMsg) tea.Cmd {
 			s.say("There is no editor on this connection.", true)
 			return nil
 		}
-		return tea.Exec(e.Editor(m.path), func(err error) tea.Msg {
-			m.err = err
+		return func() tea.Msg {
+			m.err = e.Edit(m.path)
 			return m
-		})
+		}
 	}
 	s.host.Redraw()
-	raw, err := os.ReadFile(m.path)
-	if err = errors.Join(m.err, err); err != nil {
-		s.say(fmt.Sprintf("The editor failed: %s. Name another one in $EDITOR; the file is in %s.", draw.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")), m.path), true)
-		return nil
+	raw, err := safefile.Read(m.path, units.MaxFileSize)
+	_ = os.RemoveAll(filepath.Dir(m.path))
+	if err == nil && string(raw) == m.before {
+		delete(s.drafts, m.name)
+	} else if err == nil {
+		s.drafts[m.name] = string(raw)
 	}
-	content := string(raw)
-	if content == m.before {
-		_ = os.RemoveAll(filepath.Dir(m.path))
+	switch {
+	case m.err != nil:
+		s.say(fmt.Sprintf("The editor failed: %s. Nothing was applied%s; $EDITOR can name another one.", draw.Clean(strings.ReplaceAll(m.err.Error(), "\n", "; ")), s.draftNote(m, ", your text is kept for ")), true)
+		return nil
+	case err != nil:
+		s.say("Nothing was applied: "+sentence(err)+".", true)
+		return nil
+	case string(raw) == m.before:
 		s.say("Nothing was changed.", false)
 		return nil
 	}
-	send := s.send([]api.File{{Name: m.name, Content: content}}, !m.fresh)
+	client := s.source.Current()
 	return func() tea.Msg {
-		said, _ := send().(sayMsg)
-		if said.bad {
-			// What was typed must not be lost with the refusal.
-			said.text = strings.TrimSuffix(said.text, ".") + ". Your text is in " + m.path + "."
-		} else {
-			_ = os.RemoveAll(filepath.Dir(m.path))
-		}
-		return said
+		text, bad := send(client, []api.File{{Name: m.name, Content: string(raw)}}, !m.fresh)
+		return sentMsg{m, text, bad}
 	}
 }
 
-// editor is a host on which a person's editor can run.
+// sentMsg is what came of an edited file.
+type sentMsg struct {
+	edit editMsg
+	text string
+	bad  bool
+}
+
+// sent says what came of an edited file. What was typed isn't lost with a refusal.
+func (s *shell) sent(m sentMsg) {
+	if !m.bad {
+		delete(s.drafts, m.edit.name)
+	}
+	s.say(strings.TrimSuffix(m.text, ".")+"."+s.draftNote(m.edit, " Your text is kept for "), m.bad)
+}
+
+// draftNote says where a text that wasn't applied goes on, if there is one.
+func (s *shell) draftNote(m editMsg, kept string) string {
+	switch {
+	case s.drafts[m.name] == "":
+		return ""
+	case m.fresh:
+		return kept + s.keys.Key(keys.New) + " with the name " + m.name
+	}
+	return kept + s.keys.Key(keys.Edit) + " on " + m.name
+}
+
+// editor is a host on which a person's editor can run. Edit returns when it has.
 type editor interface {
-	Editor(path string) tea.ExecCommand
+	Edit(path string) error
 }
 
-// editorCommand runs the person's editor on a file, with the terminal as it was.
-type editorCommand struct {
-	*exec.Cmd
-	around func(run func() error) error
-}
-
-func newEditor(path string, around func(func() error) error) *editorCommand {
-	words := strings.Fields(os.Getenv("VISUAL"))
-	if len(words) == 0 {
-		words = strings.Fields(os.Getenv("EDITOR"))
-	}
-	if len(words) == 0 {
-		words = []string{"vi"}
-	}
-	return &editorCommand{exec.Command(words[0], append(words[1:], path)...), around}
-}
-
-func (e *editorCommand) Run() error            { return e.around(e.Cmd.Run) }
-func (e *editorCommand) SetStdin(r io.Reader)  { e.Stdin = r }
-func (e *editorCommand) SetStdout(w io.Writer) { e.Stdout = w }
-func (e *editorCommand) SetStderr(w io.Writer) { e.Stderr = w }
-
-// save writes what the log screen shows to a file.
+// save is the command that writes what the log screen shows to a file.
 func (s *shell) save(args []string) tea.Cmd {
+	raw := len(args) > 1 && args[0] == "--raw"
+	if raw {
+		args = args[1:]
+	}
+	if len(args) != 1 {
+		s.say("Name a file, as in save web.log; save --raw web.log writes control characters as they were logged.", true)
+		return nil
+	}
+	return s.saveTo(args[0], raw, false)
+}
+
+// saver is a screen that can be saved: to a file that isn't there yet, or over
+// one. The function it returns is for another goroutine.
+type saver interface {
+	Saver(env *screens.Env, raw bool) func(path string, over bool) (lines int, err error)
+}
+
+// existsMsg says that a file is there already.
+type existsMsg struct {
+	path string
+	raw  bool
+}
+
+func (s *shell) saveTo(path string, raw, over bool) tea.Cmd {
 	if s.noFiles() {
 		return nil
 	}
-	saver, ok := s.top().(interface {
-		Save(path string) (int, error)
-	})
-	if !ok || len(args) != 1 {
-		s.say("Save works on the log screen, with the name of a file.", true)
+	top, ok := s.top().(saver)
+	if !ok {
+		s.say("Save works on the log screen.", true)
 		return nil
 	}
-	n, err := saver.Save(args[0])
-	if err != nil {
-		s.say(sentence(err)+": name a file that can be written.", true)
-		return nil
+	save, now := top.Saver(s.env(), raw), s.now()
+	return func() tea.Msg {
+		n, err := save(path, over)
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			return existsMsg{path, raw}
+		case err != nil:
+			return sayMsg{"Not saved: " + draw.Clean(err.Error()) + ". Name a file that can be written.", true}
+		}
+		return sayMsg{fmt.Sprintf("Saved %s to %s at %s.", widgets.Plural(n, "line"), draw.Clean(path), now.Format(time.TimeOnly)), false}
 	}
-	s.say(fmt.Sprintf("Saved %s to %s at %s.", widgets.Plural(n, "line"), args[0], s.now().Format(time.TimeOnly)), false)
-	return nil
+}
+
+func (s *shell) askOverwrite(m existsMsg) {
+	s.confirm = &widgets.Confirm{Title: "Overwrite 1 file?", Targets: []string{draw.Clean(m.path)}, Effect: "It is there already; what is in it is lost.",
+		Verb: "overwrite", Value: func() tea.Cmd { return s.saveTo(m.path, m.raw, true) }}
 }

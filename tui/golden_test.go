@@ -107,17 +107,12 @@ func TestGoldenScreens(t *testing.T) {
 // await runs what the log waits for until a text is shown.
 func (b *bench) await(text string, visible bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for visible && time.Now().Before(deadline) {
 		if contains(b.View(), text) {
 			return
 		}
-		time.Sleep(time.Millisecond)
-		for _, sc := range append(b.stack, b.tabs[tabLogs]) {
-			if w, ok := sc.(interface{ Poll() }); ok {
-				w.Poll()
-			}
-		}
+		b.takeLate(time.Millisecond)
 	}
 	if visible {
 		b.t.Fatalf("%q is never shown:\n%s", text, b.View())

@@ -37,15 +37,19 @@ type fakeClient struct {
 
 func (c *fakeClient) Endpoint() string { return "unix:///run/fleettop/fleettop.sock" }
 
-func (c *fakeClient) Watch(ctx context.Context, _ api.WatchOptions, f func(*api.State, *api.Line) error) error {
+func (c *fakeClient) Watch(ctx context.Context, o api.WatchOptions, f func(*api.State, *api.Line) error) error {
 	var s api.State
 	c.mu.Lock()
 	lines := c.lines
 	c.mu.Unlock()
+	beat := time.NewTicker(o.Heartbeat)
+	defer beat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-beat.C:
+			o.Alive()
 		case l, ok := <-lines:
 			if !ok {
 				return errors.New("the daemon ended the stream")
@@ -132,11 +136,17 @@ func (p paper) Look(bool)       {}
 func (p paper) Current() Client { return p.client }
 
 // desk is a host that only remembers.
-type desk struct{ copied string }
+type desk struct {
+	copied string
+	taken  string // what is known to have taken it
+}
 
-func (d *desk) Copy(text string) { d.copied = text }
-func (d *desk) Suspend()         {}
-func (d *desk) Redraw()          {}
+func (d *desk) Copy(text string) string {
+	d.copied = text
+	return d.taken
+}
+func (d *desk) Suspend() {}
+func (d *desk) Redraw()  {}
 
 // bench is a shell under test.
 type bench struct {
@@ -146,6 +156,7 @@ type bench struct {
 	desk    *desk
 	reducer *state.Reducer
 	clock   time.Time
+	late    chan tea.Msg // from commands that took long
 }
 
 type power struct{}
@@ -164,11 +175,8 @@ func newBench(t testing.TB, w, h int, colour, readOnly bool, lines ...*api.Line)
 	if err != nil {
 		t.Fatal(err)
 	}
-	km, err := keys.NewMap(nil, readOnly, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bench{t: t, client: &fakeClient{content: unitFile}, desk: &desk{}, reducer: state.NewReducer(), clock: tuitest.Noon}
+	km, _ := keys.NewMap(nil, readOnly, true)
+	b := &bench{t: t, client: &fakeClient{content: unitFile}, desk: &desk{}, reducer: state.NewReducer(), clock: tuitest.Noon, late: make(chan tea.Msg, 1000)}
 	b.shell = newShell(setup{theme: look, keys: km, source: paper{b.client}, host: b.desk, power: power{}, readOnly: readOnly, now: func() time.Time { return b.clock },
 		after: func(time.Duration, tea.Msg) tea.Cmd { return nil }})
 	b.width, b.height = w, h
@@ -224,6 +232,20 @@ func (b *bench) run(cmd tea.Cmd) {
 			b.send(msg)
 		}
 	case <-time.After(100 * time.Millisecond): // more lines of a log, which may never come
+		go func() {
+			if msg := <-got; msg != nil {
+				b.late <- msg
+			}
+		}()
+	}
+}
+
+// takeLate takes what came of commands that took longer, waiting for it a while.
+func (b *bench) takeLate(wait time.Duration) {
+	select {
+	case msg := <-b.late:
+		b.send(msg)
+	case <-time.After(wait):
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
@@ -62,6 +63,9 @@ func (s *shell) openFilter(text string) {
 		text = was.String()
 	}
 	p := &prompt{Prompt: widgets.NewPrompt("/", text)}
+	if text == was.String() {
+		p.Replace()
+	}
 	p.Complete = func(text string) []string { return s.completeFilter(top.Place(), text) }
 	p.live = func(text string) { s.filters[top] = state.ParseQuery(text) }
 	p.done = func(text string) tea.Cmd {
@@ -117,6 +121,9 @@ func matching(start, word string, list []string) []string {
 	return slices.Compact(out)
 }
 
+// entriesMost is how many files of a directory are looked at for completion.
+const entriesMost = 2000
+
 // completeFile offers the files a path may become.
 func completeFile(text string) []string {
 	path := text
@@ -124,13 +131,17 @@ func completeFile(text string) []string {
 		path = filepath.Join(home, path[2:])
 	}
 	dir, base := filepath.Split(path)
-	entries, err := os.ReadDir(filepath.Clean("./" + dir))
-	if filepath.IsAbs(path) {
-		entries, err = os.ReadDir(dir)
+	if !filepath.IsAbs(path) {
+		dir = filepath.Clean("./" + dir)
 	}
+	d, err := os.Open(dir)
 	if err != nil {
 		return nil
 	}
+	defer d.Close()
+	entries, _ := d.ReadDir(entriesMost)
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	dir, _ = filepath.Split(path)
 	var out []string
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), base) || base == "" && strings.HasPrefix(e.Name(), ".") {
@@ -147,15 +158,24 @@ func completeFile(text string) []string {
 
 func join(list []string, sep string) string { return strings.Join(list, sep) }
 
-// copy puts what is under the cursor on the person's clipboard.
-func (s *shell) copy() {
-	text := s.top().Target(s.env()).Text
-	if t := s.top().Target(s.env()); text == "" && len(t.Units) > 0 {
+// copy sends what is under the cursor to the person's clipboard.
+func (s *shell) copy() tea.Cmd {
+	t := s.top().Target(s.env())
+	text := t.Text
+	if text == "" {
 		text = join(t.Units, "\n")
 	}
 	if text == "" {
-		return
+		return nil
 	}
-	s.host.Copy(text)
-	s.say("Copied "+text+".", false)
+	host, what := s.host, draw.Fit(draw.Clean(strings.ReplaceAll(text, "\n", ", ")), copiedMost)
+	return func() tea.Msg {
+		if taken := host.Copy(text); taken != "" {
+			return sayMsg{"Copied " + what + " into " + taken + ".", false}
+		}
+		return sayMsg{"Sent " + what + " to the terminal. Terminals that take text from programs (OSC 52) have it on the clipboard now.", false}
+	}
 }
+
+// copiedMost is how much of a copied text is said, in columns.
+const copiedMost = 60

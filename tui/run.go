@@ -2,15 +2,13 @@ package tui
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"strings"
-	"syscall"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -19,15 +17,18 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/tui/config"
 	"fleettop/tui/feed"
+	"fleettop/tui/input"
 	"fleettop/tui/keys"
 	_ "fleettop/tui/termbg" // before anything asks the terminal for its background
 	"fleettop/tui/terminal"
-	"fleettop/tui/theme"
 )
 
 const (
-	frameEvery = time.Second / 30     // the least time between two frames
-	keyEvery   = 5 * time.Millisecond // the same, where a person waits for one
+	frameEvery  = time.Second / 30     // the least time between two frames
+	keyEvery    = 5 * time.Millisecond // the same, where a person waits for one
+	endPatience = 250 * time.Millisecond
+	hurry       = 400 * time.Millisecond // that the key to quit may wait for its turn
+	inboxMost   = 1024                   // messages that wait for a busy console
 )
 
 // Size is a terminal's.
@@ -37,47 +38,55 @@ type Size struct{ Width, Height int }
 type Options struct {
 	Client Client
 	// Other returns a client of another machine's daemon, for while Client's
-	// is away; nil if none can be reached from here.
+	// is away; nil if none can be reached from here. The console closes it.
 	Other    func(api.Machine) (Client, error)
 	ReadOnly bool
 	Hello    string // what is told first, if anything
 	Power    Power  // nil where machines can't be switched
 	Config   *config.Config
+	Warnings []string // to be told when the console opens
 	NoColor  bool
-	Plain    bool // glyphs of ASCII only
-	Bare     bool // no escape sequences but for moving the cursor
+	Plain    bool // nothing but ASCII
 
 	In  io.Reader
 	Out io.Writer
+	// Env is the environment of the person's terminal; nil for this process's.
+	Env func(name string) string
 	// Renderer decides what colours Out can show; nil makes one for Out.
 	Renderer *lipgloss.Renderer
 	// Sizes are the sizes of a terminal that isn't a local one, the first
 	// before anything is shown. Not for local ones. The person at such a
 	// terminal has no business with this machine's files, and can't reach them.
 	Sizes <-chan Size
+
+	prepare func(*shell) // for tests
 }
 
-// Run shows the console until the person quits or ctx ends; then it returns
-// ctx's error. The terminal is left as it was found, whatever happens.
+// Run shows the console until the person quits, the terminal is gone or ctx
+// ends; then it returns ctx's error. On a local terminal it handles the
+// process's signals meanwhile, and returns a *SignalError for one that ends
+// it. Whatever the console is doing, Run ends within a second, and the
+// terminal is left as it was found.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Config == nil {
 		o.Config = &config.Config{}
 	}
-	km, err := keys.NewMap(o.Config.Keys, o.ReadOnly, o.Power != nil)
-	if err != nil {
-		return err
+	if o.Env == nil {
+		o.Env = os.Getenv
 	}
+	if o.Env("TERM") == "dumb" {
+		return ErrDumb
+	}
+	km, warnings := keys.NewMap(o.Config.Keys, o.ReadOnly, o.Power != nil)
+	o.Warnings = append(o.Warnings, warnings...)
 	if o.Renderer == nil {
 		o.Renderer = lipgloss.NewRenderer(o.Out)
 	}
-	if o.NoColor {
-		o.Renderer.SetColorProfile(noColour)
-	}
-	plain := o.Plain || o.Config.Glyphs == "ascii"
-	look, err := theme.New(o.Renderer, theme.Options{Colours: o.Config.Colors, Plain: plain, Bare: o.Bare})
+	look, frame, err := looks(&o)
 	if err != nil {
 		return err
 	}
+	o.Warnings = append(o.Warnings, look.Warnings...)
 	crashes := make(chan string, 1)
 	f := feed.Start(ctx, feed.Config[Client]{Client: o.Client, Other: o.Other, Crashed: func(what string) { crashes <- what }})
 	defer f.Close()
@@ -85,13 +94,18 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer term.Leave()
-	p := &program{term: term, plain: plain}
+	defer term.Close()
+	p := &program{term: term, frame: frame, keys: km, clipboard: clipboardOf(&o), inbox: make(chan tea.Msg, inboxMost), over: make(chan struct{})}
 	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly, remote: o.Sizes != nil, now: time.Now, after: after})
 	if o.Hello != "" {
 		p.shell.say(o.Hello, false)
 	}
-	resizes := make(chan os.Signal, 1)
+	if o.prepare != nil {
+		o.prepare(p.shell)
+	}
+	if len(o.Warnings) > 0 {
+		p.shell.warn(o.Warnings)
+	}
 	if o.Sizes != nil {
 		select {
 		case size := <-o.Sizes:
@@ -100,48 +114,166 @@ func Run(ctx context.Context, o Options) (err error) {
 			return ctx.Err()
 		}
 	} else {
-		signal.Notify(resizes, syscall.SIGWINCH) // before the size is read, or a change might be missed
-		defer signal.Stop(resizes)
+		defer p.handleSignals()() // before the size is read, or a change might be missed
 		if w, h, ok := term.Size(); ok {
 			p.shell.width, p.shell.height = w, h
 		}
 	}
-	p.tea = tea.NewProgram(p, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(io.Discard),
+	p.tea = tea.NewProgram(p, tea.WithContext(ctx), tea.WithInput(nil), tea.WithOutput(io.Discard),
 		tea.WithoutRenderer(), tea.WithoutSignalHandler(), tea.WithoutCatchPanics())
-	done := make(chan struct{})
-	told := make(chan struct{})
+	p.input, err = input.Start(o.In, term.Local(), o.Config.Mouse, p.typed, func() { p.end(ErrGone) })
+	if err != nil {
+		return err
+	}
+	defer p.input.Close()
+	ended := make(chan error, 1)
 	go func() {
-		defer close(told)
-		p.events(resizes, o.Sizes, crashes, done)
+		_, err := p.tea.Run()
+		ended <- err
 	}()
-	_, err = p.tea.Run()
+	var running sync.WaitGroup
+	done := make(chan struct{})
+	running.Go(func() { p.forward(done) })
+	running.Go(func() { p.events(o.Sizes, crashes, done) })
+	stuck := false
+	select {
+	case err = <-ended:
+	case <-p.over:
+		p.tea.Kill()
+		err, stuck = awaitEnd(ended)
+	case <-ctx.Done():
+		err, stuck = awaitEnd(ended)
+	}
 	close(done)
-	<-told
-	p.shell.closeAll()
+	running.Wait()
+	if stuck { // what it is busy with ends with the process, or when it can
+		go func() {
+			<-ended
+			p.shell.closeAll()
+		}()
+	} else {
+		p.shell.closeAll()
+	}
 	term.Leave()
 	switch {
-	case p.crash != "":
-		return fmt.Errorf("the console crashed, and the cluster knows nothing of it: please report this:\n%s", p.crash)
+	case p.reason() != nil:
+		return p.reason()
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case !stuck && p.crash != "":
+		return fmt.Errorf("the console crashed, and the cluster knows nothing of it: please report this:\n%s", p.crash)
 	case errors.Is(err, tea.ErrProgramKilled):
 		return term.Err()
 	}
 	return err
 }
 
+// awaitEnd waits for a program that was told to end; stuck says that it is
+// busy and can't be waited for.
+func awaitEnd(ended <-chan error) (err error, stuck bool) {
+	select {
+	case err = <-ended:
+		return err, false
+	case <-time.After(endPatience):
+		return nil, true
+	}
+}
+
 // program is the shell on a terminal. It paints at most thirty frames a
 // second, and none while nothing changes.
 type program struct {
-	shell *shell
-	term  *terminal.Terminal
-	tea   *tea.Program
-	plain bool
+	shell     *shell
+	term      *terminal.Terminal
+	tea       *tea.Program
+	input     *input.Reader
+	keys      *keys.Map
+	clipboard clipboard
+	frame     func(string) string // what the terminal can show of one
+	inbox     chan tea.Msg
+	editing   atomic.Bool // an editor has the terminal
 
+	over    chan struct{} // closed when it is to end, whatever it is busy with
+	endOnce sync.Once
+	why     error // it ends; set before over is closed
+
+	came   uint64        // keys, for the reader's goroutine alone
+	taken  atomic.Uint64 // of them
+	typing atomic.Bool   // keys are text: a prompt or a question is open
+
+	// What follows belongs to Bubble Tea's goroutine.
 	painted time.Time
 	due     bool
 	pressed bool // a key was, and what it did isn't painted
 	crash   string
+}
+
+// end ends the console for a reason, nil where the person wants it.
+func (p *program) end(why error) {
+	p.endOnce.Do(func() {
+		p.why = why
+		close(p.over)
+	})
+}
+
+func (p *program) reason() error {
+	select {
+	case <-p.over:
+		return p.why
+	default:
+		return nil
+	}
+}
+
+// post hands a message to the console, or drops it where too many wait.
+func (p *program) post(msg tea.Msg) {
+	select {
+	case p.inbox <- msg:
+	default:
+	}
+}
+
+// forward sends what was posted, however long the console is busy.
+func (p *program) forward(done <-chan struct{}) {
+	for {
+		select {
+		case <-done:
+			return
+		case msg := <-p.inbox:
+			p.tea.Send(msg)
+		}
+	}
+}
+
+// inputMsg is the n-th that came from the terminal.
+type inputMsg struct {
+	n   uint64
+	msg tea.Msg
+}
+
+// typed takes what came from the terminal. A key to quit that isn't taken
+// soon ends the console all the same.
+func (p *program) typed(msg tea.Msg) {
+	p.came++
+	n := p.came
+	p.post(inputMsg{n, msg})
+	key, ok := msg.(tea.KeyMsg)
+	if !ok || key.Paste {
+		return
+	}
+	quits := key.Type == tea.KeyCtrlC
+	if !p.typing.Load() {
+		quits = quits || p.keys.Action(keys.Overview, key.String()) == keys.Quit
+		for _, r := range key.Runes { // typed faster than it is read
+			quits = quits || p.keys.Action(keys.Overview, string(r)) == keys.Quit
+		}
+	}
+	if quits {
+		time.AfterFunc(hurry, func() {
+			if p.taken.Load() < n {
+				p.end(nil)
+			}
+		})
+	}
 }
 
 // after brings a message later.
@@ -171,13 +303,16 @@ func (p *program) Update(msg tea.Msg) (model tea.Model, cmd tea.Cmd) {
 	case crashMsg:
 		return p, p.crashed(msg.what)
 	}
-	if _, ok := msg.(tea.KeyMsg); ok {
-		p.pressed = true
-	}
 	if p.term.Err() != nil {
 		return p, tea.Quit // nobody is there any more
 	}
+	if m, ok := msg.(inputMsg); ok {
+		p.taken.Store(m.n)
+		p.pressed = true
+		msg = m.msg
+	}
 	_, cmd = p.shell.Update(msg)
+	p.typing.Store(p.shell.prompt != nil || p.shell.confirm != nil)
 	return p, p.guard(cmd)
 }
 
@@ -233,80 +368,25 @@ func (p *program) View() string {
 		}
 	}()
 	p.painted, p.pressed = time.Now(), false
-	frame := p.shell.View()
-	if p.plain {
-		frame = plainSigns.Replace(frame)
-	}
-	p.term.Paint(frame, p.shell.width, p.shell.height)
+	p.term.Paint(p.frame(p.shell.View()), p.shell.width, p.shell.height)
 	return ""
 }
 
-// plainSigns puts signs of ASCII, as wide, in the place of those that texts have
-// beside the theme's glyphs: the daemon's, and where something was cut off.
-var plainSigns = strings.NewReplacer("…", "~", "→", ">", "·", "-", "–", "-", "›", ">")
-
-// events tells the shell of the terminal's size, and of a crash of its feed,
-// until done is closed.
-func (p *program) events(resizes <-chan os.Signal, sizes <-chan Size, crashes <-chan string, done <-chan struct{}) {
+// events tells the shell of the size of a terminal elsewhere, and of a crash
+// of its feed, until done is closed.
+func (p *program) events(sizes <-chan Size, crashes <-chan string, done <-chan struct{}) {
 	for {
-		var size Size
 		select {
 		case <-done:
 			return
 		case what := <-crashes:
-			p.tea.Send(crashMsg{what})
-			continue
+			p.post(crashMsg{what})
 		case s, ok := <-sizes:
 			if !ok {
 				sizes = nil
 				continue
 			}
-			size = s
-		case <-resizes:
-			w, h, ok := p.term.Size()
-			if !ok {
-				continue
-			}
-			size = Size{w, h}
+			p.post(tea.WindowSizeMsg{Width: s.Width, Height: s.Height})
 		}
-		p.tea.Send(tea.WindowSizeMsg{Width: size.Width, Height: size.Height})
 	}
-}
-
-// Copy implements host, by OSC 52: the terminal's own clipboard, also over SSH.
-func (p *program) Copy(text string) {
-	p.term.Emit("\x1b]52;c;" + base64.StdEncoding.EncodeToString([]byte(text)) + "\a")
-}
-
-// Redraw implements host.
-func (p *program) Redraw() { p.term.Repaint() }
-
-// Suspend implements host.
-func (p *program) Suspend() {
-	if err := p.term.Suspend(); err != nil {
-		p.shell.say(sentence(err), true)
-	}
-	if w, h, ok := p.term.Size(); ok {
-		p.shell.width, p.shell.height = w, h
-	}
-}
-
-// Editor implements editor: on a local terminal only.
-func (p *program) Editor(path string) tea.ExecCommand {
-	e := newEditor(path, func(run func() error) error {
-		p.term.Leave()
-		defer func() {
-			if err := p.term.Enter(); err != nil {
-				p.shell.say(sentence(err), true)
-			}
-		}()
-		return run()
-	})
-	e.Stdout, e.Stderr = os.Stdout, os.Stderr
-	return e
-}
-
-// PlainTerminal tells whether a terminal's font lacks the console's glyphs.
-func PlainTerminal(term string) bool {
-	return term == "linux" || term == "dumb" || strings.HasPrefix(term, "vt")
 }

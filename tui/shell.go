@@ -2,6 +2,7 @@ package tui
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -49,7 +50,8 @@ type shell struct {
 	confirm *widgets.Confirm
 	notice  notice
 	pending map[string]pending
-	typed   []string // on the command line, the newest last
+	drafts  map[string]string // by unit: texts from the editor that were refused
+	typed   []string          // on the command line, the newest last
 
 	looking bool
 	ticking time.Duration // of the tick under way; 0 for none
@@ -71,7 +73,7 @@ type (
 )
 
 func newShell(s setup) *shell {
-	sh := &shell{setup: s, snap: &state.Snapshot{}, filters: map[screens.Screen]state.Query{}, pending: map[string]pending{}}
+	sh := &shell{setup: s, snap: &state.Snapshot{}, filters: map[screens.Screen]state.Query{}, pending: map[string]pending{}, drafts: map[string]string{}}
 	sh.tabs = [tabCount]screens.Screen{overview.New(), unitlist.New(""), machinelist.New(), timeline.New(), logs.New(nil), help.New()}
 	return sh
 }
@@ -126,8 +128,14 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.acted(msg)
 	case editMsg:
 		cmd = s.edited(msg)
+	case sentMsg:
+		s.sent(msg)
+	case existsMsg:
+		s.askOverwrite(msg)
 	case sayMsg:
 		s.say(msg.text, msg.bad)
+	case screens.Say:
+		s.say(msg.Text, false)
 	default:
 		cmd = s.relay(msg)
 	}
@@ -194,7 +202,11 @@ func (s *shell) keysOf(msg tea.KeyMsg) tea.Cmd {
 	}
 	var cmds []tea.Cmd
 	for _, r := range msg.Runes {
+		asked := s.confirm != nil
 		cmds = append(cmds, s.key(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}, Alt: msg.Alt}))
+		if s.confirm != nil && !asked {
+			break // a question is answered by a person who has seen it
+		}
 	}
 	return tea.Batch(cmds...)
 }
@@ -266,7 +278,7 @@ func (s *shell) do(a keys.Action) tea.Cmd {
 	case keys.Fuzzy:
 		s.openFilter("~")
 	case keys.Copy:
-		s.copy()
+		return s.copy()
 	case keys.Panel:
 		return s.togglePanel()
 	default:
@@ -370,8 +382,13 @@ func (s *shell) intend(i screens.Intent) tea.Cmd {
 		return i.Cmd
 	case screens.Say:
 		s.say(i.Text, false)
+	case screens.Save:
+		return s.saveTo(i.Path, false, false)
 	case screens.Ask:
 		s.prompt = &prompt{Prompt: widgets.NewPrompt(i.Label, i.Text)}
+		if i.Replace {
+			s.prompt.Replace()
+		}
 		s.prompt.done = func(text string) tea.Cmd { return s.intend(i.Done(text)) }
 	}
 	return nil
@@ -387,6 +404,12 @@ func (s *shell) openLogs(units []string) tea.Cmd {
 	delete(s.filters, s.tabs[tabLogs])
 	s.tabs[tabLogs] = logs.New(units)
 	return start(s.env(), s.tabs[tabLogs])
+}
+
+// warn says what is wrong with the settings, for as long as it takes to read that.
+func (s *shell) warn(list []string) {
+	s.say(strings.Join(list, "; "), true)
+	s.notice.until = s.now().Add(time.Duration(len(list)) * 2 * noticeFor)
 }
 
 func (s *shell) say(text string, bad bool) {

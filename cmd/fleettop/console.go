@@ -41,14 +41,7 @@ func (a *app) console(cmd *cobra.Command) error {
 		return err
 	}
 	defer c.Close()
-	// A hang-up and a quit must leave as tidily as an interrupt does.
-	ctx, stop := untilSignal(cmd.Context(), syscall.SIGHUP, syscall.SIGQUIT)
-	defer stop()
-	err = a.show(ctx, tui.Options{Client: c, Other: a.otherDaemon, ReadOnly: a.readOnly})
-	if by := (signalled{}); errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &by) {
-		return by
-	}
-	return err
+	return a.show(cmd.Context(), tui.Options{Client: c, Other: a.otherDaemon, ReadOnly: a.readOnly})
 }
 
 // untilSignal returns a context that one of the signals ends, with it as the
@@ -81,18 +74,27 @@ func (a *app) raw() io.Writer {
 	return a.out
 }
 
-// show runs the console on this terminal.
+// show runs the console on this terminal. The console itself handles the
+// signals that end ctx: an interrupt while an editor runs is the editor's.
 func (a *app) show(ctx context.Context, o tui.Options) error {
 	path, err := config.Path()
-	if err == nil {
-		o.Config, err = config.Load(path)
-	}
 	if err != nil {
-		return err
+		o.Warnings = append(o.Warnings, err.Error())
+	} else {
+		o.Config, o.Warnings = config.Load(path)
 	}
-	term := os.Getenv("TERM")
-	o.In, o.Out, o.NoColor, o.Plain, o.Bare = a.in, a.raw(), a.noColor, tui.PlainTerminal(term), term == "dumb"
-	return tui.Run(ctx, o)
+	o.In, o.Out, o.NoColor = a.in, a.raw(), a.noColor
+	err = tui.Run(context.WithoutCancel(ctx), o)
+	var sig *tui.SignalError
+	switch {
+	case errors.As(err, &sig):
+		return signalled{sig.Signal}
+	case errors.Is(err, tui.ErrGone): // the hang-up itself may come later, or not at all
+		return signalled{syscall.SIGHUP}
+	case errors.Is(err, tui.ErrDumb):
+		return usageError{err}
+	}
+	return err
 }
 
 // otherDaemon reaches another machine's daemon while the one of --endpoint is
@@ -106,7 +108,11 @@ func (a *app) otherDaemon(m api.Machine) (tui.Client, error) {
 	case m.APIAddress == "":
 		return nil, fmt.Errorf("%s has no address for its API", m.Name)
 	case u.Scheme == "unix":
-		return keyedClient(keys.DefaultFile, m)
+		c, err := keyedClient(keys.DefaultFile, m)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
 	}
 	u.Host = m.APIAddress
 	return api.Dial(u.String())
@@ -114,7 +120,7 @@ func (a *app) otherDaemon(m api.Machine) (tui.Client, error) {
 
 // keyedClient returns a client of a machine's API that proves itself with the
 // cluster's key, as the machines do among themselves. It may look and not act.
-func keyedClient(keyFile string, m api.Machine) (*api.Client, error) {
+func keyedClient(keyFile string, m api.Machine) (*peerClient, error) {
 	ring, err := keys.Load(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("%s can't be reached from here: %w", m.Name, err)
@@ -124,8 +130,22 @@ func keyedClient(keyFile string, m api.Machine) (*api.Client, error) {
 		return nil, err
 	}
 	to := peers.New(peers.Config{Identity: identity, Address: func(string) (string, error) { return m.APIAddress, nil }})
-	return to.Client(m.ID)
+	c, err := to.Client(m.ID)
+	if err != nil {
+		to.Close()
+		return nil, err
+	}
+	return &peerClient{c, to}, nil
 }
+
+// peerClient is a client that takes with it what it was made of.
+type peerClient struct {
+	*api.Client
+	peers *peers.Peers
+}
+
+// Close releases the connections.
+func (c *peerClient) Close() { c.peers.Close() }
 
 // demoPower switches the demo's machines.
 type demoPower struct {
@@ -183,15 +203,11 @@ func (d *theDemo) console(ctx context.Context, hello string) error {
 	for _, m := range d.cluster.Machines {
 		sockets[m.ID] = m.Socket
 	}
-	err = d.show(ctx, tui.Options{Client: c, Hello: hello, ReadOnly: d.readOnly, Power: &demoPower{d: d}, Other: func(m api.Machine) (tui.Client, error) {
+	return d.show(ctx, tui.Options{Client: c, Hello: hello, ReadOnly: d.readOnly, Power: &demoPower{d: d}, Other: func(m api.Machine) (tui.Client, error) {
 		socket, ok := sockets[m.ID]
 		if !ok {
 			return nil, fmt.Errorf("machine %s is not of this demo", strings.TrimSpace(m.Name))
 		}
 		return api.Dial("unix://" + socket)
 	}})
-	if errors.Is(err, context.Canceled) {
-		return nil // the person, or the session, ended it
-	}
-	return err
 }

@@ -17,6 +17,12 @@ import (
 // onTerminal starts fleettop on a terminal of its own.
 func onTerminal(t *testing.T, width, height int, args ...string) *tuitest.Pty {
 	t.Helper()
+	return onTerminalWith(t, width, height, nil, args...)
+}
+
+// onTerminalWith is onTerminal with more in the environment.
+func onTerminalWith(t *testing.T, width, height int, env []string, args ...string) *tuitest.Pty {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +34,8 @@ func onTerminal(t *testing.T, width, height int, args ...string) *tuitest.Pty {
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=", "TERM=xterm-256color", "EDITOR=true", "VISUAL=")
+	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=", "TERM=xterm-256color", "COLORTERM=", "LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8", "TMUX=", "STY=", "EDITOR=true", "VISUAL=")
+	cmd.Env = append(cmd.Env, env...)
 	p, err := tuitest.StartPty(cmd, width, height)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +211,7 @@ func TestSuspend(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", `set -m; "$0" --endpoint=unix:///nowhere/fleettop.sock; echo the shell; read line; fg`, self)
-	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "HOME="+t.TempDir(), "XDG_CONFIG_HOME=", "TERM=xterm-256color")
+	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "HOME="+t.TempDir(), "XDG_CONFIG_HOME=", "TERM=xterm-256color", "LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8")
 	pty, err := tuitest.StartPty(cmd, 80, 24)
 	if err != nil {
 		t.Fatal(err)

@@ -46,6 +46,7 @@ func TestKeyedClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer c.Close()
 	if v, err := c.Version(ctx); err != nil || v.MachineID != machine {
 		t.Errorf("with the cluster's key: %+v, %v", v, err)
 	}
@@ -57,6 +58,7 @@ func TestKeyedClient(t *testing.T) {
 	if c, err = keyedClient(foreign, m); err != nil {
 		t.Fatal(err)
 	}
+	defer c.Close()
 	if v, err := c.Version(ctx); err == nil {
 		t.Errorf("with another key: %+v", v)
 	}

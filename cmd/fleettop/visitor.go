@@ -89,11 +89,14 @@ func (a *app) visitorConsole(ctx context.Context) error {
 		defer close(passed)
 		passSizes(ctx, s.Terminal.Sizes, sizes)
 	}()
-	err := tui.Run(ctx, tui.Options{Client: c, ReadOnly: a.readOnly || s.Role != api.Operator, In: s.In, Out: s.Out, Sizes: sizes,
+	err := tui.Run(ctx, tui.Options{Client: c, ReadOnly: a.readOnly || s.Role != api.Operator, In: s.In, Out: s.Out, Sizes: sizes, Env: env.Getenv,
 		Renderer: lipgloss.NewRenderer(s.Out, termenv.WithEnvironment(env), termenv.WithUnsafe(), termenv.WithColorCache(true)),
-		NoColor:  a.noColor || env["NO_COLOR"] != "", Plain: tui.PlainTerminal(name), Bare: name == "dumb"})
-	if errors.Is(err, context.Canceled) {
+		NoColor:  a.noColor || env["NO_COLOR"] != ""})
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, tui.ErrGone):
 		return errReported // whoever ended it says why
+	case errors.Is(err, tui.ErrDumb):
+		return usageError{err}
 	}
 	return err
 }

@@ -45,19 +45,22 @@ func Path() (string, error) {
 	return filepath.Join(dir, "fleettop", "config.toml"), nil
 }
 
-// Load reads a file. One that isn't there is an empty one.
-func Load(path string) (*Config, error) {
-	c := &Config{}
-	if err := read(path, c); errors.Is(err, fs.ErrNotExist) {
-		return c, nil
-	} else if err != nil {
-		return nil, err
+// Load reads a file. One that isn't there is an empty one. A fault in it keeps
+// no console from opening: the warnings say what is wrong, and the rest holds.
+func Load(path string) (c *Config, warnings []string) {
+	c = &Config{}
+	warn := func(err error) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			warnings = append(warnings, err.Error())
+		}
 	}
+	warn(read(path, c))
 	if c.Glyphs != "" && c.Glyphs != "full" && c.Glyphs != "ascii" {
-		return nil, fmt.Errorf("%s: glyphs = %q: choose full or ascii", path, c.Glyphs)
+		warn(fmt.Errorf("%s: glyphs = %q: choose full or ascii", path, c.Glyphs))
+		c.Glyphs = ""
 	}
 	if c.Theme == "" {
-		return c, nil
+		return c, warnings
 	}
 	theme := c.Theme
 	if filepath.Ext(theme) == "" {
@@ -70,7 +73,7 @@ func Load(path string) (*Config, error) {
 		Colors map[string]string `toml:"colors"`
 	}
 	if err := read(theme, &t); err != nil {
-		return nil, fmt.Errorf("the theme that %s names: %w", path, err)
+		warnings = append(warnings, fmt.Sprintf("the theme that %s names: %v", path, err))
 	}
 	if t.Colors == nil {
 		t.Colors = map[string]string{}
@@ -79,9 +82,10 @@ func Load(path string) (*Config, error) {
 		t.Colors[name] = spec
 	}
 	c.Colors = t.Colors
-	return c, nil
+	return c, warnings
 }
 
+// read reads settings; those that are right are taken, whatever else is wrong.
 func read(path string, into any) error {
 	text, err := safefile.Read(path, maxFile)
 	if err != nil {

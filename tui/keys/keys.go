@@ -7,6 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	tea "github.com/charmbracelet/bubbletea"
 )
 
 // Action is something a key does.
@@ -191,33 +194,39 @@ type Map struct {
 }
 
 // NewMap makes a Map: remap gives keys by action, readOnly leaves out what
-// changes the cluster, and demo puts in what powers machines.
-func NewMap(remap map[string][]string, readOnly, demo bool) (*Map, error) {
+// changes the cluster, and demo puts in what powers machines. What of remap
+// can't be followed is left as it is by default; the warnings say so.
+func NewMap(remap map[string][]string, readOnly, demo bool) (m *Map, warnings []string) {
 	table := Table()
-	known := map[string]bool{}
-	for i := range table {
-		b := &table[i]
-		known[string(b.Action)] = true
-		if keys, ok := remap[string(b.Action)]; ok {
-			b.Keys = nil
-			for _, k := range keys {
-				if k == "space" {
-					k = " "
-				}
-				b.Keys = append(b.Keys, k)
-			}
-		}
-	}
 	for _, name := range slices.Sorted(maps.Keys(remap)) {
-		if !known[name] {
-			return nil, fmt.Errorf("keys: there is no action %q: `fleettop`, then ?, lists them", name)
+		i := slices.IndexFunc(table, func(b Binding) bool { return string(b.Action) == name })
+		if i < 0 {
+			warnings = append(warnings, fmt.Sprintf("keys: there is no action %q: the help, ?, lists them", name))
+			continue
+		}
+		var chosen []string
+		for _, k := range remap[name] {
+			if k == "space" {
+				k = " "
+			}
+			if !known(k) {
+				warnings = append(warnings, fmt.Sprintf("keys: %s can't be on %q, as no key is called so: a letter, or one like f8, ctrl+x, alt+x, pgdown, space", name, k))
+				continue
+			}
+			chosen = append(chosen, k)
+		}
+		if len(chosen) == 0 && len(remap[name]) > 0 {
+			continue // not without any key because of a typo
+		}
+		was := table[i].Keys
+		table[i].Keys = chosen
+		if err := Overlaps(table); err != nil {
+			warnings = append(warnings, err.Error())
+			table[i].Keys = was
 		}
 	}
 	table = slices.DeleteFunc(table, func(b Binding) bool { return b.Acts && readOnly || b.Demo && !demo })
-	if err := Overlaps(table); err != nil {
-		return nil, err
-	}
-	m := &Map{table: table, byKey: map[Place]map[string]Action{}}
+	m = &Map{table: table, byKey: map[Place]map[string]Action{}}
 	for p := Overview; p <= Help; p <<= 1 {
 		m.byKey[p] = map[string]Action{}
 		for _, b := range table {
@@ -228,7 +237,24 @@ func NewMap(remap map[string][]string, readOnly, demo bool) (*Map, error) {
 			}
 		}
 	}
-	return m, nil
+	return m, warnings
+}
+
+// named are the keys that have names, without alt.
+var named = func() map[string]bool {
+	names := map[string]bool{" ": true}
+	for t := tea.KeyF20; t <= tea.KeyType(127); t++ {
+		if name := t.String(); name != "" && t != tea.KeyRunes {
+			names[name] = true
+		}
+	}
+	return names
+}()
+
+// known reports whether a key is called so.
+func known(key string) bool {
+	key = strings.TrimPrefix(key, "alt+")
+	return utf8.RuneCountInString(key) == 1 || named[key]
 }
 
 // Overlaps tells of keys that would do two things in one place.
@@ -250,6 +276,16 @@ func Overlaps(table []Binding) error {
 
 // Action is what a key does in a place; empty for nothing.
 func (m *Map) Action(p Place, key string) Action { return m.byKey[p][key] }
+
+// Key is the key of an action, as people write it; empty if it has none.
+func (m *Map) Key(a Action) string {
+	for _, b := range m.table {
+		if b.Action == a && len(b.Keys) > 0 {
+			return Show(b.Keys[0])
+		}
+	}
+	return ""
+}
 
 // Table are the bindings there are.
 func (m *Map) Table() []Binding { return m.table }

@@ -34,9 +34,9 @@ func TestTableIsWhole(t *testing.T) {
 }
 
 func TestRemapping(t *testing.T) {
-	m, err := NewMap(map[string][]string{"stop": {"f8"}, "mark": {"space"}}, false, false)
-	if err != nil {
-		t.Fatal(err)
+	m, warnings := NewMap(map[string][]string{"stop": {"f8"}, "mark": {"space"}, "quit": {"alt+q", "ctrl+q"}, "up": {}}, false, false)
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
 	}
 	if m.Action(Units, "x") != "" || m.Action(Units, "f8") != Stop || m.Action(Units, " ") != Mark {
 		t.Error("the keys are not those chosen")
@@ -44,15 +44,18 @@ func TestRemapping(t *testing.T) {
 	if m.Action(Machines, "K") != "" {
 		t.Error("machines can be powered off outside of the demo")
 	}
-	for _, bad := range []map[string][]string{{"stop": {"s"}}, {"nonsense": {"x"}}} {
-		if _, err := NewMap(bad, false, false); err == nil {
-			t.Errorf("%v is taken", bad)
+	for _, c := range []struct{ action, key, warning string }{
+		{"stop", "s", "s is for start and for stop"}, {"nonsense", "x", `no action "nonsense"`}, {"stop", "crtl+x", `"crtl+x"`}, {"stop", "F8", `"F8"`}, {"stop", "page-down", `"page-down"`},
+	} {
+		m, warnings := NewMap(map[string][]string{c.action: {c.key}}, false, false)
+		if len(warnings) != 1 || !strings.Contains(warnings[0], c.warning) {
+			t.Errorf("%s on %s: %q, want one warning with %q", c.action, c.key, warnings, c.warning)
+		}
+		if m.Action(Units, "x") != Stop || m.Action(Units, "s") != Start {
+			t.Errorf("%s on %s changes other keys", c.action, c.key)
 		}
 	}
-	ro, err := NewMap(nil, true, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ro, _ := NewMap(nil, true, true)
 	for _, b := range ro.Table() {
 		if b.Acts {
 			t.Errorf("%s acts, and this only reads", b.Action)

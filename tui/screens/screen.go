@@ -71,6 +71,7 @@ type Target struct {
 	Units    []string
 	Machines []string // IDs
 	Text     string   // to be copied
+	Why      string   // a sentence: why there is nothing, where that isn't plain to see
 }
 
 // Intent is what a screen asks the shell for; nil for nothing.
@@ -83,9 +84,11 @@ type (
 	OpenLogs    struct{ Units []string }
 	Run         struct{ Cmd tea.Cmd }
 	Say         struct{ Text string }
+	Save        struct{ Path string } // what the screen shows, to a file
 	// Ask opens a prompt; Done is called with the text.
 	Ask struct {
 		Label, Text string
+		Replace     bool // the first letter takes the place of Text
 		Done        func(text string) Intent
 	}
 )

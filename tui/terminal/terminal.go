@@ -18,6 +18,9 @@ import (
 // stopPatience is more than it takes to be stopped.
 const stopPatience = 300 * time.Millisecond
 
+// leavePatience is how long a terminal may take to take what it is left with.
+const leavePatience = 250 * time.Millisecond
+
 const (
 	enter = "\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[2J\x1b[H"
 	leave = "\x1b[m\x1b[?2004l\x1b[?1049l\x1b[?25h"
@@ -30,39 +33,71 @@ const (
 	endSync   = "\x1b[?2026l"
 )
 
-// Terminal is a terminal that is held. Its methods may be called from any goroutine.
+// Terminal is a terminal that is held. Its methods may be called from any
+// goroutine, and none waits long for a terminal that takes nothing: a goroutine
+// of its own writes, and of frames that come meanwhile it shows the last.
 type Terminal struct {
 	out   io.Writer
 	tty   *os.File // nil where the other end isn't a local terminal
 	mouse bool
+	wake  chan struct{} // has one when there is something to write
+	gone  chan struct{} // closed with the writer
 
 	mu     sync.Mutex // guards what follows
 	cooked *term.State
 	held   bool
+	closed bool
+	queue  []string // to be written as they are, before the frame
+	frame  frame    // to be painted
+	due    bool     // the frame is
+	whole  bool     // the screen is to be painted whole
+	seqs   uint64   // how much was asked of the writer
+	did    uint64   // and done
+	idle   chan struct{}
+	err    error
+
+	// What follows belongs to the writer.
 	width  int
 	height int
 	shown  []string
 	cells  [][]cell
 	spare  []cell
 	buf    strings.Builder
-	err    error
 }
 
-// Open holds the terminal behind in and out. Where in is no local terminal,
-// whoever is at the other end has made it raw.
+type frame struct {
+	text          string
+	width, height int
+}
+
+// Open holds the terminal behind in and out; Close ends that. Where in is no
+// local terminal, whoever is at the other end has made it raw.
 func Open(in io.Reader, out io.Writer, mouse bool) (*Terminal, error) {
-	t := &Terminal{out: out, mouse: mouse}
+	t := &Terminal{out: out, mouse: mouse, wake: make(chan struct{}, 1), gone: make(chan struct{}), idle: make(chan struct{})}
 	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		t.tty = f
 	}
+	go t.write()
 	return t, t.Enter()
+}
+
+// Local reports whether it is a terminal of this machine.
+func (t *Terminal) Local() bool { return t.tty != nil }
+
+// Files are the terminal as another program gets it: its standard input,
+// output and error.
+func (t *Terminal) Files() (in io.Reader, out, err io.Writer) {
+	if f, ok := t.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return t.tty, f, f
+	}
+	return t.tty, t.tty, t.tty
 }
 
 // Enter takes the terminal, also again after Leave.
 func (t *Terminal) Enter() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.held {
+	if t.held || t.closed {
 		return nil
 	}
 	if t.tty != nil {
@@ -72,28 +107,134 @@ func (t *Terminal) Enter() error {
 		}
 		t.cooked = cooked
 	}
-	t.held, t.shown = true, nil
-	t.write(enter)
-	if t.mouse {
-		t.write(mouseOn)
-	}
+	t.held = true
+	t.begin()
 	return nil
 }
 
-// Leave gives the terminal back, as it was. It may be called more than once.
-func (t *Terminal) Leave() {
+// begin has the screen set up and painted whole; the caller holds mu.
+func (t *Terminal) begin() {
+	seq := enter
+	if t.mouse {
+		seq += mouseOn
+	}
+	t.whole = true
+	t.ask(seq)
+}
+
+// Continue takes the terminal again after a stop from outside, from which a
+// shell came back with a terminal of its own.
+func (t *Terminal) Continue() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.held {
+	if !t.held || t.tty == nil {
 		return
 	}
-	t.held = false
-	if t.mouse {
-		t.write(mouseOff)
+	_, _ = term.MakeRaw(int(t.tty.Fd()))
+	t.begin()
+}
+
+// Leave gives the terminal back, as it was. It may be called more than once. A
+// terminal that takes nothing gets its mode back all the same.
+func (t *Terminal) Leave() {
+	t.mu.Lock()
+	if !t.held {
+		t.mu.Unlock()
+		return
 	}
-	t.write(leave)
-	if t.cooked != nil {
+	t.held, t.due = false, false
+	seq := leave
+	if t.mouse {
+		seq = mouseOff + leave
+	}
+	t.ask(seq)
+	t.mu.Unlock()
+	t.Flush(leavePatience)
+	if t.tty != nil && t.cooked != nil {
 		_ = term.Restore(int(t.tty.Fd()), t.cooked)
+	}
+}
+
+// Close leaves the terminal for good.
+func (t *Terminal) Close() {
+	t.Leave()
+	t.mu.Lock()
+	t.closed = true
+	t.poke()
+	t.mu.Unlock()
+	select {
+	case <-t.gone:
+	case <-time.After(leavePatience): // it hangs in a write, and ends with the process or the connection
+	}
+}
+
+// Flush waits until all is written, but not longer than some time.
+func (t *Terminal) Flush(limit time.Duration) {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	t.mu.Lock()
+	upTo := t.seqs
+	t.mu.Unlock()
+	for {
+		t.mu.Lock()
+		done, idle := t.did >= upTo, t.idle
+		t.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-idle:
+		case <-deadline.C:
+			return
+		}
+	}
+}
+
+// ask has a sequence written; the caller holds mu.
+func (t *Terminal) ask(seq string) {
+	t.queue = append(t.queue, seq)
+	t.poke()
+}
+
+// poke tells the writer that there is something; the caller holds mu.
+func (t *Terminal) poke() {
+	t.seqs++
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write writes what is asked for until Close.
+func (t *Terminal) write() {
+	defer close(t.gone)
+	for range t.wake {
+		t.mu.Lock()
+		queue, f, due, whole, upTo, closed := t.queue, t.frame, t.due && t.held, t.whole, t.seqs, t.closed
+		t.queue, t.due = nil, false
+		if due {
+			t.whole = false
+		}
+		t.mu.Unlock()
+		text := strings.Join(queue, "")
+		if due {
+			text += t.paint(f, whole)
+		}
+		var err error
+		if text != "" {
+			_, err = io.WriteString(t.out, text)
+		}
+		t.mu.Lock()
+		if t.err == nil {
+			t.err = err
+		}
+		t.did = upTo
+		close(t.idle)
+		t.idle = make(chan struct{})
+		t.mu.Unlock()
+		if closed {
+			return
+		}
 	}
 }
 
@@ -130,7 +271,7 @@ func (t *Terminal) Size() (width, height int, ok bool) {
 func (t *Terminal) Repaint() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.shown = nil
+	t.whole = true
 }
 
 // Err is the first error of writing, such as that the terminal is gone.
@@ -145,52 +286,52 @@ func (t *Terminal) Emit(seq string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.held {
-		t.write(seq)
+		t.ask(seq)
 	}
 }
 
-func (t *Terminal) write(s string) {
-	if _, err := io.WriteString(t.out, s); err != nil && t.err == nil {
-		t.err = err
-	}
-}
-
-// Paint shows a frame: lines for a screen of a size. It writes nothing if the
-// frame is on the screen already.
-func (t *Terminal) Paint(frame string, width, height int) {
+// Paint shows a frame: lines for a screen of a size. Nothing is written for a
+// frame that is on the screen already.
+func (t *Terminal) Paint(text string, width, height int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.held || width <= 0 || height <= 0 {
 		return
 	}
-	whole := t.shown == nil || width != t.width || height != t.height
+	t.frame, t.due = frame{text, width, height}, true
+	t.poke()
+}
+
+// paint is what turns what is on the screen into a frame.
+func (t *Terminal) paint(f frame, whole bool) string {
+	whole = whole || t.shown == nil || f.width != t.width || f.height != t.height
 	if whole {
-		t.width, t.height = width, height
-		t.shown = make([]string, height)
-		t.cells = make([][]cell, height)
+		t.width, t.height = f.width, f.height
+		t.shown = make([]string, f.height)
+		t.cells = make([][]cell, f.height)
 	}
 	t.buf.Reset()
-	rest := frame
-	for row := range height {
+	rest := f.text
+	for row := range f.height {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
 		if t.cells[row] != nil && t.shown[row] == line {
 			continue
 		}
-		t.spare = cellsOf(line, width, t.spare)
+		t.spare = cellsOf(line, f.width, t.spare)
 		old := t.cells[row]
 		if old == nil {
-			old = cellsOf("", width, nil)
+			old = cellsOf("", f.width, nil)
 		}
 		patch(&t.buf, row, old, t.spare)
 		t.shown[row], t.cells[row], t.spare = line, t.spare, old
 	}
 	if t.buf.Len() == 0 && !whole {
-		return
+		return ""
 	}
 	begin := beginSync
 	if whole {
 		begin += "\x1b[m\x1b[2J"
 	}
-	t.write(begin + t.buf.String() + endSync)
+	return begin + t.buf.String() + endSync
 }

@@ -1,9 +1,11 @@
 package terminal
 
 import (
+	"io"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rivo/uniseg"
 	"pgregory.net/rapid"
@@ -78,6 +80,7 @@ func TestPaintShowsTheFrame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer term.Close()
 		piece := rapid.SampledFrom([]string{"a", "b", " ", "    ", "ab", "漢", "é", "→", "\x1b[31m", "\x1b[m", "\x1b[1;7m", "é", "          "})
 		for range rapid.IntRange(1, 6).Draw(t, "frames") {
 			var lines []string
@@ -85,6 +88,7 @@ func TestPaintShowsTheFrame(t *testing.T) {
 				lines = append(lines, strings.Join(rapid.SliceOfN(piece, 0, 30).Draw(t, "line"), ""))
 			}
 			term.Paint(strings.Join(lines, "\n"), w, h)
+			term.Flush(time.Minute)
 			for row, line := range lines {
 				want := cellsOf(line, w, nil)
 				for col, c := range s.cells[row] {
@@ -109,20 +113,58 @@ func TestSmallChangeIsFewBytes(t *testing.T) {
 	frame := func(n int) string {
 		return strings.Repeat(line(1)+"\n", 20) + line(n) + strings.Repeat("\n"+line(2), 19)
 	}
-	term.Paint(frame(1), 120, 40)
+	paint := func(n int) {
+		term.Paint(frame(n), 120, 40)
+		term.Flush(time.Minute)
+	}
+	paint(1)
 	out.Reset()
-	term.Paint(frame(1), 120, 40)
+	paint(1)
 	if out.Len() > 0 {
 		t.Errorf("the same frame again is %q", out.String())
 	}
-	term.Paint(frame(7), 120, 40)
+	paint(7)
 	if out.Len() > 40 {
 		t.Errorf("one digit is %d bytes: %q", out.Len(), out.String())
 	}
 	out.Reset()
 	term.Leave()
 	term.Leave()
+	term.Close()
 	if out.String() != leave {
 		t.Errorf("leaving writes %q", out.String())
 	}
+}
+
+// stuck is a terminal that takes nothing any more.
+type stuck struct{ free chan struct{} }
+
+func (s stuck) Write([]byte) (int, error) {
+	<-s.free
+	return 0, io.ErrClosedPipe
+}
+
+// TestATerminalThatTakesNothingHoldsNobodyUp: frames are dropped, and it is left in bounded time.
+func TestATerminalThatTakesNothingHoldsNobodyUp(t *testing.T) {
+	out := stuck{make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		term, err := Open(strings.NewReader(""), out, false)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for range 1000 {
+			term.Paint("frame", 10, 2)
+		}
+		term.Emit("\x1b]52;c;\a")
+		term.Close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("it waits for a terminal that takes nothing")
+	}
+	close(out.free)
 }

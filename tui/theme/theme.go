@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
@@ -29,6 +30,8 @@ type Theme struct {
 	Section, Option, Comment    draw.Ink // of a unit file
 	sources                     []draw.Ink
 	Glyphs
+	// Warnings say which colours of the options can't be used: these are as by default.
+	Warnings []string
 }
 
 // Glyphs are the symbols beside the words.
@@ -71,7 +74,8 @@ var sources = []string{"bright-blue", "magenta", "bright-magenta", "", "bold bri
 type Options struct {
 	Colours Colours // over the default
 	Plain   bool    // glyphs of ASCII only
-	// Bare leaves out all escape sequences, for a terminal that knows none.
+	Eight   bool    // the terminal has eight colours, and bold for the bright ones
+	// Bare leaves out all escape sequences, for a test of what can be seen without any.
 	Bare bool
 }
 
@@ -83,32 +87,64 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 		t.Glyphs = plainGlyphs
 	}
 	colours := maps.Clone(defaults)
-	for name, spec := range o.Colours {
+	for _, name := range slices.Sorted(maps.Keys(o.Colours)) {
+		spec := o.Colours[name]
 		if _, ok := colours[name]; !ok {
-			return nil, fmt.Errorf("the theme has a colour for %q, and there is no such thing: choose of %s", name, strings.Join(slices.Sorted(maps.Keys(colours)), ", "))
+			t.Warnings = append(t.Warnings, fmt.Sprintf("the theme has a colour for %q, and there is no such thing: choose of %s", name, strings.Join(slices.Sorted(maps.Keys(colours)), ", ")))
+		} else if _, err := parse(r, spec); err != nil {
+			t.Warnings = append(t.Warnings, fmt.Sprintf("the theme's colour for %q: %v", name, err))
+		} else {
+			colours[name] = spec
 		}
-		colours[name] = spec
+	}
+	ink := func(spec string) (draw.Ink, error) {
+		ink, err := parse(r, spec)
+		switch {
+		case o.Bare:
+			ink = draw.Ink{}
+		case o.Eight:
+			ink.On = eight(ink.On)
+		}
+		return ink, err
 	}
 	for name, to := range t.inks() {
-		ink, err := parse(r, colours[name])
-		if err != nil {
-			return nil, fmt.Errorf("the theme's colour for %q: %w", name, err)
-		}
-		if !o.Bare {
-			*to = ink
+		var err error
+		if *to, err = ink(colours[name]); err != nil {
+			return nil, err
 		}
 	}
 	for _, spec := range sources {
-		ink, err := parse(r, spec)
+		source, err := ink(spec)
 		if err != nil {
 			return nil, err
 		}
-		if o.Bare {
-			ink = draw.Ink{}
-		}
-		t.sources = append(t.sources, ink)
+		t.sources = append(t.sources, source)
 	}
 	return t, nil
+}
+
+// eight is a sequence of attributes with the eight bright colours as the plain
+// ones: in bold, where they are of the text.
+func eight(seq string) string {
+	body, ok := strings.CutPrefix(seq, "\x1b[")
+	if body, ok = strings.CutSuffix(body, "m"); !ok {
+		return seq
+	}
+	var out []string
+	bold := false
+	for _, p := range strings.Split(body, ";") {
+		bold = bold || p == "1"
+		if n, err := strconv.Atoi(p); err == nil && n >= 90 && n <= 97 {
+			if !bold {
+				out = append(out, "1")
+			}
+			p = strconv.Itoa(n - 60)
+		} else if err == nil && n >= 100 && n <= 107 {
+			p = strconv.Itoa(n - 60)
+		}
+		out = append(out, p)
+	}
+	return "\x1b[" + strings.Join(out, ";") + "m"
 }
 
 // Source is the ink of a unit's log on a machine, the same today and tomorrow.

@@ -32,8 +32,9 @@ func TestColours(t *testing.T) {
 		}
 	}
 	for name, spec := range map[string]string{"nothing": "red", "good": "reddish", "bad": "256", "text": "#12345"} {
-		if _, err := New(r, Options{Colours: Colours{name: spec}}); err == nil {
-			t.Errorf("%s = %q is taken", name, spec)
+		look, err := New(r, Options{Colours: Colours{name: spec}})
+		if err != nil || len(look.Warnings) != 1 || !strings.Contains(look.Warnings[0], `"`+name+`"`) {
+			t.Errorf("%s = %q: %v, %q, want one warning that names it", name, spec, err, look.Warnings)
 		}
 	}
 	r.SetColorProfile(termenv.ANSI)
@@ -43,5 +44,19 @@ func TestColours(t *testing.T) {
 	}
 	if bare.Cursor.On != "" || strings.ContainsFunc(bare.Glyphs.Good+bare.Arrow+strings.Join(bare.Box[:], ""), func(r rune) bool { return r > 0x7e }) {
 		t.Errorf("a bare theme has %q and %q", bare.Cursor.On, bare.Arrow)
+	}
+}
+
+// TestEightColours is a terminal that has no others: bright ones are bold.
+func TestEightColours(t *testing.T) {
+	r := lipgloss.NewRenderer(io.Discard)
+	r.SetColorProfile(termenv.ANSI)
+	for spec, want := range map[string]string{
+		"green": "\x1b[32m", "bright-blue": "\x1b[1;34m", "bold bright-red": "\x1b[1;31m", "black on bright-yellow": "\x1b[30;43m", "#ff5555": "\x1b[1;31m", "": "",
+	} {
+		look, err := New(r, Options{Colours: Colours{"info": spec}, Eight: true})
+		if err != nil || look.Info.On != want {
+			t.Errorf("%q is %q (%v), want %q", spec, look.Info.On, err, want)
+		}
 	}
 }

@@ -81,6 +81,9 @@ func (p *Pty) Type(text string) error {
 	return err
 }
 
+// HangUp closes the terminal, as when its window or its connection is closed.
+func (p *Pty) HangUp() { p.master.Close() }
+
 // Await waits until the screen shows a text.
 func (p *Pty) Await(text string, limit time.Duration) error {
 	return p.AwaitThat(text, limit, func(screen string) bool { return strings.Contains(screen, text) })

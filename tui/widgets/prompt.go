@@ -19,6 +19,7 @@ type Prompt struct {
 	chosen   int
 	history  []string
 	back     int
+	replace  bool // the first letter takes the place of the text
 }
 
 // NewPrompt returns a prompt with some text in it.
@@ -34,6 +35,13 @@ func (p *Prompt) WithHistory(lines []string) *Prompt {
 	return p
 }
 
+// Replace makes the first letter that is typed take the place of the text; any
+// other key keeps it, to be changed.
+func (p *Prompt) Replace() *Prompt {
+	p.replace = p.Value() != ""
+	return p
+}
+
 // Set replaces the text.
 func (p *Prompt) Set(text string) { p.line.set(text) }
 
@@ -42,6 +50,10 @@ func (p *Prompt) Value() string { return string(p.line.text) }
 
 // Update takes a key that is neither enter nor esc.
 func (p *Prompt) Update(msg tea.KeyMsg) {
+	if p.replace && (msg.Type == tea.KeyRunes && !msg.Alt || msg.Type == tea.KeySpace || msg.Type == tea.KeyBackspace) {
+		p.Set("")
+	}
+	p.replace = false
 	switch msg.String() {
 	case "tab", "shift+tab":
 		p.cycle(msg.String() == "tab")
@@ -128,7 +140,11 @@ func (p *Prompt) Draw(b *draw.Buf, t *theme.Theme) {
 			break
 		}
 	}
-	b.Text(draw.Clean(string(runes[from:at])), t.Text)
+	ink := t.Text
+	if p.replace {
+		ink = t.Match
+	}
+	b.Text(draw.Clean(string(runes[from:at])), ink)
 	under := " "
 	if at < len(runes) {
 		under = string(runes[at])

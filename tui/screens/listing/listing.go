@@ -180,9 +180,20 @@ func (m *Marks) Gutter(b *draw.Buf, t *theme.Theme, key string, under bool, sign
 	}
 }
 
-// Draw tells on the last line how many there are.
-func (m *Marks) Draw(env *screens.Env, b *draw.Buf) {
-	if n := len(m.on); n > 0 {
-		b.Text("  "+strconv.Itoa(n)+" marked", env.Theme.Mark)
+// Draw says on the last line how many there are, and how many of them are shown.
+func (m *Marks) Draw(env *screens.Env, b *draw.Buf, shown int) {
+	n := len(m.on)
+	if n == 0 {
+		return
 	}
+	text := strconv.Itoa(n) + " marked"
+	if shown < n {
+		text += ", " + strconv.Itoa(n-shown) + " of them hidden"
+	}
+	b.Text("  "+text, env.Theme.Mark)
+}
+
+// Hidden says why nothing is done to marks none of which is shown.
+func (m *Marks) Hidden(what string) string {
+	return "No marked " + what + " is shown here, and hidden ones are left alone. Esc takes the marks away."
 }

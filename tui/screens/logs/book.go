@@ -5,106 +5,164 @@ import (
 	"strings"
 
 	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/state"
 )
 
-// entry is a line of a log, prepared for showing.
+const (
+	kept      = 100000   // lines remembered
+	bytesKept = 64 << 20 // of messages remembered
+	viewMost  = 16 << 10 // bytes of a message that are shown and searched; saving has all
+)
+
+// entry is a line of a log. It is immutable but for what only drawing uses.
 type entry struct {
 	api.LogLine
-	gone  bool     // fell out of the book
-	hay   string   // in lower case, made when first searched
-	width int      // the lines below are broken for
-	lines []string // nil until shown
+	view   string // what is shown of it: safe for a terminal, and not too long
+	urgent bool   // an error: by its priority, or by its words where the writer set none
+
+	// For the goroutine that draws.
+	width int // the lines below are broken for
+	lines []string
 }
 
-// low is the text in lower case.
-func (e *entry) low() string {
-	if e.hay == "" {
-		e.hay = strings.ToLower(e.text())
+func newEntry(l api.LogLine) *entry {
+	e := &entry{LogLine: l}
+	text := l.Content()
+	if l.Kind != "" {
+		text = l.Text
 	}
-	return e.hay
+	if len(text) > viewMost {
+		text = strings.ToValidUTF8(text[:viewMost], "") + " …"
+	}
+	e.view = draw.Clean(text)
+	e.urgent = l.Kind == "" && (l.Priority <= journal.Error || hasFold(e.view, "error") || hasFold(e.view, "fatal") || hasFold(e.view, "panic"))
+	return e
 }
 
-func (e *entry) text() string {
-	if e.Kind != "" {
-		return e.Text
-	}
-	return e.Message
-}
+func (e *entry) size() int { return len(e.Message) + len(e.Raw) + len(e.Text) }
 
 // broken is the text in lines of at most w columns.
 func (e *entry) broken(w int) []string {
 	if e.width != w || e.lines == nil {
-		e.width, e.lines = w, draw.Wrap(e.text(), w)
+		e.width, e.lines = w, draw.Wrap(e.view, w)
 	}
 	return e.lines
 }
 
-// urgent tells whether an entry is an error: by its priority, or by its words
-// where the writer set none.
-func (e *entry) urgent() bool {
-	if e.Kind != "" {
-		return false
-	}
-	if e.Priority <= 3 {
+// hasFold reports whether text has a word in it, which is in lower case.
+func hasFold(text, word string) bool {
+	if word == "" {
 		return true
 	}
-	low := e.low()
-	return strings.Contains(low, "error") || strings.Contains(low, "fatal") || strings.Contains(low, "panic")
+	first := word[0]
+	for i := 0; i+len(word) <= len(text); i++ {
+		switch c := text[i]; {
+		case c >= 0x80 || first >= 0x80:
+			return strings.Contains(strings.ToLower(text[i:]), word)
+		case c == first || c >= 'A' && c <= 'Z' && c|0x20 == first:
+			if strings.EqualFold(text[i:i+len(word)], word) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
-// book is a bounded number of entries by time, and those of them that pass a filter.
-type book struct {
-	all     []*entry
-	shown   []*entry // a part of all, or the same without a filter
+// page is what a book has at one moment. It is immutable and safe to share.
+type page struct {
+	all     []*entry // by time
+	shown   []*entry // those that pass the filter
 	filter  state.Query
-	called  func(id string) string
-	dropped int
-	errors  int
+	passed  uint64 // entries that ever passed this filter
+	dropped int    // older ones that there was no room for
 }
 
-// add puts lines in. What comes in order, as nearly all does, is only appended.
+// book collects a bounded number of entries by time, and those of them that
+// pass a filter. It belongs to one goroutine; its pages do not.
+type book struct {
+	page
+	bytes  int
+	called func(id string) string
+}
+
+// add puts lines in, in one pass however many and however old they are. Slices
+// of pages that were handed out are only appended to behind their ends.
 func (b *book) add(lines []api.LogLine) {
-	for _, l := range lines {
-		e := &entry{LogLine: l}
-		b.all = insert(b.all, e)
-		if b.passes(e) {
-			b.shown = insert(b.shown, e)
-		}
-		if e.urgent() {
-			b.errors++
-		}
-	}
-	b.trim()
-}
-
-func insert(list []*entry, e *entry) []*entry {
-	at := len(list)
-	for at > 0 && list[at-1].Time.After(e.Time) {
-		at--
-	}
-	if at == len(list) {
-		return append(list, e)
-	}
-	return slices.Insert(list, at, e)
-}
-
-func (b *book) trim() {
-	extra := len(b.all) - kept
-	if extra <= 0 {
+	if len(lines) == 0 {
 		return
 	}
-	for _, e := range b.all[:extra] {
-		e.gone = true
+	fresh := make([]*entry, len(lines))
+	sorted := true
+	for i, l := range lines {
+		fresh[i] = newEntry(l)
+		b.bytes += fresh[i].size()
+		sorted = sorted && (i == 0 || !l.Time.Before(lines[i-1].Time))
 	}
-	b.dropped += extra
-	b.all = b.all[extra:]
-	n := 0
-	for n < len(b.shown) && b.shown[n].gone {
-		n++
+	if !sorted {
+		slices.SortStableFunc(fresh, func(a, b *entry) int { return a.Time.Compare(b.Time) })
 	}
-	b.shown = b.shown[n:]
+	fresh = b.trim(fresh)
+	b.all = merge(b.all, fresh)
+	passing := fresh
+	if !b.filter.Empty() {
+		passing = nil
+		for _, e := range fresh {
+			if b.passes(e) {
+				passing = append(passing, e)
+			}
+		}
+	}
+	b.passed += uint64(len(passing))
+	if b.filter.Empty() {
+		b.shown = b.all
+	} else {
+		b.shown = merge(b.shown, passing)
+	}
+}
+
+// trim drops the oldest entries of the book and of those to come until all have
+// room, and returns what is left of those to come.
+func (b *book) trim(fresh []*entry) []*entry {
+	for n := len(b.all) + len(fresh); n > kept || b.bytes > bytesKept && n > 1; n-- {
+		var e *entry
+		if len(b.all) > 0 && (len(fresh) == 0 || !fresh[0].Time.Before(b.all[0].Time)) {
+			e, b.all = b.all[0], b.all[1:]
+			if len(b.shown) > 0 && b.shown[0] == e {
+				b.shown = b.shown[1:]
+			}
+		} else {
+			e, fresh = fresh[0], fresh[1:]
+		}
+		b.bytes -= e.size()
+		b.dropped++
+	}
+	return fresh
+}
+
+// merge is two lists by time as one; of the same time, the old ones come first.
+func merge(old, fresh []*entry) []*entry {
+	if len(old) == 0 || len(fresh) == 0 || !fresh[0].Time.Before(old[len(old)-1].Time) {
+		return append(old, fresh...)
+	}
+	// What is older than all that is new stays as it is.
+	at, _ := slices.BinarySearchFunc(old, fresh[0], func(e, first *entry) int {
+		if e.Time.After(first.Time) {
+			return 1
+		}
+		return -1
+	})
+	out := make([]*entry, 0, len(old)+len(fresh)+len(old)/8)
+	out, old = append(out, old[:at]...), old[at:]
+	for len(old) > 0 && len(fresh) > 0 {
+		if fresh[0].Time.Before(old[0].Time) {
+			out, fresh = append(out, fresh[0]), fresh[1:]
+		} else {
+			out, old = append(out, old[0]), old[1:]
+		}
+	}
+	return append(append(out, old...), fresh...)
 }
 
 // setFilter changes what is shown.
@@ -112,29 +170,23 @@ func (b *book) setFilter(q state.Query) {
 	if b.filter.String() == q.String() {
 		return
 	}
-	b.filter = q
-	b.shown = nil
-	for _, e := range b.all {
-		if b.passes(e) {
-			b.shown = append(b.shown, e)
+	b.filter, b.shown = q, b.all
+	if !q.Empty() {
+		b.shown = nil
+		for _, e := range b.all {
+			if b.passes(e) {
+				b.shown = append(b.shown, e)
+			}
 		}
 	}
-}
-
-var levels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
-
-func level(p int) string {
-	if p >= 0 && p < len(levels) {
-		return levels[p]
-	}
-	return ""
+	b.passed = uint64(len(b.shown))
 }
 
 func (b *book) passes(e *entry) bool {
 	if b.filter.Empty() || e.Kind != "" {
 		return true
 	}
-	return b.filter.Match(e.low(), func(key string) (string, bool) {
+	return b.filter.Match(strings.ToLower(e.view), func(key string) (string, bool) {
 		switch key {
 		case "unit":
 			return strings.ToLower(e.Unit), true
@@ -148,12 +200,31 @@ func (b *book) passes(e *entry) bool {
 	})
 }
 
+func level(p int) string {
+	if p >= journal.Emergency && p <= journal.Debug {
+		return journal.PriorityName(p)
+	}
+	return ""
+}
+
 // find is the nearest entry from an index on that holds, in a direction, or -1.
-func (b *book) find(from, step int, holds func(*entry) bool) int {
-	for i := from; i >= 0 && i < len(b.shown); i += step {
-		if holds(b.shown[i]) {
+func (p *page) find(from, step int, holds func(*entry) bool) int {
+	for i := from; i >= 0 && i < len(p.shown); i += step {
+		if holds(p.shown[i]) {
 			return i
 		}
 	}
 	return -1
+}
+
+// index of an entry among those shown; the nearest one if it isn't there.
+func (p *page) index(e *entry) int {
+	if e == nil || len(p.shown) == 0 {
+		return 0
+	}
+	if i := slices.Index(p.shown, e); i >= 0 {
+		return i
+	}
+	i, _ := slices.BinarySearchFunc(p.shown, e, func(a, b *entry) int { return a.Time.Compare(b.Time) })
+	return min(i, len(p.shown)-1)
 }

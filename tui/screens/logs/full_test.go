@@ -22,24 +22,22 @@ func BenchmarkFrameFull(b *testing.B) {
 	runtime.ReadMemStats(&before)
 	s := New([]string{"a.service"})
 	s.SetSize(120, 40)
-	s.book.called = func(id string) string { return id }
+	book := book{called: func(id string) string { return id }}
 	for i := 0; i < kept; i += 100 {
 		batch := make([]api.LogLine, 100)
 		for j := range batch {
 			batch[j] = entryAt(i+j, fmt.Sprintf("GET /things/%d 200 in 12 ms, 4711 bytes, from 192.0.2.17", i+j))
 		}
-		s.book.add(batch)
+		book.add(batch)
 	}
+	s.page = book.page
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	look, err := theme.New(lipgloss.NewRenderer(io.Discard), theme.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	bindings, err := keys.NewMap(nil, false, false)
-	if err != nil {
-		b.Fatal(err)
-	}
+	bindings, _ := keys.NewMap(nil, false, false)
 	env := &screens.Env{Theme: look, Keys: bindings, Snap: &state.Snapshot{}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -3,7 +3,6 @@
 package logs
 
 import (
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
-	"fleettop/tui/widgets"
 )
 
 // Screen shows the merged logs of units.
@@ -24,13 +22,13 @@ type Screen struct {
 	buf           draw.Buf
 	units         []string
 	stream        *stream
-	book          book
+	page          page
 	trouble       string
 
 	paused bool
 	at     *entry // the cursor, while paused
 	top    *entry // first on the screen, while paused
-	unread int    // lines that came while paused
+	read   uint64 // lines that had come when it was paused
 
 	wrap   bool
 	stamps int // none, time, date and time
@@ -109,55 +107,68 @@ func wait(st *stream) tea.Cmd {
 	}
 }
 
+// found is where a search led.
+type found struct {
+	from   *stream
+	entry  *entry // nil for nowhere
+	around bool   // it went on from the other end
+	none   string // what is said for nowhere
+}
+
 // Update implements screens.Screen.
 func (s *Screen) Update(env *screens.Env, msg tea.Msg) tea.Cmd {
-	m, ok := msg.(arrived)
-	if !ok || s.stream == nil || m.from != s.stream {
-		return nil
+	switch m := msg.(type) {
+	case arrived:
+		if s.stream != nil && m.from == s.stream {
+			s.gather(env)
+			return wait(s.stream)
+		}
+	case found:
+		switch {
+		case m.from != s.stream:
+		case m.entry == nil:
+			return func() tea.Msg { return screens.Say{Text: m.none} }
+		default:
+			s.goTo(s.page.index(m.entry))
+			if m.around {
+				return func() tea.Msg { return screens.Say{Text: "Went on from the other end."} }
+			}
+		}
 	}
-	s.book.called = env.Snap.Called
-	s.gather()
-	return wait(s.stream)
+	return nil
 }
 
 // gather takes what the stream has.
-func (s *Screen) gather() {
+func (s *Screen) gather(env *screens.Env) {
 	if s.stream == nil {
 		return
 	}
-	lines, dropped, trouble := s.stream.take()
-	s.book.dropped += dropped
-	s.trouble = trouble
-	before := len(s.book.shown)
-	s.book.add(lines)
-	if s.paused {
-		s.unread += max(0, len(s.book.shown)-before)
+	was := s.page.filter.String()
+	s.page, s.trouble = s.stream.take(env.Snap.Called)
+	if s.page.filter.String() != was {
+		s.read, s.top = s.page.passed, nil
 	}
 }
 
-// index of an entry among those shown; the nearest one if it fell out.
-func (s *Screen) index(e *entry) int {
-	if e == nil || e.gone {
+// unread is how many lines came while it was paused.
+func (s *Screen) unread() int {
+	if !s.paused || s.page.passed < s.read {
 		return 0
 	}
-	if i := slices.Index(s.book.shown, e); i >= 0 {
-		return i
-	}
-	i, _ := slices.BinarySearchFunc(s.book.shown, e, func(a, b *entry) int { return a.Time.Compare(b.Time) })
-	return min(i, len(s.book.shown)-1)
+	return int(s.page.passed - s.read)
 }
 
 // cursor is the index the next movement begins at.
 func (s *Screen) cursor() int {
 	if !s.paused {
-		return len(s.book.shown) - 1
+		return len(s.page.shown) - 1
 	}
-	return s.index(s.at)
+	return s.page.index(s.at)
 }
 
 // goTo pauses with the cursor on an index; past the end it follows again.
 func (s *Screen) goTo(i int) {
-	n := len(s.book.shown)
+	n := len(s.page.shown)
 	if n == 0 {
 		return
 	}
@@ -166,12 +177,12 @@ func (s *Screen) goTo(i int) {
 		return
 	}
 	if !s.paused {
-		s.paused, s.top = true, nil
+		s.paused, s.top, s.read = true, nil, s.page.passed
 	}
-	s.at = s.book.shown[max(0, i)]
+	s.at = s.page.shown[max(0, i)]
 }
 
-func (s *Screen) follow() { s.paused, s.at, s.top, s.unread = false, nil, nil, 0 }
+func (s *Screen) follow() { s.paused, s.at, s.top = false, nil, nil }
 
 // Do implements screens.Screen.
 func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
@@ -204,23 +215,21 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	case keys.Stamps:
 		s.stamps = (s.stamps + 1) % stampKinds
 	case keys.Search:
-		return screens.Ask{Label: "search: ", Text: s.search, Done: func(text string) screens.Intent {
+		return screens.Ask{Label: "search: ", Text: s.search, Replace: true, Done: func(text string) screens.Intent {
 			s.search = strings.ToLower(text)
-			return s.seek(1, s.found, "Nothing has "+text+" in it.")
+			return s.seek(1, s.finds(), "Nothing has "+draw.Clean(text)+" in it.")
 		}}
 	case keys.SearchNext:
-		return s.seek(1, s.found, "Nothing more is found; / searches for something else.")
+		return s.seek(1, s.finds(), "Nothing more is found; / searches for something else.")
 	case keys.SearchPrev:
-		return s.seek(-1, s.found, "Nothing more is found; / searches for something else.")
+		return s.seek(-1, s.finds(), "Nothing more is found; / searches for something else.")
 	case keys.NextError:
-		return s.seek(1, (*entry).urgent, "There is no error here.")
+		return s.seek(1, isUrgent, "There is no error here.")
 	case keys.PrevError:
-		return s.seek(-1, (*entry).urgent, "There is no error here.")
+		return s.seek(-1, isUrgent, "There is no error here.")
 	case keys.FilterLog:
-		return screens.Ask{Label: "show only: ", Text: s.book.filter.String(), Done: func(text string) screens.Intent {
-			s.book.called = env.Snap.Called
-			s.book.setFilter(state.ParseQuery(text))
-			s.top = nil
+		return screens.Ask{Label: "show only: ", Text: s.page.filter.String(), Replace: true, Done: func(text string) screens.Intent {
+			s.setFilter(state.ParseQuery(text))
 			return nil
 		}}
 	case keys.Save:
@@ -228,11 +237,7 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 			return screens.Say{Text: screens.NoFiles}
 		}
 		return screens.Ask{Label: "save to file: ", Text: s.name(), Done: func(path string) screens.Intent {
-			n, err := s.Save(path)
-			if err != nil {
-				return screens.Say{Text: "Not saved: " + err.Error() + ". Name a file that can be written."}
-			}
-			return screens.Say{Text: "Saved " + widgets.Plural(n, "line") + " to " + path + "."}
+			return screens.Save{Path: path}
 		}}
 	case keys.Back:
 		return s.back()
@@ -240,13 +245,19 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	return nil
 }
 
+func (s *Screen) setFilter(q state.Query) {
+	if s.stream != nil {
+		s.stream.setFilter(q)
+	}
+}
+
 // back takes away the search, the filter, the pause; nil leaves the screen.
 func (s *Screen) back() screens.Intent {
 	switch {
 	case s.search != "":
 		s.search = ""
-	case !s.book.filter.Empty():
-		s.book.setFilter(state.Query{})
+	case !s.page.filter.Empty():
+		s.setFilter(state.Query{})
 	case s.paused:
 		s.follow()
 	default:
@@ -255,29 +266,32 @@ func (s *Screen) back() screens.Intent {
 	return screens.Run{}
 }
 
-func (s *Screen) found(e *entry) bool { return s.search != "" && strings.Contains(e.low(), s.search) }
+func isUrgent(e *entry) bool { return e.urgent }
 
-// seek goes to the next entry that holds, around the end if need be.
+// finds reports of an entry whether what is searched for is in it.
+func (s *Screen) finds() func(*entry) bool {
+	text := s.search
+	return func(e *entry) bool { return text != "" && hasFold(e.view, text) }
+}
+
+// seek goes to the next entry that holds, around the end if need be. It may
+// have to look at them all, and does that aside.
 func (s *Screen) seek(step int, holds func(*entry) bool, none string) screens.Intent {
-	at := s.cursor()
-	i := s.book.find(at+step, step, holds)
-	around := false
-	if i < 0 {
-		around = true
-		if step > 0 {
-			i = s.book.find(0, 1, holds)
-		} else {
-			i = s.book.find(len(s.book.shown)-1, -1, holds)
+	at, p, from := s.cursor(), s.page, s.stream
+	return screens.Run{Cmd: func() tea.Msg {
+		i := p.find(at+step, step, holds)
+		around := i < 0
+		switch {
+		case around && step > 0:
+			i = p.find(0, 1, holds)
+		case around:
+			i = p.find(len(p.shown)-1, -1, holds)
 		}
-	}
-	if i < 0 {
-		return screens.Say{Text: none}
-	}
-	s.goTo(i)
-	if around && i != at {
-		return screens.Say{Text: "Went on from the other end."}
-	}
-	return nil
+		if i < 0 {
+			return found{from: from, none: none}
+		}
+		return found{from: from, entry: p.shown[i], around: around && i != at}
+	}}
 }
 
 // name is a file name for what is shown.
@@ -288,29 +302,13 @@ func (s *Screen) name() string {
 	return "units.log"
 }
 
-// Save writes what is shown to a file, and tells how many lines it was.
-func (s *Screen) Save(path string) (int, error) {
-	var b strings.Builder
-	for _, e := range s.book.shown {
-		b.WriteString(e.Time.Format(time.RFC3339Nano) + " ")
-		if e.Kind == "" {
-			b.WriteString(e.Machine + " " + e.Unit + " " + level(e.Priority) + ": ")
-		}
-		b.WriteString(e.text() + "\n")
-	}
-	return len(s.book.shown), os.WriteFile(path, []byte(b.String()), 0o600)
-}
-
 // Target implements screens.Screen.
 func (s *Screen) Target(*screens.Env) screens.Target {
 	t := screens.Target{Units: slices.Clone(s.units)}
-	if i := s.cursor(); i >= 0 && i < len(s.book.shown) {
-		t.Text = s.book.shown[i].text()
+	if i := s.cursor(); i >= 0 && i < len(s.page.shown) {
+		t.Text = s.page.shown[i].view
 	}
 	return t
 }
 
-func (s *Screen) numbers() string { return strconv.Itoa(len(s.book.shown)) }
-
-// Poll takes what has arrived without waiting for word of it.
-func (s *Screen) Poll() { s.gather() }
+func (s *Screen) numbers() string { return strconv.Itoa(len(s.page.shown)) }

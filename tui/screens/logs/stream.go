@@ -10,14 +10,15 @@ import (
 
 	"fleettop/daemon/api"
 	"fleettop/tui/draw"
+	"fleettop/tui/state"
 )
 
 const (
-	kept       = 100000 // lines remembered
-	backlog    = 500    // lines asked for at first
+	backlog    = 500 // lines asked for at first
 	gather     = 50 * time.Millisecond
 	retryFirst = 500 * time.Millisecond
 	retryMost  = 10 * time.Second
+	closing    = 20 * time.Millisecond
 )
 
 // Source is where logs come from.
@@ -25,32 +26,80 @@ type Source interface {
 	Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error
 }
 
-// stream follows the logs of units. Its goroutines only gather; the screen
-// takes what they have.
+// stream follows the logs of units. One of its goroutines reads, another keeps
+// the book, so that drawing waits for neither; the screen takes pages.
 type stream struct {
 	cancel  context.CancelFunc
 	done    <-chan struct{}
-	running sync.WaitGroup
-	changed chan struct{} // has one when there is something to take
+	ended   chan struct{} // closed when its goroutines have
+	wake    chan struct{} // has one when the book is to be brought up to date
+	changed chan struct{} // has one when there is another page
 
 	mu      sync.Mutex // guards what follows
 	pending []api.LogLine
-	dropped int
+	bytes   int // of them
+	dropped int // of them, before the book had them
 	trouble string
+	filter  state.Query
+	called  func(id string) string
+	page    page
 }
 
 // follow starts following.
 func follow(src Source, units []string) *stream {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stream{cancel: cancel, done: ctx.Done(), changed: make(chan struct{}, 1)}
-	s.running.Go(func() { s.run(ctx, src, units) })
+	s := &stream{cancel: cancel, done: ctx.Done(), ended: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		called: func(id string) string { return id }}
+	var running sync.WaitGroup
+	running.Go(func() { s.run(ctx, src, units) })
+	running.Go(s.keep)
+	go func() {
+		running.Wait()
+		close(s.ended)
+	}()
 	return s
 }
 
-// close ends the stream and waits for its goroutines.
+// close ends the stream. It waits for its goroutines, but not for long where a
+// source doesn't let go.
 func (s *stream) close() {
 	s.cancel()
-	s.running.Wait()
+	select {
+	case <-s.ended:
+	case <-time.After(closing):
+	}
+}
+
+// keep keeps the book.
+func (s *stream) keep() {
+	var b book
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-s.wake:
+		}
+		s.mu.Lock()
+		lines, dropped, filter := s.pending, s.dropped, s.filter
+		s.pending, s.bytes, s.dropped = nil, 0, 0
+		b.called = s.called
+		s.mu.Unlock()
+		b.dropped += dropped
+		b.setFilter(filter)
+		b.add(lines)
+		s.mu.Lock()
+		s.page = b.page
+		s.mu.Unlock()
+		poke(s.changed)
+	}
+}
+
+// setFilter changes what pages show.
+func (s *stream) setFilter(q state.Query) {
+	s.mu.Lock()
+	s.filter = q
+	s.mu.Unlock()
+	poke(s.wake)
 }
 
 // run follows the logs, again and again from where they broke off.
@@ -83,21 +132,26 @@ func (s *stream) run(ctx context.Context, src Source, units []string) {
 }
 
 func (s *stream) push(l api.LogLine) {
-	l.Message, l.Text = draw.Clean(l.Message), draw.Clean(l.Text)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.pending) >= kept {
-		s.pending = slices.Delete(s.pending, 0, kept/10)
-		s.dropped += kept / 10
+	size := len(l.Message) + len(l.Raw) + len(l.Text)
+	for len(s.pending) >= kept || s.bytes+size > bytesKept && len(s.pending) > 0 {
+		n := max(1, len(s.pending)/10)
+		for _, old := range s.pending[:n] {
+			s.bytes -= len(old.Message) + len(old.Raw) + len(old.Text)
+		}
+		s.pending = slices.Delete(s.pending, 0, n)
+		s.dropped += n
 	}
 	s.pending = append(s.pending, l)
-	s.poke()
+	s.bytes += size
+	poke(s.wake)
 }
 
-// poke wakes whoever waits; the caller holds mu.
-func (s *stream) poke() {
+// poke wakes the goroutine that waits on a channel.
+func poke(c chan struct{}) {
 	select {
-	case s.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -116,7 +170,7 @@ func (s *stream) fail(err error) {
 	defer s.mu.Unlock()
 	if s.trouble != text {
 		s.trouble = text
-		s.poke()
+		poke(s.changed)
 	}
 }
 
@@ -126,11 +180,11 @@ func (s *stream) fine() {
 	s.trouble = ""
 }
 
-// take returns what came since the last time.
-func (s *stream) take() (lines []api.LogLine, dropped int, trouble string) {
+// take returns the newest page, and what is wrong. Machines are known by name
+// through called from now on.
+func (s *stream) take(called func(id string) string) (page, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lines, dropped, trouble = s.pending, s.dropped, s.trouble
-	s.pending, s.dropped = nil, 0
-	return lines, dropped, trouble
+	s.called = called
+	return s.page, s.trouble
 }

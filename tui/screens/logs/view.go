@@ -21,7 +21,7 @@ func (s *Screen) View(env *screens.Env) string {
 	switch {
 	case len(s.units) == 0:
 		s.instead(env, "No log is open: press l on a unit, or on several marked ones.")
-	case len(s.book.shown) == 0:
+	case len(s.page.shown) == 0:
 		s.instead(env, s.nothing())
 	case s.paused:
 		s.pausedLines(env, room)
@@ -49,8 +49,8 @@ func (s *Screen) nothing() string {
 	switch {
 	case s.trouble != "":
 		return s.trouble
-	case !s.book.filter.Empty():
-		return "No line passes the filter " + s.book.filter.String() + ". Esc takes it away."
+	case !s.page.filter.Empty():
+		return "No line passes the filter " + s.page.filter.String() + ". Esc takes it away."
 	}
 	return "Nothing logged yet."
 }
@@ -67,24 +67,24 @@ func (s *Screen) head(env *screens.Env) {
 	b.Space(1)
 	if len(s.units) > 0 {
 		switch {
-		case s.trouble != "" && len(s.book.shown) > 0:
+		case s.trouble != "" && len(s.page.shown) > 0:
 			b.Text(s.trouble+" ", t.Busy)
 		case s.trouble != "":
 			b.Text("waiting ", t.Busy)
-		case s.paused && s.unread > 0:
-			b.Text("paused, "+strconv.Itoa(s.unread)+" new ", t.Busy)
+		case s.paused && s.unread() > 0:
+			b.Text("paused, "+strconv.Itoa(s.unread())+" new ", t.Busy)
 		case s.paused:
 			b.Text("paused ", t.Busy)
 		default:
 			b.Text("following ", t.Good)
 		}
 		note := s.numbers() + " lines"
-		if s.book.dropped > 0 {
-			note += ", " + strconv.Itoa(s.book.dropped) + " older dropped"
+		if s.page.dropped > 0 {
+			note += ", " + strconv.Itoa(s.page.dropped) + " older dropped"
 		}
 		b.Text(note+" ", t.Dim)
-		if !s.book.filter.Empty() {
-			b.Text("filter "+s.book.filter.String()+" ", t.Key)
+		if !s.page.filter.Empty() {
+			b.Text("filter "+s.page.filter.String()+" ", t.Key)
 		}
 		if s.search != "" {
 			b.Text("/"+draw.Clean(s.search)+" ", t.Key)
@@ -96,7 +96,7 @@ func (s *Screen) head(env *screens.Env) {
 
 // lastLines shows the end of the log.
 func (s *Screen) lastLines(env *screens.Env, room int) {
-	shown := s.book.shown
+	shown := s.page.shown
 	first, lines := len(shown), 0
 	for first > 0 && lines < room {
 		first--
@@ -111,11 +111,11 @@ func (s *Screen) lastLines(env *screens.Env, room int) {
 
 // pausedLines shows the log around the cursor, as little moved as can be.
 func (s *Screen) pausedLines(env *screens.Env, room int) {
-	shown := s.book.shown
-	at := s.index(s.at)
+	shown := s.page.shown
+	at := s.page.index(s.at)
 	top := at
 	if s.top != nil {
-		top = min(at, s.index(s.top))
+		top = min(at, s.page.index(s.top))
 	} else {
 		// It was following: what was on the screen stays on it.
 		for lines := s.linesOf(env, shown[at]); top > 0; top-- {
@@ -185,7 +185,7 @@ func (s *Screen) entry(env *screens.Env, e *entry, under bool, skip, until int) 
 		return
 	}
 	unit, machine, margin := s.margin(env)
-	lines := []string{e.Message}
+	lines := []string{e.view}
 	if s.wrap {
 		lines = e.broken(max(10, s.width-margin))
 	}
@@ -265,7 +265,7 @@ func (s *Screen) divider(env *screens.Env, e *entry, under bool) {
 	if under {
 		b.Base(t.Cursor)
 	}
-	text, ink := e.Text, t.Moved
+	text, ink := e.view, t.Moved
 	if e.Kind == api.LogMissed {
 		ink = t.Busy
 		if text == "" {

@@ -100,17 +100,24 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	return nil
 }
 
-// Target implements screens.Screen.
+// Target implements screens.Screen: the marked machines that are shown, or the
+// one under the cursor where none is marked.
 func (s *Screen) Target(env *screens.Env) screens.Target {
 	s.sync(env)
 	var t screens.Target
-	for _, m := range env.Snap.Machines {
+	if s.Marked() == 0 {
+		if m, ok := s.At(); ok {
+			t.Machines, t.Text = []string{m.ID}, m.ID
+		}
+		return t
+	}
+	for _, m := range s.Items {
 		if s.Has(m.ID) {
 			t.Machines = append(t.Machines, m.ID)
 		}
 	}
-	if m, ok := s.At(); ok && len(t.Machines) == 0 {
-		t.Machines, t.Text = []string{m.ID}, m.ID
+	if len(t.Machines) == 0 {
+		t.Why = s.Hidden("machine")
 	}
 	return t
 }

@@ -56,7 +56,13 @@ func (s *Screen) View(env *screens.Env) string {
 func (s *Screen) status(env *screens.Env, per int) {
 	b, t := &s.Buf, env.Theme
 	s.Count(env, widgets.Plural(len(s.Items), "machine"))
-	s.Marks.Draw(env, b)
+	marked := 0
+	for _, m := range s.Items {
+		if s.Has(m.ID) {
+			marked++
+		}
+	}
+	s.Marks.Draw(env, b, marked)
 	if m, ok := s.At(); ok && per == 1 {
 		b.Text("  "+m.Label+": ", t.Dim)
 		b.Text(strings.Join(widgets.Clauses(evidence(env, m), b.Left(), 1), ""), widgets.Ink(t, m.Mood))

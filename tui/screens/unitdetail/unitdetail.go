@@ -259,6 +259,3 @@ func beside(a, b []line, left int) []line {
 	}
 	return out
 }
-
-// Poll takes what has arrived of the log without waiting for word of it.
-func (s *Screen) Poll() { s.log.Poll() }

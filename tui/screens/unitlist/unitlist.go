@@ -91,7 +91,8 @@ func (s *Screen) row() *state.Row {
 	return it.Row
 }
 
-// Target implements screens.Screen: the marked rows, or the one under the cursor.
+// Target implements screens.Screen: the marked rows that are shown, or the row
+// under the cursor where none is marked.
 func (s *Screen) Target(env *screens.Env) screens.Target {
 	s.sync(env)
 	var t screens.Target
@@ -102,16 +103,20 @@ func (s *Screen) Target(env *screens.Env) screens.Target {
 			t.Units = append(t.Units, r.Unit)
 		}
 	}
-	if s.Marked() > 0 {
-		for _, r := range env.Snap.Rows {
-			if s.Has(r.ID) {
-				add(r)
-			}
+	if s.Marked() == 0 {
+		if r := s.row(); r != nil {
+			add(r)
+			t.Text = r.Unit
+		}
+		return t
+	}
+	for _, it := range s.Items {
+		if it.Row != nil && s.Has(it.Row.ID) {
+			add(it.Row)
 		}
 	}
-	if r := s.row(); r != nil && len(t.Units) == 0 {
-		add(r)
-		t.Text = r.Unit
+	if len(t.Units) == 0 {
+		t.Why = s.Hidden("unit")
 	}
 	return t
 }
@@ -147,10 +152,14 @@ func (s *Screen) empty(env *screens.Env) {
 
 // status is the last line: what of all that is shown.
 func (s *Screen) status(env *screens.Env) {
-	rows := 0
+	rows, marked := 0, 0
 	for _, it := range s.Items {
-		if it.Row != nil {
-			rows++
+		if it.Row == nil {
+			continue
+		}
+		rows++
+		if s.Has(it.Row.ID) {
+			marked++
 		}
 	}
 	text := widgets.Plural(rows, "unit")
@@ -161,7 +170,7 @@ func (s *Screen) status(env *screens.Env) {
 		text += " by " + s.order.Group.String()
 	}
 	s.Count(env, text)
-	s.Marks.Draw(env, &s.Buf)
+	s.Marks.Draw(env, &s.Buf, marked)
 	s.Buf.End()
 }
 

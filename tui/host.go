@@ -1,0 +1,116 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	tea "github.com/charmbracelet/bubbletea"
+)
+
+// Ends of a console that aren't the person's.
+var (
+	ErrGone = errors.New("the terminal is gone")
+	ErrDumb = errors.New("TERM=dumb says that this terminal can't move its cursor, and the console needs one that can: " +
+		"use verbs such as list-units, status and events -f, or set TERM to what the terminal is")
+)
+
+// SignalError says that a signal ended the console.
+type SignalError struct{ Signal syscall.Signal }
+
+// Error implements error.
+func (e *SignalError) Error() string { return e.Signal.String() }
+
+// handleSignals handles the process's signals until the function it returns is called.
+func (p *program) handleSignals() (stop func()) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case s := <-signals:
+				p.signalled(s.(syscall.Signal))
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
+}
+
+func (p *program) signalled(s syscall.Signal) {
+	switch s {
+	case syscall.SIGWINCH:
+		if w, h, ok := p.term.Size(); ok {
+			p.post(tea.WindowSizeMsg{Width: w, Height: h})
+		}
+	case syscall.SIGCONT:
+		if !p.editing.Load() {
+			p.term.Continue()
+			p.post(frameMsg{})
+		}
+	case syscall.SIGINT:
+		if !p.editing.Load() { // else it is meant for the editor
+			p.end(&SignalError{s})
+		}
+	default:
+		p.end(&SignalError{s})
+	}
+}
+
+// Redraw implements host.
+func (p *program) Redraw() { p.term.Repaint() }
+
+// Suspend implements host.
+func (p *program) Suspend() {
+	if err := p.term.Suspend(); err != nil {
+		p.shell.say(sentence(err), true)
+	}
+	if w, h, ok := p.term.Size(); ok {
+		p.shell.width, p.shell.height = w, h
+	}
+}
+
+// Edit implements editor, on a local terminal: the person's editor has the
+// terminal until it ends. The console goes on meanwhile, and shows nothing.
+func (p *program) Edit(path string) (err error) {
+	words := strings.Fields(os.Getenv("VISUAL"))
+	if len(words) == 0 {
+		words = strings.Fields(os.Getenv("EDITOR"))
+	}
+	if len(words) == 0 {
+		words = []string{"vi"}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-p.over:
+			cancel()
+		}
+	}()
+	cmd := exec.CommandContext(ctx, words[0], append(words[1:], path)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGHUP) } // editors keep what was typed
+	cmd.WaitDelay = endPatience / 2
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.term.Files()
+	p.editing.Store(true)
+	defer p.editing.Store(false)
+	p.input.Pause()
+	defer p.input.Resume()
+	p.term.Leave()
+	defer func() {
+		if enterErr := p.term.Enter(); err == nil {
+			err = enterErr
+		}
+	}()
+	return cmd.Run()
+}
