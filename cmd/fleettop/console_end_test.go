@@ -27,26 +27,6 @@ func ends(t *testing.T, p person) int {
 	return p.Cmd.ProcessState.ExitCode()
 }
 
-// TestSignalsEndTheConsole says nothing, and has the exit code of the signal.
-func TestSignalsEndTheConsole(t *testing.T) {
-	for sig, code := range map[syscall.Signal]int{syscall.SIGHUP: 129, syscall.SIGTERM: 143, syscall.SIGINT: 130, syscall.SIGQUIT: 131} {
-		t.Run(sig.String(), func(t *testing.T) {
-			p := person{t, onTerminal(t, 80, 24, nowhere)}
-			p.sees("No daemon at unix:///nowhere/fleettop.sock: no such file")
-			if err := p.Cmd.Process.Signal(sig); err != nil {
-				t.Fatal(err)
-			}
-			if got := ends(t, p); got != code {
-				t.Errorf("it ends with %d, want %d", got, code)
-			}
-			cleanTerminal(t, p.Pty)
-			if left := strings.TrimSpace(p.String()); left != "" {
-				t.Errorf("it says %q", left)
-			}
-		})
-	}
-}
-
 // TestTheConsoleEndsWithItsTerminal: no signal tells of it, as the terminal
 // isn't the one that controls the console's session.
 func TestTheConsoleEndsWithItsTerminal(t *testing.T) {

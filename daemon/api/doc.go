@@ -5,7 +5,7 @@
 // line. An error is {"error": {"code", "message", "hint"}}: what is wrong and
 // what to do about it.
 //
-//	GET    /v1/watch?unit=&machine=&whatif=  a snapshot, then changes (Line)
+//	GET    /v1/watch?unit=&machine=&whatif=&heartbeat=  a snapshot, then changes (Line)
 //	GET    /v1/state?unit=&machine=       the snapshot alone (Line)
 //	GET    /v1/units?unit=&placed=        units with their placements (UnitList)
 //	GET    /v1/units?table=true           the same for tables, flat and short (UnitTable)

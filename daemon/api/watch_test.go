@@ -254,6 +254,30 @@ func TestWatchTellsOfTheStore(t *testing.T) {
 	}
 }
 
+// TestAReaderChoosesItsHeartbeat, shorter than the daemon's own and not longer.
+func TestAReaderChoosesItsHeartbeat(t *testing.T) {
+	c := apitest.Start(t, 1, func(cfg *api.Config) { cfg.Heartbeat = time.Hour })
+	var mu sync.Mutex
+	alive := 0
+	f := follow(t, c.Client(), api.WatchOptions{Heartbeat: 300 * time.Millisecond, Alive: func() {
+		mu.Lock()
+		defer mu.Unlock()
+		alive++
+	}})
+	apitest.Eventually(t, "heartbeats come", func() bool {
+		beats := 0
+		f.saw(func(l api.Line) bool {
+			if l.Kind == api.LineHeartbeat {
+				beats++
+			}
+			return false
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		return beats >= 3 && alive > beats
+	})
+}
+
 func TestFollowEvents(t *testing.T) {
 	c := apitest.Start(t, 1)
 	client := c.Client()
