@@ -81,13 +81,13 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 
 // gathering tells until when the machines of a cluster that was down as a whole
 // have to come back, and which are missing: those that could take units and
-// that this daemon hasn't heard since it began. It is zero when there are none.
-func gathering(end, now time.Time, health map[string]cluster.Health, machines map[string]cluster.Machine, heardOf map[string]bool) (until time.Time, missing []string) {
+// weren't up since this daemon began. It is zero when there are none.
+func gathering(end, now time.Time, machines map[string]cluster.Machine, seenUp map[string]bool) (until time.Time, missing []string) {
 	if !now.Before(end) {
 		return time.Time{}, nil
 	}
 	for id, m := range machines {
-		if m.Schedule == cluster.Schedulable && m.Departure != cluster.Left && !heardOf[id] && health[id].State != cluster.Up {
+		if m.Schedule == cluster.Schedulable && m.Departure != cluster.Left && !seenUp[id] {
 			missing = append(missing, id)
 		}
 	}

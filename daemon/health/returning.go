@@ -49,7 +49,7 @@ func (a *absences) before(e *evidence, now time.Time) {
 	case a.clear.IsZero():
 		a.clear = now
 	}
-	e.failures, e.failedAt, e.failedFor, e.clear = a.failures, a.last, a.reason, a.clear
+	e.failures, e.failedFor, e.clear = a.failures, a.reason, a.clear
 	if a.excused {
 		e.failures = min(e.failures, 1)
 	}
@@ -88,9 +88,8 @@ func stillGone(e evidence, was cluster.HealthState, now time.Time) (v verdict, s
 		v = because(was, time.Time{}, "no sign of its daemon")
 		v.text = cmp.Or(e.failedFor, v.text)
 		switch {
-		case was == cluster.Failed && e.registered && e.storeKnown && e.registeredAt.After(e.failedAt):
-			v = because(was, e.proven(wait), "%s; it has a session with the store again, and gossip doesn't hear it", e.failedFor)
-			v.back = v.again
+		case was == cluster.Failed && e.registered && e.storeKnown:
+			v.again = e.proven(wait)
 		case was == cluster.Failed && e.gossip == membership.Alive:
 			v = because(was, time.Time{}, "%s; its daemon answers again and is not connected to the store", e.failedFor)
 		}

@@ -64,7 +64,8 @@ type Tracker struct {
 	ways     map[string]*way // to machines that were probed
 	whys     map[string]string
 	first    map[string]time.Time
-	heardOf  map[string]bool
+	seenUp   map[string]bool // machines that were up at some time
+	knew     bool            // whether the store's machines were known at the look before
 	absent   map[string]*absences
 	seated   map[string]time.Time // since when each run is in the store
 	left     map[string]departure
@@ -80,6 +81,8 @@ type departure struct {
 	how  cluster.Departure
 	said time.Time // by its own clock: tells one departure from the next
 	seen time.Time
+	// before: it was so when the machines were first seen here.
+	before bool
 }
 
 // New returns a Tracker. It judges while Run runs.
@@ -97,7 +100,7 @@ func New(cfg Config, members Members, view View) *Tracker {
 		cfg: cfg, members: members, view: view, changed: make(chan struct{}),
 		state:    State{Health: map[string]cluster.Health{}},
 		suspects: map[string]*suspect{}, ways: map[string]*way{}, whys: map[string]string{}, first: map[string]time.Time{},
-		heardOf: map[string]bool{}, absent: map[string]*absences{}, seated: map[string]time.Time{}, left: map[string]departure{},
+		seenUp: map[string]bool{}, absent: map[string]*absences{}, seated: map[string]time.Time{}, left: map[string]departure{},
 		results: make(chan result),
 	}
 }
@@ -196,6 +199,9 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 		if v.deaf {
 			deaf[id] = true
 		}
+		if v.state == cluster.Up {
+			t.seenUp[id] = true
+		}
 		soonest(v.again)
 		t.probe(ctx, id, e.doubtful(h.State))
 	}
@@ -215,7 +221,7 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 		}
 	}
 	if t.live {
-		next.Gathering, next.Missing = gathering(t.began.Add(t.cfg.Grace), now, next.Health, t.machines, t.heardOf)
+		next.Gathering, next.Missing = gathering(t.began.Add(t.cfg.Grace), now, t.machines, t.seenUp)
 		soonest(next.Gathering)
 	}
 	if changed || next.Hold != old.Hold || !next.Gathering.Equal(old.Gathering) || len(next.Missing) != len(old.Missing) {
@@ -276,20 +282,18 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 		e := evidence{departure: m.Departure}
 		if m.Departure != cluster.NotDeparted {
 			if d := t.left[id]; d.how != m.Departure || !d.said.Equal(m.DepartureAt) {
-				t.left[id] = departure{m.Departure, m.DepartureAt, now}
+				t.left[id] = departure{m.Departure, m.DepartureAt, now, !t.knew}
 			}
-			e.departedSeen = t.left[id].seen
+			e.departedSeen, e.departedBefore = t.left[id].seen, t.left[id].before
 		} else {
 			delete(t.left, id)
 		}
 		all[id] = e
 	}
+	t.knew = t.knew || t.machines != nil
 	for _, m := range t.members.Members() {
 		e := all[m.ID]
 		e.gossip, e.since, e.lastSeen, e.lastPacket, e.gossipAddr = m.State, m.Since, m.LastSeen, m.LastPacket, m.Address
-		if m.State == membership.Alive {
-			t.heardOf[m.ID] = true
-		}
 		if w := t.ways[m.ID]; w != nil && m.LastAck.After(w.at) {
 			delete(t.ways, m.ID) // it answers in time again
 		}
@@ -301,7 +305,7 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 		}
 		run, registered := t.runs[id]
 		e.self, e.storeKnown, e.firstSeen, e.began = id == t.cfg.Self, t.live, t.first[id], t.began
-		e.registered, e.registeredAt, e.boot, e.heardOf = registered, t.seated[id], run.Boot, t.heardOf[id]
+		e.registered, e.registeredAt, e.boot = registered, t.seated[id], run.Boot
 		if m, ok := t.machines[id]; ok {
 			e.gossipAddr, e.probeAddr = m.GossipAddress, m.ProbeAddress
 		}
@@ -317,6 +321,6 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 	maps.DeleteFunc(t.absent, func(id string, _ *absences) bool { return gone(id) })
 	maps.DeleteFunc(t.ways, func(id string, _ *way) bool { return gone(id) })
 	maps.DeleteFunc(t.whys, func(id string, _ string) bool { return gone(id) })
-	maps.DeleteFunc(t.heardOf, func(id string, _ bool) bool { return gone(id) })
+	maps.DeleteFunc(t.seenUp, func(id string, _ bool) bool { return gone(id) })
 	return all
 }

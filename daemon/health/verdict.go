@@ -39,9 +39,10 @@ type evidence struct {
 
 	departure    cluster.Departure
 	departedSeen time.Time // when the departure was first seen here: clocks of machines differ
-	firstSeen    time.Time // when this machine was first heard of here, in any way
-	heardOf      bool      // gossip has had it alive at some time
-	began        time.Time // when this daemon began to look at machines
+	// departedBefore: the first thing this daemon saw of the machine was that it departed.
+	departedBefore bool
+	firstSeen      time.Time // when this machine was first heard of here, in any way
+	began          time.Time // when this daemon began to look at machines
 
 	gossip     membership.State // empty: gossip never had it, or has forgotten it
 	since      time.Time        // of gossip
@@ -56,8 +57,7 @@ type evidence struct {
 	gossipAddr, probeAddr string
 
 	failures  int       // since it booted
-	failedAt  time.Time // the last time
-	failedFor string    // and why
+	failedFor string    // the last time
 	clear     time.Time // since when it is back without a doubt; zero if it isn't
 }
 
@@ -86,10 +86,13 @@ func judge(e evidence, was cluster.HealthState, now time.Time, grace time.Durati
 	switch e.departure {
 	case cluster.ShutDown:
 		// All machines may have been off, and this one is the first that is back.
-		if end := e.began.Add(grace); !e.heardOf && now.Before(end) {
+		switch end := e.began.Add(grace); {
+		case e.departedBefore && now.Before(end):
 			return because(cluster.Suspect, end, "it shut down before this daemon began; it has a moment to come back with the others")
+		case e.departedBefore && e.gossip == membership.Alive: // it couldn't tell the store yet
+		default:
+			return because(cluster.Down, time.Time{}, "it said that it shuts down")
 		}
-		return because(cluster.Down, time.Time{}, "it said that it shuts down")
 	case cluster.Left:
 		return because(cluster.Down, time.Time{}, "it left the cluster")
 	case cluster.Restarting:

@@ -21,8 +21,7 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
 func TestJudge(t *testing.T) {
 	// up is a machine that is well; each case says what is different.
-	up := evidence{registered: true, registeredAt: ago(time.Hour), storeKnown: true, firstSeen: ago(time.Hour), began: ago(time.Hour), heardOf: true,
-		gossip: membership.Alive, since: ago(time.Hour), lastSeen: noon, lastPacket: noon, clear: ago(time.Hour),
+	up := evidence{registered: true, registeredAt: ago(time.Hour), storeKnown: true, firstSeen: ago(time.Hour), began: ago(time.Hour), gossip: membership.Alive, since: ago(time.Hour), lastSeen: noon, lastPacket: noon, clear: ago(time.Hour),
 		gossipAddr: "198.18.1.2:7370", probeAddr: "198.18.1.2:7371"}
 	failed := func(e *evidence) {
 		e.gossip, e.since, e.lastSeen, e.lastPacket = membership.Failed, ago(100*time.Millisecond), ago(700*time.Millisecond), ago(700*time.Millisecond)
@@ -95,10 +94,14 @@ func TestJudge(t *testing.T) {
 		}, cluster.DaemonGone, "restarts", 6 * time.Second},
 		"restarted for good": {cluster.DaemonGone, func(e *evidence) { e.departure, e.departedSeen = cluster.Restarting, ago(grace) },
 			cluster.Failed, "did not come back", 0},
-		"shut down with all others": {"", func(e *evidence) { e.departure, e.heardOf, e.began = cluster.ShutDown, false, ago(time.Second) },
+		"shut down with all others": {"", func(e *evidence) { e.departure, e.departedBefore, e.began = cluster.ShutDown, true, ago(time.Second) },
 			cluster.Suspect, "a moment to come back with the others", 9 * time.Second},
-		"shut down, and the others are back": {cluster.Suspect, func(e *evidence) { e.departure, e.heardOf, e.began = cluster.ShutDown, false, ago(grace) },
-			cluster.Down, "shuts down", 0},
+		"shut down, and the others are back": {cluster.Suspect, func(e *evidence) {
+			e.departure, e.departedBefore, e.began, e.gossip = cluster.ShutDown, true, ago(grace), membership.Left
+		}, cluster.Down, "shuts down", 0},
+		"shut down, and its new daemon can't tell that it is back": {cluster.Suspect, func(e *evidence) {
+			e.departure, e.departedBefore, e.began, e.registered = cluster.ShutDown, true, ago(grace), false
+		}, cluster.DaemonGone, "not connected", 0},
 		"shut down":    {cluster.Up, func(e *evidence) { e.departure = cluster.ShutDown }, cluster.Down, "shuts down", 0},
 		"left":         {cluster.Up, func(e *evidence) { e.departure = cluster.Left }, cluster.Down, "left", 0},
 		"left, mutely": {cluster.Up, func(e *evidence) { e.gossip, e.since = membership.Left, ago(time.Second) }, cluster.DaemonGone, "stopped", 9 * time.Second},
@@ -117,18 +120,17 @@ func TestJudge(t *testing.T) {
 		"failed, and has a session again": {cluster.Failed, func(e *evidence) {
 			failed(e)
 			away(e, time.Minute)
-			e.failures, e.failedAt, e.registeredAt = 1, ago(2*time.Second), ago(time.Second)
+			e.failures, e.failedFor, e.registeredAt = 1, "so it was", ago(time.Second)
 		},
-			cluster.Failed, "has a session with the store again, and gossip doesn't hear it", leaseProof - time.Second},
-		"failed, and its session hasn't ended yet": {cluster.Failed, func(e *evidence) { failed(e); e.failures, e.failedAt = 1, noon }, cluster.Failed, "no sign", 0},
+			cluster.Failed, "so it was", leaseProof - time.Second},
 		"failed, and its session has lasted": {cluster.Failed, func(e *evidence) { failed(e); away(e, time.Minute); e.failures, e.registeredAt = 1, ago(leaseProof) },
 			cluster.Suspect, "could not be probed, and its session", 0},
 		"failed often, and its session has lasted": {cluster.Failed, func(e *evidence) {
 			failed(e)
 			away(e, time.Minute)
-			e.failures, e.failedAt, e.registeredAt = 5, ago(time.Minute), ago(leaseProof)
+			e.failures, e.registeredAt = 5, ago(leaseProof)
 		},
-			cluster.Failed, "has a session", 26 * time.Second},
+			cluster.Failed, "no sign", 26 * time.Second},
 		"booting after it went down":  {cluster.Down, func(e *evidence) { e.gossip, e.clear = membership.Left, time.Time{} }, cluster.Down, "", 0},
 		"failed, then the port opens": {cluster.Failed, func(e *evidence) { failed(e); e.probe, e.registered = membership.Refused, false }, cluster.Failed, "no sign of its daemon", 0},
 		"never heard of, and connected to the store": {cluster.Suspect, func(e *evidence) { e.gossip, e.firstSeen, e.probe = "", ago(grace), membership.Answered },
@@ -331,19 +333,17 @@ func TestHalf(t *testing.T) {
 }
 
 func TestGathering(t *testing.T) {
-	health := map[string]cluster.Health{"n1": {State: cluster.Up}}
 	machines := map[string]cluster.Machine{"n1": {}, "n2": {}, "n3": {Schedule: cluster.Drained}, "n4": {Departure: cluster.Left}, "n5": {}}
-	heard := map[string]bool{"n1": true}
+	up := map[string]bool{"n1": true}
 	end := noon.Add(grace)
-	if until, missing := gathering(end, noon, health, machines, heard); !until.Equal(end) || !slices.Equal(missing, []string{"n2", "n5"}) {
+	if until, missing := gathering(end, noon, machines, up); !until.Equal(end) || !slices.Equal(missing, []string{"n2", "n5"}) {
 		t.Errorf("until %s for %q", until, missing)
 	}
-	heard["n2"] = true
-	health["n5"] = cluster.Health{State: cluster.Up}
-	if until, missing := gathering(end, noon, health, machines, heard); !until.IsZero() || missing != nil {
+	up["n2"], up["n5"] = true, true
+	if until, missing := gathering(end, noon, machines, up); !until.IsZero() || missing != nil {
 		t.Errorf("until %s for %q", until, missing)
 	}
-	if until, _ := gathering(end, end, nil, machines, nil); !until.IsZero() {
+	if until, _ := gathering(end, end, machines, nil); !until.IsZero() {
 		t.Error("it waits for ever")
 	}
 }

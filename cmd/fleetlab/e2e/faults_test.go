@@ -255,7 +255,7 @@ func TestNetworkFaults(t *testing.T) {
 	for _, m := range f.machines {
 		names = append(names, m.Name)
 	}
-	f.verb(f.machines[0], append([]string{"drain"}, names...)...)
+	f.verb(f.machines[0], append([]string{"drain", "--yes"}, names...)...)
 	f.eventually("all machines to be empty", soon, func() error {
 		for _, m := range f.machines {
 			if err := f.empty(m); err != nil {
@@ -335,13 +335,13 @@ func (f *fleet) all(do func(*lab.Machine) error) {
 	f.must(group.Wait())
 }
 
-// deafen loses what some machines send to others, until hear.
+// deafen loses what some machines send to others, which they address to a card that isn't there, until hear.
 func (f *fleet) deafen(senders, receivers []*lab.Machine) {
 	f.t.Helper()
 	for _, m := range senders {
 		var commands []string
 		for _, r := range receivers {
-			commands = append(commands, "ip route replace blackhole "+r.IP.String())
+			commands = append(commands, "ip neighbour replace "+r.IP.String()+" lladdr 02:de:af:00:00:01 nud permanent dev eth0")
 		}
 		f.on(m, "sh", "-c", strings.Join(commands, "; "))
 	}
@@ -351,7 +351,7 @@ func (f *fleet) deafen(senders, receivers []*lab.Machine) {
 func (f *fleet) hear() {
 	f.t.Helper()
 	for _, m := range f.machines {
-		f.on(m, "sh", "-c", "ip route flush type blackhole")
+		f.on(m, "sh", "-c", "ip neighbour flush nud permanent dev eth0")
 	}
 }
 
