@@ -32,4 +32,7 @@ type Health struct {
 	// BackAt is when a failed machine that answers again counts as back, if
 	// there is no doubt till then.
 	BackAt time.Time `json:"backAt,omitzero"`
+	// Blocked names a port of a machine that is up which gets no answer, and
+	// one that does, for people; empty if there is none.
+	Blocked string `json:"blocked,omitempty"`
 }

@@ -62,6 +62,11 @@ func (m *Membership) doubt(id string) {
 	}
 }
 
+// overTCP is called, from within memberlist, when a probe of ours got through by TCP only.
+func (m *Membership) overTCP(id string) {
+	m.update(func(t *table, now time.Time) bool { return t.overTCP(id, now) })
+}
+
 func (m *Membership) suspect(id string, lastSeen time.Time) {
 	if m.update(func(t *table, now time.Time) bool {
 		return t.suspected(id, lastSeen, now.Add(m.cfg.suspicionLimit()), now)

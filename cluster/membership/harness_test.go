@@ -24,6 +24,7 @@ func id(n int) string { return fmt.Sprintf("%032x", n) }
 type cable struct {
 	*memberlist.NetTransport
 	pulled  atomic.Bool
+	muffled atomic.Bool // no packet comes in, streams do
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	stop    chan struct{}
@@ -43,7 +44,7 @@ func plug(t testing.TB, ip string) *cable {
 			case <-c.stop:
 				return
 			case p := <-nt.PacketCh():
-				if !c.pulled.Load() {
+				if !c.pulled.Load() && !c.muffled.Load() {
 					select {
 					case c.packets <- p:
 					case <-c.stop:

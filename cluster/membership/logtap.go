@@ -10,11 +10,13 @@ import (
 )
 
 // logTap receives the log of serf and memberlist. It passes lines on to slog,
-// sparingly, and finds in them the one fact that memberlist tells nobody
-// otherwise: that a probe of ours failed and a member is under suspicion.
+// sparingly, and finds in them two facts that memberlist tells nobody
+// otherwise: that a probe of ours failed and a member is under suspicion, and
+// that a probe got through by TCP only.
 type logTap struct {
 	log       *slog.Logger
 	suspected func(id string) // must not block: it runs inside memberlist
+	overTCP   func(id string) // the same
 	refused   func(source, why string)
 
 	mu   sync.Mutex           // guards last
@@ -28,13 +30,19 @@ const logEvery = 30 * time.Second
 const (
 	suspectPrefix = "memberlist: Suspect "
 	suspectSuffix = " has failed, no acks received"
+	overTCPPrefix = "memberlist: Was able to connect to "
+	overTCPSuffix = " over TCP but UDP probes failed, network may be misconfigured"
 )
 
 // Write takes one line of log.Logger's.
 func (t *logTap) Write(line []byte) (int, error) {
 	level, text := parseLine(line)
-	if id, ok := suspectOf(text); ok {
+	if id, ok := between(text, suspectPrefix, suspectSuffix); ok {
 		t.suspected(id)
+	}
+	if id, ok := between(text, overTCPPrefix, overTCPSuffix); ok {
+		t.overTCP(id)
+		return len(line), nil // it is told with the machine's health
 	}
 	if source, why, ok := refusalOf(string(text)); ok && t.refused != nil {
 		t.refused(source, why)
@@ -63,13 +71,13 @@ func parseLine(line []byte) (slog.Level, []byte) {
 	return slog.LevelDebug, text
 }
 
-// suspectOf returns the member a line declares suspect.
-func suspectOf(text []byte) (string, bool) {
-	rest, ok := bytes.CutPrefix(text, []byte(suspectPrefix))
+// between returns what a line has between a prefix and a suffix.
+func between(text []byte, prefix, suffix string) (string, bool) {
+	rest, ok := bytes.CutPrefix(text, []byte(prefix))
 	if !ok {
 		return "", false
 	}
-	id, ok := bytes.CutSuffix(rest, []byte(suspectSuffix))
+	id, ok := bytes.CutSuffix(rest, []byte(suffix))
 	return string(id), ok
 }
 

@@ -75,6 +75,31 @@ func TestSuspicionWithoutOutcomeIsDropped(t *testing.T) {
 	seats[0].await(t, 5*time.Second, id(2), Alive) // the next answered probe
 }
 
+// TestBlockedPacketsAreNoticed: a member whose packets are kept out, by a
+// firewall perhaps, is reached by TCP, and that is known. It also holds memberlist to its words.
+func TestBlockedPacketsAreNoticed(t *testing.T) {
+	seats := gather(t, 3, nil)
+	await := func(what string, ok func(Member) bool) {
+		t.Helper()
+		deadline := time.After(20 * time.Second)
+		for {
+			changed := seats[0].Changed()
+			if m, _ := seats[0].find(id(2)); ok(m) {
+				return
+			}
+			select {
+			case <-changed:
+			case <-deadline:
+				t.Fatalf("not within 20 s: %s", what)
+			}
+		}
+	}
+	seats[1].cable.muffled.Store(true)
+	await("it is reached by TCP", func(m Member) bool { return !m.OverTCP.IsZero() && m.State != Failed })
+	seats[1].cable.muffled.Store(false)
+	await("it is reached by UDP again", func(m Member) bool { return m.OverTCP.IsZero() && m.State == Alive })
+}
+
 func TestRejoinAfterFailureAtANewAddress(t *testing.T) {
 	for _, meanwhile := range []State{Alive, Suspect, Failed} { // what the others take it for
 		t.Run(string(meanwhile), func(t *testing.T) {

@@ -31,7 +31,10 @@ type Member struct {
 	// LastPacket is when a packet last came from the member's address. It may
 	// be an answer that came too late, and it is no proof: anyone can send one.
 	LastPacket time.Time
-	Tags       map[string]string
+	// OverTCP is since when our probes get through by TCP only; zero while
+	// they do by UDP, or not at all.
+	OverTCP time.Time
+	Tags    map[string]string
 }
 
 // table turns what is heard into members. Every method takes the time, and
@@ -123,10 +126,21 @@ func (t *table) seen(id string, now time.Time) bool {
 
 // acked records an answered probe.
 func (t *table) acked(id string, now time.Time) bool {
+	changed := false
 	if m, ok := t.members[id]; ok {
-		m.LastAck = now
+		changed = !m.OverTCP.IsZero()
+		m.LastAck, m.OverTCP = now, time.Time{}
 	}
-	return t.seen(id, now)
+	return t.seen(id, now) || changed
+}
+
+// overTCP records a probe that was answered by TCP, and by UDP not.
+func (t *table) overTCP(id string, now time.Time) bool {
+	changed := false
+	if m, ok := t.members[id]; ok && m.OverTCP.IsZero() {
+		m.OverTCP, changed = now, true
+	}
+	return t.seen(id, now) || changed
 }
 
 // expire drops suspicions that came to nothing, and returns when the next one

@@ -101,7 +101,8 @@ func TestFailedStaysFailedUntilGossipSaysOtherwise(t *testing.T) {
 
 func TestLogTapReadsSuspicions(t *testing.T) {
 	var suspects []string
-	tap := &logTap{log: quiet(), suspected: func(id string) { suspects = append(suspects, id) }, last: map[string]time.Time{}}
+	tap := &logTap{log: quiet(), suspected: func(id string) { suspects = append(suspects, id) },
+		overTCP: func(string) {}, last: map[string]time.Time{}}
 	for _, line := range []string{
 		"[INFO] memberlist: Suspect " + id(7) + " has failed, no acks received\n",
 		"[INFO] memberlist: Suspect " + id(8) + " has flailed\n",

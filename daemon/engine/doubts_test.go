@@ -176,3 +176,16 @@ func TestReturnIsTold(t *testing.T) {
 		t.Errorf("got\n %q\nwant\n %q", got, want)
 	}
 }
+
+func TestABlockedPortIsTold(t *testing.T) {
+	c := newCourse()
+	for _, blocked := range []string{"7370/udp gets no answer, 7370/tcp does: a firewall?", "", "7370/udp gets no answer, 7370/tcp does: a firewall?"} {
+		c.h.Blocked = blocked
+		c.pass(time.Minute)
+		c.pass(time.Minute)
+	}
+	want := []string{"n2 is up, and 7370/udp gets no answer, 7370/tcp does: a firewall?", "n2 is up, and 7370/udp gets no answer, 7370/tcp does: a firewall?"}
+	if got := c.told(); !slices.Equal(got, want) {
+		t.Errorf("got\n %q\nwant\n %q", got, want)
+	}
+}

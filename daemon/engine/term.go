@@ -26,7 +26,8 @@ type term struct {
 	state     health.State
 	names     map[string]string // of machines, by ID
 	doubts    map[string]*doubts
-	returning map[string]bool // failed machines whose way back was told
+	returning map[string]bool   // failed machines whose way back was told
+	blocked   map[string]string // ports that are blocked, by machine, as told
 	capacity  capacity
 	drained   map[string]bool // machines whose drain was acted on
 	homeless  map[string]bool // units that had no place at the last look; nil before the first
@@ -55,7 +56,7 @@ type look struct {
 // least the leadership itself, and with it all that earlier terms wrote.
 func newTerm(leader cluster.Leader, planner *schedule.Planner) *term {
 	return &term{leader: leader, planner: planner, caughtUp: leader.Term, names: map[string]string{},
-		doubts: map[string]*doubts{}, returning: map[string]bool{}}
+		doubts: map[string]*doubts{}, returning: map[string]bool{}, blocked: map[string]string{}}
 }
 
 // ready tells whether a snapshot shows all that was written so far.
@@ -212,6 +213,11 @@ func (t *term) verdicts(snap *cluster.Snapshot, state health.State, now time.Tim
 		if h.State == cluster.Failed && h.BackAt.Sub(now) > toldReturn && !t.returning[id] {
 			t.returning[id] = true
 			t.tellMachine(id, now, "isn't back yet: "+h.Evidence)
+		}
+		if h.Blocked != t.blocked[id] {
+			if t.blocked[id] = h.Blocked; h.Blocked != "" {
+				t.tellMachine(id, now, "is up, and "+h.Blocked)
+			}
 		}
 	}
 	for id := range t.machines {

@@ -256,10 +256,10 @@ func (v verdict) health(e evidence, was cluster.Health, why string, now time.Tim
 		if v.why != why {
 			was.Evidence = v.text
 		}
-		was.BackAt = v.back
+		was.BackAt, was.Blocked = v.back, v.blocked
 		return was
 	}
-	h := cluster.Health{State: v.state, Since: now, Evidence: v.text, BackAt: v.back}
+	h := cluster.Health{State: v.state, Since: now, Evidence: v.text, BackAt: v.back, Blocked: v.blocked}
 	if h.State == cluster.Suspect || h.State == cluster.Failed {
 		h.SilentSince = e.silence()
 	}
@@ -293,7 +293,7 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 	t.knew = t.knew || t.machines != nil
 	for _, m := range t.members.Members() {
 		e := all[m.ID]
-		e.gossip, e.since, e.lastSeen, e.lastPacket, e.gossipAddr = m.State, m.Since, m.LastSeen, m.LastPacket, m.Address
+		e.gossip, e.since, e.lastSeen, e.lastPacket, e.overTCP, e.gossipAddr = m.State, m.Since, m.LastSeen, m.LastPacket, m.OverTCP, m.Address
 		if w := t.ways[m.ID]; w != nil && m.LastAck.After(w.at) {
 			delete(t.ways, m.ID) // it answers in time again
 		}

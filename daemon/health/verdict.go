@@ -3,6 +3,7 @@ package health
 import (
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"fleettop/cluster"
@@ -25,6 +26,8 @@ const (
 	leaseProof = 6 * time.Second
 	// slowLook is between looks whether the way to a machine is still slow.
 	slowLook = 5 * time.Second
+	// overTCPLasts is how long nothing must get through by UDP for its port to be blocked.
+	overTCPLasts = 10 * time.Second
 )
 
 // evidence is what is known of a machine.
@@ -48,6 +51,7 @@ type evidence struct {
 	since      time.Time        // of gossip
 	lastSeen   time.Time        // last sign of life gossip knows of
 	lastPacket time.Time        // last packet from its address
+	overTCP    time.Time        // since when gossip gets through by TCP only; zero if by UDP
 
 	probe      membership.Verdict // the last probe's since gossip began to doubt; empty before the first
 	silent     int                // unanswered probes in a row, up to the last
@@ -69,6 +73,8 @@ type verdict struct {
 	again time.Time // when to judge again if no new evidence comes before that; zero for never
 	back  time.Time // when a failed machine that answers again will count as back; zero if it doesn't answer
 	deaf  bool      // its session lives, and gossip doesn't hear it
+	// blocked names a port that gets no answer, of a machine that is up.
+	blocked string
 }
 
 func because(state cluster.HealthState, again time.Time, format string, args ...any) verdict {
@@ -135,7 +141,15 @@ func alive(e evidence, now time.Time) verdict {
 		if slow := e.slowness(); slow != "" {
 			return because(cluster.Up, now.Add(slowLook), "its daemon answers%s", slow)
 		}
-		return because(cluster.Up, time.Time{}, "its daemon answers")
+		if e.overTCP.IsZero() {
+			return because(cluster.Up, time.Time{}, "its daemon answers")
+		}
+		if end := e.overTCP.Add(overTCPLasts); now.Before(end) {
+			return because(cluster.Up, end, "its daemon answers") // packets may get lost
+		}
+		v := because(cluster.Up, time.Time{}, "its daemon answers%s", e.blocked())
+		v.blocked = strings.TrimPrefix(e.blocked(), ": ")
+		return v
 	}
 	// Its units run on. It gets no new ones: its agent would not hear of them.
 	return because(cluster.DaemonGone, time.Time{}, "its daemon answers and is not connected to the store")
@@ -247,6 +261,8 @@ func (e evidence) blocked() string {
 	switch {
 	case err != nil || err2 != nil || e.roundTrip >= allowedLeast:
 		return e.slowness()
+	case e.gossip == membership.Alive && !e.overTCP.IsZero():
+		return fmt.Sprintf(": %s/udp gets no answer, %s/tcp does: a firewall?", gossip, gossip)
 	case e.probe == membership.Answered:
 		return fmt.Sprintf(": %s/udp and tcp get no answer, %s/tcp does: a firewall?", gossip, probe)
 	case e.probe == membership.Refused || e.probe == membership.Silent && e.silent >= silentProbes:

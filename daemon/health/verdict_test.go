@@ -40,7 +40,10 @@ func TestJudge(t *testing.T) {
 		"this one":                   {cluster.Up, func(e *evidence) { failed(e); e.self = true }, cluster.Up, "this machine", 0},
 		"in doubt":                   {cluster.Up, func(e *evidence) { e.gossip, e.lastSeen = membership.Suspect, ago(400*time.Millisecond) }, cluster.Suspect, "no answer for 0.4 s", 0},
 		"in doubt by another's word": {cluster.Up, func(e *evidence) { e.gossip = membership.Suspect }, cluster.Suspect, "another machine's gossip had no answer", 0},
-		"recovered":                  {cluster.Suspect, func(*evidence) {}, cluster.Up, "answers", 0},
+		"its UDP port is blocked": {cluster.Up, func(e *evidence) { e.overTCP = ago(overTCPLasts) },
+			cluster.Up, "its daemon answers: 7370/udp gets no answer, 7370/tcp does: a firewall?", 0},
+		"a packet is lost": {cluster.Up, func(e *evidence) { e.overTCP = ago(time.Second) }, cluster.Up, "answers", overTCPLasts - time.Second},
+		"recovered":        {cluster.Suspect, func(*evidence) {}, cluster.Up, "answers", 0},
 
 		"power lost": {cluster.Suspect, silent, cluster.Failed, "no answer since 0.7 s, probe timed out", 0},
 		"slow, suddenly": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket = ago(100 * time.Millisecond) },
