@@ -143,13 +143,13 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	case tls != (etcdserver.TLS{}) && (tls.CertFile == "" || tls.KeyFile == "" || tls.CAFile == ""):
 		return usageError{errors.New("TLS to etcd needs all three of --etcd-cert, --etcd-key and --etcd-ca")}
 	}
-	for flag, path := range map[string]string{"cert": tls.CertFile, "key": tls.KeyFile, "ca": tls.CAFile} {
+	for flag, path := range map[string]string{"--etcd-cert": tls.CertFile, "--etcd-key": tls.KeyFile, "--etcd-ca": tls.CAFile} {
 		if path == "" {
 			continue
 		}
 		f, err := safefile.Open(path) // etcd's client would wait for ever for what is no file
 		if err != nil {
-			return fmt.Errorf("--etcd-%s: %w: name a PEM file", flag, err)
+			return fmt.Errorf("%s: %w: name a PEM file", flag, err)
 		}
 		_ = f.Close()
 	}
