@@ -53,7 +53,8 @@ type setup struct {
 	host     host
 	power    Power
 	readOnly bool
-	remote   bool // the person isn't at this machine
+	toAct    string // what a person has to do to act
+	remote   bool   // the person isn't at this machine
 	now      func() time.Time
 	after    func(time.Duration, tea.Msg) tea.Cmd
 }

@@ -157,10 +157,15 @@ func (s *shell) command(text string) tea.Cmd {
 	return s.intend(s.top().Do(s.env(), keys.Action(word)))
 }
 
+// onlyReads says why a console that reads doesn't act, and how to.
+func (s *shell) onlyReads(b keys.Binding) string {
+	return "This console only reads: " + s.toAct + " to " + b.Word + "."
+}
+
 func (s *shell) noCommand(word string) string {
 	for _, b := range keys.Table() {
 		if string(b.Action) == word && b.Acts && s.readOnly {
-			return "This console only reads: start it without --read-only to " + b.Word + "."
+			return s.onlyReads(b)
 		}
 	}
 	if near := matching("", word[:1], s.words()); len(near) > 0 {

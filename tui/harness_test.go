@@ -177,7 +177,7 @@ func newBench(t testing.TB, w, h int, colour, readOnly bool, lines ...*api.Line)
 	}
 	km, _ := keys.NewMap(nil, readOnly, true)
 	b := &bench{t: t, client: &fakeClient{content: unitFile}, desk: &desk{}, reducer: state.NewReducer(), clock: tuitest.Noon, late: make(chan tea.Msg, 1000)}
-	b.shell = newShell(setup{theme: look, keys: km, source: paper{b.client}, host: b.desk, power: power{}, readOnly: readOnly, now: func() time.Time { return b.clock },
+	b.shell = newShell(setup{theme: look, keys: km, source: paper{b.client}, host: b.desk, power: power{}, readOnly: readOnly, toAct: "start it without --read-only", now: func() time.Time { return b.clock },
 		after: func(time.Duration, tea.Msg) tea.Cmd { return nil }})
 	b.width, b.height = w, h
 	b.reducer.SetConn(state.Conn{Up: true, Endpoint: b.client.Endpoint(), Since: b.clock, Seen: b.clock})

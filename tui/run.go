@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ type Options struct {
 	// is away; nil if none can be reached from here. The console closes it.
 	Other    func(api.Machine) (Client, error)
 	ReadOnly bool
+	ToAct    string // with ReadOnly, what a person has to do to act; empty for the flag
 	Hello    string // what is told first, if anything
 	Power    Power  // nil where machines can't be switched
 	Config   *config.Config
@@ -96,7 +98,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer term.Close()
 	p := &program{term: term, frame: frame, keys: km, clipboard: clipboardOf(&o), inbox: make(chan tea.Msg, inboxMost), over: make(chan struct{})}
-	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly, remote: o.Sizes != nil, now: time.Now, after: after})
+	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly,
+		toAct: cmp.Or(o.ToAct, "start it without --read-only"), remote: o.Sizes != nil, now: time.Now, after: after})
 	if o.Hello != "" {
 		p.shell.say(o.Hello, false)
 	}

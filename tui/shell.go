@@ -248,7 +248,7 @@ func (s *shell) key(msg tea.KeyMsg) tea.Cmd {
 func (s *shell) unbound(key string) {
 	for _, b := range keys.Table() {
 		if b.Acts && s.readOnly && b.Place&s.top().Place() != 0 && slices.Contains(b.Keys, key) && (!b.Demo || s.power != nil) {
-			s.say("This console only reads: start it without --read-only to "+b.Word+".", true)
+			s.say(s.onlyReads(b), true)
 			return
 		}
 	}

@@ -89,7 +89,11 @@ func (a *app) visitorConsole(ctx context.Context) error {
 		defer close(passed)
 		passSizes(ctx, s.Terminal.Sizes, sizes)
 	}()
-	err := tui.Run(ctx, tui.Options{Client: c, ReadOnly: a.readOnly || s.Role != api.Operator, In: s.In, Out: s.Out, Sizes: sizes, Env: env.Getenv,
+	toAct := ""
+	if s.Role != api.Operator {
+		toAct = "ask an operator for fleettop-role=\"operator\" before your key"
+	}
+	err := tui.Run(ctx, tui.Options{Client: c, ReadOnly: a.readOnly || s.Role != api.Operator, ToAct: toAct, In: s.In, Out: s.Out, Sizes: sizes, Env: env.Getenv,
 		Renderer: lipgloss.NewRenderer(s.Out, termenv.WithEnvironment(env), termenv.WithUnsafe(), termenv.WithColorCache(true)),
 		NoColor:  a.noColor || env["NO_COLOR"] != ""})
 	switch {

@@ -177,7 +177,7 @@ func TestVerbsOverSSH(t *testing.T) {
 		{"operator", service, "submit a.service b.service", 2, "one unit at a time"},
 		{"operator", "nonsense", "submit a.service", 1, "a.service"},
 		{"operator", strings.Repeat("#", 300<<10), "submit a.service", 1, "larger than 256 KiB"},
-		{"viewer", "", "stop web@1", 1, "is for operators, and you are viewer here"},
+		{"viewer", "", "stop web@1", 1, "ask an operator, or for fleettop-role"},
 	} {
 		code, out, errOut := v.ssh(c.who, c.stdin, c.line)
 		if code != c.code || !strings.Contains(errOut, c.says) || out != "" {
@@ -400,7 +400,7 @@ func TestViewersConsoleOverSSH(t *testing.T) {
 	p.sees("SINCE")
 	p.types("x")
 	p.types(":stop web.service\r")
-	p.sees("only reads")
+	p.sees("only reads: ask an operator for fleettop-role=")
 	for _, row := range p.Cells() {
 		for _, c := range row {
 			if strings.Contains(c.Look, "[3") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,6 +45,9 @@ func (r Role) may(a access) bool {
 	}
 	return false
 }
+
+// OverSSH ends the names of people who came in over the daemon's SSH server.
+const OverSSH = " (ssh)"
 
 type roleKey struct{}
 
@@ -86,7 +90,11 @@ func (s *Server) guard(e endpoint, w http.ResponseWriter, r *http.Request) {
 	case e.access == amongMachines:
 		writeError(w, refuse(CodeForbidden, "the daemons do it by themselves", "%s %s is for machines, and you are %s here", r.Method, r.URL.Path, role))
 	default:
-		writeError(w, refuse(CodeForbidden, "ask somebody of the group "+Group+", or become a member of it; over SSH, ask for fleettop-role=\"operator\" before your key",
+		how := "ask a member of the group " + Group + ", or become one"
+		if strings.HasSuffix(actor(r), OverSSH) {
+			how = "ask an operator, or for fleettop-role=\"operator\" before your key"
+		}
+		writeError(w, refuse(CodeForbidden, how,
 			"this is for operators, and you are %s here (%s %s)", role, r.Method, r.URL.Path))
 	}
 }

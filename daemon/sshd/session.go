@@ -213,7 +213,7 @@ func (c *channel) work() {
 // run is a session from its command to its exit code.
 func (c *channel) run(command string) (code int) {
 	e := c.entry
-	who := e.who + " (ssh)"
+	who := e.who + api.OverSSH
 	s := &Session{Role: e.role, Who: who, Env: c.env, endpoint: c.server.Addr().String(),
 		In: c.Channel, Out: c.Channel, Err: c.Stderr(),
 		dial: func(ctx context.Context) (net.Conn, error) { return c.server.inside.dial(ctx, e.role, who) }}
