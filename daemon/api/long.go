@@ -22,8 +22,12 @@ import (
 // linesType is the media type of a stream of lines.
 const linesType = "application/x-ndjson"
 
-// progressEvery is the least time between two lines of progress.
-const progressEvery = 100 * time.Millisecond
+const (
+	// progressEvery is the least time between two lines of progress, longBeat
+	// that between heartbeats: clients may be short of patience.
+	progressEvery = 100 * time.Millisecond
+	longBeat      = 500 * time.Millisecond
+)
 
 // Progress is how far an act has come.
 type Progress struct {
@@ -47,7 +51,7 @@ func (s *Server) answerLong(w http.ResponseWriter, r *http.Request, do func(repo
 		writeReply(w, reply, status, e)
 		return
 	}
-	out := newBeatingStream(w, r, s.cfg.Heartbeat)
+	out := newBeatingStream(w, r, min(longBeat, s.cfg.Heartbeat))
 	defer out.close()
 	var last time.Time
 	reply, status, e := do(func(p Progress) {
