@@ -23,6 +23,7 @@ type lines struct {
 	unit    string
 	machine string
 	at, end int64 // in the file
+	began   int64 // where the line that next returned begins
 	buf     []byte
 	from    int64        // offset of buf
 	mid     bool         // at is in the middle of a line that isn't wanted
@@ -124,7 +125,7 @@ func (l *lines) next() (e journal.Entry, ok bool, err error) {
 // entry makes an entry of a line that ends at an offset, and moves behind it.
 func (l *lines) entry(line []byte, end int64) journal.Entry {
 	s := l.x.of(end)
-	l.at = end
+	l.began, l.at = l.at, end
 	priority := journal.Info
 	if len(line) >= 3 && line[0] == '<' && line[2] == '>' && line[1] >= '0' && line[1] <= '7' {
 		priority = int(line[1] - '0')

@@ -199,13 +199,13 @@ func (s *Store) trim(unit string, l *unitLog, size int64) {
 // cut makes a file begin at head, and counts what each tail hadn't read yet.
 func (s *Store) cut(unit string, l *unitLog, f *os.File, head int64) {
 	type count struct{ from, lost int64 }
-	counts := map[*tail]count{}
+	counts := map[*tail]*count{}
 	for {
 		s.mu.Lock()
 		var later []*tail // those that have moved since they were counted
 		for t := range s.tails {
-			if from, ok := t.behind(unit, l.id, head); ok && (counts[t].from != from || counts[t].lost == 0) {
-				counts[t] = count{from: from}
+			if from, ok := t.behind(unit, l.id, head); ok && (counts[t] == nil || counts[t].from != from) {
+				counts[t] = &count{from: from}
 				later = append(later, t)
 			}
 		}
@@ -222,9 +222,13 @@ func (s *Store) cut(unit string, l *unitLog, f *os.File, head int64) {
 		}
 		s.mu.Unlock()
 		for _, t := range later {
-			from := counts[t].from
-			// The line in whose middle head is is lost, too.
-			counts[t] = count{from, 1 + countLines(f, from, head)}
+			c := counts[t]
+			// The line in whose middle head is is lost, too. One in whose middle
+			// the tail is was counted when that was the head.
+			c.lost = 1 + countLines(f, c.from, head)
+			if c.from > 0 && c.from == l.head {
+				c.lost--
+			}
 		}
 	}
 }

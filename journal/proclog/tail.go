@@ -24,14 +24,21 @@ type tail struct {
 	places  map[string]place
 	changed map[string]bool
 	lost    int
+	reads   map[string]*reading // under way
 
 	waiting map[string]time.Time // units whose last line has no end, and since when
 	timer   *time.Timer
 }
 
+// reading is of a unit's file, and goes on without s.mu.
+type reading struct {
+	id   uint64
+	head int64 // what is before it was counted as lost meanwhile
+}
+
 // Tail implements journal.Source.
 func (s *Store) Tail() (journal.Tail, error) {
-	t := &tail{s: s, wake: make(chan struct{}, 1), places: map[string]place{}, changed: map[string]bool{}, waiting: map[string]time.Time{}}
+	t := &tail{s: s, wake: make(chan struct{}, 1), places: map[string]place{}, changed: map[string]bool{}, reads: map[string]*reading{}, waiting: map[string]time.Time{}}
 	t.timer = time.AfterFunc(time.Hour, t.again)
 	t.timer.Stop()
 	s.mu.Lock()
@@ -77,6 +84,9 @@ func (t *tail) behind(unit string, id uint64, head int64) (from int64, ok bool) 
 func (t *tail) passed(unit string, head place, lost int) {
 	t.lost += lost
 	t.places[unit] = head
+	if r := t.reads[unit]; r != nil && r.id == head.id {
+		r.head = head.end
+	}
 }
 
 // Position implements journal.Tail: units that are new begin where they end now.
@@ -145,6 +155,7 @@ func (t *tail) Next(wanted journal.Wanted) (list []journal.Entry, lost int, err 
 		in.partial = due
 		in.exactly(p.end)
 		open = append(open, in)
+		t.reads[unit] = &reading{id: p.id}
 	}
 	t.s.mu.Unlock()
 
@@ -155,6 +166,7 @@ func (t *tail) Next(wanted journal.Wanted) (list []journal.Entry, lost int, err 
 	var got []found
 	more := false
 	for _, in := range open {
+		var begins []int64 // of the lines
 		for n := 0; err == nil; n++ {
 			if n == nextMost {
 				more = true
@@ -169,9 +181,10 @@ func (t *tail) Next(wanted journal.Wanted) (list []journal.Entry, lost int, err 
 				break
 			}
 			got = append(got, found{in.x.of(in.at).tick, e})
+			begins = append(begins, in.began)
 		}
 		in.f.Close()
-		t.arrived(in, now)
+		t.arrived(in, begins, now)
 	}
 	if more {
 		t.again()
@@ -183,9 +196,15 @@ func (t *tail) Next(wanted journal.Wanted) (list []journal.Entry, lost int, err 
 	return list, lost, err
 }
 
-// arrived notes how far a file was read.
-func (t *tail) arrived(in *lines, now time.Time) {
+// arrived notes how far a file was read, and which lines were.
+func (t *tail) arrived(in *lines, begins []int64, now time.Time) {
 	t.s.mu.Lock()
+	if r := t.reads[in.unit]; r != nil {
+		// Lines that were read while they were cut away aren't lost.
+		told, _ := slices.BinarySearch(begins, r.head)
+		t.lost = max(0, t.lost-told)
+		delete(t.reads, in.unit)
+	}
 	if p := t.places[in.unit]; p.id == in.x.id && p.end < in.at {
 		t.places[in.unit] = place{in.x.id, in.at}
 	}
