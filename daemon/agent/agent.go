@@ -166,7 +166,6 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // untilRetry is the time to the earliest note to be retried, or to the next
 // look at a start that waits for a stop or for the manager's word on its
-
 // outcome. What was due in the step at now and did not go waits for something
 // that ends with a step of its own: a batch, a list, a snapshot.
 func (a *Agent) untilRetry(now time.Time) time.Duration {
@@ -319,6 +318,3 @@ func (a *Agent) perform(ctx context.Context, f *flight) {
 		one(m.Restart(ctx, name))
 	}
 }
-
-// carried out: its Restart= has had its say, and so will the next verb.
-// statuses is what is to be reported: every unit held or refused.

@@ -90,6 +90,7 @@ func (a *Agent) drops(unit string) {
 }
 
 // failed quarantines a unit with its error. A job that ran and failed is
+// carried out: its Restart= has had its say, and so will the next verb.
 func (a *Agent) failed(s Step, err error, now time.Time) {
 	n := noteOf(s.Assignment)
 	n.Error = err.Error()
@@ -123,6 +124,7 @@ func (a *Agent) forget(unit string) {
 	a.notesDirty = true
 }
 
+// statuses is what is to be reported: every unit held or refused.
 func (a *Agent) statuses() map[string]cluster.Status {
 	out := make(map[string]cluster.Status, len(a.held))
 	for name, h := range a.held {
