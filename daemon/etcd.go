@@ -55,6 +55,7 @@ type etcdLink struct {
 	clusterID string // once known
 	admitted  bool   // the store is this cluster's
 	why       error  // the store can't be used; nil if it can, or that isn't known
+	apart     error  // no other machine of the cluster was found yet; nil if one was, or there is none
 	change    chan struct{}
 }
 
@@ -210,9 +211,11 @@ func (l *etcdLink) joinGossip(ctx context.Context) error {
 		}
 		if err == nil && !l.inCluster() {
 			// Machines that wait for the cluster may find each other first.
-			err = errors.New("the machines that answer are in no cluster yet: start a daemon without --join on the first machine")
+			err = errNoCluster
 		}
+		l.setApart(err)
 		if err == nil || l.found() {
+			l.setApart(nil)
 			l.log.Info("joined the cluster's gossip", "members", len(l.members.Members()))
 			break
 		}
@@ -224,6 +227,8 @@ func (l *etcdLink) joinGossip(ctx context.Context) error {
 	}
 	return nil
 }
+
+var errNoCluster = errors.New("the machines that answer are in no cluster yet: start a daemon without --join on the first machine")
 
 // found tells whether gossip hears a machine that is in the cluster.
 func (l *etcdLink) found() bool {

@@ -15,6 +15,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/etcdstore"
+	"fleettop/cluster/membership"
 	"fleettop/units/retry"
 )
 
@@ -241,7 +242,28 @@ func (l *etcdLink) gate() error {
 func (l *etcdLink) trouble() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.why == nil {
+		return l.apart
+	}
 	return l.why
+}
+
+// setApart notes why this machine has found no other one of its cluster.
+func (l *etcdLink) setApart(err error) {
+	var apart error
+	if none := (*membership.NoSeedError)(nil); errors.As(err, &none) {
+		advice := "see that a daemon runs there, and that its ports are open"
+		if none.OtherKey {
+			advice = membership.OtherKeyAdvice
+		}
+		apart = &cluster.UnusableError{Cause: "no machine of the cluster takes this one: " + strings.Join(none.Failures, "; "), Advice: advice}
+	}
+	if errors.Is(err, errNoCluster) {
+		apart = &cluster.UnusableError{Cause: "the machines that answer are in no cluster yet", Advice: "start a daemon without --join on the first machine"}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.apart = apart
 }
 
 func (l *etcdLink) isAdmitted() bool {

@@ -256,3 +256,44 @@ func TestKeyForAClusterThatHadNone(t *testing.T) {
 	m1.cfg.KeyFile = key
 	m1.startThree()
 }
+
+// A daemon that has another cluster's key says so to the verbs, whether it is
+// new or comes back with its data, and finds the cluster when it has the key.
+func TestVerbsSayThatTheKeyIsAnother(t *testing.T) {
+	m1 := newMachine(t, 1)
+	m1.start()
+	m1.untilVoting(1)
+	m2 := newMachine(t, 2, m1)
+	right := m2.ring()
+	if err := keys.NewRing(keys.Generate()).Save(m2.cfg.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	says := func() {
+		t.Helper()
+		m2.until("a refusal that names the key", func(ctx context.Context, c *api.Client) (bool, error) {
+			_, err := c.Machines(ctx)
+			if err == nil {
+				return false, nil
+			}
+			said := err.Error()
+			return strings.Contains(said, "its cluster key is another") && strings.Contains(said, "join-command") && !strings.Contains(said, "quorum"), nil
+		})
+	}
+	m2.start()
+	says()
+	m2.halt()
+	if err := right.Save(m2.cfg.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	m2.start()
+	m2.until("two machines", func(ctx context.Context, c *api.Client) (bool, error) {
+		list, err := c.Machines(ctx)
+		return err == nil && len(list.Machines) == 2, err
+	})
+	m2.halt()
+	if err := keys.NewRing(keys.Generate()).Save(m2.cfg.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	m2.start()
+	says()
+}

@@ -9,14 +9,33 @@ import (
 	"strings"
 )
 
+// NoSeedError says that no member could be reached by its seeds.
+type NoSeedError struct {
+	Failures []string // each seed and what was wrong with it
+	OtherKey bool     // one of them has another cluster key
+}
+
+// Error implements error.
+func (e *NoSeedError) Error() string {
+	what := "no seed answered: " + strings.Join(e.Failures, "; ")
+	if e.OtherKey {
+		return "join the cluster: " + what + ": " + OtherKeyAdvice
+	}
+	return "join the cluster: " + what + ": check that a daemon runs there, that its gossip port is open for TCP and UDP, and that both have the same cluster key"
+}
+
+// OtherKeyAdvice is what to do where the cluster's key is another.
+const OtherKeyAdvice = "run here the line that `fleettop join-command` prints on one of the cluster's machines"
+
 // Join makes contact with the cluster through any of the seeds, host:port
-// each. Seeds that lead to this member itself are skipped. It returns an error
-// that names every seed and what was wrong with it if none could be reached,
+// each. Seeds that lead to this member itself are skipped. It returns a
+// *NoSeedError if none could be reached,
 // and a *ConflictError if another living member has this one's ID. It blocks
 // for a second a seed at most, or until ctx ends.
 func (m *Membership) Join(ctx context.Context, seeds []string) error {
 	var joined, skipped int
 	var failures []string
+	otherKey := false
 	for _, seed := range seeds {
 		if err := ctx.Err(); err != nil {
 			failures = append(failures, seed+": "+err.Error())
@@ -33,7 +52,9 @@ func (m *Membership) Join(ctx context.Context, seeds []string) error {
 				continue
 			}
 			if _, err := m.serf.Join([]string{addr}, true); err != nil {
-				failures = append(failures, seed+": "+joinFailure(err))
+				why := joinFailure(err)
+				otherKey = otherKey || why == otherKeyFailure
+				failures = append(failures, seed+": "+why)
 				continue
 			}
 			joined++
@@ -43,8 +64,7 @@ func (m *Membership) Join(ctx context.Context, seeds []string) error {
 		if len(seeds) == 0 {
 			return errors.New("no seeds to join: name at least one member as host:port (--join)")
 		}
-		return fmt.Errorf("join the cluster: no seed answered: %s: check that a daemon runs there, that its gossip port is open for TCP and UDP, and that both have the same cluster key",
-			strings.Join(failures, "; "))
+		return &NoSeedError{Failures: failures, OtherKey: otherKey}
 	}
 	return m.conflict(ctx)
 }
@@ -76,6 +96,8 @@ func resolve(ctx context.Context, seed string) ([]string, error) {
 	return addrs, nil
 }
 
+const otherKeyFailure = "it doesn't understand us, its cluster key is another"
+
 // joinFailure says in a phrase what memberlist says in paragraphs.
 func joinFailure(err error) string {
 	var list interface{ WrappedErrors() []error }
@@ -91,7 +113,7 @@ func joinFailure(err error) string {
 	case strings.Contains(text, "no route to host"):
 		return "no route to host"
 	case strings.Contains(text, "crypt"), strings.Contains(text, "EOF"):
-		return "it doesn't understand us, its cluster key is another: if the key was rotated while this machine was off, run here the line that `fleettop join-command` prints there"
+		return otherKeyFailure
 	}
 	return text
 }
