@@ -167,23 +167,27 @@ func (e *Engine) write(ctx context.Context, t *term, look look, out *outbox) (re
 	return refused, nil
 }
 
-// recallReach is how far back, and recallMost how many events, the timeline is
-// read for what it has of machines that failed before the term.
+// The timeline is read this far back, and no more events than these, for what it
+// has of machines that failed before the term; and no longer than this, as moves wait.
 const (
 	recallReach = 24 * time.Hour
 	recallMost  = 500
+	recallLimit = 500 * time.Millisecond
 )
 
 // recall lets the term know what the timeline has of machines it isn't sure
-// about, once there are such; where it can't be read another look tries again.
+// about, if there are such, or nothing where it can't be read.
 func (e *Engine) recall(ctx context.Context, t *term) {
-	if len(t.unsure) == 0 {
+	if len(t.unsure) == 0 || t.state.Hold != "" {
 		return
 	}
-	timeline, err := e.cfg.Store.Events(ctx, e.cfg.Now().Add(-recallReach), recallMost)
-	if err == nil {
-		t.recall(timeline)
+	limited, cancel := context.WithTimeout(ctx, recallLimit)
+	defer cancel()
+	timeline, err := e.cfg.Store.Events(limited, e.cfg.Now().Add(-recallReach), recallMost)
+	if err != nil && ctx.Err() == nil {
+		e.cfg.Log.Warn("could not read what was told of machines that failed", "error", err)
 	}
+	t.recall(timeline)
 }
 
 // announceHold brings the leader's record up to what this look held, for every

@@ -180,9 +180,6 @@ func (t *term) begin(snap *cluster.Snapshot, state health.State, r schedule.Resu
 // recall tells of machines that failed before the term, where the timeline has
 // them running still: there was no leader, as with the store away.
 func (t *term) recall(timeline []cluster.Event) {
-	if t.state.Hold != "" {
-		return
-	}
 	told := map[string]cluster.HealthState{}
 	for _, e := range timeline {
 		if e.Kind == cluster.EventMachine && e.State != "" {
