@@ -193,7 +193,11 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 			changed = true
 		}
 		if !known || h.State != was.State {
-			t.cfg.Log.Info("machine is "+string(h.State), "machine", id, "was", was.State, "evidence", h.Evidence)
+			level := slog.LevelInfo
+			if passing(was.State) && passing(h.State) {
+				level = slog.LevelDebug // a machine with a slow network is suspect every second
+			}
+			t.cfg.Log.Log(ctx, level, "machine is "+string(h.State), "machine", id, "was", was.State, "evidence", h.Evidence)
 		}
 		next.Health[id], t.whys[id] = h, v.why
 		if v.deaf {
@@ -229,6 +233,9 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 	}
 	return again
 }
+
+// passing reports whether a machine in a state may be in another one a moment later.
+func passing(s cluster.HealthState) bool { return s == cluster.Up || s == cluster.Suspect }
 
 // see takes note of what the store shows.
 func (t *Tracker) see(snap *cluster.Snapshot, live bool, now time.Time) {

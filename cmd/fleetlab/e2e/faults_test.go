@@ -210,6 +210,7 @@ func TestNetworkFaults(t *testing.T) {
 	leader = f.leader()
 	cut := f.voters(1)[0]
 	before = f.procs.snapshot()
+	died := time.Now()
 	f.must(cut.Cut())
 	f.kill(leader)
 	f.throughout("without a quorum", 5*time.Second, func() error { return f.asBefore(before, f.others(leader)...) })
@@ -217,6 +218,9 @@ func TestNetworkFaults(t *testing.T) {
 	f.allHome(units, leader)
 	f.settledWithin(time.Minute, f.others(leader)...)
 	f.reaches(f.others(leader)...)
+	if !slices.ContainsFunc(f.events(cut, died), func(e cluster.Event) bool { return e.Machine == leader.MachineID && e.State == cluster.Failed }) {
+		t.Errorf("%s died while the store was away, and the timeline doesn't say so:%s", leader.Name, f.timeline(cut, died))
+	}
 	f.must(leader.Boot(f.ctx))
 	f.must(leader.WaitBooted(f.ctx))
 	f.settledWithin(time.Minute, f.machines...)
