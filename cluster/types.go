@@ -39,10 +39,19 @@ type Machine struct {
 
 	// Schedule is set by an operator: empty (schedulable), cordoned or drained.
 	Schedule Schedulability `json:"schedule,omitempty"`
+	// ScheduledAt is when Schedule was set to what it is; zero where no operator has.
+	ScheduledAt time.Time `json:"scheduledAt,omitzero"`
 	// Departure is how the daemon last said goodbye; empty while it runs or
 	// when it died without a word.
 	Departure   Departure `json:"departure,omitempty"`
 	DepartureAt time.Time `json:"departureAt,omitzero"`
+}
+
+// SetSchedule sets an operator's word; said again, it keeps its age.
+func (m *Machine) SetSchedule(to Schedulability, now time.Time) {
+	if m.Schedule != to {
+		m.Schedule, m.ScheduledAt = to, now
+	}
 }
 
 // Schedulability is an operator's word on whether a machine takes units.

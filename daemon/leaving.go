@@ -25,7 +25,7 @@ func (n *node) leaveForGood(ctx context.Context, by string, report func(api.Prog
 	exit := api.NewExit(snap, n.cfg.MachineID)
 	drained := cluster.Drained == snap.Machines[n.cfg.MachineID].Schedule
 	if err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
-		m.Schedule = cluster.Drained
+		m.SetSchedule(cluster.Drained, time.Now())
 		return nil
 	}); err != nil {
 		return nil, err

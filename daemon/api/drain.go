@@ -220,7 +220,7 @@ func (s *Server) setSchedule(ctx context.Context, id string, want cluster.Schedu
 		if m.Name == "" && m.Address == "" {
 			return cluster.ErrNotFound // forgotten meanwhile; must not come back as an empty record
 		}
-		m.Schedule = want
+		m.SetSchedule(want, time.Now())
 		return nil
 	})
 }

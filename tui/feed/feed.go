@@ -391,6 +391,9 @@ func (f *Feed[C]) publish(now time.Time) {
 	f.waiting, f.published = false, now
 	f.reducer.SetConn(f.conn)
 	f.snap = f.reducer.Snapshot(now)
+	if next := f.reducer.Next(); !next.IsZero() {
+		f.due.Reset(max(batchEvery, next.Sub(now)))
+	}
 	select {
 	case <-f.out:
 	default:

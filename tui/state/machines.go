@@ -145,6 +145,32 @@ func machineWord(m *Machine) (string, Mood) {
 	return "up", Good
 }
 
+// WordSince is since when a machine is what its word says; zero if that isn't known.
+func (m *Machine) WordSince() time.Time {
+	if m.Health.State == cluster.Up && m.Schedule != cluster.Schedulable {
+		return m.ScheduledAt
+	}
+	return m.Health.Since
+}
+
+// LeavingAt are those of Leaving that still count at a time: on their way, or
+// gone not long ago; moved says how many of them have another machine.
+func (m *Machine) LeavingAt(now time.Time) (rows []*Row, moved int) {
+	for _, r := range m.Leaving {
+		if !r.Move.Fresh(now) {
+			continue
+		}
+		rows = append(rows, r)
+		if r.Machine != "" {
+			moved++
+		}
+	}
+	return rows, moved
+}
+
+// Share is how much of all a machine's CPUs is in use, from 0 to 1.
+func (u *Use) Share() float64 { return share(u.CPU, float64(u.CPUs)) }
+
 // Role is a machine's part in the cluster, in words.
 func (m *Machine) Role() string {
 	var words []string

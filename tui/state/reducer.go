@@ -22,6 +22,9 @@ type Reducer struct {
 	order    []*machine // by name; nil when it is to be made anew
 	timeline timeline
 	measured map[string]cluster.Event // the last measured outage of a unit, not long ago
+	calm     map[string]time.Time     // when a unit that crashes again and again counts as well again
+	heard    time.Time                // the last line
+	lost     instant                  // the store
 
 	dirty    map[string]struct{} // units whose rows may have changed
 	reshaped bool                // rows came or went
@@ -46,13 +49,16 @@ type unit struct {
 type machine struct {
 	Machine // as it is shown, without what is counted
 	host    host
-	slot    int // in the snapshot that is being made
-	rows    int // it has there
+
+	since, silent, scheduled instant
+
+	slot int // in the snapshot that is being made
+	rows int // it has there
 }
 
 // NewReducer returns a Reducer that knows nothing.
 func NewReducer() *Reducer {
-	r := &Reducer{stats: map[string]*Use{}, measured: map[string]cluster.Event{}, last: &Snapshot{}}
+	r := &Reducer{stats: map[string]*Use{}, measured: map[string]cluster.Event{}, calm: map[string]time.Time{}, last: &Snapshot{}}
 	r.forget()
 	return r
 }
@@ -67,15 +73,19 @@ func (r *Reducer) forget() {
 func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 	r.touched = true
 	next := *r.last
+	past, live := []cluster.Event(nil), l.Events
 	if l.Kind == api.LineSnapshot {
 		old := r.units
 		r.forget()
+		if r.last.ClusterID != l.ClusterID {
+			r.timeline.reset()
+		}
+		past, live = r.timeline.split(l.Events, r.heard)
 		for name, u := range old {
 			// Rows are kept to see which units moved while nobody looked.
 			r.unit(name).rows = u.rows
 		}
 		next.Self, next.Version = l.Self, l.Version
-		r.timeline.reset()
 		urgent = true
 	}
 	if l.ClusterID != "" {
@@ -86,13 +96,14 @@ func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 	}
 	if l.Store != nil {
 		next.Store, urgent = *l.Store, true
+		next.Store.Since = r.lost.set(l.Store.Since, now)
 	}
 	r.last = &next
 	if l.Gone != nil {
 		r.drop(l.Gone)
 	}
 	for _, m := range l.Machines {
-		urgent = r.putMachine(m) || urgent
+		urgent = r.putMachine(m, now) || urgent
 	}
 	for _, u := range l.Units {
 		u.Content, u.Description = "", draw.Clean(u.Description)
@@ -116,10 +127,12 @@ func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 	for i := range l.Events {
 		l.Events[i].Text = draw.Clean(l.Events[i].Text)
 	}
-	if r.timeline.add(l.Events) {
+	if r.timeline.add(past, false) || r.timeline.add(live, true) {
 		urgent = true
 	}
-	r.settle(l.Events, now)
+	r.settle(past, false, now)
+	r.settle(live, true, now)
+	r.heard = now
 	return urgent
 }
 
@@ -128,7 +141,7 @@ func (r *Reducer) AddEvents(events []cluster.Event) {
 	for i := range events {
 		events[i].Text = draw.Clean(events[i].Text)
 	}
-	r.touched = r.timeline.add(events) || r.touched
+	r.touched = r.timeline.add(events, false) || r.touched
 }
 
 // SetConn tells how the console's connection is.
@@ -180,8 +193,14 @@ func (u *unit) reported(machine string) (int, bool) {
 }
 
 // putMachine takes a machine in, and tells whether its health changed.
-func (r *Reducer) putMachine(m api.Machine) (urgent bool) {
+func (r *Reducer) putMachine(m api.Machine, at time.Time) (urgent bool) {
 	old := r.machines[m.ID]
+	var times machine
+	if old != nil {
+		times.since, times.silent, times.scheduled = old.since, old.silent, old.scheduled
+	}
+	m.Health.Since, m.Health.SilentSince = times.since.set(m.Health.Since, at), times.silent.set(m.Health.SilentSince, at)
+	m.ScheduledAt = times.scheduled.set(m.ScheduledAt, at)
 	m.Name, m.Health.Evidence = draw.Clean(m.Name), draw.Clean(m.Health.Evidence)
 	if len(m.Metadata) > 0 {
 		clean := make(map[string]string, len(m.Metadata))
@@ -206,6 +225,7 @@ func (r *Reducer) putMachine(m api.Machine) (urgent bool) {
 	}
 	changed, urgent := old == nil || old.host != h, old == nil || old.Health.State != m.Health.State
 	now.Machine, now.host = Machine{Machine: m, Label: h.name, hay: strings.ToLower(h.name + " " + m.Address + " " + m.ID)}, h
+	now.since, now.silent, now.scheduled = times.since, times.silent, times.scheduled
 	now.Word, now.Mood = machineWord(&now.Machine)
 	if changed {
 		r.soil(m.ID)
@@ -286,7 +306,7 @@ func (r *Reducer) PutStats(s api.Stats) {
 		h := old.History[max(0, len(old.History)-historyKept+1):]
 		use.History = append(make([]float64, 0, len(h)+1), h...)
 	}
-	use.History = append(use.History, share(s.CPU, float64(s.CPUs)))
+	use.History = append(use.History, use.Share())
 	r.stats[s.Machine], r.touched = use, true
 }
 
@@ -305,6 +325,7 @@ func share(part, whole float64) float64 {
 
 // Snapshot returns the state as it is now: the last snapshot, if nothing changed since.
 func (r *Reducer) Snapshot(now time.Time) *Snapshot {
+	r.calmDown(now)
 	if !r.touched {
 		return r.last
 	}

@@ -53,6 +53,10 @@ type Row struct {
 	Mood Mood
 	Move *Move // under way, or done not long ago
 
+	since   instant     // Since, as its machine says it
+	crashes []time.Time // the last restarts that were its own
+	loops   bool        // it crashes again and again
+
 	hay  string   // what a filter looks in, in lower case
 	home *machine // for the reducer alone, which may change it
 }
@@ -154,6 +158,9 @@ func (r *Row) wanted() (string, Mood) {
 	case "active":
 		if r.Carried < r.Generation && r.Carried > 0 {
 			return "changing", Busy
+		}
+		if r.loops {
+			return "crashing", Bad
 		}
 		return "active", Good
 	case "reloading":

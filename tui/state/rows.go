@@ -35,11 +35,12 @@ func (r *Reducer) rebuildRows(now time.Time) map[string][]*Row {
 
 // rowsOf makes the rows of one unit.
 func (r *Reducer) rowsOf(u *unit, now time.Time) []*Row {
+	delete(r.calm, u.Name)
 	if !u.known && len(u.assignments)+len(u.statuses) == 0 {
 		return nil
 	}
 	if u.Global {
-		return r.globalRows(u) // they don't move: each machine has its own
+		return r.globalRows(u, now) // they don't move: each machine has its own
 	}
 	a := latest(u.assignments)
 	row := r.row(u, u.Name)
@@ -53,11 +54,23 @@ func (r *Reducer) rowsOf(u *unit, now time.Time) []*Row {
 			r.place(row, u, id, nil)
 		}
 	}
-	row.judge(r.hostOf(row.Machine), u.unplaced)
 	old := before(u.rows)
+	r.judge(row, old, u.unplaced, now)
 	row.index(old)
 	row.Move = r.moveOf(old, row, a, u, now)
 	return append(u.rows[:0], row)
+}
+
+// judge says how a row is, going by what was known of it before.
+func (r *Reducer) judge(row, old *Row, unplaced string, now time.Time) {
+	row.follow(old, now)
+	if calm := row.calmAt(); calm.After(now) {
+		row.loops = true
+		if at, ok := r.calm[row.Unit]; !ok || calm.Before(at) {
+			r.calm[row.Unit] = calm
+		}
+	}
+	row.judge(r.hostOf(row.Machine), unplaced)
 }
 
 // latest is the assignment that counts: the one of the highest epoch.
@@ -71,7 +84,11 @@ func latest(list []*api.Assignment) *api.Assignment {
 	return a
 }
 
-func (r *Reducer) globalRows(u *unit) []*Row {
+func (r *Reducer) globalRows(u *unit, now time.Time) []*Row {
+	old := make(map[string]*Row, len(u.rows))
+	for _, row := range u.rows {
+		old[row.ID] = row
+	}
 	on := map[string]bool{}
 	for _, a := range u.assignments {
 		on[a.Machine] = true
@@ -95,7 +112,7 @@ func (r *Reducer) globalRows(u *unit) []*Row {
 			a = u.assignments[i]
 		}
 		r.place(row, u, id, a)
-		row.judge(r.hostOf(id), "")
+		r.judge(row, old[row.ID], "", now)
 		row.index(nil)
 		rows = append(rows, row)
 	}
@@ -229,9 +246,16 @@ func arrived(m *Move, row *Row, a *api.Assignment, now time.Time) *Move {
 	return &done
 }
 
-// settle notes the cluster's own measurements of outages.
-func (r *Reducer) settle(events []cluster.Event, now time.Time) {
+// late is more than it takes an event to come here as it happens.
+const late = 5 * time.Second
+
+// settle notes the cluster's own measurements of outages; live says that the
+// events happened just now, whatever the clock says that stamped them.
+func (r *Reducer) settle(events []cluster.Event, live bool, now time.Time) {
 	for _, e := range events {
+		if e.Time = Anchor(e.Time, now); live && now.Sub(e.Time) > late {
+			e.Time = now
+		}
 		if e.Kind == cluster.EventActive && e.Outage != nil && r.units[e.Unit] != nil && now.Sub(e.Time) < MovedFor {
 			r.measured[e.Unit] = e
 			r.dirty[e.Unit] = struct{}{}
@@ -254,12 +278,8 @@ func (r *Reducer) measure(m *Move, row *Row, now time.Time) *Move {
 	if e.To != row.Machine || m != nil && (m.Measured || m.From != e.From || m.Began.After(e.Time)) {
 		return m
 	}
-	ended := e.Time
-	if ended.After(now) {
-		ended = now
-	}
 	return &Move{From: e.From, FromName: r.called(e.From), To: e.To, ToName: r.called(e.To), Measured: true,
-		Began: e.Time.Add(-e.Outage.Total()), Ended: ended, Outage: e.Outage.Total()}
+		Began: e.Time.Add(-e.Outage.Total()), Ended: e.Time, Outage: e.Outage.Total()}
 }
 
 // mergeRows is the last snapshot's rows with the changed ones in their places.

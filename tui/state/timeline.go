@@ -32,39 +32,64 @@ func (e *Entry) Key() string {
 	return e.Event.ID
 }
 
-// timeline keeps events and makes entries of them.
+// timeline keeps events and makes entries of them. What came as it happened
+// stays in that order, as clocks may be set; only the past goes by its times.
 type timeline struct {
-	events []cluster.Event // by ID
+	events []cluster.Event // the past by ID, then the others as they came
+	past   int             // how many are of the past
+	known  map[string]struct{}
 	made   []*Entry
 	stale  bool
 }
 
-func (t *timeline) reset() { t.events, t.stale = nil, true }
+func (t *timeline) reset() { *t = timeline{stale: true} }
 
-// add merges events in, and tells whether any was new.
-func (t *timeline) add(events []cluster.Event) bool {
-	if len(events) == 0 {
+// split tells apart, of the events that a new connection begins with, those
+// that happened since the last one ended.
+func (t *timeline) split(events []cluster.Event, heard time.Time) (past, live []cluster.Event) {
+	if len(t.events) == 0 || heard.IsZero() {
+		return events, nil
+	}
+	for _, e := range events {
+		if e.Time.After(heard.Add(-late)) {
+			live = append(live, e)
+		} else {
+			past = append(past, e)
+		}
+	}
+	return past, live
+}
+
+// add takes events in, and reports whether any was new; live ones happened just now.
+func (t *timeline) add(events []cluster.Event, live bool) bool {
+	if t.known == nil {
+		t.known = map[string]struct{}{}
+	}
+	var fresh []cluster.Event
+	for _, e := range events {
+		if _, ok := t.known[e.ID]; !ok {
+			t.known[e.ID] = struct{}{}
+			fresh = append(fresh, e)
+		}
+	}
+	if len(fresh) == 0 {
 		return false
 	}
-	known := len(t.events)
-	sorted := true
-	for _, e := range events {
-		if n := len(t.events); n > 0 && e.ID <= t.events[n-1].ID {
-			sorted = false
-		}
-		t.events = append(t.events, e)
+	if live {
+		t.events = append(t.events, fresh...)
+	} else {
+		past := append(t.events[:t.past:t.past], fresh...)
+		slices.SortStableFunc(past, func(a, b cluster.Event) int { return cmp.Compare(a.ID, b.ID) })
+		t.events, t.past = append(past, t.events[t.past:]...), len(past)
 	}
-	if !sorted {
-		t.events = slices.Clone(t.events)
-		slices.SortStableFunc(t.events, func(a, b cluster.Event) int { return cmp.Compare(a.ID, b.ID) })
-		t.events = slices.CompactFunc(t.events, func(a, b cluster.Event) bool { return a.ID == b.ID })
-	}
-	grown := len(t.events) > known
 	if extra := len(t.events) - eventsKept; extra > 0 {
-		t.events = slices.Clone(t.events[extra:])
+		for _, e := range t.events[:extra] {
+			delete(t.known, e.ID)
+		}
+		t.events, t.past = slices.Clone(t.events[extra:]), max(0, t.past-extra)
 	}
-	t.stale = t.stale || grown
-	return grown
+	t.stale = true
+	return true
 }
 
 // blockReach is how long after a machine's failure a move still counts to it.

@@ -152,12 +152,12 @@ var columns = []column{
 			}
 			b.Cell(dash(m.Role()), w, a, ink)
 		}},
-	{widgets.Column{Title: "CPU", Width: 5, Priority: 5, Align: draw.Right},
+	{widgets.Column{Title: "CPU%", Width: 5, Priority: 5, Align: draw.Right},
 		func(a, b *state.Machine) int { return cmp.Compare(cpu(a), cpu(b)) },
 		func(env *screens.Env, b *draw.Buf, m *state.Machine, w int, a draw.Align) {
 			text := "–"
 			if m.Use != nil {
-				text = widgets.Cores(m.Use.CPU)
+				text = widgets.Cores(m.Use.Share())
 			}
 			b.Cell(text, w, a, env.Theme.Text)
 		}},
@@ -214,8 +214,8 @@ func drawState(env *screens.Env, b *draw.Buf, m *state.Machine, w int, _ draw.Al
 	switch {
 	case m.Health.State == cluster.Suspect && !m.Health.SilentSince.IsZero():
 		word += " " + widgets.Watch(env.Now.Sub(m.Health.SilentSince))
-	case !m.Health.Since.IsZero():
-		word += " " + widgets.Since(m.Health.Since, env.Now)
+	case !m.WordSince().IsZero():
+		word += " " + widgets.Since(m.WordSince(), env.Now)
 	}
 	b.Cell(word, end-b.Col(), draw.Left, ink)
 }

@@ -102,7 +102,7 @@ func cpu(m *state.Machine) float64 {
 	if m.Use == nil {
 		return -1
 	}
-	return m.Use.CPU
+	return m.Use.Share()
 }
 
 func memory(m *state.Machine) int64 {

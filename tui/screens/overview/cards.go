@@ -98,7 +98,7 @@ func troubleAge(m *state.Machine, now time.Time) string {
 func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
 	b, t := &s.buf, env.Theme
 	room := end - b.Col()
-	why := s.evidence(m, room)
+	why := s.evidence(m, room, env.Now)
 	below := 2 + max(1, len(why)) // the first line that tells of units
 	switch {
 	case line == 1:
@@ -122,15 +122,18 @@ func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
 
 // evidence is why a machine is thought not to run, or not to have a daemon,
 // in the lines its units leave free: its figures would be old.
-func (s *Screen) evidence(m *state.Machine, room int) []string {
+func (s *Screen) evidence(m *state.Machine, room int, now time.Time) []string {
 	if m.Health.State.Runs() && m.Health.State != cluster.DaemonGone {
 		return nil
 	}
-	return widgets.Clauses(m.Health.Evidence, room, 1+max(0, s.plan.extra-unitLines(m)))
+	return widgets.Clauses(m.Health.Evidence, room, 1+max(0, s.plan.extra-unitLines(m, now)))
 }
 
 // unitLines is how many lines the units of a card would like.
-func unitLines(m *state.Machine) int { return len(m.Rows) + len(m.Leaving) }
+func unitLines(m *state.Machine, now time.Time) int {
+	leaving, _ := m.LeavingAt(now)
+	return len(m.Rows) + len(leaving)
+}
 
 // use shows CPU with its history, and memory.
 func (s *Screen) use(t *theme.Theme, m *state.Machine, room int) {
@@ -148,7 +151,7 @@ func (s *Screen) use(t *theme.Theme, m *state.Machine, room int) {
 		b.Text(widgets.Spark(t, m.Use.History, spark), t.Info)
 		b.Space(1)
 	}
-	b.Cell(widgets.Cores(share(m.Use.CPU, float64(m.Use.CPUs)))+"%", 4, draw.Right, t.Text)
+	b.Cell(widgets.Cores(m.Use.Share())+"%", 4, draw.Right, t.Text)
 	b.Text("  mem ", t.Dim)
 	b.Text(widgets.Cores(share(float64(m.Use.Memory), float64(m.Use.MemoryTotal)))+"%", t.Text)
 }
@@ -167,10 +170,13 @@ func (s *Screen) tally(env *screens.Env, m *state.Machine, end int) {
 	if m.Bad > 0 {
 		b.Text("  "+t.Glyphs.Bad+" "+count(m.Bad), t.Bad)
 	}
-	if n := len(m.Leaving); n > 0 {
-		note := count(n) + " moved away"
+	if leaving, moved := m.LeavingAt(env.Now); len(leaving) > 0 {
+		note, short := count(moved)+" moved away", t.Arrow+" "+count(moved)
+		if left := len(leaving) - moved; left > 0 {
+			note, short = note+", "+count(left)+" to go", short+" of "+count(len(leaving))
+		}
 		if b.Col()+2+draw.Width(note) > end {
-			note = t.Arrow + " " + count(n)
+			note = short
 		}
 		b.Text("  "+note, t.Moved)
 	} else if w := m.WhatIf; w != nil && w.Strands > 0 {
@@ -185,12 +191,13 @@ func (s *Screen) tally(env *screens.Env, m *state.Machine, end int) {
 // move first.
 func (s *Screen) unitLine(env *screens.Env, m *state.Machine, i, room, end int) {
 	b, t := &s.buf, env.Theme
-	if unitLines(m) > room && i == room-1 {
-		b.Text("… "+count(unitLines(m)-room+1)+" more", t.Dim)
+	leaving, _ := m.LeavingAt(env.Now)
+	if n := len(m.Rows) + len(leaving); n > room && i == room-1 {
+		b.Text("… "+count(n-room+1)+" more", t.Dim)
 		return
 	}
-	if i < len(m.Leaving) {
-		r := m.Leaving[i]
+	if i < len(leaving) {
+		r := leaving[i]
 		to := "?"
 		if r.Machine != "" {
 			to = env.Snap.Called(r.Machine)
@@ -198,7 +205,7 @@ func (s *Screen) unitLine(env *screens.Env, m *state.Machine, i, room, end int) 
 		s.moveLine(env, r, t.Arrow, t.Arrow+" ", to, end)
 		return
 	}
-	if i -= len(m.Leaving); i >= len(m.Rows) {
+	if i -= len(leaving); i >= len(m.Rows) {
 		return
 	}
 	r := m.Rows[i]

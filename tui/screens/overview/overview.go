@@ -77,7 +77,7 @@ func (s *Screen) layout(env *screens.Env) {
 	}
 	most := 0
 	for _, m := range p.machines {
-		most = max(most, unitLines(m))
+		most = max(most, unitLines(m, env.Now))
 	}
 	p.cols = max(1, min(s.width/cardLeast, n))
 	lines := (n + p.cols - 1) / p.cols
