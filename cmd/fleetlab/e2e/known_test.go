@@ -121,6 +121,13 @@ func TestLastKnown(t *testing.T) {
 	if _, err := f.client(n1).Act(f.ctx, req); err != nil {
 		t.Fatal(err)
 	}
+	f.eventually("n2 to know them all", soon, func() error {
+		list, err := f.client(n2).Units(f.ctx, false, "bulk-*")
+		if err == nil && len(list.Units) != many {
+			err = fmt.Errorf("it knows %d", len(list.Units))
+		}
+		return err
+	})
 	began = time.Now()
 	out = f.verb(n2, "destroy", "bulk-*")
 	t.Logf("destroy of %d units: %.1f s", many, time.Since(began).Seconds())
