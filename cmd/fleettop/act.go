@@ -144,6 +144,10 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 			return err
 		}
 	}
+	if sendErr != nil && ctx.Err() != nil && len(s.left) > 0 {
+		fmt.Fprintf(a.err, "Interrupted. %d of %d units were done; what became of the others isn't known: `fleettop list-unit-files` shows how they stand.\n",
+			len(s.results), len(s.results)+len(s.left))
+	}
 	if err := cmp.Or(sendErr, waitErr); err != nil {
 		return err
 	}

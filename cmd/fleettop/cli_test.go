@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -247,6 +250,21 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
 	s.wants(errOut.String(), "The cluster carries on; 1 of 1 units")
+
+	// The daemon has it, and hasn't answered.
+	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then a client that goes is noticed
+		<-r.Context().Done()
+	}))
+	defer hung.Close()
+	ctx, cancel = context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	out.Reset()
+	errOut.Reset()
+	if code := run(ctx, []string{"--endpoint", hung.URL, "destroy", "a.service"}, nil, &out, &errOut); code != exitInterrupted {
+		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
+	}
+	s.wants(errOut.String(), "Interrupted. 0 of 1 units were done; what became of the others isn't known")
 
 	// A program is told all the same what was reached and what wasn't.
 	s.file("b.service", service)

@@ -211,7 +211,7 @@ func TestJSONOfSeveral(t *testing.T) {
 	s := newShell(t, 2)
 	s.file("a.service", service)
 	s.file("bad.service", "[Service\n")
-	for _, line := range []string{"start ./a.service ./bad.service none", "status a none", "cat a none", "cordon n1 n9", "verify a.service bad.service", "stop a none"} {
+	for _, line := range []string{"start ./a.service ./bad.service none", "status a none", "cat a none", "cordon n1 n9", "verify a.service bad.service", "stop a none", "start ./a.service ./bad.service"} {
 		code, out, _ := runJSON(t, s, line)
 		list, _ := parsed(t, line, out, false).([]any)
 		if want := len(strings.Fields(line)) - 1; code != exitFailed || len(list) != want {

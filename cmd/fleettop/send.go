@@ -33,6 +33,7 @@ func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bo
 		limited, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
 		if req.Units, err = known(limited, c, verb, s.names); err != nil {
+			s.left = append(unitsOf(req), unitNames(s.names)...)
 			return s, err
 		}
 	}
@@ -44,16 +45,22 @@ func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bo
 		reply, err := c.Act(ctx, b)
 		if err != nil {
 			for _, b := range list[i:] {
-				for _, f := range b.Files {
-					s.left = append(s.left, f.Name)
-				}
-				s.left = append(s.left, b.Units...)
+				s.left = append(s.left, unitsOf(b)...)
 			}
 			return s, err
 		}
 		s.results = append(s.results, reply.Results...)
 	}
 	return s, nil
+}
+
+// unitsOf are the units that a request is about.
+func unitsOf(req api.ActionRequest) []string {
+	names := make([]string, 0, len(req.Files)+len(req.Units))
+	for _, f := range req.Files {
+		names = append(names, f.Name)
+	}
+	return append(names, req.Units...)
 }
 
 // complete adds to the outcomes, for programs, what of each unit is only known
