@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -110,7 +111,11 @@ func (a *Agent) failed(s Step, err error, now time.Time) {
 		// How often, not when next: the status stays the same from try to try.
 		n.Error += fmt.Sprintf("; it is tried again every %.0f s", wait.Seconds())
 	}
-	a.log.Warn("could not "+s.Kind.String(), "unit", s.Unit, "error", err)
+	level := slog.LevelWarn
+	if a.notes[s.Unit].Error == n.Error {
+		level = slog.LevelDebug // said already, and shown with the unit
+	}
+	a.log.Log(context.Background(), level, "could not "+s.Kind.String(), "unit", s.Unit, "error", err)
 	a.note(s.Unit, n)
 }
 

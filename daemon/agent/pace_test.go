@@ -151,3 +151,33 @@ func give(t *testing.T, store *memstore.Store, s cluster.Session, a cluster.Assi
 		t.Fatal(err, errs)
 	}
 }
+
+// counting counts the lines logged at each level.
+type counting struct {
+	slog.Handler
+	warnings int
+}
+
+func (c *counting) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c *counting) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		c.warnings++
+	}
+	return nil
+}
+
+// TestTheSameFaultIsLoggedOnce: a step that fails again and again in the same way is told once.
+func TestTheSameFaultIsLoggedOnce(t *testing.T) {
+	lines := &counting{}
+	a := bare()
+	a.log = slog.New(lines)
+	s := Step{Kind: Load, Unit: "u.service", Assignment: assigned(units.Launched, 2, 0, "h1")}
+	for range 5 {
+		a.failed(s, errors.New("no space left on device"), t0)
+	}
+	a.failed(s, errors.New("read-only file system"), t0)
+	if lines.warnings != 2 {
+		t.Errorf("two faults, five and one times, are %d warnings", lines.warnings)
+	}
+}

@@ -50,15 +50,19 @@ func assignmentsOf(snap *cluster.Snapshot, machine string) map[string]cluster.As
 // watchManager sends the statuses of all units held at every change, and nil when they are no longer known.
 func (a *Agent) watchManager(ctx context.Context, out chan<- map[string]units.Status) {
 	delay := retry.NewDelay(rewatchLeast, rewatchMost)
+	said := ""
 	for ctx.Err() == nil {
 		began := time.Now()
 		list, changes, err := a.cfg.Manager.Watch(ctx)
 		if err != nil {
-			wait := delay.Next()
-			a.log.Warn("the manager of units doesn't answer; trying again", "error", err, "in", wait)
-			retry.Pause(ctx, wait)
+			if err.Error() != said && ctx.Err() == nil {
+				said = err.Error()
+				a.log.Warn("the manager of units doesn't answer; trying again until it does", "error", err)
+			}
+			delay.Wait(ctx)
 			continue
 		}
+		said = ""
 		held := map[string]units.Status{}
 		for open := true; open; {
 			held = maps.Clone(held)

@@ -126,6 +126,9 @@ func (r *Row) verdict(h *host, unplaced string) (string, Mood) {
 	case r.Machine == "":
 		return "waiting", Busy
 	case h == nil || !h.runs:
+		if unplaced != "" { // no other machine can take it
+			r.Reason = unplaced
+		}
 		return "lost", Bad
 	case r.Error != "":
 		return "error", Bad
@@ -170,6 +173,9 @@ func (r *Row) wanted() (string, Mood) {
 	case "deactivating":
 		return "stopping", Busy
 	case "inactive":
+		if r.Carried >= r.Generation && r.Result == units.ResultCondition {
+			return "skipped", Idle
+		}
 		if r.Carried >= r.Generation && r.Result != "" && r.Result != "success" {
 			return "failed", Bad
 		}

@@ -140,6 +140,8 @@ func TestWords(t *testing.T) {
 	broken[0].Error = "disk full"
 	old := status("active", "running")
 	old[0].Epoch = 4
+	skipped := status("inactive", "dead")
+	skipped[0].Result = units.ResultCondition
 	for _, c := range []struct {
 		word string
 		line api.Line
@@ -152,6 +154,7 @@ func TestWords(t *testing.T) {
 		{"active", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: status("active", "running")}},
 		{"changing", api.Line{Units: []api.Unit{unit(units.Launched, 2)}, Assignments: on, Statuses: status("active", "running")}},
 		{"failed", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: status("failed", "failed")}},
+		{"skipped", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: skipped}},
 		{"finished", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: status("inactive", "dead")}},
 		{"error", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: broken}},
 		{"loaded", api.Line{Units: []api.Unit{unit(units.Loaded, 1)}, Assignments: on, Statuses: status("inactive", "dead")}},

@@ -1,0 +1,175 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/memstore"
+	"fleettop/units"
+	"fleettop/units/process"
+)
+
+// rig is an agent on a memory store, with a manager of processes.
+type rig struct {
+	t       *testing.T
+	dir     string
+	cluster *memstore.Cluster
+	store   *memstore.Store
+	session cluster.Session
+	leader  cluster.Leader
+	end     func()
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), cluster: memstore.New()}
+	r.store = r.cluster.Open()
+	var err error
+	if r.session, err = r.store.Register(t.Context(), cluster.Run{Machine: "m1", ID: "r1", Address: "a"}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if r.leader, err = r.store.Campaign(t.Context(), r.session); err != nil {
+		t.Fatal(err)
+	}
+	r.begin()
+	t.Cleanup(func() { r.end(); r.store.Close() })
+	return r
+}
+
+// begin runs an agent, as a daemon that starts does.
+func (r *rig) begin() {
+	r.t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	manager, err := process.New(process.Options{Dir: filepath.Join(r.dir, "run"), LogDir: filepath.Join(r.dir, "log"), Logger: log})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	a := New(Config{Machine: "m1", Name: "n1", Store: r.store, Manager: manager, NotesPath: filepath.Join(r.dir, "notes.json"), Log: log})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- a.Run(ctx) }()
+	a.SetSession(ctx, r.session)
+	r.end = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			r.t.Error(err)
+		}
+		if err := manager.Close(); err != nil {
+			r.t.Error(err)
+		}
+	}
+}
+
+// assign puts a unit of this content and desired state, one generation on,
+// gives it to the machine and returns what is reported of it when that is carried out.
+func (r *rig) assign(unit, content string, desired units.DesiredState, finished bool) cluster.Status {
+	r.t.Helper()
+	file, err := units.ParseFile(content)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	k := cluster.UnitOnMachine{Machine: "m1", Unit: unit}
+	snap := r.cluster.Snapshot()
+	u := cluster.Unit{Name: unit, Content: content, Hash: file.Hash(), Desired: desired, Generation: snap.Units[unit].Generation + 1}
+	to := cluster.Assignment{Machine: "m1", Unit: unit, Content: content, Hash: u.Hash, Desired: desired, Generation: u.Generation, Epoch: 1, Finished: finished}
+	move := cluster.Move{Unit: unit, To: &to, Generation: u.Generation}
+	if from, ok := snap.Assignments[k]; ok {
+		move.From = &from
+	}
+	errs, err := r.store.PutUnits(r.t.Context(), []cluster.Unit{u})
+	if err == nil && errs[0] == nil {
+		_, errs, err = r.store.Apply(r.t.Context(), r.leader.Term, []cluster.Move{move})
+	}
+	if err != nil || errs[0] != nil {
+		r.t.Fatal(err, errs)
+	}
+	return r.await(unit, func(st cluster.Status) bool { return st.Generation == u.Generation })
+}
+
+func (r *rig) await(unit string, ok func(cluster.Status) bool) cluster.Status {
+	r.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		st, reported := r.cluster.Snapshot().Statuses[cluster.UnitOnMachine{Machine: "m1", Unit: unit}]
+		if reported && ok(st) {
+			return st
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("%s is never as awaited: %+v", unit, st)
+		}
+	}
+}
+
+// TestStartIsSettled: the first word on a start is how it went, the same each time.
+func TestStartIsSettled(t *testing.T) {
+	r := newRig(t)
+	const limitless = "[Unit]\nStartLimitIntervalSec=0\n[Service]\n"
+	for _, c := range []struct {
+		unit, content, active string
+		error                 bool
+	}{
+		{"runs.service", limitless + "ExecStart=/bin/sleep 1000\n", "active", false},
+		{"missing.service", limitless + "ExecStart=/nonexistent\n", "failed", true},
+		{"dies.service", limitless + "ExecStart=/bin/false\n", "failed", false},
+		{"ends.service", limitless + "ExecStart=/bin/true\n", "inactive", false},
+		{"once.service", limitless + "Type=oneshot\nExecStart=/bin/true\n", "inactive", false},
+		{"crashes.service", limitless + "ExecStart=/bin/false\nRestart=always\nRestartSec=50ms\n", "", true},
+	} {
+		for range 5 {
+			st := r.assign(c.unit, c.content, units.Launched, false)
+			if c.active != "" && st.Active != c.active || (st.Error != "") != c.error {
+				t.Errorf("%s: %s, error %q; want %s, an error: %v", c.unit, st.Active, st.Error, c.active, c.error)
+			}
+			if r.assign(c.unit, c.content, units.Loaded, false).Active == "active" {
+				t.Errorf("%s was not stopped", c.unit)
+			}
+		}
+	}
+}
+
+// TestErrorOfAStartThatWasMadeGood: a unit that Restart= brings up has no error for long.
+func TestErrorOfAStartThatWasMadeGood(t *testing.T) {
+	r := newRig(t)
+	flag := filepath.Join(r.dir, "flag")
+	st := r.assign("late.service", "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sh -c 'test -e "+flag+" && exec sleep 1000'\nRestart=always\nRestartSec=50ms\n",
+		units.Launched, false)
+	if st.Error == "" {
+		t.Fatalf("it fails at first: %+v", st)
+	}
+	if err := os.WriteFile(flag, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.await("late.service", func(st cluster.Status) bool { return st.Active == "active" && st.Error == "" })
+}
+
+// TestFinishedIsNotRun: a oneshot that finished elsewhere is held and not run,
+// by the next daemon neither, until it is started.
+func TestFinishedIsNotRun(t *testing.T) {
+	r := newRig(t)
+	ran := filepath.Join(r.dir, "ran")
+	content := "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo x >> " + ran + "'\n"
+	times := func() int {
+		text, _ := os.ReadFile(ran)
+		return strings.Count(string(text), "x")
+	}
+	if st := r.assign("once.service", content, units.Launched, true); st.Active != "inactive" || st.Hash == "" || times() != 0 {
+		t.Errorf("it ran %d times: %+v", times(), st)
+	}
+	r.end()
+	if err := os.Remove(filepath.Join(r.dir, "notes.json")); err != nil {
+		t.Fatal(err)
+	}
+	r.begin()
+	after := r.assign("after.service", content, units.Launched, true) // when that is done, the other was looked at
+	if after.Active != "inactive" || times() != 0 {
+		t.Errorf("by the next daemon it ran %d times", times())
+	}
+	if st := r.assign("once.service", content, units.Launched, false); st.Active != "inactive" || times() != 1 {
+		t.Errorf("started, it ran %d times: %+v", times(), st)
+	}
+}
