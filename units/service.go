@@ -160,7 +160,8 @@ func checkProgram(path string) error {
 	case path == "":
 		return errors.New("there is no program: write its path, right after the prefix if there is one")
 	case strings.IndexFunc(path, unsafe) >= 0:
-		return fmt.Errorf("the program's name %q has a quote, a backslash or a control character in it, which systemd refuses: rename it", path)
+		return fmt.Errorf("the program's name %q has a quote, a backslash or a control character in it, "+
+			"which systemd refuses: rename it", path)
 	case strings.HasSuffix(path, "/"):
 		return fmt.Errorf("%s is a directory: name the program in it", path)
 	case path == "." || path == "..":

@@ -100,8 +100,8 @@ func (f *File) checkSpecifiers() error {
 			value = quotes.Replace(value)
 		}
 		if c := UnknownSpecifier(value); c != 0 {
-			return fileErrorf(o.Line, "%s=%s: %%%c is no specifier of systemd, which refuses it: write %%%%%c for the characters themselves",
-				o.Name, cut(o.Value, 80), c, c)
+			return fileErrorf(o.Line, "%s=%s: %%%c is no specifier of systemd, which refuses it: "+
+				"write %%%%%c for the characters themselves", o.Name, cut(o.Value, 80), c, c)
 		}
 	}
 	return nil

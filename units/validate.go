@@ -151,7 +151,8 @@ func (f *File) needSection(n Name, section, example string) error {
 	return fileErrorf(0, "%s needs a [%s] section: add one with %s", n, section, example)
 }
 
-// settings returns the values in force of options that add up, in their order. As in systemd an empty value takes back all before it, of any of the names.
+// settings returns the values in force of options that add up, in their order.
+// As in systemd an empty value takes back all before it, of any of the names.
 func (f *File) settings(section string, names ...string) []Option {
 	var list []Option
 	for _, o := range f.options {

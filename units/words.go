@@ -101,7 +101,8 @@ func nextWord(s string) (word, rest string, ok bool, err error) {
 		i++
 	}
 	if quote != 0 {
-		return "", "", false, fmt.Errorf("a quote (%c) is not closed: close it, or write \\%c for the character itself", quote, quote)
+		return "", "", false, fmt.Errorf("a quote (%c) is not closed: close it, or write \\%c for the character itself",
+			quote, quote)
 	}
 	return b.String(), "", true, nil
 }

@@ -15,7 +15,7 @@ import (
 	"fleettop/units"
 )
 
-// TestLostEvents fills inotify's queue while nobody reads it. What a file got
+// TestLostEvents fills inotify's queue while it is not read. What a file got
 // after that is noticed all the same, though it never grows again.
 func TestLostEvents(t *testing.T) {
 	raw, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")

@@ -38,7 +38,8 @@ type reading struct {
 
 // Tail implements journal.Source.
 func (s *Store) Tail() (journal.Tail, error) {
-	t := &tail{s: s, wake: make(chan struct{}, 1), places: map[string]place{}, changed: map[string]bool{}, reads: map[string]*reading{}, waiting: map[string]time.Time{}}
+	t := &tail{s: s, wake: make(chan struct{}, 1), places: map[string]place{}, changed: map[string]bool{},
+		reads: map[string]*reading{}, waiting: map[string]time.Time{}}
 	t.timer = time.AfterFunc(time.Hour, t.again)
 	t.timer.Stop()
 	s.mu.Lock()

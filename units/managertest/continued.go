@@ -10,7 +10,7 @@ import (
 func testContinued(h *harness) {
 	me, err := user.Current()
 	if err != nil {
-		h.Skipf("nobody knows who runs the suite: %v", err)
+		h.Skipf("the user that runs the suite has no name: %v", err)
 	}
 	name, out := h.name("continued.service"), h.scratch("out")
 	vars := h.scratch("vars")
@@ -66,7 +66,8 @@ ExecStart=/bin/sh \
   two"   \
   three
 `)
-	h.load(h.name("other.service"), sleeper("other"), h.name("another.service"), sleeper("another"), h.name("commented.service"), sleeper("no"))
+	h.load(h.name("other.service"), sleeper("other"), h.name("another.service"), sleeper("another"),
+		h.name("commented.service"), sleeper("no"))
 	h.start(name)
 	h.awaitActive(name)
 	got, err := os.ReadFile(out)

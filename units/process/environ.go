@@ -61,11 +61,13 @@ func readEnvironmentFiles(files []environmentFile, env map[string]string) error 
 				parseEnvironmentFile(string(content), env)
 			case errors.Is(err, fs.ErrNotExist) && f.Optional:
 			case errors.Is(err, safefile.ErrTooLarge):
-				return fmt.Errorf("EnvironmentFile: %s: the variables of a unit may have %d KiB in all: shorten it", path, maxEnvironment>>10)
+				return fmt.Errorf("EnvironmentFile: %s: the variables of a unit may have %d KiB in all: shorten it",
+					path, maxEnvironment>>10)
 			case errors.Is(err, safefile.ErrNotRegular):
 				return fmt.Errorf("EnvironmentFile: %s: %w: name a plain file", path, cause(err))
 			default:
-				return fmt.Errorf(`EnvironmentFile: %s: %w: create it, or write "-" before its path if it may be missing`, path, reason(cause(err)))
+				return fmt.Errorf(`EnvironmentFile: %s: %w: create it, or write "-" before its path if it may be missing`,
+					path, reason(cause(err)))
 			}
 		}
 	}

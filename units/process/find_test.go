@@ -116,7 +116,7 @@ func TestLostDirectoryUnderAManager(t *testing.T) {
 	b.stop("a.service")
 }
 
-// TestLostRecordOfSeveralProcesses finds all of a unit, whoever is its main process.
+// TestLostRecordOfSeveralProcesses finds all processes of a unit without a main process.
 func TestLostRecordOfSeveralProcesses(t *testing.T) {
 	b := newBench(t)
 	b.load("a.service", "[Service]\nType=forking\nExecStart=/bin/sh -c 'for i in 1 2; do setsid sleep 1000 & echo $$!; done > "+b.dir+"/tmp; mv "+b.dir+"/tmp "+b.dir+"/pids'\n")

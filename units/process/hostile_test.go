@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fifo makes a FIFO that nobody ever writes to.
+// fifo makes a FIFO without a writer.
 func (b *bench) fifo(base string) string {
 	b.Helper()
 	path := filepath.Join(b.dir, base)

@@ -33,7 +33,8 @@ func (u *unit) spawn(c command) (*process, *startError) {
 		return nil, ready.err
 	}
 	env := u.environment(who, ready.vars)
-	l := launch{path: ready.path, argv: c.argv(env), env: environList(env), dir: ready.dir, umask: u.cfg.UMask, stdin: u.m.null, out: u.m.null, err: u.m.null}
+	l := launch{path: ready.path, argv: c.argv(env), env: environList(env), dir: ready.dir, umask: u.cfg.UMask,
+		stdin: u.m.null, out: u.m.null, err: u.m.null}
 	if !c.Privileged {
 		l.credential = who.credential
 	}

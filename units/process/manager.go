@@ -62,7 +62,8 @@ var _ units.Manager = (*Manager)(nil)
 // there: those that run go on, those that ended while no daemon ran are found
 // dead, and restarted where Restart= says so.
 func New(opts Options) (*Manager, error) {
-	m := &Manager{dir: opts.Dir, logDir: opts.LogDir, log: opts.Logger, hub: newHub(), closing: make(chan struct{}), files: newFiles(), fileWait: fileWait, units: map[string]*unit{}}
+	m := &Manager{dir: opts.Dir, logDir: opts.LogDir, log: opts.Logger, hub: newHub(), closing: make(chan struct{}),
+		files: newFiles(), fileWait: fileWait, units: map[string]*unit{}}
 	if m.dir == "" {
 		m.dir = DefaultDir
 	}
@@ -201,7 +202,8 @@ func (m *Manager) load(f units.UnitFile) error {
 		return err
 	}
 	if len(f.Name) > units.MaxNameLength {
-		return fmt.Errorf("its name is %d bytes long: shorten it to at most %d, so that files can be named after it", len(f.Name), units.MaxNameLength)
+		return fmt.Errorf("its name is %d bytes long: shorten it to at most %d, so that files can be named after it",
+			len(f.Name), units.MaxNameLength)
 	}
 	cfg, hash, err := m.compile(name, f.Content)
 	if err != nil {

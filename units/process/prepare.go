@@ -27,7 +27,8 @@ func (c *config) prepare(cmd command, dir string) prepared {
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		if !c.DirectoryMissing {
-			p.err = &startError{resultExitCode, fmt.Sprintf("WorkingDirectory: %s: no such directory: create it, or correct the path", dir)}
+			p.err = &startError{resultExitCode, fmt.Sprintf(
+				"WorkingDirectory: %s: no such directory: create it, or correct the path", dir)}
 			return p
 		}
 		p.dir = "/"
@@ -37,7 +38,8 @@ func (c *config) prepare(cmd command, dir string) prepared {
 		_, err = os.Stat(path)
 	}
 	if err != nil {
-		p.err = &startError{resultExitCode, fmt.Sprintf("%s: %s: %v: install it, or correct line %d", cmd.Option, cmd.Program, reason(err), cmd.Line)}
+		p.err = &startError{resultExitCode, fmt.Sprintf("%s: %s: %v: install it, or correct line %d",
+			cmd.Option, cmd.Program, reason(err), cmd.Line)}
 	}
 	p.path = path
 	return p
@@ -49,7 +51,8 @@ func (u *unit) prepare(cmd command, dir string) prepared {
 	p, ok := within(u.m.files, u.m.fileWait, func() prepared { return cfg.prepare(cmd, dir) })
 	if !ok {
 		p.err = &startError{resultResources, fmt.Sprintf(
-			"the files that %s, WorkingDirectory= and EnvironmentFile= name did not answer within %s: is a file system gone?", cmd.Option, u.m.fileWait)}
+			"the files that %s, WorkingDirectory= and EnvironmentFile= name did not answer within %s: is a file system gone?",
+			cmd.Option, u.m.fileWait)}
 	}
 	return p
 }
