@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	case "daemon":
 		playDaemon(os.Args[1], os.Args[2:])
 		return
+	case "hung":
+		playHung(os.Args[1])
+		return
 	default:
 		playService(role)
 		return
