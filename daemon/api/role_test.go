@@ -30,7 +30,7 @@ var whoMay = map[string]string{
 	"DELETE /v1/machines/{id}":      "a",
 	"POST /v1/machines/{id}/{verb}": "a",
 	"POST /v1/machines":             "a",
-	"GET /v1/drain":                 "l",
+	"GET /v1/drain":                 "a",
 	"POST /v1/leave":                "a",
 	"GET /v1/events":                "l",
 	"GET /v1/stats":                 "l",

@@ -91,7 +91,7 @@ func NewServer(cfg Config) *Server {
 		"/v1/units/{name}/explain": {"GET": {toLook, s.reading(s.explainUnit)}},
 		"/v1/actions":              {"POST": {toAct, s.act}},
 		"/v1/machines":             {"GET": {toLook, s.reading(s.listMachines)}, "POST": {toAct, s.scheduleMachines}},
-		"/v1/drain":                {"GET": {toLook, s.reading(s.planDrain)}},
+		"/v1/drain":                {"GET": {toAct, s.reading(s.planDrain)}},
 		"/v1/machines/{id}":        {"DELETE": {toAct, s.forgetMachine}},
 		"/v1/machines/{id}/{verb}": {"POST": {toAct, s.scheduleMachine}},
 		"/v1/leave":                {"POST": {toAct, s.leave}},
