@@ -35,7 +35,8 @@ var ErrLeft = errors.New("this machine left the cluster")
 
 const (
 	sessionTTL    = 3 * time.Second
-	viewLinger    = 30 * time.Second // how long a view nobody reads is kept warm
+	viewLinger    = 30 * time.Second // how long a view that no lease holds is kept current
+	viewPatience  = 5 * time.Second  // how long a request waits for a view to be current
 	farewellLimit = 1500 * time.Millisecond
 	stopLimit     = 3 * time.Second
 	leaveLimit    = 20 * time.Second // etcd refuses to lose a member for some seconds after the last change

@@ -27,7 +27,11 @@ func (n *node) keyKeeper() api.KeyKeeper {
 }
 
 // Keys implements api.KeyKeeper.
-func (k keyKeeper) Keys(ctx context.Context) (*api.KeyList, error) { return k.list(ctx, "") }
+func (k keyKeeper) Keys(ctx context.Context) (*api.KeyList, error) {
+	ctx, cancel := context.WithTimeout(ctx, viewPatience)
+	defer cancel()
+	return k.list(ctx, "")
+}
 
 func (k keyKeeper) list(ctx context.Context, text string) (*api.KeyList, error) {
 	n := k.n
@@ -130,10 +134,13 @@ func (k keyKeeper) JoinToken(ctx context.Context, by string) (*api.JoinToken, er
 	return &api.JoinToken{Token: t.Text(), Addresses: addresses, Expires: t.Expires, User: n.cfg.Manager == ManagerSystemdUser}, nil
 }
 
-// snapshot is the cluster's state now.
+// snapshot is the cluster's state now, for a request: it waits for the store
+// for a while, and then says that it can't be reached.
 func (n *node) snapshot(ctx context.Context) (*cluster.Snapshot, error) {
 	lease := n.view.Hold()
 	defer lease.Release()
+	ctx, cancel := context.WithTimeout(ctx, viewPatience)
+	defer cancel()
 	return lease.Snapshot(ctx, 0)
 }
 

@@ -13,9 +13,7 @@ import (
 // makes Run end. Where ctx ends before, the machine stays drained, and another
 // call goes on.
 func (n *node) leaveForGood(ctx context.Context, by string, report func(api.Progress)) (*api.Moved, error) {
-	lease := n.view.Hold()
-	defer lease.Release()
-	snap, err := lease.Snapshot(ctx, 0)
+	snap, err := n.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -37,6 +35,8 @@ func (n *node) leaveForGood(ctx context.Context, by string, report func(api.Prog
 			n.log.Warn("the leave is not in the timeline", "error", err)
 		}
 	}
+	lease := n.view.Hold()
+	defer lease.Release()
 	moved, err := exit.Await(ctx, lease, report)
 	if err != nil {
 		return nil, err

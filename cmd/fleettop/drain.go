@@ -151,21 +151,14 @@ func (a *app) mayDrain(ctx context.Context, c *api.Client, verb string, yes bool
 		return nil
 	case a.json() || !isTerminal(a.in) || !isTerminal(a.err):
 		return api.Refuse(api.CodeConflict, "add --yes to go on all the same, or make room for them first", "nothing was done: %s would stop units", verb)
-	case !a.confirm(fmt.Sprintf("Go on with %s? [y/N] ", verb)):
+	}
+	switch ok, err := a.confirm(ctx, bufio.NewReader(a.in), "Go on with "+verb+"?"); {
+	case err != nil:
+		return err
+	case !ok:
 		return errors.New("nothing was done")
 	}
 	return nil
-}
-
-// confirm asks a person at a terminal.
-func (a *app) confirm(question string) bool {
-	fmt.Fprint(a.err, question)
-	line, err := bufio.NewReader(a.in).ReadString('\n')
-	if err != nil {
-		fmt.Fprintln(a.err)
-	}
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
 }
 
 func (a *app) leaveCommand() *cobra.Command {

@@ -69,7 +69,7 @@ func (a *app) joinCommand() *cobra.Command {
 				}
 				j.Token = line
 			}
-			if err := a.mayReplaceKey(j, in, yes); err != nil {
+			if err := a.mayReplaceKey(cmd.Context(), j, in, yes); err != nil {
 				return err
 			}
 			service := ownService()
@@ -119,7 +119,7 @@ func (a *app) joinCommand() *cobra.Command {
 }
 
 // mayReplaceKey asks before a key of another cluster is replaced.
-func (a *app) mayReplaceKey(j daemon.Joining, in *bufio.Reader, yes bool) error {
+func (a *app) mayReplaceKey(ctx context.Context, j daemon.Joining, in *bufio.Reader, yes bool) error {
 	had, err := daemon.KeyInTheWay(j)
 	if err != nil || had == "" || yes {
 		return err
@@ -128,12 +128,11 @@ func (a *app) mayReplaceKey(j daemon.Joining, in *bufio.Reader, yes bool) error 
 	if !isTerminal(a.in) {
 		return fmt.Errorf("%s: give --yes to replace it (it is kept beside the new one), or choose another --key-file", what)
 	}
-	fmt.Fprintf(a.err, "%s. Replace it? It is kept beside the new one. [y/N] ", what)
-	answer, _ := in.ReadString('\n')
-	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return fmt.Errorf("%s: it was left as it is, and the token is unused", what)
+	replace, err := a.confirm(ctx, in, what+". Replace it? It is kept beside the new one.")
+	if err == nil && !replace {
+		err = fmt.Errorf("%s: it was left as it is, and the token is unused", what)
 	}
-	return nil
+	return err
 }
 
 // usualPlaces are where a daemon of this user keeps its things.
