@@ -64,7 +64,8 @@ func Open(cfg Config) (*Membership, error) {
 		reported: map[string]time.Time{},
 		claimed:  map[string]bool{},
 	}
-	tap := &logTap{log: cfg.Logger, suspected: m.doubt, overTCP: m.overTCP, refused: cfg.Refused, last: map[string]time.Time{}}
+	tap := &logTap{log: cfg.Logger, suspected: m.doubt, overTCP: m.overTCP, refused: cfg.Refused,
+		last: map[string]time.Time{}}
 	var err error
 	if m.keyring, err = memberlist.NewKeyring(cfg.OtherKeys, cfg.SecretKey); err != nil {
 		return nil, fmt.Errorf("gossip: the secret key: %w", err)

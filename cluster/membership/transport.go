@@ -59,8 +59,10 @@ func (g gate) StreamCh() <-chan net.Conn {
 }
 
 // openTransport opens a transport at an IP and port; 0 is any that is free.
-func openTransport(ip string, port int, log *slog.Logger, heard func(from netip.AddrPort, at time.Time)) (*transport, error) {
-	t := &transport{log: log, heard: heard, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), stop: make(chan struct{})}
+func openTransport(ip string, port int, log *slog.Logger, heard func(from netip.AddrPort, at time.Time)) (
+	*transport, error) {
+	t := &transport{log: log, heard: heard, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn),
+		stop: make(chan struct{})}
 	tries := 1
 	if port == 0 {
 		tries = bindTries

@@ -79,7 +79,8 @@ func (t *term) tellDoubts(now time.Time) (again time.Time) {
 		switch {
 		case !d.told && d.count >= doubtOften:
 			d.told = true
-			t.tellMachine(id, now, fmt.Sprintf("is suspect again and again, %d times in %s: %s", d.count, span(now.Sub(d.began)), t.state.Health[id].Evidence))
+			t.tellMachine(id, now, fmt.Sprintf("is suspect again and again, %d times in %s: %s",
+				d.count, span(now.Sub(d.began)), t.state.Health[id].Evidence))
 		case now.Before(due):
 			again = sooner(again, due)
 		case !d.ended.IsZero():
@@ -115,7 +116,8 @@ func (d *doubts) summary() string {
 }
 
 func (t *term) tellMachine(id string, at time.Time, text string) {
-	t.event(cluster.Event{Kind: cluster.EventMachine, Time: at, Machine: id, Text: t.called(id) + " " + text, State: t.machines[id]})
+	t.event(cluster.Event{Kind: cluster.EventMachine, Time: at, Machine: id, State: t.machines[id],
+		Text: t.called(id) + " " + text})
 }
 
 func span(d time.Duration) string { return fmt.Sprintf("%.1f s", max(0, d).Seconds()) }

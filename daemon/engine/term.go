@@ -225,7 +225,8 @@ func (t *term) verdicts(snap *cluster.Snapshot, state health.State, now time.Tim
 	}
 	switch {
 	case t.state.Hold == "" && state.Hold != "":
-		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are held" + t.failed(snap, state) + ": " + state.Hold})
+		t.event(cluster.Event{Kind: cluster.EventHold, Time: now,
+			Text: "failovers are held" + t.failed(snap, state) + ": " + state.Hold})
 	case t.state.Hold != "" && state.Hold == "":
 		t.event(cluster.Event{Kind: cluster.EventHold, Time: now, Text: "failovers are no longer held"})
 	}

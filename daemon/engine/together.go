@@ -70,12 +70,13 @@ func (c *capacity) see(snap *cluster.Snapshot, state health.State, now time.Time
 
 // withDrains is the snapshot with those drained machines that have still to
 // wait for others as cordoned ones: they take nothing and keep what they have.
-func (c *capacity) withDrains(snap *cluster.Snapshot, before map[string]bool, now time.Time) (*cluster.Snapshot, time.Time) {
-	end := c.drains.end()
-	if !now.Before(end) {
+func (c *capacity) withDrains(snap *cluster.Snapshot, before map[string]bool, now time.Time) (
+	seen *cluster.Snapshot, end time.Time) {
+	if end = c.drains.end(); !now.Before(end) {
 		return snap, time.Time{}
 	}
-	seen := *snap
+	s := *snap
+	seen = &s
 	seen.Machines = maps.Clone(snap.Machines)
 	for id, m := range seen.Machines {
 		if m.Schedule == cluster.Drained && !before[id] {
@@ -83,7 +84,7 @@ func (c *capacity) withDrains(snap *cluster.Snapshot, before map[string]bool, no
 			seen.Machines[id] = m
 		}
 	}
-	return &seen, end
+	return seen, end
 }
 
 // waits says why units that have no place don't get one yet, and until when:
@@ -95,8 +96,8 @@ func (t *term) waits(state health.State, now time.Time) (why string, end time.Ti
 			missing = append(missing, t.called(id))
 		}
 		slices.Sort(missing)
-		return fmt.Sprintf("waits up to %s for %s to come back, as the cluster has just begun", span(state.Gathering.Sub(now)),
-			strings.Join(missing, ", ")), state.Gathering
+		return fmt.Sprintf("waits up to %s for %s to come back, as the cluster has just begun",
+			span(state.Gathering.Sub(now)), strings.Join(missing, ", ")), state.Gathering
 	}
 	if end := t.capacity.arrivals.end(); now.Before(end) {
 		return "waits a moment for other machines that are about to take units", end

@@ -34,8 +34,8 @@ type census struct {
 // Half of the machines are held only while one of them may still have a
 // session, as a dead one can't keep it; and half that gossip doesn't hear though
 // their sessions live (deaf) are a sign that it is this side that is in trouble.
-func (c *census) count(now time.Time, grace time.Duration, health map[string]cluster.Health, machines map[string]cluster.Machine,
-	deaf map[string]bool, sessions map[string]cluster.Run) (hold string, again time.Time) {
+func (c *census) count(now time.Time, grace time.Duration, health map[string]cluster.Health,
+	machines map[string]cluster.Machine, deaf map[string]bool, sessions map[string]cluster.Run) (hold string, again time.Time) {
 	fell, runs := map[string]time.Time{}, map[string]bool{}
 	for id, m := range machines {
 		h := health[id]
@@ -56,7 +56,8 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 	switch {
 	case 2*len(fell) > total && (c.held || total >= holdLeast):
 		c.held, c.calm = true, time.Time{}
-		return fmt.Sprintf("%d of %d machines vanished at once; drain those that are really dead to have their units moved (more likely this side is the one cut off)", len(fell), total), again
+		return fmt.Sprintf("%d of %d machines vanished at once; drain those that are really dead to have their units moved "+
+			"(more likely this side is the one cut off)", len(fell), total), again
 	case total >= holdLeast && 2*len(deaf) >= total:
 		return fmt.Sprintf("gossip doesn't hear %d of %d machines, whose sessions with the store are alive: "+
 			"it is this side's network that is in trouble", len(deaf), total), again
@@ -65,14 +66,15 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 		for _, at := range fell {
 			again = at.Add(holdWindow)
 		}
-		return fmt.Sprintf("%d of %d machines vanished at once; they are given up when their sessions with the store have ended",
-			len(fell), total), again
+		return fmt.Sprintf("%d of %d machines vanished at once; they are given up when their sessions with the store "+
+			"have ended", len(fell), total), again
 	case c.held && len(fell) > 0:
 		if c.calm.IsZero() {
 			c.calm = now
 		}
 		if end := c.calm.Add(grace); now.Before(end) {
-			return fmt.Sprintf("machines that vanished at once are coming back: the %d still missing get %s", len(fell), seconds(grace)), end
+			return fmt.Sprintf("machines that vanished at once are coming back: the %d still missing get %s",
+				len(fell), seconds(grace)), end
 		}
 	}
 	c.held, c.calm = false, time.Time{}
@@ -82,7 +84,8 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 // gathering tells until when the machines of a cluster that was down as a whole
 // have to come back, and which are missing: those that could take units and
 // weren't up since this daemon began. It is zero when there are none.
-func gathering(end, now time.Time, machines map[string]cluster.Machine, seenUp map[string]bool) (until time.Time, missing []string) {
+func gathering(end, now time.Time, machines map[string]cluster.Machine, seenUp map[string]bool) (
+	until time.Time, missing []string) {
 	if !now.Before(end) {
 		return time.Time{}, nil
 	}

@@ -99,8 +99,8 @@ func stillGone(e evidence, was cluster.HealthState, now time.Time) (v verdict, s
 	if !now.Before(until) {
 		return verdict{}, false
 	}
-	v = because(was, until, "%s; it answers again, and counts as back after %s without a doubt (failure %d since it booted)",
-		e.failedFor, seconds(wait), e.failures)
+	v = because(was, until, "%s; it answers again, and counts as back after %s without a doubt "+
+		"(failure %d since it booted)", e.failedFor, seconds(wait), e.failures)
 	v.back = until
 	return v, true
 }

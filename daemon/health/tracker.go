@@ -100,7 +100,8 @@ func New(cfg Config, members Members, view View) *Tracker {
 		cfg: cfg, members: members, view: view, changed: make(chan struct{}),
 		state:    State{Health: map[string]cluster.Health{}},
 		suspects: map[string]*suspect{}, ways: map[string]*way{}, whys: map[string]string{}, first: map[string]time.Time{},
-		seenUp: map[string]bool{}, absent: map[string]*absences{}, seated: map[string]time.Time{}, left: map[string]departure{},
+		seenUp: map[string]bool{}, absent: map[string]*absences{}, seated: map[string]time.Time{},
+		left:    map[string]departure{},
 		results: make(chan result),
 	}
 }
@@ -228,7 +229,8 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 		next.Gathering, next.Missing = gathering(t.began.Add(t.cfg.Grace), now, t.machines, t.seenUp)
 		soonest(next.Gathering)
 	}
-	if changed || next.Hold != old.Hold || !next.Gathering.Equal(old.Gathering) || len(next.Missing) != len(old.Missing) {
+	if changed || next.Hold != old.Hold || !next.Gathering.Equal(old.Gathering) ||
+		len(next.Missing) != len(old.Missing) {
 		t.publish(next)
 	}
 	return again
@@ -300,7 +302,8 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 	t.knew = t.knew || t.machines != nil
 	for _, m := range t.members.Members() {
 		e := all[m.ID]
-		e.gossip, e.since, e.lastSeen, e.lastPacket, e.overTCP, e.gossipAddr = m.State, m.Since, m.LastSeen, m.LastPacket, m.OverTCP, m.Address
+		e.gossip, e.since, e.lastSeen, e.gossipAddr = m.State, m.Since, m.LastSeen, m.Address
+		e.lastPacket, e.overTCP = m.LastPacket, m.OverTCP
 		if w := t.ways[m.ID]; w != nil && m.LastAck.After(w.at) {
 			delete(t.ways, m.ID) // it answers in time again
 		}

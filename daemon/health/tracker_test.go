@@ -96,7 +96,7 @@ func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
 			Runs: map[string]*cluster.Run{id: {Machine: id, ID: "run"}}})
 		w.hear(id, membership.Alive)
 	}
-	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: func(ctx context.Context, addr, id string, p membership.Patience, tell func(membership.Verdict)) {
+	probe := func(ctx context.Context, addr, id string, p membership.Patience, tell func(membership.Verdict)) {
 		w.probes.Add(1)
 		w.patience.Store(int64(p.Allowed))
 		v := w.answer.Load().(membership.Verdict)
@@ -114,7 +114,8 @@ func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
 			tell(membership.Reached)
 		}
 		tell(v)
-	}}, w, w)
+	}
+	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: probe}, w, w)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.tracker.Run(ctx) })

@@ -94,7 +94,8 @@ func judge(e evidence, was cluster.HealthState, now time.Time, grace time.Durati
 		// All machines may have been off, and this one is the first that is back.
 		switch end := e.began.Add(grace); {
 		case e.departedBefore && now.Before(end):
-			return because(cluster.Suspect, end, "it shut down before this daemon began; it has a moment to come back with the others")
+			return because(cluster.Suspect, end,
+				"it shut down before this daemon began; it has a moment to come back with the others")
 		case e.departedBefore && e.gossip == membership.Alive: // it couldn't tell the store yet
 		default:
 			return because(cluster.Down, time.Time{}, "it said that it shuts down")
@@ -102,7 +103,8 @@ func judge(e evidence, was cluster.HealthState, now time.Time, grace time.Durati
 	case cluster.Left:
 		return because(cluster.Down, time.Time{}, "it left the cluster")
 	case cluster.Restarting:
-		return waiting(e.departedSeen, now, grace, "its daemon said that it restarts", "its daemon restarted and did not come back for %s")
+		return waiting(e.departedSeen, now, grace,
+			"its daemon said that it restarts", "its daemon restarted and did not come back for %s")
 	}
 	if was == cluster.Failed || was == cluster.Down {
 		if v, still := stillGone(e, was, now); still {
@@ -174,23 +176,27 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 		until := min(e.lastPacket.Add(heardLately).Sub(now), e.silence().Add(heardFor).Sub(now))
 		switch {
 		case (e.registered || !e.storeKnown) && until > 0:
-			return because(cluster.Suspect, now.Add(until), "packets of it arrive and its answers don't, for %s: its network is slow", seconds(away))
+			return because(cluster.Suspect, now.Add(until),
+				"packets of it arrive and its answers don't, for %s: its network is slow", seconds(away))
 		case e.sessionLives(now):
 			return unheard(e, "neither gossip nor probes have an answer")
 		}
 		return because(cluster.Failed, time.Time{}, "no answer since %s, probe timed out", seconds(away))
 	case membership.Reached:
-		return because(cluster.Suspect, time.Time{}, "gossip lost it; the machine answers probes, its daemon not yet%s", e.slowness())
+		return because(cluster.Suspect, time.Time{},
+			"gossip lost it; the machine answers probes, its daemon not yet%s", e.slowness())
 	case membership.Answered:
 		if e.registered && e.storeKnown {
 			return unheard(e, "gossip lost it, its daemon answers probes")
 		}
-		return waiting(e.since, now, grace, "gossip lost it; its daemon answers probes", "gossip lost it for %s, though its daemon answers probes")
+		return waiting(e.since, now, grace,
+			"gossip lost it; its daemon answers probes", "gossip lost it for %s, though its daemon answers probes")
 	case membership.Refused:
 		if e.sessionLives(now) {
 			return unheard(e, "gossip lost it, the probe was refused")
 		}
-		return waiting(e.since, now, grace, "the machine answers and its daemon doesn't: the probe was refused", "its daemon was away for %s")
+		return waiting(e.since, now, grace,
+			"the machine answers and its daemon doesn't: the probe was refused", "its daemon was away for %s")
 	case membership.Hung:
 		if e.sessionLives(now) {
 			return unheard(e, "gossip lost it, the probe hung")
@@ -202,7 +208,8 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 		if e.registered && e.storeKnown {
 			return unheard(e, "gossip lost it and it could not be probed")
 		}
-		return because(cluster.Failed, time.Time{}, "gossip lost it %s ago and it could not be probed", seconds(now.Sub(e.since)))
+		return because(cluster.Failed, time.Time{},
+			"gossip lost it %s ago and it could not be probed", seconds(now.Sub(e.since)))
 	}
 	return because(cluster.Suspect, e.since.Add(grace), "gossip had no answer for %s", seconds(away))
 }

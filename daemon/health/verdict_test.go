@@ -21,7 +21,8 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
 func TestJudge(t *testing.T) {
 	// up is a machine that is well; each case says what is different.
-	up := evidence{registered: true, registeredAt: ago(time.Hour), storeKnown: true, firstSeen: ago(time.Hour), began: ago(time.Hour), gossip: membership.Alive, since: ago(time.Hour), lastSeen: noon, lastPacket: noon, clear: ago(time.Hour),
+	up := evidence{registered: true, registeredAt: ago(time.Hour), storeKnown: true, firstSeen: ago(time.Hour), began: ago(time.Hour),
+		gossip: membership.Alive, since: ago(time.Hour), lastSeen: noon, lastPacket: noon, clear: ago(time.Hour),
 		gossipAddr: "198.18.1.2:7370", probeAddr: "198.18.1.2:7371"}
 	failed := func(e *evidence) {
 		e.gossip, e.since, e.lastSeen, e.lastPacket = membership.Failed, ago(100*time.Millisecond), ago(700*time.Millisecond), ago(700*time.Millisecond)
@@ -36,27 +37,46 @@ func TestJudge(t *testing.T) {
 		text   string
 		again  time.Duration // from now; 0 for never
 	}{
-		"well":                       {cluster.Up, func(*evidence) {}, cluster.Up, "answers", 0},
-		"this one":                   {cluster.Up, func(e *evidence) { failed(e); e.self = true }, cluster.Up, "this machine", 0},
-		"in doubt":                   {cluster.Up, func(e *evidence) { e.gossip, e.lastSeen = membership.Suspect, ago(400*time.Millisecond) }, cluster.Suspect, "no answer for 0.4 s", 0},
-		"in doubt by another's word": {cluster.Up, func(e *evidence) { e.gossip = membership.Suspect }, cluster.Suspect, "another machine's gossip had no answer", 0},
+		"well": {cluster.Up, func(*evidence) {}, cluster.Up, "answers", 0},
+		"this one": {cluster.Up, func(e *evidence) {
+			failed(e)
+			e.self = true
+		}, cluster.Up, "this machine", 0},
+		"in doubt": {cluster.Up, func(e *evidence) {
+			e.gossip, e.lastSeen = membership.Suspect, ago(400*time.Millisecond)
+		}, cluster.Suspect, "no answer for 0.4 s", 0},
+		"in doubt by another's word": {cluster.Up, func(e *evidence) {
+			e.gossip = membership.Suspect
+		}, cluster.Suspect, "another machine's gossip had no answer", 0},
 		"its UDP port is blocked": {cluster.Up, func(e *evidence) { e.overTCP = ago(overTCPLasts) },
 			cluster.Up, "its daemon answers: 7370/udp gets no answer, 7370/tcp does: a firewall?", 0},
-		"a packet is lost": {cluster.Up, func(e *evidence) { e.overTCP = ago(time.Second) }, cluster.Up, "answers", overTCPLasts - time.Second},
-		"recovered":        {cluster.Suspect, func(*evidence) {}, cluster.Up, "answers", 0},
+		"a packet is lost": {cluster.Up, func(e *evidence) {
+			e.overTCP = ago(time.Second)
+		}, cluster.Up, "answers", overTCPLasts - time.Second},
+		"recovered": {cluster.Suspect, func(*evidence) {}, cluster.Up, "answers", 0},
 
 		"power lost": {cluster.Suspect, silent, cluster.Failed, "no answer since 0.7 s, probe timed out", 0},
 		"slow, suddenly": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket = ago(100 * time.Millisecond) },
 			cluster.Suspect, "packets of it arrive and its answers don't, for 0.7 s", 400 * time.Millisecond},
-		"it sends and nothing reaches it": {cluster.Suspect, func(e *evidence) { silent(e); e.lastSeen, e.lastPacket = ago(2*time.Second), noon },
+		"it sends and nothing reaches it": {cluster.Suspect, func(e *evidence) {
+			silent(e)
+			e.lastSeen, e.lastPacket = ago(2*time.Second), noon
+		},
 			cluster.Failed, "no answer since 2.0 s", 0},
-		"its packets arrive and its session has ended": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket, e.registered = noon, false },
+		"its packets arrive and its session has ended": {cluster.Suspect, func(e *evidence) {
+			silent(e)
+			e.lastPacket, e.registered = noon, false
+		},
 			cluster.Failed, "no answer since 0.7 s", 0},
 		"nothing but its session": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof) },
 			cluster.Suspect, "neither gossip nor probes have an answer, and its session with the store is alive: 7370/udp, 7370/tcp and 7371/tcp get no answer: a firewall?", 0},
 		"its session may be from before": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof-1) },
 			cluster.Failed, "no answer since 6.0 s", 0},
-		"its session is a new one": {cluster.Suspect, func(e *evidence) { silent(e); away(e, time.Minute); e.registeredAt = ago(time.Second) },
+		"its session is a new one": {cluster.Suspect, func(e *evidence) {
+			silent(e)
+			away(e, time.Minute)
+			e.registeredAt = ago(time.Second)
+		},
 			cluster.Failed, "no answer since 60.0 s", 0},
 		"one probe lost": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.silent = membership.Silent, 1 },
 			cluster.Suspect, "no answer for 0.7 s", 9900 * time.Millisecond},
@@ -73,31 +93,58 @@ func TestJudge(t *testing.T) {
 			cluster.DaemonGone, "refused", 9900 * time.Millisecond},
 		"daemon hangs": {cluster.Suspect, func(e *evidence) { failed(e); e.probe = membership.Hung },
 			cluster.DaemonGone, "hangs", 9900 * time.Millisecond},
-		"daemon stayed away": {cluster.DaemonGone, func(e *evidence) { failed(e); e.probe, e.since, e.registered = membership.Refused, ago(grace), false },
+		"daemon stayed away": {cluster.DaemonGone, func(e *evidence) {
+			failed(e)
+			e.probe, e.since, e.registered = membership.Refused, ago(grace), false
+		},
 			cluster.Failed, "away for 10.0 s", 0},
-		"refused, and its session lives": {cluster.DaemonGone, func(e *evidence) { failed(e); away(e, grace); e.probe = membership.Refused },
+		"refused, and its session lives": {cluster.DaemonGone, func(e *evidence) {
+			failed(e)
+			away(e, grace)
+			e.probe = membership.Refused
+		},
 			cluster.Suspect, "the probe was refused, and its session with the store is alive: 7370/udp, 7370/tcp and 7371/tcp get no answer", 0},
-		"hung, and its session lives": {cluster.DaemonGone, func(e *evidence) { failed(e); away(e, grace); e.probe = membership.Hung },
+		"hung, and its session lives": {cluster.DaemonGone, func(e *evidence) {
+			failed(e)
+			away(e, grace)
+			e.probe = membership.Hung
+		},
 			cluster.Suspect, "the probe hung, and its session", 0},
-		"machine died while its daemon was gone": {cluster.DaemonGone, func(e *evidence) { failed(e); e.probe, e.silent = membership.Silent, 2 },
+		"machine died while its daemon was gone": {cluster.DaemonGone, func(e *evidence) {
+			failed(e)
+			e.probe, e.silent = membership.Silent, 2
+		},
 			cluster.Failed, "probe timed out", 0},
-		"gossip broken, all else well": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.since = membership.Answered, ago(time.Hour) },
+		"gossip broken, all else well": {cluster.Suspect, func(e *evidence) {
+			failed(e)
+			e.probe, e.since = membership.Answered, ago(time.Hour)
+		},
 			cluster.Suspect, "answers probes, and its session with the store is alive: 7370/udp and tcp get no answer, 7371/tcp does: a firewall?", 0},
-		"gossip can't follow its network": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.roundTrip = membership.Answered, 600*time.Millisecond },
+		"gossip can't follow its network": {cluster.Suspect, func(e *evidence) {
+			failed(e)
+			e.probe, e.roundTrip = membership.Answered, 600*time.Millisecond
+		},
 			cluster.Suspect, "session with the store is alive; its network is slow: probes take 0.6 s", 0},
 		"slow and well": {cluster.Up, func(e *evidence) { e.roundTrip = 600 * time.Millisecond },
 			cluster.Up, "its daemon answers; its network is slow: probes take 0.6 s", slowLook},
 		"reached": {cluster.Suspect, func(e *evidence) { failed(e); e.probe = membership.Reached },
 			cluster.Suspect, "its daemon not yet", 0},
-		"gossip and store broken": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.registered = membership.Answered, false },
+		"gossip and store broken": {cluster.Suspect, func(e *evidence) {
+			failed(e)
+			e.probe, e.registered = membership.Answered, false
+		},
 			cluster.DaemonGone, "answers probes", 9900 * time.Millisecond},
 
 		"restarting": {cluster.Up, func(e *evidence) {
 			e.gossip, e.departure, e.departedSeen = membership.Left, cluster.Restarting, ago(4*time.Second)
 		}, cluster.DaemonGone, "restarts", 6 * time.Second},
-		"restarted for good": {cluster.DaemonGone, func(e *evidence) { e.departure, e.departedSeen = cluster.Restarting, ago(grace) },
+		"restarted for good": {cluster.DaemonGone, func(e *evidence) {
+			e.departure, e.departedSeen = cluster.Restarting, ago(grace)
+		},
 			cluster.Failed, "did not come back", 0},
-		"shut down with all others": {"", func(e *evidence) { e.departure, e.departedBefore, e.began = cluster.ShutDown, true, ago(time.Second) },
+		"shut down with all others": {"", func(e *evidence) {
+			e.departure, e.departedBefore, e.began = cluster.ShutDown, true, ago(time.Second)
+		},
 			cluster.Suspect, "a moment to come back with the others", 9 * time.Second},
 		"shut down, and the others are back": {cluster.Suspect, func(e *evidence) {
 			e.departure, e.departedBefore, e.began, e.gossip = cluster.ShutDown, true, ago(grace), membership.Left
@@ -105,28 +152,48 @@ func TestJudge(t *testing.T) {
 		"shut down, and its new daemon can't tell that it is back": {cluster.Suspect, func(e *evidence) {
 			e.departure, e.departedBefore, e.began, e.registered = cluster.ShutDown, true, ago(grace), false
 		}, cluster.DaemonGone, "not connected", 0},
-		"shut down":    {cluster.Up, func(e *evidence) { e.departure = cluster.ShutDown }, cluster.Down, "shuts down", 0},
-		"left":         {cluster.Up, func(e *evidence) { e.departure = cluster.Left }, cluster.Down, "left", 0},
-		"left, mutely": {cluster.Up, func(e *evidence) { e.gossip, e.since = membership.Left, ago(time.Second) }, cluster.DaemonGone, "stopped", 9 * time.Second},
-		"left, mutely, and silent": {cluster.DaemonGone, func(e *evidence) { e.gossip, e.since, e.silent = membership.Left, ago(time.Second), 2 },
+		"shut down": {cluster.Up, func(e *evidence) { e.departure = cluster.ShutDown }, cluster.Down, "shuts down", 0},
+		"left":      {cluster.Up, func(e *evidence) { e.departure = cluster.Left }, cluster.Down, "left", 0},
+		"left, mutely": {cluster.Up, func(e *evidence) {
+			e.gossip, e.since = membership.Left, ago(time.Second)
+		}, cluster.DaemonGone, "stopped", 9 * time.Second},
+		"left, mutely, and silent": {cluster.DaemonGone, func(e *evidence) {
+			e.gossip, e.since, e.silent = membership.Left, ago(time.Second), 2
+		},
 			cluster.Failed, "nothing answers", 0},
 
-		"cut off from the store":  {cluster.Up, func(e *evidence) { e.registered = false }, cluster.DaemonGone, "not connected to the store", 0},
-		"the store can't be seen": {cluster.Up, func(e *evidence) { e.registered, e.storeKnown = false, false }, cluster.Up, "answers", 0},
-		"back, not registered":    {cluster.Failed, func(e *evidence) { e.registered, e.clear = false, time.Time{} }, cluster.Failed, "answers again and is not connected", 0},
-		"back":                    {cluster.Failed, func(*evidence) {}, cluster.Up, "answers", 0},
+		"cut off from the store": {cluster.Up, func(e *evidence) {
+			e.registered = false
+		}, cluster.DaemonGone, "not connected to the store", 0},
+		"the store can't be seen": {cluster.Up, func(e *evidence) {
+			e.registered, e.storeKnown = false, false
+		}, cluster.Up, "answers", 0},
+		"back, not registered": {cluster.Failed, func(e *evidence) {
+			e.registered, e.clear = false, time.Time{}
+		}, cluster.Failed, "answers again and is not connected", 0},
+		"back": {cluster.Failed, func(*evidence) {}, cluster.Up, "answers", 0},
 		"back after its first failure": {cluster.Failed, func(e *evidence) { e.failures, e.clear = 1, ago(time.Second) },
 			cluster.Failed, "; it answers again, and counts as back after 2.0 s without a doubt (failure 1 since it booted)", time.Second},
-		"back after its fourth":  {cluster.Failed, func(e *evidence) { e.failures, e.clear = 4, noon }, cluster.Failed, "after 16.0 s", 16 * time.Second},
-		"back after its tenth":   {cluster.Failed, func(e *evidence) { e.failures, e.clear = 10, noon }, cluster.Failed, "after 60.0 s", time.Minute},
-		"waited for long enough": {cluster.Failed, func(e *evidence) { e.failures, e.clear = 2, ago(4*time.Second) }, cluster.Up, "answers", 0},
+		"back after its fourth": {cluster.Failed, func(e *evidence) {
+			e.failures, e.clear = 4, noon
+		}, cluster.Failed, "after 16.0 s", 16 * time.Second},
+		"back after its tenth": {cluster.Failed, func(e *evidence) {
+			e.failures, e.clear = 10, noon
+		}, cluster.Failed, "after 60.0 s", time.Minute},
+		"waited for long enough": {cluster.Failed, func(e *evidence) {
+			e.failures, e.clear = 2, ago(4*time.Second)
+		}, cluster.Up, "answers", 0},
 		"failed, and has a session again": {cluster.Failed, func(e *evidence) {
 			failed(e)
 			away(e, time.Minute)
 			e.failures, e.failedFor, e.registeredAt = 1, "so it was", ago(time.Second)
 		},
 			cluster.Failed, "so it was", leaseProof - time.Second},
-		"failed, and its session has lasted": {cluster.Failed, func(e *evidence) { failed(e); away(e, time.Minute); e.failures, e.registeredAt = 1, ago(leaseProof) },
+		"failed, and its session has lasted": {cluster.Failed, func(e *evidence) {
+			failed(e)
+			away(e, time.Minute)
+			e.failures, e.registeredAt = 1, ago(leaseProof)
+		},
 			cluster.Suspect, "could not be probed, and its session", 0},
 		"failed often, and its session has lasted": {cluster.Failed, func(e *evidence) {
 			failed(e)
@@ -134,13 +201,22 @@ func TestJudge(t *testing.T) {
 			e.failures, e.registeredAt = 5, ago(leaseProof)
 		},
 			cluster.Failed, "no sign", 26 * time.Second},
-		"booting after it went down":  {cluster.Down, func(e *evidence) { e.gossip, e.clear = membership.Left, time.Time{} }, cluster.Down, "", 0},
-		"failed, then the port opens": {cluster.Failed, func(e *evidence) { failed(e); e.probe, e.registered = membership.Refused, false }, cluster.Failed, "no sign of its daemon", 0},
-		"never heard of, and connected to the store": {cluster.Suspect, func(e *evidence) { e.gossip, e.firstSeen, e.probe = "", ago(grace), membership.Answered },
+		"booting after it went down": {cluster.Down, func(e *evidence) {
+			e.gossip, e.clear = membership.Left, time.Time{}
+		}, cluster.Down, "", 0},
+		"failed, then the port opens": {cluster.Failed, func(e *evidence) {
+			failed(e)
+			e.probe, e.registered = membership.Refused, false
+		}, cluster.Failed, "no sign of its daemon", 0},
+		"never heard of, and connected to the store": {cluster.Suspect, func(e *evidence) {
+			e.gossip, e.firstSeen, e.probe = "", ago(grace), membership.Answered
+		},
 			cluster.Suspect, "gossip doesn't hear it, and its session with the store is alive: 7370/udp and tcp get no answer, 7371/tcp does: a firewall?", 0},
 		"never heard of": {"", func(e *evidence) { e.gossip, e.registered, e.firstSeen = "", false, ago(time.Second) },
 			cluster.Suspect, "not heard of it yet", 9 * time.Second},
-		"never heard of, for long": {cluster.Suspect, func(e *evidence) { e.gossip, e.registered, e.firstSeen = "", false, ago(grace) },
+		"never heard of, for long": {cluster.Suspect, func(e *evidence) {
+			e.gossip, e.registered, e.firstSeen = "", false, ago(grace)
+		},
 			cluster.Failed, "not heard of it for 10.0 s", 0},
 	}
 	for name, tt := range tests {
