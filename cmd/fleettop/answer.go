@@ -134,6 +134,7 @@ type unitStatus struct {
 	Desired      string      `json:"desired"`
 	State        string      `json:"state"`
 	Global       bool        `json:"global,omitempty"`
+	Once         bool        `json:"once,omitempty"` // it runs, ends and is done
 	Generation   int64       `json:"generation"`
 	By           string      `json:"by,omitempty"`
 	At           time.Time   `json:"at"`
@@ -165,7 +166,7 @@ type placement struct {
 
 func newUnitStatus(u *api.UnitDetail) unitStatus {
 	s := unitStatus{Unit: u.Name, Description: u.Description, Hash: u.Hash, FromTemplate: u.FromTemplate, TemplateHash: u.TemplateHash,
-		Desired: string(u.Desired), State: string(u.State), Global: u.Global, Generation: u.Generation, By: u.By, At: u.At,
+		Desired: string(u.Desired), State: string(u.State), Global: u.Global, Once: u.Once, Generation: u.Generation, By: u.By, At: u.At,
 		Reason: u.Unplaced, Placements: []placement{}, Store: stale(u.Store)}
 	refs := refsByID(u.Machines)
 	for _, p := range u.Placements {
@@ -174,11 +175,14 @@ func newUnitStatus(u *api.UnitDetail) unitStatus {
 		if p.Assignment != nil {
 			one.Reason, one.Placed = p.Assignment.Reason, p.Assignment.Since
 		}
+		if p.Lost != nil {
+			one.Lost = string(p.Lost.State)
+		}
 		if st := p.Status; st != nil {
 			one.Load, one.Active, one.Sub, one.Since, one.Result, one.PID = st.Load, st.Active, st.Sub, st.Since, st.Result, st.PID
 			one.Restarts = st.Restarts
 			if p.Lost != nil {
-				one.Lost, one.Active, one.Sub = string(p.Lost.State), api.ActiveUnknown, api.WasSub+st.Sub
+				one.Active, one.Sub = api.ActiveUnknown, api.WasSub+st.Sub
 			}
 			if st.Hash != u.Hash {
 				one.Running = st.Hash

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
 	"fleettop/units"
 )
@@ -27,11 +28,11 @@ type shell struct {
 	t *testing.T
 }
 
-func newShell(t *testing.T, machines int) *shell {
+func newShell(t *testing.T, machines int, tweaks ...func(*api.Config)) *shell {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	t.Setenv("NO_COLOR", "")
-	return &shell{apitest.Start(t, machines), t}
+	return &shell{apitest.Start(t, machines, tweaks...), t}
 }
 
 // file writes a file into the shell's folder.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cluster"
+	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
 )
 
@@ -43,13 +45,13 @@ func jsonCases(dir string) map[string]jsonCase {
 		"cordon":          {ok: "cordon n2", fails: "cordon n9", misused: "cordon"},
 		"drain":           {ok: "drain n2", fails: "drain n9", misused: "drain"},
 		"uncordon":        {ok: "uncordon n2", fails: "uncordon n9", misused: "uncordon --nope n1"},
-		"forget":          {fails: "forget n2", misused: "forget"},
+		"forget":          {ok: "forget gone", fails: "forget n2", misused: "forget"},
 		"events":          {ok: "events", fails: "AWAY events", misused: "events --since=bogus", code: "unreachable"},
 		"journal":         {fails: "AWAY journal a", misused: "journal --lines=x a", streams: true, code: "unreachable"},
 		"key generate":    {ok: "key generate --key-file " + key, fails: "key generate --key-file " + key, misused: "key generate x", object: true, code: "failed"},
-		"key list":        {fails: "key list", misused: "key list x", object: true, code: "conflict"},
-		"key rotate":      {fails: "key rotate", misused: "key rotate --nope", object: true, code: "conflict"},
-		"join-command":    {fails: "join-command", misused: "join-command x", object: true, code: "conflict"},
+		"key list":        {ok: "key list", fails: "AWAY key list", misused: "key list x", object: true, code: "unreachable"},
+		"key rotate":      {ok: "key rotate", fails: "AWAY key rotate", misused: "key rotate --nope", object: true, code: "unreachable"},
+		"join-command":    {ok: "join-command", fails: "AWAY join-command", misused: "join-command x", object: true, code: "unreachable"},
 		"join":            {fails: "join nonsense 127.0.0.1:1", misused: "join", object: true},
 		"leave":           {fails: "AWAY leave", misused: "leave n1", object: true, code: "unreachable"},
 		"version":         {ok: "version", misused: "version x", object: true},
@@ -62,10 +64,40 @@ func jsonCases(dir string) map[string]jsonCase {
 	}
 }
 
+// addGone adds the record of a machine that left.
+func (s *shell) addGone() {
+	s.t.Helper()
+	if err := s.Store.UpdateMachine(s.t.Context(), apitest.Machine(9).ID, func(m *cluster.Machine) error {
+		m.Name, m.Departure, m.DepartureAt = "gone", cluster.Left, time.Now()
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// someKeys are the keys of a cluster of one key.
+type someKeys struct{}
+
+func (someKeys) Keys(context.Context) (*api.KeyList, error) {
+	m := apitest.Machine(1)
+	return &api.KeyList{Keys: []api.KeyInfo{{ID: "k", Primary: true}}, Machines: []api.KeyHolder{{Machine: m.ID, Name: m.Name, Live: true, Keys: []string{"k"}}}}, nil
+}
+
+func (k someKeys) Rotate(ctx context.Context, _ string) (*api.KeyList, error) { return k.Keys(ctx) }
+
+func (k someKeys) FinishRotation(ctx context.Context, _ string) (*api.KeyList, error) {
+	return k.Keys(ctx)
+}
+
+func (someKeys) JoinToken(context.Context, string) (*api.JoinToken, error) {
+	return &api.JoinToken{Token: "t", Addresses: []string{"198.18.1.1:7374"}, Expires: time.Now()}, nil
+}
+
 // TestJSON: with -o json each verb prints JSON and nothing else on its standard
 // output, whether it succeeds, fails or is used wrongly.
 func TestJSON(t *testing.T) {
-	s := newShell(t, 2)
+	s := newShell(t, 2, func(c *api.Config) { c.Keys = someKeys{} })
+	s.addGone()
 	s.file("bad.service", "[Service\n")
 	cases := jsonCases(t.TempDir())
 	for _, verb := range verbsOf((&app{in: strings.NewReader(""), out: io.Discard, err: io.Discard}).root(), "") {

@@ -39,7 +39,7 @@ func (a *app) keyGenerateCommand() *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return writeJSON(a.out, map[string]string{"file": path, "id": ring.Primary().ID()})
+				return writeJSON(a.out, map[string]string{"file": path, "key": ring.Primary().ID()})
 			}
 			fmt.Fprintf(a.out, "Made key %s in %s.\n"+
 				"Start the first daemon here (%s); then `fleettop join-command` prints the line that adds another machine.\n",
@@ -170,9 +170,29 @@ func waitedFor(list *api.KeyList) (live, off []string) {
 	return live, off
 }
 
+// keyRows is a KeyList for programs: a machine's name is called as everywhere.
+type keyRows struct {
+	*api.KeyList
+	Machines []keyHolder `json:"machines"`
+}
+
+type keyHolder struct {
+	api.KeyHolder
+	MachineName string    `json:"machineName"`
+	Name        *struct{} `json:"name,omitempty"` // hides the holder's
+}
+
+func newKeyRows(list *api.KeyList) keyRows {
+	out := keyRows{list, make([]keyHolder, 0, len(list.Machines))}
+	for _, m := range list.Machines {
+		out.Machines = append(out.Machines, keyHolder{KeyHolder: m, MachineName: m.Name})
+	}
+	return out
+}
+
 func (a *app) printKeys(list *api.KeyList) error {
 	if a.json() {
-		return writeJSON(a.out, list)
+		return writeJSON(a.out, newKeyRows(list))
 	}
 	if list.Text != "" {
 		fmt.Fprintln(a.out, list.Text)

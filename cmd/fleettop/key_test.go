@@ -73,7 +73,7 @@ func TestKeyGenerate(t *testing.T) {
 	}
 	code, out, _ = command(t, "", "key", "generate", "-o", "json", "--key-file", path+"2")
 	var said map[string]string
-	if err := json.Unmarshal([]byte(out), &said); code != 0 || err != nil || said["file"] != path+"2" || len(said["id"]) != 16 || len(said) != 2 {
+	if err := json.Unmarshal([]byte(out), &said); code != 0 || err != nil || said["file"] != path+"2" || len(said["key"]) != 16 || len(said) != 2 {
 		t.Errorf("%d %v: %s", code, err, out)
 	}
 }

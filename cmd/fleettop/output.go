@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -27,16 +28,13 @@ func newOutput(w io.Writer, terminal, paints bool) *output {
 
 // Write implements io.Writer.
 func (o *output) Write(b []byte) (int, error) {
-	if o.err != nil {
-		return 0, o.err
-	}
 	o.wrote = o.wrote || len(b) > 0
 	send := b
 	if o.terminal && (len(o.rest) > 0 || !plainText(b)) {
 		send, o.rest = appendPrintable(nil, append(o.rest, b...), o.paints)
 	}
 	if _, err := o.w.Write(send); err != nil {
-		o.err = err
+		o.err = cmp.Or(o.err, err) // the next may go well again, as a daemon's log does
 		return 0, err
 	}
 	return len(b), nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
 )
 
@@ -74,14 +75,14 @@ func TestTerminalsGetWhatIsPrintable(t *testing.T) {
 
 // TestLostOutputIsAnError: a verb whose answer can't be written has failed, whichever it is.
 func TestLostOutputIsAnError(t *testing.T) {
-	s := newShell(t, 2)
+	s := newShell(t, 2, func(c *api.Config) { c.Keys = someKeys{} })
 	s.file("bad.service", "[Service\n")
 	s.file("a.service", service)
 	s.must("start", "./a.service")
 	cases := jsonCases(t.TempDir())
 	lines := []string{"--help", "help start", "--version", "completion bash", "completion zsh", "completion"}
 	for _, verb := range sortedNames(cases) {
-		if line := cases[verb].ok; line != "" && verb != "destroy" && verb != "key generate" {
+		if line := cases[verb].ok; line != "" && verb != "destroy" && verb != "forget" && verb != "key generate" {
 			lines = append(lines, line, "-o json "+line)
 		}
 	}
