@@ -40,10 +40,19 @@ func Homeless(s *cluster.Snapshot) map[string]bool {
 // Held tells why a machine's units stay with it though it failed; empty if they don't.
 func (in Input) Held(id string) string {
 	m, known := in.Snapshot.Machines[id]
-	if in.Hold == "" || !known || m.Schedule == cluster.Drained || in.Health[id].State != cluster.Failed {
+	if in.Hold == "" || !known || m.Schedule == cluster.Drained || stateOf(in.Health[id]) != cluster.Failed {
 		return ""
 	}
 	return "stays on " + nameOf(id, m) + ", which failed, as failovers are held: " + in.Hold
+}
+
+// stateOf is what counts for a plan: a machine that failed and answers again
+// keeps what it still has, as that runs, and gets nothing until it is back.
+func stateOf(h cluster.Health) cluster.HealthState {
+	if h.State == cluster.Failed && !h.BackAt.IsZero() {
+		return cluster.Suspect
+	}
+	return h.State
 }
 
 // Unplaced is a unit that is wanted and on no machine that runs, and why.

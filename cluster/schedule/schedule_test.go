@@ -405,6 +405,29 @@ func TestExplainHeld(t *testing.T) {
 	}
 }
 
+// TestAMachineThatIsComingBackKeepsWhatItHas: units that were given to no other
+// machine while theirs was away stay with it when it answers again.
+func TestAMachineThatIsComingBackKeepsWhatItHas(t *testing.T) {
+	s := newScene("n1", "n2")
+	s.unit("a.service").unit("b.service")
+	s.snap = apply(s.snap, New().Plan(s.input(), noon).Moves)
+	s.health["n2"] = cluster.Health{State: cluster.Failed, BackAt: noon.Add(time.Second)}
+	s.unit("c.service").unit("d.service")
+	r := New().Plan(s.input(), noon)
+	s.snap = apply(s.snap, r.Moves)
+	on := map[string]int{}
+	for k := range s.snap.Assignments {
+		on[k.Machine]++
+	}
+	if on["n1"] != 3 || on["n2"] != 1 {
+		t.Errorf("n1 has %d units and n2 %d: %s", on["n1"], on["n2"], says(r))
+	}
+	s.health["n2"] = cluster.Health{State: cluster.Failed}
+	if r = New().Plan(s.input(), noon); len(r.Moves) != 1 || r.Moves[0].From.Machine != "n2" {
+		t.Errorf("in doubt again: %s", says(r))
+	}
+}
+
 // TestWhatIfPlansTheBaseOnce: machines are asked about in turn, and what has no
 // place whichever of them dies is found out once. The planner doesn't go on
 // taking the machine for dead, nor forgets that nothing is to be done.

@@ -310,7 +310,7 @@ func (w *world) setHealth(health map[string]cluster.Health) (changed bool) {
 		if m.known {
 			state = cluster.Suspect // until somebody has judged it
 			if h, ok := health[m.id]; ok {
-				state = h.State
+				state = stateOf(h)
 			}
 		}
 		changed = changed || m.state != state
