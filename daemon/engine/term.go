@@ -125,10 +125,12 @@ func (t *term) applied(moves []cluster.Move, revision int64, errs []error, now t
 	}
 }
 
-// events returns what is to be recorded since the last call.
+// events returns what is to be recorded since the last call, in the order it
+// happened: a failure may be known to be news after the moves that it led to.
 func (t *term) events() []cluster.Event {
 	events := t.pending
 	t.pending = nil
+	slices.SortStableFunc(events, func(a, b cluster.Event) int { return a.Time.Compare(b.Time) })
 	return events
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,5 +191,24 @@ func TestWholeClusterComesBack(t *testing.T) {
 		}
 		b.pass(time.Second)
 		b.want(want)
+	}
+}
+
+// TestANewLeaderTellsInOrder: what it has to tell of the machine that died
+// before it led comes before the moves, though it asks the timeline after them.
+func TestANewLeaderTellsInOrder(t *testing.T) {
+	b := newBoard(t, 3, 3)
+	b.pass(time.Second)
+	b.term = newTerm(cluster.Leader{Term: 2, Machine: "n1", Since: b.now}, schedule.New())
+	b.state.Health["n3"] = cluster.Health{State: cluster.Failed, Since: b.now.Add(-time.Second), Evidence: "silence"}
+	b.step()
+	b.term.applied(b.look.moves, 0, nil, b.now)
+	b.term.recall(nil)
+	var kinds []cluster.EventKind
+	for _, e := range b.term.events() {
+		kinds = append(kinds, e.Kind)
+	}
+	if want := []cluster.EventKind{cluster.EventMachine, cluster.EventLeader, cluster.EventMoved}; !slices.Equal(kinds, want) {
+		t.Errorf("told %q, want %q", kinds, want)
 	}
 }
