@@ -22,7 +22,7 @@ func BenchmarkFrame(b *testing.B) {
 			sh := newBench(b, 120, 40, true, false, tuitest.Cluster(1000, 10000), tuitest.Failed(7, time.Second))
 			sh.press(key)
 			for i := range 1000 {
-				sh.reducer.AddEvents([]cluster.Event{tuitest.Event(i, time.Duration(i)*time.Second, cluster.Event{Kind: cluster.EventUnit, Unit: "web@1.service", Text: "started web@1.service", By: "root"})})
+				sh.reducer.AddEvents([]cluster.Event{tuitest.Event(i, time.Duration(i)*time.Second, cluster.Event{Kind: cluster.EventUnit, Unit: "web@1.service", Text: "started web@1.service", By: "root"})}, sh.clock)
 			}
 			sh.send(snapshotMsg{sh.reducer.Snapshot(sh.clock)})
 			sh.View()

@@ -142,10 +142,9 @@ func (f *Feed[C]) run(ctx context.Context) {
 	f.conn = state.Conn{Endpoint: f.cfg.Client.Endpoint(), Since: time.Now()}
 	f.publish(f.conn.Since)
 	for ctx.Err() == nil {
-		candidates := f.candidates()
-		for _, c := range candidates {
+		for _, c := range f.candidates() {
 			began := time.Now()
-			err := f.session(ctx, c, len(candidates) == 1)
+			err := f.session(ctx, c)
 			if ctx.Err() != nil {
 				return
 			}
@@ -253,9 +252,8 @@ type silence struct{ after time.Duration }
 
 func (s silence) Error() string { return "no sign of life for " + s.after.String() }
 
-// session watches one daemon until that fails or ctx ends; only says that no
-// other is known.
-func (f *Feed[C]) session(ctx context.Context, c C, only bool) error {
+// session watches one daemon until that fails or ctx ends.
+func (f *Feed[C]) session(ctx context.Context, c C) error {
 	f.mu.Lock()
 	f.current = c
 	f.mu.Unlock()
@@ -293,10 +291,6 @@ func (f *Feed[C]) session(ctx context.Context, c C, only bool) error {
 			f.reducer.DropStats()
 		}
 	}
-	limit := patience
-	if only {
-		limit = alone
-	}
 	silent := time.NewTimer(noticed)
 	defer silent.Stop()
 	for first := true; ; {
@@ -311,14 +305,14 @@ func (f *Feed[C]) session(ctx context.Context, c C, only bool) error {
 			last := time.Duration(alive.Load())
 			quiet := time.Since(began) - last
 			switch {
-			case quiet >= limit:
-				cancel(silence{limit})
+			case quiet >= alone, quiet >= patience && len(f.candidates()) > 1:
+				cancel(silence{quiet.Round(time.Second)})
 			case quiet >= noticed:
 				if f.conn.Up && !f.conn.Quiet {
 					f.conn.Quiet = true
 					f.publish(time.Now())
 				}
-				silent.Reset(min(limit-quiet, heartbeat))
+				silent.Reset(heartbeat)
 			default:
 				silent.Reset(noticed - quiet)
 			}
@@ -335,7 +329,7 @@ func (f *Feed[C]) session(ctx context.Context, c C, only bool) error {
 				})
 			}
 		case list := <-older:
-			f.reducer.AddEvents(list)
+			f.reducer.AddEvents(list, time.Now())
 			f.schedule(batchEvery)
 		case s := <-figures:
 			f.reducer.PutStats(s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -28,6 +29,7 @@ type daemon struct {
 	looked  int
 	stats   error // what figures are refused with
 	hangs   bool
+	cause   error // a watch was given up for while it hung
 	closed  int
 }
 
@@ -73,6 +75,9 @@ func (d *daemon) Watch(ctx context.Context, o api.WatchOptions, f func(*api.Stat
 	for l := first; ; {
 		for d.hung() {
 			if ctx.Err() != nil {
+				d.mu.Lock()
+				d.cause = context.Cause(ctx)
+				d.mu.Unlock()
 				return ctx.Err()
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -259,6 +264,9 @@ func TestADaemonThatHangsIsNoticed(t *testing.T) {
 	one.hang(true)
 	await(t, f, "the other daemon", func(s *state.Snapshot) bool { return s.Conn.Up && s.Self == "two" })
 	f.Close()
+	if one.cause == nil || strings.Contains(one.cause.Error(), "12s") { // which is for where there is no other
+		t.Errorf("the first daemon was given up for %v", one.cause)
+	}
 	if one.closed != 0 || two.closed != 1 {
 		t.Errorf("the first daemon's client was closed %d times, the other's %d, want 0 and 1", one.closed, two.closed)
 	}

@@ -68,10 +68,16 @@ func TestWhatComesLastIsOnTop(t *testing.T) {
 		return tuitest.Event(n, ago, cluster.Event{Kind: cluster.EventUnit, Text: fmt.Sprint("event ", n)})
 	}
 	r := fold(tuitest.Cluster(1, 1))
-	r.AddEvents([]cluster.Event{event(1, time.Hour), event(2, 2*time.Hour)})
-	r.Apply(&api.Line{Kind: api.LineChange, Events: []cluster.Event{event(3, -time.Hour)}}, noon) // the leader's clock was ahead, and is set
-	r.Apply(&api.Line{Kind: api.LineChange, Events: []cluster.Event{event(4, time.Second)}}, noon)
-	r.AddEvents([]cluster.Event{event(5, 90*time.Minute), event(3, -time.Hour)})
+	r.AddEvents([]cluster.Event{event(1, time.Hour), event(2, 2*time.Hour)}, noon)
+	happens := func(after time.Duration, n int, ago time.Duration) {
+		r.Apply(&api.Line{Kind: api.LineChange, Events: []cluster.Event{event(n, ago)}}, noon.Add(after))
+	}
+	happens(0, 3, -time.Hour)                   // the leader's clock was ahead, and is set
+	happens(10*time.Second, 4, -10*time.Second) // as it should be
+	happens(20*time.Second, 5, time.Hour)       // another leader's clock is behind
+	happens(30*time.Second, 6, -25*time.Second) // a little late, after
+	happens(31*time.Second, 7, -22*time.Second) // which an older one comes
+	r.AddEvents([]cluster.Event{event(8, 90*time.Minute), event(3, -time.Hour)}, noon.Add(32*time.Second))
 	order := func(r *state.Reducer) string {
 		var list []string
 		for _, e := range r.Snapshot(noon).Timeline {
@@ -79,15 +85,14 @@ func TestWhatComesLastIsOnTop(t *testing.T) {
 		}
 		return strings.Join(list, " ")
 	}
-	if got := order(r); got != "2 5 1 3 4" {
-		t.Errorf("the order is %s, want 2 5 1 3 4", got)
+	if got := order(r); got != "2 8 1 3 4 5 7 6" {
+		t.Errorf("the order is %s, want 2 8 1 3 4 5 7 6", got)
 	}
 	again := tuitest.Cluster(1, 1) // the connection was lost for a moment
-	later := noon.Add(time.Minute)
-	again.Events = []cluster.Event{event(2, 2*time.Hour), event(4, time.Second), event(6, -30*time.Second), event(3, -time.Hour)}
-	r.Apply(again, later)
-	if got := order(r); got != "2 5 1 3 4 6" {
-		t.Errorf("after another connection the order is %s, want 2 5 1 3 4 6", got)
+	again.Events = []cluster.Event{event(2, 2*time.Hour), event(4, -10*time.Second), event(9, -50*time.Second), event(3, -time.Hour)}
+	r.Apply(again, noon.Add(time.Minute))
+	if got := order(r); got != "2 8 1 3 4 5 7 6 9" {
+		t.Errorf("after another connection the order is %s, want 2 8 1 3 4 5 7 6 9", got)
 	}
 }
 

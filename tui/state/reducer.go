@@ -127,7 +127,7 @@ func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 	for i := range l.Events {
 		l.Events[i].Text = draw.Clean(l.Events[i].Text)
 	}
-	if r.timeline.add(past, false) || r.timeline.add(live, true) {
+	if r.timeline.add(past, false, now) || r.timeline.add(live, true, now) {
 		urgent = true
 	}
 	r.settle(past, false, now)
@@ -137,11 +137,11 @@ func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 }
 
 // AddEvents folds in events from before the watch began.
-func (r *Reducer) AddEvents(events []cluster.Event) {
+func (r *Reducer) AddEvents(events []cluster.Event, now time.Time) {
 	for i := range events {
 		events[i].Text = draw.Clean(events[i].Text)
 	}
-	r.touched = r.timeline.add(events, false) || r.touched
+	r.touched = r.timeline.add(events, false, now) || r.touched
 }
 
 // SetConn tells how the console's connection is.

@@ -119,7 +119,7 @@ func TestAFailoverIsOneBlock(t *testing.T) {
 	if len(s.Timeline) != 2 || len(e.Block) != 4 || !e.Complete || e.Moved != 1 || e.Active != 1 || e.Key() != key || e.Kind != cluster.EventFailover {
 		t.Errorf("summed up: %+v", e)
 	}
-	r.AddEvents(e.Block) // again, as from an older page
+	r.AddEvents(e.Block, noon) // again, as from an older page
 	if s := r.Snapshot(noon); len(s.Timeline) != 2 {
 		t.Errorf("the same events again make %d entries", len(s.Timeline))
 	}

@@ -32,15 +32,24 @@ func (e *Entry) Key() string {
 	return e.Event.ID
 }
 
-// timeline keeps events and makes entries of them. What came as it happened
-// stays in that order, as clocks may be set; only the past goes by its times.
+// timeline keeps events and makes entries of them.
 type timeline struct {
-	events []cluster.Event // the past by ID, then the others as they came
-	past   int             // how many are of the past
+	events []stamped // by at
 	known  map[string]struct{}
 	made   []*Entry
 	stale  bool
 }
+
+// stamped is an event with the time it counts as of: its own, unless that can't
+// be right. Clocks are set, and what one stamped that was ahead is not to be on
+// top for ever.
+type stamped struct {
+	cluster.Event
+	at time.Time
+}
+
+// plausible is how far the clock of an event that happens now may be off.
+const plausible = time.Minute
 
 func (t *timeline) reset() { *t = timeline{stale: true} }
 
@@ -61,32 +70,36 @@ func (t *timeline) split(events []cluster.Event, heard time.Time) (past, live []
 }
 
 // add takes events in, and reports whether any was new; live ones happened just now.
-func (t *timeline) add(events []cluster.Event, live bool) bool {
+func (t *timeline) add(events []cluster.Event, live bool, now time.Time) bool {
 	if t.known == nil {
 		t.known = map[string]struct{}{}
 	}
-	var fresh []cluster.Event
+	sorted, was := true, len(t.events)
 	for _, e := range events {
-		if _, ok := t.known[e.ID]; !ok {
-			t.known[e.ID] = struct{}{}
-			fresh = append(fresh, e)
+		if _, ok := t.known[e.ID]; ok {
+			continue
 		}
+		t.known[e.ID] = struct{}{}
+		at := e.Time
+		if at.After(now.Add(plausible)) || live && at.Before(now.Add(-plausible)) {
+			at = now.Round(0)
+		}
+		if n := len(t.events); n > 0 && at.Before(t.events[n-1].at) {
+			sorted = false
+		}
+		t.events = append(t.events, stamped{e, at})
 	}
-	if len(fresh) == 0 {
+	if len(t.events) == was {
 		return false
 	}
-	if live {
-		t.events = append(t.events, fresh...)
-	} else {
-		past := append(t.events[:t.past:t.past], fresh...)
-		slices.SortStableFunc(past, func(a, b cluster.Event) int { return cmp.Compare(a.ID, b.ID) })
-		t.events, t.past = append(past, t.events[t.past:]...), len(past)
+	if !sorted {
+		slices.SortStableFunc(t.events, func(a, b stamped) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.ID, b.ID)) })
 	}
 	if extra := len(t.events) - eventsKept; extra > 0 {
 		for _, e := range t.events[:extra] {
 			delete(t.known, e.ID)
 		}
-		t.events, t.past = slices.Clone(t.events[extra:]), max(0, t.past-extra)
+		t.events = slices.Clone(t.events[extra:])
 	}
 	t.stale = true
 	return true
@@ -109,7 +122,8 @@ func (t *timeline) entries() []*Entry {
 	failed := map[string]int{}  // index in out of a machine's last line that may begin a block
 	doubted := map[string]int{} // the same, of its last suspicion
 	open := map[string]*Entry{}
-	for _, e := range t.events {
+	for _, had := range t.events {
+		e := had.Event
 		dead := deadMachine(e)
 		if b := open[dead]; b != nil && dead != "" && e.Time.Sub(b.Block[0].Time) < blockReach {
 			b.join(e)
