@@ -73,6 +73,7 @@ type Feed[C Client] struct {
 	waiting   bool // a snapshot is due
 	due       *time.Timer
 	others    map[string]other[C] // by machine
+	silent    string              // endpoint of the daemon that hung last
 	snap      *state.Snapshot
 }
 
@@ -149,6 +150,11 @@ func (f *Feed[C]) run(ctx context.Context) {
 				return
 			}
 			f.lost(c, err)
+			hung := silence{}
+			if f.silent = ""; errors.As(err, &hung) {
+				f.silent = c.Endpoint()
+				break // those known by now come first
+			}
 			if f.conn.Seen.After(began) {
 				wait = retryFirst
 			}
@@ -170,9 +176,14 @@ func (f *Feed[C]) run(ctx context.Context) {
 	}
 }
 
-// candidates are the clients to try, the one in use first.
-func (f *Feed[C]) candidates() []C {
-	list := []C{f.Current()}
+// candidates are the clients to try, the one in use first, or last if it hangs.
+func (f *Feed[C]) candidates() (list []C) {
+	list = []C{f.Current()}
+	defer func() {
+		if len(list) > 1 && list[0].Endpoint() == f.silent {
+			list = append(list[1:], list[0])
+		}
+	}()
 	add := func(c C) {
 		for _, have := range list {
 			if have.Endpoint() == c.Endpoint() {
@@ -305,7 +316,7 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 			last := time.Duration(alive.Load())
 			quiet := time.Since(began) - last
 			switch {
-			case quiet >= alone, quiet >= patience && len(f.candidates()) > 1:
+			case quiet >= alone, (quiet >= patience || first) && quiet >= noticed && len(f.candidates()) > 1:
 				cancel(silence{quiet.Round(time.Second)})
 			case quiet >= noticed:
 				if f.conn.Up && !f.conn.Quiet {
