@@ -1,7 +1,9 @@
 package tui
 
 import (
+	"io"
 	"strings"
+	"syscall"
 	"testing"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -160,4 +162,16 @@ func TestSaveAsksBeforeItOverwrites(t *testing.T) {
 	b.shows("Saved 1 line to ")
 	b.press(":", "'save", "enter")
 	b.shows("save --raw web.log")
+}
+
+// TestNothingWasDoneIsSaidWhereItIsTrue: an order that broke off in the middle may have been carried out.
+func TestNothingWasDoneIsSaidWhereItIsTrue(t *testing.T) {
+	b := newBench(t, 140, 24, false, false, tuitest.Cluster(3, 3))
+	b.client.refuse = &api.UnreachableError{Endpoint: b.client.Endpoint(), Err: syscall.ECONNREFUSED}
+	b.press("2", "s")
+	b.shows("nothing was done")
+	b.client.refuse = &api.UnreachableError{Endpoint: b.client.Endpoint(), Err: io.ErrUnexpectedEOF}
+	b.press("s")
+	b.hides("nothing was done")
+	b.shows("went away meanwhile")
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -213,9 +215,12 @@ func (s *shell) carryOut(o order) tea.Cmd {
 				_, err := client.Schedule(ctx, id, o.schedule)
 				msg.err = errors.Join(msg.err, err)
 			}
-			return msg
+		} else {
+			msg.reply, msg.err = client.Act(ctx, api.ActionRequest{Verb: o.verb.api, Units: o.units})
 		}
-		msg.reply, msg.err = client.Act(ctx, api.ActionRequest{Verb: o.verb.api, Units: o.units})
+		if msg.err != nil && ctx.Err() != nil {
+			msg.err = errSlow
+		}
 		return msg
 	}
 }
@@ -364,13 +369,19 @@ func (s *shell) switchPower(on bool, target screens.Target) tea.Cmd {
 	}
 }
 
+// errSlow is the daemon's silence to an order. It may carry it out yet.
+var errSlow = fmt.Errorf("the daemon has not answered for %s: it may do it yet, so see what became of it before trying again", actPatience)
+
 // sentence is an error as a person reads it.
 func sentence(err error) string {
 	var away *api.UnreachableError
-	if errors.As(err, &away) {
+	switch {
+	case !errors.As(err, &away):
+		return capital(draw.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ECONNREFUSED):
 		return "No daemon answers at " + away.Endpoint + ": nothing was done. Try again when the banner is gone."
 	}
-	return capital(draw.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	return "The daemon at " + away.Endpoint + " went away meanwhile: see what became of it before trying again."
 }
 
 func capital(s string) string {

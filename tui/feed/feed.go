@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/daemon/api"
 	"fleettop/tui/state"
+	"fleettop/units/retry"
 )
 
 const (
@@ -139,7 +139,7 @@ func (f *Feed[C]) run(ctx context.Context) {
 			f.cfg.Crashed(fmt.Sprint(r, "\n", string(debug.Stack())))
 		}
 	}()
-	wait := retryFirst
+	delay := retry.NewDelay(retryFirst, retryMost)
 	f.conn = state.Conn{Endpoint: f.cfg.Client.Endpoint(), Since: time.Now()}
 	f.publish(f.conn.Since)
 	for ctx.Err() == nil {
@@ -156,13 +156,12 @@ func (f *Feed[C]) run(ctx context.Context) {
 				break // those known by now come first
 			}
 			if f.conn.Seen.After(began) {
-				wait = retryFirst
+				delay.Reset()
 			}
 		}
-		pause := time.Duration(float64(wait) * (0.7 + 0.6*rand.Float64()))
+		pause := delay.Next()
 		f.conn.Retry = time.Now().Add(pause)
 		f.publish(f.conn.Retry.Add(-pause))
-		wait = min(2*wait, retryMost)
 		for again := time.After(pause); again != nil; {
 			select {
 			case <-ctx.Done():

@@ -11,6 +11,7 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/tui/draw"
 	"fleettop/tui/state"
+	"fleettop/units/retry"
 )
 
 const (
@@ -105,12 +106,12 @@ func (s *stream) setFilter(q state.Query) {
 // run follows the logs, again and again from where they broke off.
 func (s *stream) run(ctx context.Context, src Source, units []string) {
 	read := map[string]string{} // cursor of the last line, by machine
-	wait := retryFirst
+	delay := retry.NewDelay(retryFirst, retryMost)
 	for ctx.Err() == nil {
 		o := api.JournalOptions{Units: units, Lines: backlog, Follow: true, Positions: true, After: maps.Clone(read)}
 		err := src.Journal(ctx, o, func(l api.LogLine) error {
 			s.fine()
-			wait = retryFirst
+			delay.Reset()
 			if l.Machine != "" && l.Cursor != "" {
 				read[l.Machine] = l.Cursor
 			}
@@ -123,11 +124,7 @@ func (s *stream) run(ctx context.Context, src Source, units []string) {
 			return
 		}
 		s.fail(err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, retryMost)
+		delay.Wait(ctx)
 	}
 }
 
