@@ -175,3 +175,21 @@ func TestNothingWasDoneIsSaidWhereItIsTrue(t *testing.T) {
 	b.hides("nothing was done")
 	b.shows("went away meanwhile")
 }
+
+// TestDrainSaysBeforehandWhatHasNoOtherPlace, and several machines are one order.
+func TestDrainSaysBeforehandWhatHasNoOtherPlace(t *testing.T) {
+	b := newBench(t, 140, 24, false, false, tuitest.Cluster(3, 6))
+	b.press("3", "*", "d")
+	b.shows("Drain 3 machines?")
+	const effect = "9 units would move to other machines. No other place for db.service and 1 other: stopped (2 machines lack ssd=true). 1 global unit would stop there."
+	if b.confirm.Effect != effect {
+		t.Errorf("it says %q, want %q", b.confirm.Effect, effect)
+	}
+	b.press("y")
+	b.shows("n1, n2, n3 are being drained")
+	if got := b.client.told; len(got) != 1 || strings.Count(got[0], " ") != 3 {
+		t.Errorf("the machines are told %q, want one order for three", got)
+	}
+	b.send(progressMsg{api.Progress{Done: 320, Total: 10000}})
+	b.shows("320 of 10000 done.")
+}

@@ -175,9 +175,59 @@ func (s *shell) schedule(a keys.Action, target screens.Target) tea.Cmd {
 	for _, id := range ids {
 		names = append(names, s.snap.Called(id))
 	}
-	s.confirm = &widgets.Confirm{Title: "Drain " + widgets.Plural(len(ids), "machine") + "?", Targets: names,
+	asked := &widgets.Confirm{Title: "Drain " + widgets.Plural(len(ids), "machine") + "?", Targets: names,
 		Effect: "Their units move to other machines, and they take no more.", Verb: "drain", Value: o}
-	return nil
+	s.confirm = asked
+	client := s.source.Current()
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(context.Background(), actPatience)
+		defer cancel()
+		plan, err := client.PlanDrain(ctx, ids...)
+		if err != nil {
+			return nil // what comes of the order says it
+		}
+		return planMsg{asked, plan}
+	}
+}
+
+// planMsg is what draining machines would do to their units.
+type planMsg struct {
+	asked *widgets.Confirm
+	plan  *api.DrainPlan
+}
+
+// planned tells in the question, if that is still open, what would become of the units.
+func (s *shell) planned(m planMsg) {
+	if s.confirm != m.asked {
+		return
+	}
+	parts := []string{widgets.Plural(m.plan.Moves, "unit") + " would move to other machines."}
+	if n := len(m.plan.Stranded); n > 0 {
+		first := m.plan.Stranded[0]
+		text := first.Unit
+		if n > 1 {
+			text += " and " + widgets.Plural(n-1, "other")
+		}
+		parts = append(parts, draw.Clean(fmt.Sprintf("No other place for %s: stopped (%s).", text, first.Reason)))
+	}
+	if n := len(m.plan.Global); n > 0 {
+		parts = append(parts, widgets.Plural(n, "global unit")+" would stop there.")
+	}
+	m.asked.Effect = join(parts, " ")
+}
+
+// progressMsg is how far an order is that takes long.
+type progressMsg struct{ api.Progress }
+
+func (s *shell) progress(p api.Progress) {
+	if p.Total < 2 || p.Done >= p.Total {
+		return
+	}
+	text := fmt.Sprintf("%d of %d done", p.Done, p.Total)
+	if p.Text != "" {
+		text += "; " + draw.Clean(p.Text)
+	}
+	s.say(text+".", false)
 }
 
 // answer takes a key for the question.
@@ -207,13 +257,17 @@ func (s *shell) carryOut(o order) tea.Cmd {
 	}
 	client := s.source.Current()
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(context.Background(), actPatience)
+		ctx, cancel := patient(client)
 		defer cancel()
 		msg := actedMsg{order: o}
 		if o.schedule != "" {
-			for _, id := range o.machines {
-				_, err := client.Schedule(ctx, id, o.schedule)
-				msg.err = errors.Join(msg.err, err)
+			var reply *api.MachinesReply
+			if reply, msg.err = client.ScheduleAll(ctx, api.MachinesRequest{Verb: o.schedule, Machines: o.machines}); msg.err == nil {
+				for _, m := range reply.Machines {
+					if m.Error != nil {
+						msg.err = errors.Join(msg.err, m.Error)
+					}
+				}
 			}
 		} else {
 			msg.reply, msg.err = client.Act(ctx, api.ActionRequest{Verb: o.verb.api, Units: o.units})
@@ -236,11 +290,14 @@ func (s *shell) acted(msg actedMsg) {
 		return
 	}
 	if o.schedule != "" {
-		names := s.callAll(o.machines)
-		s.say(map[string]string{
-			"cordon":   names + " takes no more units; " + s.keys.Key(keys.Cordon) + " takes that back.",
-			"drain":    names + " is being drained; " + s.keys.Key(keys.Drain) + " takes that back.",
-			"uncordon": names + " takes units again.",
+		names, takes, is := s.callAll(o.machines), " takes ", " is "
+		if len(o.machines) > 1 {
+			takes, is = " take ", " are "
+		}
+		s.say(names+map[string]string{
+			"cordon":   takes + "no more units; " + s.keys.Key(keys.Cordon) + " takes that back.",
+			"drain":    is + "being drained; " + s.keys.Key(keys.Drain) + " takes that back.",
+			"uncordon": takes + "units again.",
 		}[o.schedule], false)
 		return
 	}

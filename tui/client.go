@@ -20,7 +20,24 @@ type Client interface {
 	feed.Client
 	screens.Client
 	Act(context.Context, api.ActionRequest) (*api.ActionReply, error)
-	Schedule(ctx context.Context, machine, verb string) (*api.Machine, error)
+	// ScheduleAll cordons, drains or uncordons machines, as one decision.
+	ScheduleAll(context.Context, api.MachinesRequest) (*api.MachinesReply, error)
+	PlanDrain(ctx context.Context, machines ...string) (*api.DrainPlan, error)
+}
+
+// follower is a client whose acts may take as long as they need, while it
+// tells how far they are.
+type follower interface {
+	FollowLong(silence time.Duration, report func(*api.Progress))
+}
+
+// patient is the context of an act: without a limit where the client itself
+// gives up on a daemon that falls silent.
+func patient(c Client) (context.Context, context.CancelFunc) {
+	if _, ok := c.(follower); ok {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithTimeout(context.Background(), actPatience)
 }
 
 // Power switches machines off and on, where that can be done: in the demo.

@@ -95,7 +95,7 @@ func (s *shell) submit(paths []string) tea.Cmd {
 
 // send submits files, and returns what came of it; bad says that it was refused.
 func send(client Client, files []api.File, replace bool) (text string, bad bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), actPatience)
+	ctx, cancel := patient(client)
 	defer cancel()
 	reply, err := client.Act(ctx, api.ActionRequest{Verb: api.Submit, Files: files, Replace: replace})
 	if err != nil {

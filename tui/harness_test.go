@@ -117,11 +117,16 @@ func (c *fakeClient) Act(_ context.Context, req api.ActionRequest) (*api.ActionR
 	return reply, nil
 }
 
-func (c *fakeClient) Schedule(_ context.Context, machine, verb string) (*api.Machine, error) {
+func (c *fakeClient) ScheduleAll(_ context.Context, req api.MachinesRequest) (*api.MachinesReply, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.told = append(c.told, verb+" "+machine)
-	return &api.Machine{}, c.refuse
+	c.told = append(c.told, req.Verb+" "+strings.Join(req.Machines, " "))
+	return &api.MachinesReply{}, c.refuse
+}
+
+func (c *fakeClient) PlanDrain(_ context.Context, machines ...string) (*api.DrainPlan, error) {
+	return &api.DrainPlan{Moves: 3 * len(machines), Global: []string{"agent.service"},
+		Stranded: []api.Unplaced{{Unit: "db.service", Reason: "2 machines lack ssd=true"}, {Unit: "cache.service"}}}, nil
 }
 
 // paper is a source whose snapshots the test makes.

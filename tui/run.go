@@ -89,6 +89,17 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	o.Warnings = append(o.Warnings, look.Warnings...)
+	p := &program{frame: frame, keys: km, clipboard: clipboardOf(&o), inbox: make(chan tea.Msg, inboxMost), over: make(chan struct{})}
+	p.follow(o.Client)
+	if other := o.Other; other != nil {
+		o.Other = func(m api.Machine) (Client, error) {
+			c, err := other(m)
+			if err == nil {
+				p.follow(c)
+			}
+			return c, err
+		}
+	}
 	crashes := make(chan string, 1)
 	f := feed.Start(ctx, feed.Config[Client]{Client: o.Client, Other: o.Other, Crashed: func(what string) { crashes <- what }})
 	defer f.Close()
@@ -97,7 +108,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer term.Close()
-	p := &program{term: term, frame: frame, keys: km, clipboard: clipboardOf(&o), inbox: make(chan tea.Msg, inboxMost), over: make(chan struct{})}
+	p.term = term
 	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly,
 		toAct: cmp.Or(o.ToAct, "start it without --read-only"), remote: o.Sizes != nil, now: time.Now, after: after})
 	if o.Hello != "" {
@@ -224,6 +235,17 @@ func (p *program) reason() error {
 		return p.why
 	default:
 		return nil
+	}
+}
+
+// follow lets a client's acts take as long as they need, and shows how far they are.
+func (p *program) follow(c Client) {
+	if f, ok := c.(follower); ok {
+		f.FollowLong(actPatience, func(now *api.Progress) {
+			if now != nil {
+				p.post(progressMsg{*now})
+			}
+		})
 	}
 }
 

@@ -126,6 +126,10 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd = s.mouse(msg)
 	case actedMsg:
 		s.acted(msg)
+	case planMsg:
+		s.planned(msg)
+	case progressMsg:
+		s.progress(msg.Progress)
 	case editMsg:
 		cmd = s.edited(msg)
 	case sentMsg:
