@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -160,4 +161,20 @@ func TestNamesOfNothing(t *testing.T) {
 		}
 	}
 	s.wants(s.must("cordon", "n1"), "is cordoned")
+}
+
+// TestVisitorsTerminalsGetWhatIsPrintable: over SSH, too, a terminal obeys no unit; a program gets it byte for byte.
+func TestVisitorsTerminalsGetWhatIsPrintable(t *testing.T) {
+	v := newVisited(t, 1)
+	evil := service + "Environment=X=\x1b]0;pwned\x07\n"
+	v.must("operator", evil, "submit", "evil.service")
+	if out := v.must("viewer", "", "cat", "evil"); out != evil {
+		t.Errorf("a program gets %q", out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, err := v.command(ctx, "viewer", "-tt", "127.0.0.1", "cat", "evil").CombinedOutput()
+	if err != nil || bytes.ContainsAny(out, "\x1b\x07") || !bytes.Contains(out, []byte("X=^[]0;pwned^G")) {
+		t.Errorf("a terminal gets %q, %v", out, err)
+	}
 }

@@ -26,6 +26,7 @@ type Session struct {
 
 	In       io.Reader
 	Out, Err io.Writer
+	Shown    bool // Out and Err are a command's, and go to a terminal
 
 	Role api.Role
 	Who  string            // as the timeline has it
@@ -241,7 +242,7 @@ func (c *channel) run(command string) (code int) {
 		s.In = &pressed{c.Channel, func() { idle.Reset(c.server.cfg.Limits.Idle) }}
 		s.Terminal = &Terminal{Name: c.term, Sizes: c.sizes}
 	case c.sizes != nil:
-		s.In, s.Out, s.Err = strings.NewReader(""), newlines{s.Out}, tell
+		s.In, s.Out, s.Err, s.Shown = strings.NewReader(""), newlines{s.Out}, tell, true
 		c.running.Go(c.awaitInterrupt)
 	}
 	code = c.server.cfg.Run(c.ctx, s)
