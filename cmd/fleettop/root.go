@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
-	far := a.visitor != nil && a.visitor.Shown
+	far := a.visitor != nil && (a.visitor.Shown || a.visitor.Terminal != nil)
 	out := newOutput(a.out, isTerminal(a.out) || far, true)
 	errOut := newOutput(a.err, isTerminal(a.err) || far, false)
 	a.out, a.err = out, errOut

@@ -67,21 +67,26 @@ func (a *action) atHand(it *item, snap *cluster.Snapshot) (*file, *Error) {
 	return it.given, e
 }
 
-// template is the content of an instance's template: that which comes with the
-// request, or the one that the cluster has. Without one it is nil.
-func (a *action) template(it *item, snap *cluster.Snapshot) (*file, *Error) {
+// templateOf is the content that an instance's template has: that which comes with the
+// request, or the one that the cluster has. It is not checked for the instance.
+func (a *action) templateOf(it *item, snap *cluster.Snapshot) (f file, known bool) {
 	if !it.name.IsInstance() {
-		return nil, nil
+		return file{}, false
 	}
-	content := ""
 	if t := a.files[it.name.Template()]; t != nil && t.given != nil && t.result.Error == nil && (!t.fallback || t.old == nil) {
-		content = t.given.content
-	} else if t, ok := snap.Units[it.name.Template()]; ok {
-		content = t.Content
-	} else {
+		return file{content: t.given.content, hash: t.given.hash, template: true}, true
+	}
+	t, known := snap.Units[it.name.Template()]
+	return file{content: t.Content, hash: t.Hash, template: true}, known
+}
+
+// template is an instance's file by its template, nil without one.
+func (a *action) template(it *item, snap *cluster.Snapshot) (*file, *Error) {
+	t, known := a.templateOf(it, snap)
+	if !known {
 		return nil, nil
 	}
-	f, e := parse(it.name, content)
+	f, e := parse(it.name, t.content)
 	if e == nil {
 		f.template = true
 	}
@@ -91,34 +96,37 @@ func (a *action) template(it *item, snap *cluster.Snapshot) (*file, *Error) {
 // warn says where a unit has another content than the person may think.
 func (a *action) warn(it *item, snap *cluster.Snapshot) {
 	u, r := it.done.next, &it.result
-	var template *file
-	if f, e := a.template(it, snap); e == nil {
-		template = f
-	}
+	template, known := a.templateOf(it, snap)
 	switch {
-	case u.FromTemplate && template != nil && template.hash != u.Hash:
+	case u.FromTemplate && known && template.hash != u.Hash:
 		r.TemplateHash = template.hash
 		r.Warning = fmt.Sprintf("%s keeps the template's earlier content (hash %.7s, the template has %.7s): "+
 			"`fleettop start --replace %s` takes the new one", u.Name, u.Hash, template.hash, u.Name)
 	case it.given != nil && it.fallback && !it.given.template && it.given.hash != u.Hash:
 		r.Warning = fmt.Sprintf("%s is the one submitted, and not the file here, which differs (hash %.7s, the file has %.7s): "+
 			"`fleettop %s --replace ./%s` puts the file in its place", u.Name, u.Hash, it.given.hash, a.verb, u.Name)
-	case it.given != nil && it.fallback && it.given.template && u.FromTemplate && template != nil && template.hash != it.given.hash:
+	case it.given != nil && it.fallback && it.given.template && u.FromTemplate && known && template.hash != it.given.hash:
 		r.Warning = fmt.Sprintf("%s is of the template submitted, and not of the file %s here, which differs: "+
 			"`fleettop submit --replace %s` puts the file in its place", u.Name, it.name.Template(), it.name.Template())
-	case !a.replace || it.given != nil && !it.fallback || it.old == nil:
-	case it.old.FromTemplate && template == nil:
-		r.Warning = fmt.Sprintf("nothing replaces the content of %s: its template %s is not submitted", u.Name, it.name.Template())
-	case it.old.FromTemplate:
-	case template != nil:
-		r.Warning = fmt.Sprintf("%s has a file of its own, which its template doesn't replace: "+
-			"`fleettop destroy %s`, and start it anew for the template's", u.Name, u.Name)
-	default:
-		r.Warning = fmt.Sprintf("nothing replaces the content of %s: give the file that is to, such as ./%s", u.Name, u.Name)
-	}
-	if it.name.IsTemplate() && a.verb == Submit {
+	case it.name.IsTemplate() && a.verb == Submit:
 		r.Warning = a.leftBehind(it, snap)
+	case a.replace && it.old != nil && (it.given == nil || it.fallback):
+		r.Warning = unreplaced(it.old, it.name.Template(), known)
 	}
+}
+
+// unreplaced is why --replace leaves the content of a unit as it is; empty if it doesn't.
+func unreplaced(u *cluster.Unit, template string, known bool) string {
+	switch {
+	case u.FromTemplate && known:
+		return ""
+	case u.FromTemplate:
+		return fmt.Sprintf("nothing replaces the content of %s: its template %s is not submitted", u.Name, template)
+	case known:
+		return fmt.Sprintf("%s has a file of its own, which its template doesn't replace: "+
+			"`fleettop destroy %s`, and start it anew for the template's", u.Name, u.Name)
+	}
+	return fmt.Sprintf("nothing replaces the content of %s: give the file that is to, such as ./%s", u.Name, u.Name)
 }
 
 // leftBehindNames is how many instances a warning names.
