@@ -25,8 +25,12 @@ func (m *Manager) adopt() error {
 	var list []*unit
 	for _, name := range names {
 		u := newUnit(m, name)
+		left := len(m.strays[mark(m.dir, name)]) > 0
 		if err := u.recall(); err != nil {
 			if errors.Is(err, fs.ErrNotExist) && (u.st.Sub == subDead || u.st.Sub == subFailed) {
+				if left {
+					continue // see erase
+				}
 				if err := m.disk.remove(name); err != nil { // nothing of it is left
 					return fmt.Errorf("remove the record of %s: %w", name, err)
 				}

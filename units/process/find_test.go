@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -185,4 +186,41 @@ func TestWhatWasUnloadedIsForgotten(t *testing.T) {
 	if err != nil || len(held) != 1 {
 		t.Errorf("%v are held, %v", held, err)
 	}
+}
+
+// TestWhatKillModeLeft: processes that outlive their unit by KillMode= don't
+// make it running when it is loaded again.
+func TestWhatKillModeLeft(t *testing.T) {
+	b := newBench(t)
+	const file = "[Service]\nKillMode=process\nExecStart=/bin/sh -c 'setsid sleep 1000 & echo $$! > %[1]s/tmp; mv %[1]s/tmp %[1]s/pid; exec sleep 1001'\n"
+	b.load("a.service", fmt.Sprintf(file, b.dir))
+	b.start("a.service")
+	pid, err := strconv.Atoi(b.read("pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.kill(pid)
+	if bad, err := b.Unload(b.ctx, []string{"a.service"}); err != nil || len(bad) > 0 {
+		t.Fatal(bad, err)
+	}
+	for range 2 {
+		b.reopen(func(string) {})
+		if b.unit("a.service") != nil {
+			t.Error("it is held")
+		}
+	}
+	b.load("a.service", fmt.Sprintf(file, b.dir))
+	if s := b.status("a.service"); s.Active != "inactive" || !lives(pid) {
+		t.Errorf("%+v, and what it left lives: %v", s, lives(pid))
+	}
+	if err := os.Remove(b.dir + "/pid"); err != nil {
+		t.Fatal(err)
+	}
+	b.start("a.service")
+	second, err := strconv.Atoi(b.read("pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.kill(second)
+	b.stop("a.service")
 }

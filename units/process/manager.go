@@ -222,7 +222,11 @@ func (m *Manager) load(f units.UnitFile) error {
 	if u == nil {
 		u = newUnit(m, f.Name)
 		u.cfg, u.st.Hash = cfg, hash
-		u.rediscover(m.claim(f.Name))
+		found := m.claim(f.Name)
+		if st, err := m.disk.load(f.Name); err == nil && st.Boot == m.host.bootID && st.Sub == subDead {
+			found = nil // left alone when the unit was unloaded
+		}
+		u.rediscover(found)
 		if err := u.save(); err != nil {
 			return errors.Join(fmt.Errorf("record its state: %w: make room in %s", err, m.dir), m.disk.remove(f.Name))
 		}

@@ -157,6 +157,14 @@ func (d *disk) load(name string) (record, error) {
 // maxRecord is how much of a record is read, in bytes.
 const maxRecord = 1 << 20
 
+// removeFile removes a unit's file, and leaves its record.
+func (d *disk) removeFile(name string) error {
+	if err := os.Remove(d.unitPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // remove forgets a unit. Where only one of the two can be removed, it is held
 // still and can be forgotten once more.
 func (d *disk) remove(name string) error {

@@ -321,10 +321,23 @@ func (u *unit) forget() error {
 	if a := activeOf(u.st.Sub); a != "inactive" && a != "failed" {
 		return errors.New("it was started again meanwhile: unload it once more")
 	}
-	if err := u.m.disk.remove(u.name); err != nil {
+	if err := u.erase(); err != nil {
 		return err
 	}
 	u.gone = true
 	u.m.hub.drop(units.Status{Name: u.name, Hash: u.st.Hash, Load: "not-found", Active: "inactive", Sub: subDead, Since: now()})
 	return nil
+}
+
+// erase removes what is on the disk of the unit. Where KillMode= has left
+// processes alone, a record stays: without one they would be found, and the
+// unit would count as running.
+func (u *unit) erase() error {
+	if u.killsGroup(subStopSigkill) || len(u.members()) == 0 {
+		return u.m.disk.remove(u.name)
+	}
+	if err := u.m.disk.save(u.name, &record{Boot: u.m.host.bootID, Sub: subDead, Since: now()}); err != nil {
+		return err
+	}
+	return u.m.disk.removeFile(u.name)
 }
