@@ -127,7 +127,7 @@ var looking = []string{"fleettop", "fleettop list-units", "fleettop list-unit-fi
 	"fleettop completion", "fleettop completion bash", "fleettop completion zsh", "fleettop completion fish", "fleettop completion powershell"}
 
 // textual are the verbs whose output has no form in JSON.
-var textual = []string{"fleettop", "fleettop daemon", "fleettop demo", "fleettop " + dialStdio, "fleettop key",
+var textual = []string{"fleettop", "fleettop help", "fleettop daemon", "fleettop demo", "fleettop " + dialStdio, "fleettop key",
 	"fleettop completion", "fleettop completion bash", "fleettop completion zsh", "fleettop completion fish", "fleettop completion powershell"}
 
 // checkFlags checks the flags that all verbs share.
@@ -211,7 +211,12 @@ func (a *app) root() *cobra.Command {
 	for _, c := range root.Commands() {
 		switch {
 		case c.Name() == "help":
-			c.Args = knownTopic
+			c.Args = func(c *cobra.Command, args []string) error {
+				if err := a.checkFlags(c); err != nil { // a help command has no run before its own
+					return err
+				}
+				return knownTopic(c, args)
+			}
 		case c.Name() == "completion" && a.visitor == nil:
 			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() } // with one its Args are checked
 			c.Args = noArgs

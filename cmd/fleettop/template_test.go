@@ -93,7 +93,11 @@ func TestReplaceTakesTheTemplate(t *testing.T) {
 	for _, verb := range []string{"submit", "load", "start"} {
 		t.Run(verb, func(t *testing.T) {
 			s, _, after := changedTemplate(t)
-			out := s.must(verb, "--replace", "web@1.service", "web@2.service", "web@3.service")
+			names := []string{"web@1.service", "web@2.service", "web@3.service"}
+			if verb != "load" {
+				names = []string{"web@*"}
+			}
+			out := s.must(append([]string{verb, "--replace"}, names...)...)
 			did := map[string]string{"submit": "restarted", "load": "restarted", "start": "launched"}[verb]
 			s.wants(out, "Unit web@1.service replaced, "+did+" on "+machineOf(s, "web@1.service"), "Unit web@2.service replaced, "+did)
 			if strings.Contains(out, "web@3.service replaced") {
