@@ -202,6 +202,7 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 	parts.Go(func() error { return n.judgeConflicts(partsCtx, conflicts) })
 	parts.Go(func() error { return n.stayAddressed(partsCtx) })
 	parts.Go(func() error { return n.findHome(partsCtx) })
+	parts.Go(func() error { return n.watchDisk(partsCtx) })
 
 	departure := cluster.Restarting
 	select {

@@ -30,6 +30,8 @@ const (
 	joinComplain = 10 * time.Second // between words about a cluster that can't be joined
 	joinLimit    = 30 * time.Second
 	learnerLook  = 50 * time.Millisecond
+	pointedQuiet = 10 * time.Millisecond // suspicions come in crowds
+	peersQuiet   = time.Second           // the addresses for the next start are in no hurry
 )
 
 // etcdLink is this daemon's way to etcd: an embedded member once it has one,
@@ -257,6 +259,7 @@ func (l *etcdLink) rememberPeers(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-changed:
+			pause(ctx, peersQuiet)
 		}
 	}
 }
@@ -287,6 +290,8 @@ func (l *etcdLink) inCluster() bool {
 // a voter talks to its own member, everybody else to the voters that live.
 func (l *etcdLink) stayPointed(ctx context.Context) error {
 	var pointed, tagged []string
+	var again time.Time
+	doubts := doubts{}
 	for ctx.Err() == nil {
 		membersChanged, linkChanged := l.members.Changed(), l.changed()
 		l.mu.Lock()
@@ -296,7 +301,7 @@ func (l *etcdLink) stayPointed(ctx context.Context) error {
 		living := endpoints
 		if l.cfg.embedsEtcd() {
 			var err error
-			if living, err = l.voters(clusterID); err != nil {
+			if living, again, err = l.voters(clusterID, doubts, time.Now()); err != nil {
 				return err
 			}
 			if endpoints = living; voter {
@@ -322,10 +327,16 @@ func (l *etcdLink) stayPointed(ctx context.Context) error {
 			}
 			tagged = now
 		}
+		var due <-chan time.Time
+		if !again.IsZero() {
+			due = time.After(time.Until(again))
+		}
 		select {
 		case <-ctx.Done():
 		case <-membersChanged:
+			pause(ctx, pointedQuiet)
 		case <-linkChanged:
+		case <-due:
 		}
 	}
 	return nil
@@ -348,10 +359,11 @@ func (l *etcdLink) Members() []membership.Member {
 func (l *etcdLink) Changed() <-chan struct{} { return l.members.Changed() }
 
 // voters returns the client URLs of the voters that live, as gossip has it, and
-// of suspects only where there are no others: by the time the leader is sure
-// of a death, this machine's watches are somewhere else already. It refuses to go on where this machine was told to join a cluster and has the
-// data of another one.
-func (l *etcdLink) voters(clusterID string) ([]string, error) {
+// of those in doubt only where there are no others: by the time the leader is
+// sure of a death, this machine's watches are somewhere else already. It also
+// returns when to look again, if only time changes the answer. It refuses to
+// go on where this machine was told to join a cluster and has another's data.
+func (l *etcdLink) voters(clusterID string, doubts doubts, now time.Time) (list []string, again time.Time, err error) {
 	var urls, doubtful []string
 	var stranger membership.Member
 	company := false
@@ -371,20 +383,24 @@ func (l *etcdLink) voters(clusterID string) ([]string, error) {
 			continue
 		}
 		company = true
-		if url := m.Tags[tagEtcd]; url != "" && m.State == membership.Alive {
+		gone, at := doubts.look(m, now)
+		if !at.IsZero() && (again.IsZero() || at.Before(again)) {
+			again = at
+		}
+		if url := m.Tags[tagEtcd]; url != "" && !gone {
 			urls = append(urls, url)
 		} else if url != "" {
 			doubtful = append(doubtful, url)
 		}
 	}
 	if stranger.ID != "" && !company && len(l.cfg.Join) > 0 {
-		return nil, &OtherClusterError{Address: stranger.Address, Theirs: stranger.Tags[tagCluster], Ours: clusterID, StateDir: l.cfg.StateDir}
+		return nil, again, &OtherClusterError{Address: stranger.Address, Theirs: stranger.Tags[tagCluster], Ours: clusterID, StateDir: l.cfg.StateDir}
 	}
 	if len(urls) == 0 {
 		urls = doubtful
 	}
 	slices.Sort(urls)
-	return urls, nil
+	return urls, again, nil
 }
 
 // close ends client and member. A member that left gives up its data.

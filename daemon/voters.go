@@ -10,6 +10,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
 	"fleettop/daemon/view"
+	"fleettop/units/retry"
 )
 
 const (
@@ -17,8 +18,12 @@ const (
 	voterSettle  = 20 * time.Second       // after a step, while a member may be starting
 	voterSoon    = 100 * time.Millisecond // between looks until then
 	voterRetry   = 250 * time.Millisecond // after a step that etcd refused for now
+	voterCalm    = 500 * time.Millisecond // between looks until etcd is calm enough to grow
 	replaceAfter = etcdserver.DefaultReplaceAfter
 )
+
+// errNotCalm means that a step waits until etcd is calm.
+var errNotCalm = errors.New("etcd isn't calm")
 
 // tendVoters grows, mends and shrinks the embedded etcd, one step at a time,
 // until ctx ends. Only the leader does.
@@ -27,21 +32,31 @@ func (n *node) tendVoters(ctx context.Context) error {
 	defer lease.Release()
 	alive := map[string]aliveness{}
 	last := time.Now()
+	quiet, complained, delay := &calm{}, false, retry.NewDelay(voterRetry, voterLook)
 	for ctx.Err() == nil {
 		_, _, _, viewChanged := lease.Latest()
 		healthChanged := n.health.Changed()
-		stepped, err := n.tendVotersOnce(ctx, lease, alive)
-		if err != nil && ctx.Err() == nil && !errors.Is(err, etcdserver.ErrNotReady) {
-			n.log.Warn("etcd's voters", "error", err)
-		}
+		stepped, err := n.tendVotersOnce(ctx, lease, alive, quiet)
 		switch {
-		case err != nil:
+		case errors.Is(err, etcdserver.ErrNotReady):
 			pause(ctx, voterRetry)
+			continue
+		case errors.Is(err, errNotCalm):
+			pause(ctx, voterCalm)
+			continue
+		case err != nil:
+			if ctx.Err() == nil && !complained {
+				n.log.Warn("etcd's voters", "error", err)
+			}
+			complained = true
+			delay.Wait(ctx)
 			continue
 		case stepped:
 			last = time.Now()
 			continue
 		}
+		complained = false
+		delay.Reset()
 		look := voterLook
 		if time.Since(last) < voterSettle {
 			look = voterSoon
@@ -49,6 +64,7 @@ func (n *node) tendVoters(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-healthChanged:
+			pause(ctx, voterSoon)
 		case <-viewChanged:
 			pause(ctx, voterRetry) // most changes are of units, and come in crowds
 		case <-time.After(look):
@@ -65,7 +81,7 @@ type aliveness struct {
 }
 
 // tendVotersOnce takes one step, and tells whether there was one to take.
-func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[string]aliveness) (bool, error) {
+func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[string]aliveness, quiet *calm) (bool, error) {
 	snap, err := lease.Snapshot(ctx, 0)
 	if err != nil {
 		return false, err
@@ -87,16 +103,22 @@ func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[s
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	asked := time.Now()
 	members, err := etcdserver.Members(ctx, n.etcd.client)
 	if err != nil {
+		quiet.observe(time.Now(), slowLook, true)
 		return false, err
 	}
+	quiet.observe(time.Now(), time.Since(asked), doubtful(members, healths))
 	if err := n.seat(ctx, snap, members); err != nil {
 		return false, err
 	}
 	step, ok := etcdserver.NextStep(members, candidates, now, replaceAfter)
 	if !ok {
 		return false, nil
+	}
+	if !quiet.allows(step, members, time.Now()) {
+		return false, errNotCalm
 	}
 	if err := etcdserver.Do(ctx, n.etcd.client, step); err != nil {
 		return false, err

@@ -30,6 +30,10 @@ const (
 	// machine's kernel acknowledging anything. gRPC's own keepalive can't be
 	// set below ten seconds, so the kernel does it.
 	peerPatience = 1500 * time.Millisecond
+	// etcdPatience is how long one survives without etcd answering a ping: a
+	// kernel that lives and an etcd that doesn't. One that is only overloaded
+	// must not lose its connections, as each costs it a handshake to come back.
+	etcdPatience = 6 * time.Second
 )
 
 // NewClient returns a client that notices a dead endpoint within about two
@@ -43,11 +47,14 @@ func NewClient(cfg ClientConfig) (*clientv3.Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	if cfg.Lines == nil {
+		cfg.Lines = &Lines{}
+	}
 	c := clientv3.Config{
 		Endpoints:            cfg.Endpoints,
 		DialTimeout:          dialTimeout,
-		DialKeepAliveTime:    10 * time.Second, // for a kernel that lives and an etcd that doesn't
-		DialKeepAliveTimeout: peerPatience,     // gRPC makes it the socket's TCP_USER_TIMEOUT, too
+		DialKeepAliveTime:    10 * time.Second,
+		DialKeepAliveTimeout: etcdPatience, // not the socket's TCP_USER_TIMEOUT: a line is no TCP connection to gRPC
 		PermitWithoutStream:  true,
 		MaxCallSendMsgSize:   MaxRequestBytes + 512<<10,
 		BackoffWaitBetween:   50 * time.Millisecond,

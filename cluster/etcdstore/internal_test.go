@@ -17,6 +17,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/internal/feed"
+	"fleettop/units"
 )
 
 func TestRenewals(t *testing.T) {
@@ -258,5 +259,38 @@ func TestTooBig(t *testing.T) {
 		{Name: "big.service", Generation: 1, Content: strings.Repeat("\x01", 256<<10)}, {Name: "small.service", Generation: 1}})
 	if err != nil || errs[0] == nil || errs[1] != nil || !strings.Contains(errs[0].Error(), "smaller") {
 		t.Errorf("%v, %v", errs, err)
+	}
+}
+
+// What is reported waits for a renewal of the lease that is late.
+func TestReportsYieldToRenewals(t *testing.T) {
+	t.Parallel()
+	s := opener(t)()
+	held, err := s.Register(t.Context(), cluster.Run{Machine: "m", ID: "r", Address: "a"}, 3*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	real := held.(*session)
+	// The same session, which nothing renews.
+	late := &session{store: s, lease: real.lease, run: real.run, ttl: real.ttl, ctx: real.ctx, end: real.end, renewed: time.Now().Add(-real.ttl * 3 / 4)}
+	result := make(chan error, 1)
+	go func() {
+		result <- late.PutStatuses(t.Context(), []cluster.Status{{Status: units.Status{Name: "x.service"}}}, nil)
+	}()
+	select {
+	case err := <-result:
+		t.Fatalf("reported while the renewal was late: %v", err)
+	case <-time.After(3 * renewRetry):
+	}
+	late.mu.Lock()
+	late.renewed = time.Now().Add(time.Hour)
+	late.mu.Unlock()
+	if err := <-result; err != nil {
+		t.Errorf("after the renewal: %v", err)
+	}
+	late.renewed = time.Now().Add(-real.ttl)
+	real.end()
+	if err := late.PutStatuses(t.Context(), nil, []string{"x.service"}); !errors.Is(err, cluster.ErrSessionLost) {
+		t.Errorf("after the session's end: %v, expected %v", err, cluster.ErrSessionLost)
 	}
 }

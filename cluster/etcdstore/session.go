@@ -156,6 +156,9 @@ func (n *session) PutStatuses(ctx context.Context, puts []cluster.Status, delete
 			ops = append(ops, latest[order[len(ops)]])
 		}
 		order = order[len(ops):]
+		if err := n.yield(ctx); err != nil {
+			return fmt.Errorf("report the state of units: %w", err)
+		}
 		resp, err := n.store.commit(ctx, []clientv3.Cmp{n.held()}, ops, nil)
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) || err == nil && !resp.Succeeded {
 			n.end()
@@ -163,6 +166,20 @@ func (n *session) PutStatuses(ctx context.Context, puts []cluster.Status, delete
 		}
 		if err != nil {
 			return fmt.Errorf("report the state of units: %w", err)
+		}
+	}
+	return nil
+}
+
+// yield waits while a renewal of the lease is late: what is reported would only
+// delay it further, and without the lease there is nothing to report under.
+func (n *session) yield(ctx context.Context) error {
+	for time.Since(n.Renewed()) > n.ttl/2 {
+		if n.ctx.Err() != nil {
+			return cluster.ErrSessionLost
+		}
+		if !sleep(ctx, renewRetry) {
+			return n.store.wrap(ctx, ctx.Err())
 		}
 	}
 	return nil

@@ -49,12 +49,17 @@ func (m *Membership) speak() {
 // doubt is called, from within memberlist, when a probe of ours failed.
 func (m *Membership) doubt(id string) {
 	var lastSeen time.Time
-	m.suspect(id, time.Time{})
 	m.mu.Lock()
-	if member, ok := m.table.members[id]; ok {
+	allowed := m.table.accusations.allowed(time.Now())
+	if member, ok := m.table.members[id]; ok && allowed {
 		lastSeen = member.LastSeen
+		m.table.accusations.accused(id)
 	}
 	m.mu.Unlock()
+	if !allowed {
+		return
+	}
+	m.suspect(id, time.Time{})
 	// One that hears nothing in time, whom it may ask, accuses nobody: it is
 	// its own network that is slow.
 	if !lastSeen.IsZero() && m.serf.Memberlist().GetHealthScore() < poorHealth {

@@ -44,6 +44,8 @@ type table struct {
 	members map[string]*Member
 	// expires is when an undecided suspicion is dropped.
 	expires map[string]time.Time
+	// accusations are this member's own.
+	accusations accusations
 }
 
 func newTable(self string) *table {
@@ -160,6 +162,7 @@ func (t *table) expire(now time.Time) (changed bool, next time.Time) {
 
 func (t *table) enter(m *Member, state State, now time.Time) {
 	delete(t.expires, m.ID)
+	t.accusations.ended(m.ID, state == Alive, now)
 	if m.State != state {
 		m.State, m.Since = state, now
 	}

@@ -113,7 +113,8 @@ func TestVotersThatLostTheirData(t *testing.T) {
 }
 
 // TestSmallStateDisk gives a daemon 20 MB for its state: it says that the disk
-// is full, in a sentence, and comes up by itself when there is room.
+// is full, in a sentence, and comes up by itself when there is room. With 200
+// MB it comes up, and warns.
 func TestSmallStateDisk(t *testing.T) {
 	f := newFleet(t, 1, setup{idle: true})
 	m := f.machines[0]
@@ -127,7 +128,15 @@ func TestSmallStateDisk(t *testing.T) {
 		return err
 	})
 	f.must(m.RemoveSmallDisk(f.ctx, stateDir))
+	f.must(m.SmallDisk(f.ctx, stateDir, 200))
 	f.settled(m)
+	f.eventually("a warning in the timeline", soon, func() error {
+		out, err := m.Exec(f.ctx, "fleettop", "events")
+		if err == nil && !strings.Contains(out, m.Name+"'s state disk, "+stateDir+", is nearly full: ") {
+			err = errors.New("expected that the state disk is nearly full; the timeline:\n" + out)
+		}
+		return err
+	})
 	if log, err := m.Journal(f.ctx, lab.UnitName); err != nil || strings.Contains(log, "goroutine ") {
 		t.Errorf("a Go trace is in the journal (%v):\n%s", err, log)
 	}

@@ -1,0 +1,55 @@
+package daemon
+
+import (
+	"time"
+
+	"fleettop/cluster/membership"
+)
+
+const (
+	// doubtPatience is how long a voter may be suspected before clients leave it.
+	// It doubles with each suspicion that came to nothing, up to doubtMost, and
+	// begins anew after doubtMemory without.
+	doubtPatience = 150 * time.Millisecond
+	doubtMost     = 5 * time.Second
+	doubtMemory   = time.Minute
+)
+
+// doubts remembers how often each voter was suspected for nothing. Leaving one
+// and coming back costs a TLS handshake, every watch and the requests under way,
+// on each machine: where voters are only slow, that keeps them slow.
+type doubts map[string]*doubt
+
+type doubt struct {
+	suspected time.Time // since when; zero while it isn't
+	wrong     int       // suspicions in a row that came to nothing
+	last      time.Time // when the last of them ended
+}
+
+// look takes in what gossip says of a voter, and reports whether it is to be
+// taken for gone; if not yet, at says when.
+func (d doubts) look(m membership.Member, now time.Time) (gone bool, at time.Time) {
+	one := d[m.ID]
+	if one == nil {
+		one = &doubt{}
+		d[m.ID] = one
+	}
+	if m.State != membership.Suspect {
+		if !one.suspected.IsZero() && m.State == membership.Alive {
+			one.wrong++
+			one.last = now
+		}
+		one.suspected = time.Time{}
+		return m.State != membership.Alive, time.Time{}
+	}
+	if one.suspected.IsZero() {
+		one.suspected = m.Since
+		if now.Sub(one.last) > doubtMemory {
+			one.wrong = 0
+		}
+	}
+	if at = one.suspected.Add(min(doubtPatience<<min(one.wrong, 10), doubtMost)); now.Before(at) {
+		return false, at
+	}
+	return true, time.Time{}
+}
