@@ -94,3 +94,25 @@ func TestLongNames(t *testing.T) {
 		t.Errorf("read %q, expected three lines", list)
 	}
 }
+
+// TestDirectoryIsGone goes on when the directory of logs was removed.
+func TestDirectoryIsGone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	r := start(t, Options{Dir: dir})
+	spawn(t, dir, "a.service").lines(0, 1)
+	r.noticed(t, "a.service")
+	for range 2 {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func() error {
+			_, err := os.Stat(dir)
+			return err
+		})
+		spawn(t, dir, "b.service").lines(0, 2)
+		r.noticed(t, "b.service")
+		if list, _, _ := read(t, r.Store, journal.Query{}, "a.service", "b.service"); len(list) != 2 {
+			t.Errorf("read %q, expected what was written since", list)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package proclog
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -261,8 +260,9 @@ func (s *Store) Run(ctx context.Context) error {
 			f.Close()
 		}
 	}()
-	if _, err := unix.InotifyAddWatch(fd, s.opts.Dir, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_TO); err != nil {
-		return fmt.Errorf("watch the logs of units: %w: raise fs.inotify.max_user_watches", err)
+	dir, err := s.watch(fd)
+	if err != nil {
+		return err
 	}
 	s.lookAll()
 	defer s.save()
@@ -283,6 +283,15 @@ func (s *Store) Run(ctx context.Context) error {
 				s.lookAll()
 			}
 		case <-save.C:
+			// inotify doesn't tell of a directory's end while a unit has a file in it open.
+			if now, err := os.Stat(s.opts.Dir); err != nil || !os.SameFile(now, dir) {
+				made, err := s.watch(fd)
+				s.opts.Log.Warn("the directory of logs was removed; it is made again", "directory", s.opts.Dir, "error", err)
+				if err == nil {
+					dir = made
+					s.lookAll()
+				}
+			}
 			s.save()
 		case <-sweep.C:
 			s.sweep()
@@ -292,60 +301,6 @@ func (s *Store) Run(ctx context.Context) error {
 			}
 			return fmt.Errorf("watch the logs of units: %w", err)
 		}
-	}
-}
-
-// changes are the units whose files have changed. Where events were lost, any
-// other may have, too.
-type changes struct {
-	units map[string]bool
-	lost  bool
-}
-
-// readEvents tells which units' files have changed, gathering for a moment.
-func readEvents(ctx context.Context, f *os.File, changed chan<- changes) error {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := f.Read(buf)
-		if err != nil {
-			return err
-		}
-		c := changes{units: map[string]bool{}}
-		c.gather(buf[:n])
-		pause := time.NewTimer(quiet)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
-		}
-		if len(c.units) == 0 && !c.lost {
-			continue
-		}
-		select {
-		case changed <- c:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// gather adds what inotify's events are about.
-func (c *changes) gather(b []byte) {
-	for len(b) >= unix.SizeofInotifyEvent {
-		mask := binary.NativeEndian.Uint32(b[4:])
-		length := int(binary.NativeEndian.Uint32(b[12:]))
-		if unix.SizeofInotifyEvent+length > len(b) {
-			return
-		}
-		if mask&unix.IN_Q_OVERFLOW != 0 {
-			c.lost = true
-		}
-		name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:][:length]), "\x00")
-		if unit, ok := strings.CutSuffix(name, suffix); ok {
-			c.units[unit] = true
-		}
-		b = b[unix.SizeofInotifyEvent+length:]
 	}
 }
 

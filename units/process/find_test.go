@@ -97,8 +97,10 @@ func TestLostDirectoryUnderAManager(t *testing.T) {
 	b.load("a.service", runs(says))
 	b.start("a.service")
 	pid := b.status("a.service").PID
-	if err := os.RemoveAll(filepath.Join(b.dir, "state")); err != nil {
-		t.Fatal(err)
+	for _, sub := range []string{"state", "log"} {
+		if err := os.RemoveAll(filepath.Join(b.dir, sub)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.load("b.service", "[Service]\nType=notify\n"+self(t, "ready"))
 	b.start("b.service")

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -60,9 +61,14 @@ func (u *unit) spawn(c command) (*process, *startError) {
 	return p, nil
 }
 
-// openLog opens a log to append to. Should a unit have put a FIFO in its place, that doesn't block.
+// openLog opens a log to append to, and makes its directory again should that
+// be gone. Where a unit has put a FIFO in its place, that doesn't block.
 func openLog(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o640)
+	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE | unix.O_NONBLOCK
+	f, err := os.OpenFile(path, flags, 0o640)
+	if errors.Is(err, fs.ErrNotExist) && os.MkdirAll(filepath.Dir(path), 0o755) == nil {
+		f, err = os.OpenFile(path, flags, 0o640)
+	}
 	if err != nil {
 		return nil, err
 	}
