@@ -39,21 +39,23 @@ const (
 // unsettled returns how long to wait before a status is taken for the outcome
 // of the job that was carried out; zero if it is the outcome. A status from
 // before the job says nothing of it, unless the job changed nothing, as its
-// conditions were not met. A unit that was started runs when it stays up for a look.
+// conditions were not met; one from the middle of a restart says nothing either.
+// A unit that was started runs when it stays up for a look.
 func (n Note) unsettled(h units.Status, now time.Time) time.Duration {
 	if n.done.IsZero() {
 		return 0
 	}
+	look := min(max(lookLeast, 4*n.done.Sub(n.started)), settleLimit)
 	passed, wait := now.Sub(n.done), settleLimit
 	switch {
+	case h.Active == "active" || h.Active == "reloading":
+		wait = look
+		if up := now.Sub(h.Since); up >= 0 && up < look {
+			wait = min(passed+look-up, settleLimit) // it came up once more since
+		}
 	case h.Active == "inactive" || h.Active == "failed" || isCrashing(h):
 		if !h.Since.Before(n.started) {
-			return 0
-		}
-	case h.Active == "active" || h.Active == "reloading":
-		wait = min(max(lookLeast, 4*n.done.Sub(n.started)), settleLimit)
-		if up := now.Sub(h.Since); up >= 0 && up < wait && passed < settleLimit {
-			return min(wait-up, settleLimit-passed) // it came up once more since
+			wait = look
 		}
 	}
 	return max(0, wait-passed)

@@ -86,11 +86,12 @@ func rows(list []UnitInfo) []UnitRow {
 		for _, p := range u.Placements {
 			row := row
 			row.Machine, row.Leaving = p.Machine, p.Assignment == nil
-			if p.Lost != nil {
-				row.Lost = p.Lost.State
+			unplaced := ""
+			if p.Lost != nil { // it is left there, as no other machine can take it
+				row.Lost, row.Active, unplaced = p.Lost.State, ActiveUnknown, u.Unplaced
 			}
 			if p.Assignment != nil {
-				row.Reason = cmp.Or(p.Held, p.Assignment.Reason)
+				row.Reason = cmp.Or(p.Held, unplaced, p.Assignment.Reason)
 			}
 			if st := p.Status; st != nil {
 				row.Load, row.Active, row.Sub, row.Error = st.Load, st.Active, st.Sub, st.Error
