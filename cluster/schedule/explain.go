@@ -12,9 +12,12 @@ import (
 // Explanation says where a unit is or will go, and what each machine has to say to that.
 type Explanation struct {
 	Unit string `json:"unit"`
-	// On has the IDs of the machines it is or will be on: several for a global unit, none when it is unplaced.
-	On       []string  `json:"on"`
-	Reason   string    `json:"reason"`
+	// On has the IDs of the machines it is or will be on, or is left with while they
+	// are away: several for a global unit, none when it is unplaced.
+	On     []string `json:"on"`
+	Reason string   `json:"reason"`
+	// Moving says of a unit that runs once whether it runs again when it moves.
+	Moving   string    `json:"moving,omitempty"`
 	Verdicts []Verdict `json:"verdicts"` // by machine name
 }
 
@@ -67,7 +70,8 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 		e.On, on = append(e.On, m), append(on, pl.byID[m])
 	}
 	if u.wanted {
-		e.Verdicts = pl.verdicts(u, on)
+		e.On = append(e.On, pl.leftWith(i)...)
+		e.Verdicts, e.Moving = pl.verdicts(u, on), pl.runsAgain(u)
 	}
 	return e, nil
 }
@@ -94,9 +98,9 @@ func (p *plan) standing(u *unit, i int32) string {
 		return p.why(u, c)
 	}
 	if u.global() {
-		return "a global unit runs on every eligible machine" + p.runsAgain(u)
+		return "a global unit runs on every eligible machine"
 	}
-	return u.given[0].Reason + p.runsAgain(u)
+	return u.given[0].Reason
 }
 
 func (p *plan) machinesWith(u *unit) []int32 {

@@ -56,9 +56,9 @@ func (p *plan) finish(r *Result) {
 func (p *plan) runsAgain(u *unit) string {
 	switch {
 	case u.parsed.req.Rerun:
-		return "; when it moves it runs again, finished or not (Rerun=true)"
+		return "it runs again where it moves, finished or not (Rerun=true)"
 	case p.isDone(u):
-		return "; it ran and finished, and isn't run again when it moves (Rerun=true would)"
+		return "it ran and finished, and isn't run again where it moves (Rerun=true would)"
 	}
 	return ""
 }

@@ -101,8 +101,8 @@ func TestFinishedIsWrittenDownOnce(t *testing.T) {
 		t.Errorf("once more: %v", says(r))
 	}
 	e, err := p.Explain(s.input(), a)
-	if err != nil || e.Reason != "as before; it ran and finished, and isn't run again when it moves (Rerun=true would)" {
-		t.Errorf("explain says %q, %v", e.Reason, err)
+	if err != nil || e.Moving != "it ran and finished, and isn't run again where it moves (Rerun=true would)" {
+		t.Errorf("explain says %q, %v", e.Moving, err)
 	}
 	s.desired(a, units.Launched) // a new generation
 	if r := New().Plan(s.input(), noon); len(r.Moves) != 1 || r.Moves[0].To.Finished {
@@ -113,7 +113,7 @@ func TestFinishedIsWrittenDownOnce(t *testing.T) {
 func TestExplainRerun(t *testing.T) {
 	s := newScene("n1").onceOn("a.service", "n1", "inactive", "Rerun=true")
 	e, err := New().Explain(s.input(), "a.service")
-	if err != nil || e.Reason != "as before; when it moves it runs again, finished or not (Rerun=true)" {
-		t.Errorf("explain says %q, %v", e.Reason, err)
+	if err != nil || e.Moving != "it runs again where it moves, finished or not (Rerun=true)" {
+		t.Errorf("explain says %q, %v", e.Moving, err)
 	}
 }

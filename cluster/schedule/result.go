@@ -205,6 +205,20 @@ func (p *plan) leave(r *Result, u *unit, a *cluster.Assignment) {
 	}
 }
 
+// leftWith returns the IDs of the machines that a unit is left with.
+func (p *plan) leftWith(i int32) []string {
+	var ids []string
+	if p.isLeft[i] {
+		ids = append(ids, p.units[i].given[0].Machine)
+	}
+	for _, d := range p.left {
+		if d.unit == i {
+			ids = append(ids, p.machines[d.machine].id)
+		}
+	}
+	return ids
+}
+
 // waitsFor says which machine an unplaced unit is left with; empty if with none.
 func (p *plan) waitsFor(i int32) string {
 	if !p.isLeft[i] {

@@ -349,8 +349,8 @@ func TestBackWithWhatItHad(t *testing.T) {
 		t.Errorf("left: %v", r.Left)
 	}
 	e, err := p.Explain(s.input(), "ssd.service")
-	if want := "unplaced: 2 machines: 1 failed, 1 lacks ssd=true; it goes on there when n2 is back"; err != nil || e.Reason != want {
-		t.Errorf("explain says %q, %v", e.Reason, err)
+	if want := "unplaced: 2 machines: 1 failed, 1 lacks ssd=true; it goes on there when n2 is back"; err != nil || e.Reason != want || !slices.Equal(e.On, []string{"n2"}) {
+		t.Errorf("explain says %q on %q, %v", e.Reason, e.On, err)
 	}
 	s.snap = apply(s.snap, r.Moves)
 	s.state("n2", cluster.Up)

@@ -67,6 +67,9 @@ func (a *app) printExplanation(ex *api.Explanation) error {
 	for _, p := range ex.Places {
 		fmt.Fprintf(&b, "  %s\n", draw.Clean(whereabouts(p, ex.Store, now)))
 	}
+	if ex.Moving != "" {
+		fmt.Fprintf(&b, "  %s\n", draw.Clean(ex.Moving))
+	}
 	if ex.Would != "" {
 		fmt.Fprintf(&b, "  decided now, %s\n", draw.Clean(ex.Would))
 	}

@@ -70,7 +70,8 @@ func explain(in schedule.Input, u cluster.Unit, plan schedule.Explanation, st St
 			place.Active, place.Sub = ActiveUnknown, WasSub+place.Sub
 		}
 		ex.Places = append(ex.Places, place)
-		if p.Held == "" && u.Desired != units.Inactive && len(ex.On) == 1 {
+		left := p.Lost != nil && slices.Contains(plan.On, p.Machine) // and the plan says why
+		if p.Held == "" && !left && u.Desired != units.Inactive && len(ex.On) == 1 {
 			ex.Reason = p.Assignment.Reason
 		}
 	}
