@@ -22,11 +22,12 @@ type Exit struct {
 	units    []string
 	from     map[string]string // the machine that each has left, or is to leave
 	global   map[string]bool
+	once     map[string]bool // they run and end, and are activating for as long as they run
 }
 
 // NewExit returns the Exit of the units that machines have.
 func NewExit(snap *cluster.Snapshot, machines ...string) *Exit {
-	x := &Exit{machines: machines, units: unitsOn(snap, machines), from: map[string]string{}, global: map[string]bool{}}
+	x := &Exit{machines: machines, units: unitsOn(snap, machines), from: map[string]string{}, global: map[string]bool{}, once: map[string]bool{}}
 	for k := range snap.Statuses {
 		if slices.Contains(machines, k.Machine) {
 			x.from[k.Unit] = k.Machine
@@ -38,7 +39,8 @@ func NewExit(snap *cluster.Snapshot, machines ...string) *Exit {
 		}
 	}
 	for _, name := range x.units {
-		x.global[name] = readFacts(snap.Units[name]).global
+		f := readFacts(snap.Units[name])
+		x.global[name], x.once[name] = f.global, f.once
 	}
 	return x
 }
@@ -124,6 +126,8 @@ func (x *Exit) waitsFor(snap *cluster.Snapshot, k cluster.UnitOnMachine) string 
 	case leaves:
 		return k.Unit + " is being stopped on " + on
 	case !assigned, x.global[k.Unit]: // it has nothing to do with the machines that are left
+		return ""
+	case x.once[k.Unit] && reported && st.Epoch == a.Epoch && st.Active == "activating":
 		return ""
 	case !reported || st.Epoch != a.Epoch || st.Generation < a.Generation || st.Error == "" && st.Active == "activating":
 		return k.Unit + " is starting on " + on

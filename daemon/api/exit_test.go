@@ -27,6 +27,9 @@ func TestExit(t *testing.T) {
 	global := func(s *cluster.Snapshot) {
 		s.Units["a.service"] = cluster.Unit{Name: "a.service", Hash: "g", Desired: units.Launched, Content: "[Service]\nExecStart=/bin/true\n[X-Fleet]\nGlobal=true\n"}
 	}
+	once := func(s *cluster.Snapshot) {
+		s.Units["a.service"] = cluster.Unit{Name: "a.service", Hash: "o", Desired: units.Launched, Content: "[Service]\nType=oneshot\nExecStart=/bin/true\n"}
+	}
 	destroyed := func(s *cluster.Snapshot) { delete(s.Units, "a.service") }
 	for _, tc := range []struct {
 		name  string
@@ -44,6 +47,8 @@ func TestExit(t *testing.T) {
 		{"moved", []func(*cluster.Snapshot){given("m2", 2), reports("m2", 2, "active", "")}, "", Moved{Units: 1}},
 		{"failed where it went", []func(*cluster.Snapshot){given("m2", 2), reports("m2", 2, "failed", "")}, "", Moved{Units: 1, Failed: []string{"a.service"}}},
 		{"can't be started where it went", []func(*cluster.Snapshot){given("m2", 2), reports("m2", 2, "activating", "no such file")}, "", Moved{Units: 1, Failed: []string{"a.service"}}},
+		{"a oneshot that runs", []func(*cluster.Snapshot){once, given("m2", 2), reports("m2", 2, "activating", "")}, "", Moved{Units: 1}},
+		{"a oneshot that is not carried out", []func(*cluster.Snapshot){once, given("m2", 2), reports("m2", 1, "activating", "")}, "starting on n2", Moved{}},
 		{"no other place", nil, "", Moved{Nowhere: []string{"a.service"}}},
 		{"an old report of another machine", []func(*cluster.Snapshot){reports("m3", 1, "active", "")}, "", Moved{Nowhere: []string{"a.service"}}},
 		{"destroyed meanwhile", []func(*cluster.Snapshot){destroyed}, "", Moved{}},
