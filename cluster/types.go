@@ -90,7 +90,7 @@ type Run struct {
 	Machine string    `json:"machine"`
 	ID      string    `json:"id"`      // random, new at every start
 	Address string    `json:"address"` // GossipAddress: tells a restart from a second daemon with the same machine-id
-	Boot    string    `json:"boot"`    // the kernel's boot id
+	Boot    string    `json:"boot"`    // of the machine; another one after each boot
 	Since   time.Time `json:"since"`
 }
 

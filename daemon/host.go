@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,13 +47,20 @@ func lockDir(dir string) (release func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// bootID identifies this boot of the kernel.
+// bootID identifies this boot of the machine: the kernel's, and the start of its
+// first process, as a container boots many times under one kernel.
 func bootID() string {
-	raw, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(raw))
+	const startTime = 22 - 3 // counted from the field after the command's name
+	stat, _ := os.ReadFile("/proc/1/stat")
+	boot := strings.TrimSpace(string(id))
+	if fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); len(fields) > startTime {
+		boot += "/" + fields[startTime]
+	}
+	return boot
 }
 
 // farewell tells why the daemon was asked to stop: with its machine, or with

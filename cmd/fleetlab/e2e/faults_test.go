@@ -21,7 +21,7 @@ import (
 // is under way: a drain, a start of many units, another loss.
 func TestFaultsInTheMiddle(t *testing.T) {
 	f := newFleet(t, 5, setup{})
-	units := named("a%d.service", 10)
+	units, began := named("a%d.service", 10), time.Now()
 	f.start(f.machines[0], sleepers(units...))
 	f.allHome(units)
 
@@ -77,6 +77,11 @@ func TestFaultsInTheMiddle(t *testing.T) {
 	}
 	f.allHome(units)
 	f.procs.neverTwice(t)
+	for _, e := range f.events(witness, began) {
+		if strings.Contains(e.Text, "isn't back yet") {
+			t.Errorf("a machine that was booted had to wait like one that comes and goes: %s", e.Text)
+		}
+	}
 
 	f.outageIsTold(units)
 }
