@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -99,6 +100,9 @@ func askForKey(ctx context.Context, t keys.Token, addr string) (reply joinReply,
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: t.JoinConfig(),
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }}}
 	resp, err := client.Do(req)
+	if sent := (*url.Error)(nil); errors.As(err, &sent) {
+		err = sent.Err // without the address that only TLS needs
+	}
 	if err != nil {
 		return joinReply{}, false, err
 	}
