@@ -181,21 +181,30 @@ func (s *shell) targets(kind operand, args []string) (screens.Target, string) {
 		return s.top().Target(s.env()), ""
 	}
 	var t screens.Target
+	named := map[string]bool{}
 	for _, arg := range args {
 		found := false
 		switch kind {
 		case unitNames:
 			for _, r := range s.snap.Rows {
-				if (r.Unit == arg || r.Unit == arg+".service" || units.MatchGlob(arg, r.Unit)) && !slices.Contains(t.Units, r.Unit) {
+				if r.Unit != arg && r.Unit != arg+".service" && !units.MatchGlob(arg, r.Unit) {
+					continue
+				}
+				found = true
+				if !named[r.Unit] {
+					named[r.Unit] = true
 					t.Units = append(t.Units, r.Unit)
-					found = true
 				}
 			}
 		case machineNames:
 			for _, m := range s.snap.Machines {
-				if m.Label == arg || strings.HasPrefix(m.ID, arg) {
+				if m.Label != arg && !strings.HasPrefix(m.ID, arg) {
+					continue
+				}
+				found = true
+				if !named[m.ID] {
+					named[m.ID] = true
 					t.Machines = append(t.Machines, m.ID)
-					found = true
 				}
 			}
 		}

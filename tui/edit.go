@@ -74,9 +74,7 @@ func (s *shell) submit(paths []string) tea.Cmd {
 	return func() tea.Msg {
 		var files []api.File
 		for _, path := range paths {
-			if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, "~/") {
-				path = filepath.Join(home, path[2:])
-			}
+			path = atHome(path)
 			raw, err := safefile.Read(path, units.MaxFileSize)
 			if errors.Is(err, os.ErrNotExist) && len(paths) == 1 && !strings.Contains(path, "/") {
 				if _, bad := units.ParseName(path); bad == nil {
@@ -261,7 +259,7 @@ func (s *shell) saveTo(path string, raw, over bool) tea.Cmd {
 	}
 	save, now := top.Saver(s.env(), raw), s.now()
 	return func() tea.Msg {
-		n, err := save(path, over)
+		n, err := save(atHome(path), over)
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			return existsMsg{path, raw}

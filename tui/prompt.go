@@ -126,10 +126,7 @@ const entriesMost = 2000
 
 // completeFile offers the files a path may become.
 func completeFile(text string) []string {
-	path := text
-	if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, "~/") {
-		path = filepath.Join(home, path[2:])
-	}
+	path := atHome(text)
 	dir, base := filepath.Split(path)
 	if !filepath.IsAbs(path) {
 		dir = filepath.Clean("./" + dir)
@@ -154,6 +151,14 @@ func completeFile(text string) []string {
 		out = append(out, name)
 	}
 	return out
+}
+
+// atHome is a path with the person's own directory in the place of ~.
+func atHome(path string) string {
+	if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, "~/") {
+		return filepath.Join(home, path[2:])
+	}
+	return path
 }
 
 func join(list []string, sep string) string { return strings.Join(list, sep) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ const (
 	noticed     = 2 * time.Second        // silence after which it is said
 	patience    = 5 * time.Second        // and after which another daemon is tried
 	alone       = 12 * time.Second       // the same, where there is no other
+	hungFor     = 30 * time.Second       // a daemon that hung is tried last
 	retryFirst  = 200 * time.Millisecond
 	retryMost   = 3 * time.Second
 	statsRetry  = 3 * time.Second
@@ -72,8 +74,8 @@ type Feed[C Client] struct {
 	published time.Time
 	waiting   bool // a snapshot is due
 	due       *time.Timer
-	others    map[string]other[C] // by machine
-	silent    string              // endpoint of the daemon that hung last
+	others    map[string]other[C]  // by machine
+	silent    map[string]time.Time // when a daemon was given up that hung, by endpoint
 	snap      *state.Snapshot
 }
 
@@ -87,7 +89,7 @@ type other[C Client] struct {
 func Start[C Client](ctx context.Context, cfg Config[C]) *Feed[C] {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &Feed[C]{cfg: cfg, out: make(chan *state.Snapshot, 1), look: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
-		current: cfg.Client, reducer: state.NewReducer(), others: map[string]other[C]{}, due: time.NewTimer(time.Hour)}
+		current: cfg.Client, reducer: state.NewReducer(), others: map[string]other[C]{}, silent: map[string]time.Time{}, due: time.NewTimer(time.Hour)}
 	go f.run(ctx)
 	return f
 }
@@ -150,11 +152,11 @@ func (f *Feed[C]) run(ctx context.Context) {
 				return
 			}
 			f.lost(c, err)
-			hung := silence{}
-			if f.silent = ""; errors.As(err, &hung) {
-				f.silent = c.Endpoint()
-				break // those known by now come first
+			if hung := (silence{}); errors.As(err, &hung) {
+				f.silent[c.Endpoint()] = time.Now()
+				break // those known by now that don't hang come first
 			}
+			delete(f.silent, c.Endpoint())
 			if f.conn.Seen.After(began) {
 				delay.Reset()
 			}
@@ -175,13 +177,12 @@ func (f *Feed[C]) run(ctx context.Context) {
 	}
 }
 
-// candidates are the clients to try, the one in use first, or last if it hangs.
+// candidates are the clients to try: the one in use first, and last those that
+// hung not long ago.
 func (f *Feed[C]) candidates() (list []C) {
 	list = []C{f.Current()}
 	defer func() {
-		if len(list) > 1 && list[0].Endpoint() == f.silent {
-			list = append(list[1:], list[0])
-		}
+		slices.SortStableFunc(list, func(a, b C) int { return f.hung(a) - f.hung(b) })
 	}()
 	add := func(c C) {
 		for _, have := range list {
@@ -216,6 +217,14 @@ func (f *Feed[C]) candidates() (list []C) {
 		add(o.client)
 	}
 	return list
+}
+
+// hung is 1 for a client whose daemon hung not long ago, and else 0.
+func (f *Feed[C]) hung(c C) int {
+	if at, ok := f.silent[c.Endpoint()]; ok && time.Since(at) < hungFor {
+		return 1
+	}
+	return 0
 }
 
 // closeOthers closes and forgets the clients of machines that are not among

@@ -242,14 +242,15 @@ func TestFiguresOnlyWhileSomebodyLooks(t *testing.T) {
 // TestADaemonThatHangsIsNoticed stops a daemon's sign of life for a while: that
 // is said, taken back, and when it lasts another daemon is asked.
 func TestADaemonThatHangsIsNoticed(t *testing.T) {
-	one, two := newDaemon("one"), newDaemon("two")
+	one, same, two := newDaemon("one"), newDaemon("one by its address"), newDaemon("two")
 	f := feed.Start(t.Context(), feed.Config[*daemon]{Client: one, Other: func(m api.Machine) (*daemon, error) {
 		if m.ID == tuitest.MachineID(2) {
 			return two, nil
 		}
-		return nil, fmt.Errorf("%s can't be reached", m.Name)
+		return same, nil
 	}})
 	await(t, f, "the cluster", func(s *state.Snapshot) bool { return s.Conn.Up })
+	same.hang(true)
 	one.hang(true)
 	began := time.Now()
 	s := await(t, f, "a word on the silence", func(s *state.Snapshot) bool { return s.Conn.Quiet })
@@ -266,6 +267,11 @@ func TestADaemonThatHangsIsNoticed(t *testing.T) {
 	f.Close()
 	if one.cause == nil || strings.Contains(one.cause.Error(), "12s") { // which is for where there is no other
 		t.Errorf("the first daemon was given up for %v", one.cause)
+	}
+	same.mu.Lock()
+	defer same.mu.Unlock()
+	if same.watched > 2 {
+		t.Errorf("the daemon that hangs was asked %d times by its other address", same.watched)
 	}
 	if one.closed != 0 || two.closed != 1 {
 		t.Errorf("the first daemon's client was closed %d times, the other's %d, want 0 and 1", one.closed, two.closed)

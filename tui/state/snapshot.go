@@ -1,6 +1,8 @@
 package state
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"fleettop/cluster"
@@ -104,13 +106,13 @@ func (s *Snapshot) Of(unit string) []*Row {
 	if r := s.Row(unit); r != nil {
 		return []*Row{r}
 	}
-	var rows []*Row
-	for _, r := range s.Rows {
-		if r.Unit == unit {
-			rows = append(rows, r)
-		}
+	// Those of a global unit are next to each other, as rows are by ID.
+	from, _ := slices.BinarySearchFunc(s.Rows, unit+" ", func(r *Row, id string) int { return cmp.Compare(r.ID, id) })
+	to := from
+	for to < len(s.Rows) && s.Rows[to].Unit == unit {
+		to++
 	}
-	return rows
+	return s.Rows[from:to:to]
 }
 
 // UseOf is what a row's unit uses where it is.

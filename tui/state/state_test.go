@@ -184,6 +184,37 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// TestRowsOfAUnit finds those of a global one among others of similar names.
+func TestRowsOfAUnit(t *testing.T) {
+	l := tuitest.Cluster(3, 3)
+	for _, name := range []string{"web@1", "web@1.service-2", "web@1.servicex", "a.service", "z.service"} {
+		u := tuitest.Unit(name)
+		u.Global = true
+		l.Units = append(l.Units, u)
+		for i := 1; i <= 3; i++ {
+			l.Assignments = append(l.Assignments, tuitest.On(name, i, 10))
+		}
+	}
+	s := fold(l).Snapshot(noon)
+	for _, name := range []string{"web@1.service", "web@1", "web@1.service-2", "web@1.servicex", "a.service", "z.service", "none", "zz", "web@"} {
+		want := 0
+		for _, r := range s.Rows {
+			if r.Unit == name {
+				want++
+			}
+		}
+		got := s.Of(name)
+		for _, r := range got {
+			if r.Unit != name {
+				t.Errorf("among the rows of %s is one of %s", name, r.Unit)
+			}
+		}
+		if len(got) != want {
+			t.Errorf("%s has %d rows, want %d", name, len(got), want)
+		}
+	}
+}
+
 func TestOrders(t *testing.T) {
 	s := fold(tuitest.Cluster(11, 22)).Snapshot(noon)
 	var table state.Table

@@ -56,7 +56,7 @@ func TestRemote(t *testing.T) {
 	command := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(f.ctx, binary(t), append([]string{"-H", "ssh://root@" + n1.IP.String()}, args...)...)
 		cmd.Dir = dir
-		cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm-256color"}
+		cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm-256color", "LANG=C.UTF-8"}
 		return cmd
 	}
 	does := func(args ...string) string {
