@@ -286,11 +286,13 @@ func (s *Store) Run(ctx context.Context) error {
 			// inotify doesn't tell of a directory's end while a unit has a file in it open.
 			if now, err := os.Stat(s.opts.Dir); err != nil || !os.SameFile(now, dir) {
 				made, err := s.watch(fd)
-				s.opts.Log.Warn("the directory of logs was removed; it is made again", "directory", s.opts.Dir, "error", err)
-				if err == nil {
-					dir = made
-					s.lookAll()
+				if err != nil {
+					s.opts.Log.Warn("the directory of logs was removed; trying again to make it", "error", err)
+					continue
 				}
+				s.opts.Log.Warn("the directory of logs was removed, and was made again", "directory", s.opts.Dir)
+				dir = made
+				s.lookAll()
 			}
 			s.save()
 		case <-sweep.C:
