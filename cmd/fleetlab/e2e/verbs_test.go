@@ -45,6 +45,14 @@ func (f *fleet) places(names ...string) map[string]runs {
 	return found
 }
 
+// went ends the test where a verb failed, with what it said.
+func (f *fleet) went(out, said string, err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatalf("%v\n%s%s", err, out, said)
+	}
+}
+
 // TestVerbsSayWhatTheyDid changes a template under real instances, and asks
 // the verbs what they did.
 func TestVerbsSayWhatTheyDid(t *testing.T) {
@@ -60,13 +68,13 @@ func TestVerbsSayWhatTheyDid(t *testing.T) {
 	_, said := f.refusal(n1, "submit", "/root/web@.service")
 	f.must(says(said, "already submitted with other content", "--replace"))
 	out, said, err := f.try(n1, "submit", "--replace", "/root/web@.service")
-	f.must(err)
+	f.went(out, said, err)
 	f.must(says(out, "Unit web@.service replaced"))
 	f.must(says(said, "web@1.service, web@2.service keep the earlier content of web@.service"))
 	f.verb(n1, "start", names[2])
 
 	out, said, err = f.try(n1, "restart", "web@*")
-	f.must(err)
+	f.went(out, said, err)
 	f.must(says(out, "web@1.service restarted on", "web@3.service restarted on"))
 	f.must(says(said, "web@1.service, web@2.service keep their template's earlier content", "start --replace"))
 	again := f.places(names...)
