@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -131,7 +132,7 @@ func completeFile(text string) []string {
 	if !filepath.IsAbs(path) {
 		dir = filepath.Clean("./" + dir)
 	}
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // a FIFO would be waited for
 	if err != nil {
 		return nil
 	}

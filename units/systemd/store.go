@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/safefile"
 )
 
 const (
@@ -92,7 +93,7 @@ func (d store) dangling() (lost []heldFile, err error) {
 }
 
 func (d store) read(name string) (heldFile, error) {
-	content, err := os.ReadFile(d.path(name))
+	content, err := safefile.Read(d.path(name), units.MaxFileSize)
 	if err != nil {
 		return heldFile{}, err
 	}
