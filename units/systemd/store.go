@@ -94,7 +94,7 @@ func (d store) dangling() (lost []heldFile, err error) {
 
 func (d store) read(name string) (heldFile, error) {
 	content, err := safefile.Read(d.path(name), units.MaxFileSize)
-	if err != nil {
+	if err != nil && !errors.Is(err, safefile.ErrTooLarge) {
 		return heldFile{}, err
 	}
 	info, err := os.Stat(d.path(name))

@@ -210,3 +210,25 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestSpoiltFilesAreHeld opens a store with files that can't be units any more:
+// they are held without a hash, so that the next Load replaces them.
+func TestSpoiltFilesAreHeld(t *testing.T) {
+	d := newStore(t)
+	for name, content := range map[string]string{
+		"empty.service": "", "binary.service": "\x00", "large.service": strings.Repeat("#\n", units.MaxFileSize),
+	} {
+		if err := d.write(name, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, _, err := d.open()
+	if err != nil || len(held) != 3 {
+		t.Fatalf("open: %v %v, want three units", held, err)
+	}
+	for _, f := range held {
+		if f.hash != "" {
+			t.Errorf("%s has the hash %s, expected none", f.name, f.hash)
+		}
+	}
+}
