@@ -34,6 +34,9 @@ const (
 	// lookLeast is how long a unit that was started is looked at before it is
 	// said to run. On a slow machine, where the job took long, it is longer.
 	lookLeast = 250 * time.Millisecond
+	// crashLimit is how much longer a unit is looked at that comes up again and
+	// again, until it is seen down: that is what is said of it then.
+	crashLimit = 3 * time.Second
 )
 
 // unsettled returns how long to wait before a status is taken for the outcome
@@ -51,7 +54,7 @@ func (n Note) unsettled(h units.Status, now time.Time) time.Duration {
 	case h.Active == "active" || h.Active == "reloading":
 		wait = look
 		if up := now.Sub(h.Since); up >= 0 && up < look {
-			wait = min(passed+look-up, settleLimit) // it came up once more since
+			wait = min(passed+look-up, look+crashLimit) // it came up once more since
 		}
 	case h.Active == "inactive" || h.Active == "failed" || isCrashing(h):
 		if !h.Since.Before(n.started) {
