@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc"
 
 	"fleettop/cluster"
 	"fleettop/cluster/election"
@@ -219,5 +221,49 @@ func TestElection(t *testing.T) {
 	cancel()
 	if err := <-results; err != nil {
 		t.Errorf("the other one's election ended with %v", err)
+	}
+}
+
+// slowStream delays what a server answers.
+type slowStream struct {
+	grpc.ClientStream
+	delay time.Duration
+}
+
+func (s *slowStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err == nil && !sleep(s.Context(), s.delay) {
+		return s.Context().Err()
+	}
+	return err
+}
+
+// An etcd that takes half of the lease to answer a renewal is slow and not gone.
+func TestSlowRenewalsKeepTheSession(t *testing.T) {
+	t.Parallel()
+	const ttl = 3 * time.Second
+	slow := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer,
+		opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		stream, err := streamer(ctx, desc, cc, method, opts...)
+		if err == nil && strings.HasSuffix(method, "/LeaseKeepAlive") {
+			stream = &slowStream{stream, ttl / 2}
+		}
+		return stream, err
+	}
+	s := opener(t, grpc.WithChainStreamInterceptor(slow))()
+	held, err := s.Register(t.Context(), cluster.Run{Machine: "m", ID: "r", Address: "a"}, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := held.Renewed()
+	deadline := time.After(30 * time.Second)
+	for held.Renewed().Sub(began) < 2*ttl {
+		select {
+		case <-held.Done():
+			t.Fatalf("lost %s after it was opened", time.Since(began).Round(time.Millisecond))
+		case <-deadline:
+			t.Fatalf("renewed until %s after it was opened", held.Renewed().Sub(began))
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }

@@ -16,8 +16,10 @@ import (
 	"fleettop/cluster"
 )
 
-// renewRetry is the pause after a renewal that failed.
-const renewRetry = 100 * time.Millisecond
+const (
+	renewRetry = 100 * time.Millisecond // after a renewal that failed
+	renewTries = 3                      // renewals under way at a time
+)
 
 // session is a lease and the run it holds.
 type session struct {
@@ -52,40 +54,58 @@ func (s *Store) start(lease *clientv3.LeaseGrantResponse, run cluster.Run, sent 
 }
 
 // keepAlive renews the lease until ctx ends, the lease is gone, or it must
-// have run out unrenewed.
+// have run out unrenewed. A renewal that isn't answered in time is left under
+// way while another one is made: it may hang on a member that died, or etcd may
+// only be slow, and then its answer is as good as any.
 func (n *session) keepAlive(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	results := make(chan error, renewTries)
+	var tries sync.WaitGroup
+	defer tries.Wait()
+	defer cancel()
+	pending := 0
+	next := time.NewTimer(time.Until(n.Renewed().Add(n.ttl / 3)))
+	defer next.Stop()
 	for {
-		next := n.Renewed().Add(n.ttl / 3)
-		for {
-			if !sleep(ctx, time.Until(next)) {
-				return
+		end := time.NewTimer(time.Until(n.Renewed().Add(n.ttl)))
+		var err error
+		select {
+		case <-ctx.Done():
+		case <-end.C:
+			err = context.DeadlineExceeded
+		case <-next.C:
+			if pending < renewTries {
+				pending++
+				tries.Go(func() { results <- n.renew(ctx) })
 			}
-			end := n.Renewed().Add(n.ttl)
-			err := n.renew(ctx, end)
-			if err == nil {
-				break
+			next.Reset(n.ttl / 3)
+		case tried := <-results:
+			pending--
+			switch {
+			case tried == nil && pending == 0:
+				next.Reset(time.Until(n.Renewed().Add(n.ttl / 3)))
+			case errors.Is(tried, rpctypes.ErrLeaseNotFound):
+				err = tried
+			case tried != nil && ctx.Err() == nil:
+				n.store.log.Debug("could not renew the session with etcd; trying again", "error", tried)
+				next.Reset(renewRetry)
 			}
-			if ctx.Err() != nil {
-				return
-			}
-			if errors.Is(err, rpctypes.ErrLeaseNotFound) || !time.Now().Before(end) {
-				n.store.log.Warn("the session with etcd is lost", "machine", n.run.Machine, "run", n.run.ID, "error", err)
-				return
-			}
-			n.store.log.Debug("could not renew the session with etcd; trying again", "error", err)
-			next = time.Now().Add(renewRetry)
+		}
+		end.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			n.store.log.Warn("the session with etcd is lost", "machine", n.run.Machine, "run", n.run.ID, "error", err)
+			return
 		}
 	}
 }
 
 // renew is one renewal, on a stream of its own: one that hangs on a dead
 // member is left behind.
-func (n *session) renew(ctx context.Context, end time.Time) error {
-	attempt := time.Now().Add(max(n.ttl/3, time.Second))
-	if attempt.After(end) {
-		attempt = end
-	}
-	ctx, cancel := context.WithDeadline(ctx, attempt)
+func (n *session) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, n.ttl)
 	defer cancel()
 	stream, err := n.store.leases.LeaseKeepAlive(ctx, grpc.WaitForReady(true))
 	if err != nil {
@@ -104,7 +124,9 @@ func (n *session) renew(ctx context.Context, end time.Time) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.renewed = sent
+	if sent.After(n.renewed) {
+		n.renewed = sent
+	}
 	return nil
 }
 
