@@ -131,8 +131,13 @@ func (a *app) mayDrain(ctx context.Context, c *api.Client, verb string, yes bool
 	limited, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	plan, err := c.PlanDrain(limited, machines...)
-	if err != nil || len(plan.Stranded) == 0 {
+	switch {
+	case err != nil:
 		return err
+	case !plan.Store.Connected:
+		return api.Refuse(api.CodeUnavailable, "try again when it has its quorum back", "nothing was done: the cluster's store can't be reached")
+	case len(plan.Stranded) == 0:
+		return nil
 	}
 	names := make([]string, 0, len(plan.Machines))
 	for _, m := range plan.Machines {

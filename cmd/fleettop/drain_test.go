@@ -87,3 +87,19 @@ func TestProgressLine(t *testing.T) {
 		t.Errorf("a short act told %q", out.String())
 	}
 }
+
+// TestDrainWithoutTheStore asks nothing that it couldn't do.
+func TestDrainWithoutTheStore(t *testing.T) {
+	s := newShell(t, 2)
+	s.file("here.service", service+"\n[X-Fleet]\nMachineMetadata=rack=2\n")
+	s.must("start", "./here.service")
+	s.Store.SetReachable(false)
+	apitest.Eventually(t, "the daemon notices", func() bool { _, live, _, _ := s.View.LastKnown(); return !live })
+	for _, args := range [][]string{{"drain", "n2"}, {"drain", "--yes", "n2"}, {"leave"}} {
+		code, out, errOut := s.try(args...)
+		if code != 1 || out != "" || !strings.Contains(errOut, "nothing was done: the cluster's store can't be reached") || strings.Contains(errOut, "here.service") {
+			t.Errorf("%v: %d\n%s%s", args, code, out, errOut)
+		}
+	}
+	s.fails(1, "store", "cordon", "n2")
+}

@@ -52,7 +52,6 @@ func (s *Server) answerLong(w http.ResponseWriter, r *http.Request, do func(repo
 		return
 	}
 	out := newBeatingStream(w, r, min(longBeat, s.cfg.Heartbeat))
-	defer out.close()
 	var last time.Time
 	reply, status, e := do(func(p Progress) {
 		if now := time.Now(); now.Sub(last) >= progressEvery {
@@ -60,7 +59,10 @@ func (s *Server) answerLong(w http.ResponseWriter, r *http.Request, do func(repo
 			_ = out.writeJSON(longLine{Progress: &p}) // a client that is gone ends the request
 		}
 	})
-	out.stopBeating()
+	out.close()
+	// The outcome is worth telling also where what was done ends this daemon,
+	// and with it the request.
+	_ = out.s.ctl.SetWriteDeadline(time.Now().Add(s.cfg.SlowReader))
 	if !out.opened {
 		writeReply(w, reply, status, e)
 		return
