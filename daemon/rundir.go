@@ -41,7 +41,7 @@ func (n *node) keepRunDir(ctx context.Context, d *doors) error {
 		}
 		_, err := os.Lstat(n.cfg.RunDir)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = makeRunDir(n.cfg.RunDir); err == nil {
+			if err = os.MkdirAll(n.cfg.RunDir, 0o755); err == nil {
 				n.log.Warn("the run directory was gone; it was made again", "directory", n.cfg.RunDir)
 			}
 		}
