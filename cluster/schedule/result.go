@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"fleettop/cluster"
+	"fleettop/units"
 )
 
 // result turns what the plan did to the world into moves.
@@ -224,7 +225,11 @@ func (p *plan) waitsFor(i int32) string {
 	if !p.isLeft[i] {
 		return ""
 	}
-	name := p.machines[p.byID[p.units[i].given[0].Machine]].name
+	u := &p.units[i]
+	name := p.machines[p.byID[u.given[0].Machine]].name
+	if u.rec.Desired == units.Loaded {
+		return "; it is loaded there when " + name + " is back"
+	}
 	return "; it goes on there when " + name + " is back"
 }
 

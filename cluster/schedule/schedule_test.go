@@ -152,7 +152,7 @@ func TestPlan(t *testing.T) {
 		"failed and drained": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).mark("n1", cluster.Drained),
 			[]string{"a.service n1>-", "a.service: 1 machine: 1 failed"}},
 		"stopped while its machine is away": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).desired(a, units.Loaded),
-			[]string{"a.service n1>n1", "a.service: 1 machine: 1 failed; it goes on there when n1 is back"}},
+			[]string{"a.service n1>n1", "a.service: 1 machine: 1 failed; it is loaded there when n1 is back"}},
 		"unloaded while its machine is away": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).desired(a, units.Inactive),
 			[]string{"a.service n1>-"}},
 		"moves when another machine can take it": {newScene("n1", "n2").unit(a).on(a, "n1").state("n1", cluster.Failed),

@@ -109,7 +109,7 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 	var goals []goal
 	for _, r := range s.results {
 		s.saySubmitted(a, r)
-		g := goal{unit: r.Name, verb: verb, generation: r.Generation, replaced: r.Replaced}
+		g := goal{unit: r.Name, verb: verb, generation: r.Generation, replaced: r.Replaced, on: r.On}
 		if r.Replaced && verb != api.Start && r.Desired == units.Launched {
 			g.verb = api.Restart // it is restarted, and may fail to
 		}

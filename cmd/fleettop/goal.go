@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"fleettop/cluster"
@@ -44,8 +45,8 @@ type goal struct {
 	unit       string
 	verb       api.Verb
 	generation int64
-	replaced   bool   // its content is another one now
-	seenOn     string // of a unit being destroyed, the machine that last had it
+	replaced   bool     // its content is another one now
+	on         []string // of a unit being destroyed, the machines that had it
 }
 
 // scene is a state of the cluster, indexed by unit.
@@ -106,6 +107,9 @@ func (g *goal) judge(s *scene) outcome {
 	o.Machine = a.Machine
 	on := machineLegend(a.Machine, s.Machines[a.Machine].Address, false)
 	if reason, h := s.Unplaced[g.unit], s.Machines[a.Machine].Health; reason != "" && !h.State.Runs() {
+		if g.verb == api.Stop {
+			return say(unplaced, "Unit %s is on %s, which is %s: if it runs there, it is stopped when that is back", g.unit, on, h.State)
+		}
 		return say(unplaced, "Unit %s is not placed: %s\n`fleettop explain %s` says more.", g.unit, reason, g.unit)
 	}
 	st, reported := s.Statuses[api.Placement{Machine: a.Machine, Unit: g.unit}]
@@ -159,9 +163,6 @@ func judgeEnded(u api.Unit, st cluster.Status, on string, say func(verdict, stri
 
 // judgeDestroy tells how far a unit is from gone: forgotten, and no process of it left.
 func (g *goal) judgeDestroy(s *scene, say func(verdict, string, ...any) outcome) outcome {
-	if a, assigned := s.assigned[g.unit]; assigned {
-		g.seenOn = a.Machine
-	}
 	if u, known := s.Units[g.unit]; known {
 		if u.Generation == g.generation {
 			return say(pending, "the daemon has not seen the change yet")
@@ -171,21 +172,30 @@ func (g *goal) judgeDestroy(s *scene, say func(verdict, string, ...any) outcome)
 	if o, left := g.judgeLeft(s, "destroy", say); left {
 		return o
 	}
-	m := s.Machines[g.seenOn]
-	switch on := machineLegend(g.seenOn, m.Address, false); {
-	case g.seenOn == "" || m.ID == "" || m.Health.State == cluster.Up:
-		return say(reached, "Destroyed %s", g.unit)
-	case m.Health.State.Runs():
-		return say(pending, "%s is %s (%s)", on, m.Health.State, m.Health.Evidence)
-	default:
-		return say(reached, "Destroyed %s; if it still runs on %s, which is %s, it is stopped when that is back", g.unit, on, m.Health.State)
+	var away []string
+	for _, id := range g.on {
+		m, known := s.Machines[id]
+		on := machineLegend(id, m.Address, false)
+		switch h := m.Health; {
+		case !known || h.State == cluster.Up:
+		case h.State.Runs():
+			return say(pending, "%s is %s (%s)", on, h.State, h.Evidence)
+		default:
+			away = append(away, fmt.Sprintf("%s (%s)", on, h.State))
+		}
 	}
+	if len(away) > 0 {
+		return say(reached, "Destroyed %s; where it still runs on a machine that is away, it is stopped when that is back: %s", g.unit, strings.Join(away, ", "))
+	}
+	return say(reached, "Destroyed %s", g.unit)
 }
 
 // judgeLeft tells of a machine that still has the unit, which no machine is to have.
 func (g *goal) judgeLeft(s *scene, verb string, say func(verdict, string, ...any) outcome) (o outcome, left bool) {
 	for _, st := range s.reported[g.unit] {
-		g.seenOn = st.Machine
+		if !slices.Contains(g.on, st.Machine) {
+			g.on = append(g.on, st.Machine)
+		}
 		on := machineLegend(st.Machine, s.Machines[st.Machine].Address, false)
 		// What went wrong before belongs to an assignment.
 		if st.Error != "" && st.Epoch == 0 && st.Generation == 0 {

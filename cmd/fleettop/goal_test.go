@@ -64,6 +64,12 @@ func TestJudge(t *testing.T) {
 			s.Machines[machine] = api.Machine{Health: cluster.Health{State: cluster.Failed}}
 			s.Unplaced[unit] = "MachineID allows only n1, which failed"
 		}, unplaced, "MachineID allows only n1"},
+		{"stopped, and its only machine failed", api.Stop, func(s *api.State) {
+			desire(s, units.Loaded, 3)
+			clear(s.Statuses)
+			s.Machines[machine] = api.Machine{Machine: cluster.Machine{Address: "198.18.1.1"}, Health: cluster.Health{State: cluster.Failed}}
+			s.Unplaced[unit] = "MachineID allows only n1, which failed"
+		}, unplaced, "is on 10000000.../198.18.1.1, which is failed: if it runs there, it is stopped when that is back"},
 		{"restarted", api.Restart, func(*api.State) {}, reached, "restarted on"},
 		{"the view lags", api.Start, func(s *api.State) { desire(s, units.Inactive, 2) }, pending, "not seen"},
 		{"destroyed", api.Start, func(s *api.State) { delete(s.Units, unit) }, failed, "destroyed meanwhile"},
@@ -166,7 +172,7 @@ func TestDestroyedByAMachineThatIsAway(t *testing.T) {
 		cluster.Up:         {reached, "Destroyed a.service"},
 		cluster.Suspect:    {pending, "is suspect"},
 		cluster.DaemonGone: {pending, "is daemon-gone (refused)"},
-		cluster.Failed:     {reached, "Destroyed a.service; if it still runs on 10000000.../198.18.1.1, which is failed, it is stopped when that is back"},
+		cluster.Failed:     {reached, "Destroyed a.service; where it still runs on a machine that is away, it is stopped when that is back: 10000000.../198.18.1.1 (failed)"},
 	} {
 		g := goal{unit: unit, verb: api.Destroy, generation: 3}
 		s := &api.State{Statuses: map[api.Placement]cluster.Status{{Machine: machine, Unit: unit}: {Machine: machine, Status: units.Status{Name: unit}}},
@@ -175,6 +181,10 @@ func TestDestroyedByAMachineThatIsAway(t *testing.T) {
 			t.Errorf("%s: %+v", state, o)
 		}
 		clear(s.Statuses)
+		fromTheStart := goal{unit: unit, verb: api.Destroy, generation: 3, on: []string{machine}}
+		if o := fromTheStart.judge(newScene(s)); o.Verdict != want.verdict || !strings.Contains(o.Text, want.says) {
+			t.Errorf("%s, its status gone before: %+v", state, o)
+		}
 		if o := g.judge(newScene(s)); o.Verdict != want.verdict || !strings.Contains(o.Text, want.says) {
 			t.Errorf("%s, its status gone: %+v", state, o)
 		}

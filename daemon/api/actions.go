@@ -218,6 +218,7 @@ func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool,
 		}
 	}
 	a.refuseCircles(snap)
+	a.whereTheyWere(snap)
 	var puts []cluster.Unit
 	var putItems, deleteItems []*item
 	var deletes []string
@@ -325,6 +326,22 @@ func (a *action) decide(it *item, snap *cluster.Snapshot, in trouble, now time.T
 		return
 	}
 	a.warn(it, snap)
+}
+
+// whereTheyWere notes which machines have the units that are destroyed.
+func (a *action) whereTheyWere(snap *cluster.Snapshot) {
+	if a.verb != Destroy {
+		return
+	}
+	on := map[string][]string{}
+	for k := range snap.Assignments {
+		on[k.Unit] = append(on[k.Unit], k.Machine)
+	}
+	for _, it := range a.items {
+		if !it.settled {
+			it.result.On = slices.Sorted(slices.Values(on[it.name.String()]))
+		}
+	}
 }
 
 // refuseCircles fails files that would replace each other in a circle.

@@ -218,6 +218,7 @@ type UnitResult struct {
 	Generation int64              `json:"generation,omitempty"`
 	Global     bool               `json:"global,omitempty"`
 	Changed    bool               `json:"changed"`
+	On         []string           `json:"on,omitempty"` // machines that a unit was on which is destroyed
 	// Submitted is set where the unit has the file that came with the request
 	// and hadn't before, Replaced where the content that it has is another one now.
 	Submitted bool `json:"submitted,omitempty"`

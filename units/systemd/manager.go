@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"fleettop/units"
+	"fleettop/units/retry"
 )
 
 // Options configures a Manager. The zero value is the system's manager.
@@ -185,7 +185,7 @@ func (m *Manager) run() {
 		m.cutWatchers()
 		m.turn()
 		m.mu.Unlock()
-		for wait := redialLeast; ; wait = min(2*wait, redialMost) {
+		for delay := retry.NewDelay(redialLeast, redialMost); ; {
 			err := m.connect(m.ctx)
 			if err == nil {
 				break
@@ -194,10 +194,8 @@ func (m *Manager) run() {
 			m.lastErr = err
 			m.mu.Unlock()
 			m.log.Debug("systemd doesn't answer", "error", err)
-			select {
-			case <-m.ctx.Done():
+			if !delay.Wait(m.ctx) {
 				return
-			case <-time.After(wait/2 + rand.N(wait)):
 			}
 		}
 	}

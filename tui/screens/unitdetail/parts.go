@@ -102,6 +102,9 @@ func (s *Screen) story(env *screens.Env, w int) []line {
 			where = "nowhere"
 		}
 		text(where+": ", draw.Clean(s.explain.Reason), t.Text)
+		if s.explain.Moving != "" {
+			text("moving: ", draw.Clean(s.explain.Moving), t.Text)
+		}
 		names := 0
 		for _, v := range s.explain.Verdicts {
 			names = max(names, min(16, draw.Width(v.Name)))
