@@ -48,7 +48,7 @@ func (n *node) stayAddressed(ctx context.Context) error {
 	}
 }
 
-// outdated tells whether a daemon that chose own would do better with now: own
+// outdated reports whether a daemon that chose own would do better with now: own
 // is gone, or was loopback as the network wasn't up yet.
 func outdated(own, now netip.Addr, has []netip.Addr) bool {
 	return now != own && !now.IsLoopback() && (own.IsLoopback() || !slices.Contains(has, own))
@@ -81,7 +81,8 @@ func reachable(text string) (string, error) {
 	case addr.IsUnspecified():
 		return text, errors.New("is every address and none: give this machine's IP, the one other machines reach it at")
 	case addr.Is6() && addr.IsLinkLocalUnicast(), addr.Zone() != "":
-		return text, errors.New("is good on one link only: give an address without %, global (such as 2001:db8::1) or unique local (such as fd00::1); " + others)
+		return text, errors.New("is good on one link only: give an address without %, " +
+			"global (such as 2001:db8::1) or unique local (such as fd00::1); " + others)
 	case addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return text, errors.New("is of many machines: give this machine's own IP; " + others)
 	}
@@ -153,11 +154,13 @@ func listenPatiently(ctx context.Context, cfg *Config, address string) (net.List
 			return l, err
 		}
 		if time.Since(began) > addressPatience {
-			return nil, fmt.Errorf("%w: %s is not an address of this machine: give one that is with --address; `ip -brief address` lists them", err, cfg.Address)
+			return nil, fmt.Errorf("%w: %s is not an address of this machine: give one that is with --address; "+
+				"`ip -brief address` lists them", err, cfg.Address)
 		}
 		if !told {
 			told = true
-			cfg.Log.Warn("this machine doesn't have its address yet; waiting for it", "address", cfg.Address, "for", addressPatience)
+			cfg.Log.Warn("this machine doesn't have its address yet; waiting for it",
+				"address", cfg.Address, "for", addressPatience)
 		}
 		if !retry.Pause(ctx, addressTry) {
 			return nil, context.Cause(ctx)

@@ -67,8 +67,10 @@ func (n *node) part(ctx context.Context) {
 	if unit == "" {
 		return
 	}
-	if out, err := exec.CommandContext(ctx, "systemctl", append(args, "disable", "--quiet", unit)...).CombinedOutput(); err != nil {
-		n.log.Warn("the daemon's service is still enabled", "unit", unit, "error", err, "systemctl", strings.TrimSpace(string(out)))
+	out, err := exec.CommandContext(ctx, "systemctl", append(args, "disable", "--quiet", unit)...).CombinedOutput()
+	if err != nil {
+		said := strings.TrimSpace(string(out))
+		n.log.Warn("the daemon's service is still enabled", "unit", unit, "error", err, "systemctl", said)
 		return
 	}
 	n.log.Info("the daemon's service is disabled", "unit", unit)
@@ -128,6 +130,7 @@ func refuseDeparted(cfg *Config) error {
 		aside = ", and its key was put aside as " + d.Key
 	}
 	return fmt.Errorf("%w for good at %s%s.\n"+
-		"To make it a member again, run here the line that `fleettop join-command` prints on one of the cluster's machines.\n"+
-		"To begin a cluster of its own, run `fleettop key generate`; on loopback without a key, remove %s", ErrLeft, d.Time.Format(time.RFC3339), aside, file)
+		"To make it a member again, run here the line that `fleettop join-command` prints on a machine of the cluster.\n"+
+		"To begin a cluster of its own, run `fleettop key generate`; on loopback without a key, remove %s",
+		ErrLeft, d.Time.Format(time.RFC3339), aside, file)
 }

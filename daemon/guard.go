@@ -171,7 +171,7 @@ func (g *guard) refuser(door string) func(source, why string) {
 	}
 }
 
-// tellOf tells whether it is time for a word about a source.
+// tellOf reports whether it is time for a word about a source.
 func (g *guard) tellOf(source string, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -49,7 +49,7 @@ func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	// Anybody comes this far, so nobody may stay for long.
+	// Any client comes this far, so none may stay for long.
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(joinTime))
 	_ = c.SetWriteDeadline(time.Now().Add(2 * joinTime))
@@ -128,7 +128,8 @@ func (j *joiners) fail(source string, now time.Time, err error) (joinReply, int)
 	j.failures[source]++
 	switch {
 	case j.failures[source] > joinFailures:
-		return joinReply{Error: "too many wrong tokens came from this address: wait a minute, or print a new line with `fleettop join-command`"}, http.StatusTooManyRequests
+		return joinReply{Error: "too many wrong tokens came from this address: " +
+			"wait a minute, or print a new line with `fleettop join-command`"}, http.StatusTooManyRequests
 	case errors.Is(err, keys.ErrTokenUsed):
 		return joinReply{Error: err.Error()}, http.StatusConflict
 	}

@@ -16,8 +16,8 @@ type Places struct {
 	KeyFile  string
 }
 
-var errNoRuntimeDir = errors.New("XDG_RUNTIME_DIR is not set, so this user's systemd can't be found: log in as the user, or set it to /run/user/UID; " +
-	"--manager=process runs units without systemd")
+var errNoRuntimeDir = errors.New("XDG_RUNTIME_DIR is not set, so this user's systemd can't be found: " +
+	"log in as the user, or set it to /run/user/UID; --manager=process runs units without systemd")
 
 // chooseManager settles who runs the units.
 func (c *Config) chooseManager() error {

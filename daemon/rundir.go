@@ -46,7 +46,8 @@ func (n *node) keepRunDir(ctx context.Context, d *doors) error {
 			}
 		}
 		if errors.Is(err, unix.EROFS) && underSystemd() {
-			return fmt.Errorf("the run directory is gone, and only systemd can make it: starting again, which leaves the units as they are: %w", err)
+			return fmt.Errorf("the run directory is gone, and only systemd can make it: "+
+				"starting again, which leaves the units as they are: %w", err)
 		}
 		if err != nil {
 			n.log.Warn("the run directory is gone and can't be made again; trying again", "error", err)
@@ -59,7 +60,8 @@ func (n *node) keepRunDir(ctx context.Context, d *doors) error {
 			continue
 		}
 		if err := n.guard.identity.Refresh(); err != nil {
-			n.log.Warn("this machine's certificate can't be renewed or written; the one in use goes on, trying again", "error", err)
+			n.log.Warn("this machine's certificate can't be renewed or written; the one in use goes on, trying again",
+				"error", err)
 		}
 	}
 }
@@ -69,7 +71,8 @@ func (n *node) reload(d *doors) {
 	if d.people != nil {
 		d.people.Reload()
 	}
-	n.log.Info("asked to read everything again: SSH keys and certificates are, each flag needs a restart (which leaves the units as they are)")
+	n.log.Info("asked to read everything again: SSH keys and certificates are; " +
+		"each flag needs a restart, which leaves the units as they are")
 }
 
 // underSystemd reports whether systemd started this process and waits for its word.

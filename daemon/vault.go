@@ -91,7 +91,7 @@ func (v vault) swap(ctx context.Context, revision int64, s keys.Sealed) error {
 	return fmt.Errorf("somebody else changed the cluster's keys at the same time: %w: see `fleettop key list`", cluster.ErrConflict)
 }
 
-// isOrFollows tells whether what is there is the sealed ring that was written, or
+// isOrFollows reports whether what is there is the sealed ring that was written, or
 // what the rotation has made of it since.
 func isOrFollows(there []*mvccpb.KeyValue, raw []byte, s keys.Sealed) bool {
 	if len(there) == 0 {
@@ -142,7 +142,7 @@ func (v vault) watch(ctx context.Context, f func(keys.Sealed) error) error {
 	}
 }
 
-// use notes that a token was used, and tells whether this was the first time.
+// use notes that a token was used, and reports whether this was the first time.
 // It is forgotten once the token would be too old anyway.
 func (v vault) use(ctx context.Context, t keys.Token, now time.Time) (bool, error) {
 	lease, err := v.client.Grant(ctx, int64((t.Expires.Sub(now)+2*keys.TokenLifetime)/time.Second))

@@ -115,15 +115,18 @@ func checkGiven(cmd *cobra.Command, cfg *daemon.Config) error {
 	empty := slices.ContainsFunc(cfg.Join, func(s string) bool { return strings.TrimSpace(s) == "" })
 	switch {
 	case given.Changed("join") && (len(cfg.Join) == 0 || empty):
-		return usageError{errors.New("--join names no machine: give host or host:port of one of the cluster's; leave --join out to begin a cluster")}
+		return usageError{errors.New("--join names no machine: give host or host:port of one of the cluster's; " +
+			"leave --join out to begin a cluster")}
 	case cfg.Port == 0:
 		return usageError{fmt.Errorf("--port 0 is no port: give the first of five in a row, such as %d", daemon.DefaultPort)}
 	case cfg.DaemonGrace <= 0:
-		return usageError{fmt.Errorf("--daemon-grace %s leaves no time for a daemon to come back: give more, such as %s", cfg.DaemonGrace, daemon.DefaultDaemonGrace)}
+		return usageError{fmt.Errorf("--daemon-grace %s leaves no time for a daemon to come back: give more, such as %s",
+			cfg.DaemonGrace, daemon.DefaultDaemonGrace)}
 	case cfg.ProbeInterval <= 0:
 		return usageError{fmt.Errorf("--probe-interval %s is no interval: give one from 50ms to 5s", cfg.ProbeInterval)}
 	}
-	for _, flag := range []string{"address", "name", "machine-id", "state-dir", "run-dir", "socket", "key-file", "ssh-listen", "ssh-authorized-keys"} {
+	for _, flag := range []string{"address", "name", "machine-id", "state-dir", "run-dir", "socket", "key-file",
+		"ssh-listen", "ssh-authorized-keys"} {
 		if given.Changed(flag) && given.Lookup(flag).Value.String() == "" {
 			return usageError{fmt.Errorf("--%s is given and empty: give a value, or leave it out", flag)}
 		}

@@ -89,7 +89,8 @@ func (a *app) joinCommand() *cobra.Command {
 				}
 			}
 			if a.json() {
-				return writeJSON(a.out, map[string]any{"key": joined.Key, "file": j.KeyFile, "replaced": joined.Aside, "started": start})
+				return writeJSON(a.out, map[string]any{"key": joined.Key, "file": j.KeyFile,
+					"replaced": joined.Aside, "started": start})
 			}
 			if joined.Aside != "" {
 				fmt.Fprintf(a.out, "The key that was there is now %s.\n", joined.Aside)
@@ -179,7 +180,8 @@ func (s daemonService) installed(ctx context.Context) error {
 		if s.user {
 			where = "~/.config/systemd/user/fleettop.service, as the README has it"
 		}
-		return fmt.Errorf("there is no service to start: %w: install %s, or leave out --start and run `fleettop daemon`; the token is unused", err, where)
+		return fmt.Errorf("there is no service to start: %w: install %s, or leave out --start and run `fleettop daemon`; "+
+			"the token is unused", err, where)
 	}
 	return nil
 }

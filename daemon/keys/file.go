@@ -31,7 +31,8 @@ func Load(path string) (Ring, error) {
 		return Ring{}, fmt.Errorf("read the cluster key: %w", err)
 	}
 	if mode := st.Mode().Perm(); mode&0o077 != 0 {
-		return Ring{}, fmt.Errorf("the cluster key %s can be read by others than its owner (mode %04o): chmod 600 it, and rotate the key if somebody may have read it", path, mode)
+		return Ring{}, fmt.Errorf("the cluster key %s can be read by others than its owner (mode %04o): "+
+			"chmod 600 it, and rotate the key if another user may have read it", path, mode)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err != nil {
@@ -56,7 +57,8 @@ func (r Ring) Create(path string) error {
 	defer os.Remove(temp)
 	// Unlike a rename, a link fails if somebody else's file is there.
 	if err := os.Link(temp, path); errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already and may be a cluster's only key: it was left alone; choose another file with --key-file, or rotate keys with `fleettop key rotate`", path)
+		return fmt.Errorf("%s is there already and may be a cluster's only key: it was left alone; "+
+			"choose another file with --key-file, or rotate keys with `fleettop key rotate`", path)
 	} else if err != nil {
 		return fmt.Errorf("write the cluster key: %w", err)
 	}

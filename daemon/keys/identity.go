@@ -278,7 +278,7 @@ func (id *Identity) EtcdConfig() (*tls.Config, error) {
 	return c, nil
 }
 
-// Trusts tells whether the authority of a client that is connected is still
+// Trusts reports whether the authority of a client that is connected is still
 // accepted. That its certificate is too old by now doesn't matter.
 func (id *Identity) Trusts(s *tls.ConnectionState) error {
 	return id.verify(s, x509.ExtKeyUsageClientAuth, s.PeerCertificates[0].NotBefore)

@@ -34,7 +34,8 @@ func (o *ownFiles) certificate() (*tls.Certificate, error) {
 		pair, err = tls.X509KeyPair(certs, key)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate %s and its key %s: %w: give a pair, PEM", o.files.CertFile, o.files.KeyFile, err)
+		return nil, fmt.Errorf("read the certificate %s and its key %s: %w: give a pair, PEM",
+			o.files.CertFile, o.files.KeyFile, err)
 	}
 	o.cert.Store(&pair)
 	return &pair, nil
@@ -88,7 +89,8 @@ func (id *Identity) checkOwn() error {
 		}
 	}
 	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
-		opts := x509.VerifyOptions{Roots: pool, Intermediates: between, CurrentTime: id.cfg.Now(), KeyUsages: []x509.ExtKeyUsage{use}}
+		opts := x509.VerifyOptions{Roots: pool, Intermediates: between, CurrentTime: id.cfg.Now(),
+			KeyUsages: []x509.ExtKeyUsage{use}}
 		if use == x509.ExtKeyUsageServerAuth {
 			opts.DNSName = id.cfg.Address.String()
 		}

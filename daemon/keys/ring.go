@@ -26,7 +26,7 @@ type Ring struct{ keys []Key }
 // NewRing is a ring of these keys, the primary first.
 func NewRing(keys ...Key) Ring { return Ring{keys: slices.Clone(keys)} }
 
-// Empty tells whether there is no key.
+// Empty reports whether there is no key.
 func (r Ring) Empty() bool { return len(r.keys) == 0 }
 
 // Primary is the key in use. The ring must not be empty.
@@ -44,7 +44,7 @@ func (r Ring) IDs() []string {
 	return ids
 }
 
-// Equal tells whether two rings hold the same keys in the same order.
+// Equal reports whether two rings hold the same keys in the same order.
 func (r Ring) Equal(o Ring) bool { return slices.Equal(r.keys, o.keys) }
 
 // String is the IDs.

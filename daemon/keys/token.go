@@ -80,7 +80,7 @@ func (t Token) ID() string { return hex.EncodeToString(t.id[:]) }
 // String is the ID, so that no log shows the token.
 func (t Token) String() string { return t.ID() }
 
-// ParseToken reads what Text wrote; Check tells whether it is any good.
+// ParseToken reads what Text wrote; Check reports whether it is any good.
 func ParseToken(text string) (Token, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(text), tokenPrefix)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(rest)
@@ -99,7 +99,7 @@ func ParseToken(text string) (Token, error) {
 	return t, nil
 }
 
-// Check tells whether a token was made with one of the ring's keys and is
+// Check reports whether a token was made with one of the ring's keys and is
 // still good. That it wasn't used before is for the caller to see to.
 func (r Ring) Check(t Token, now time.Time) error {
 	for _, k := range r.keys {
@@ -113,7 +113,7 @@ func (r Ring) Check(t Token, now time.Time) error {
 	return ErrBadToken
 }
 
-// pins tells whether an authority's public key is the token's.
+// pins reports whether an authority's public key is the token's.
 func (t Token) pins(publicKey []byte) bool {
 	pin := pinOf(publicKey)
 	return bytes.Equal(pin[:], t.pin[:])

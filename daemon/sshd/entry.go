@@ -30,12 +30,12 @@ type entry struct {
 	expires time.Time      // zero for never
 }
 
-// same tells whether an entry gives what another gave.
+// same reports whether an entry gives what another gave.
 func (e *entry) same(o *entry) bool {
 	return e.role == o.role && e.who == o.who && e.expires.Equal(o.expires) && slices.Equal(e.from, o.from)
 }
 
-// admits tells whether the key may be used from an address at a time.
+// admits reports whether the key may be used from an address at a time.
 func (e *entry) admits(addr netip.Addr, now time.Time) bool {
 	if !e.expires.IsZero() && !now.Before(e.expires) {
 		return false

@@ -190,7 +190,7 @@ func (s *Server) receive(conn net.Conn) {
 	}
 }
 
-// admit tells whether a key may come in. Who it is stays open until the key is proven.
+// admit reports whether a key may come in. Who it is stays open until the key is proven.
 func (s *Server) admit(ctx ssh.Context, key ssh.PublicKey) bool {
 	v := visitOf(ctx)
 	if s.keys.find(key, v.from, time.Now()) == nil {
