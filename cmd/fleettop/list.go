@@ -24,7 +24,7 @@ type unitRow struct {
 func unitColumns(full bool) []column[unitRow] {
 	return []column[unitRow]{
 		{"unit", func(r unitRow) cell { return cell{text: r.Unit} }},
-		{"machine", func(r unitRow) cell { return cell{text: machineLegend(r.Machine, r.Address, full)} }},
+		{"machine", func(r unitRow) cell { return cell{text: orDash(machineLegend(r.Machine, r.Address, full))} }},
 		{"load", func(r unitRow) cell { return cell{orDash(r.Load), loadColour(r.Load)} }},
 		{"active", func(r unitRow) cell { return cell{orDash(r.Active), stateColour(r.Active)} }},
 		{"sub", func(r unitRow) cell { return cell{orDash(r.Sub), stateColour(r.Active)} }},
