@@ -85,6 +85,11 @@ func (a *app) followEvents(ctx context.Context, since string, limit int) error {
 		return err
 	}
 	defer c.Close()
+	limited, cancel := context.WithTimeout(ctx, a.timeout)
+	if list, err := c.Timeline(limited, "", 1); err == nil {
+		a.warnStale(list.Store)
+	}
+	cancel()
 	printed := map[string]bool{} // of the last moment, which is asked for again
 	var last time.Time
 	heard := time.Now()

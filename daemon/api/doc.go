@@ -11,12 +11,14 @@
 //	GET    /v1/units?table=true           the same for tables, flat and short (UnitTable)
 //	POST   /v1/units                      submit a batch (SubmitRequest, ActionReply)
 //	GET    /v1/units/{name}               one unit, with its content (UnitDetail)
-//	GET    /v1/units/{name}/explain       where it could run, and why not elsewhere
+//	GET    /v1/units/{name}/explain       where it is, and what would be decided of it now (Explanation)
 //	POST   /v1/actions                    a verb for a batch of units (ActionRequest, ActionReply)
 //	GET    /v1/machines                   machines (MachineList)
+//	POST   /v1/machines                   cordon, drain or uncordon several together (MachinesRequest, MachinesReply)
 //	POST   /v1/machines/{id}/{verb}       cordon, drain, uncordon (Machine)
+//	GET    /v1/drain?machine=             what draining machines would do to their units (DrainPlan)
 //	DELETE /v1/machines/{id}              forget a dead machine (Machine)
-//	POST   /v1/leave                      this machine leaves the cluster for good
+//	POST   /v1/leave                      this machine leaves the cluster for good (Moved)
 //	GET    /v1/events?since=&limit=&follow=  the timeline (EventList, or a stream of events)
 //	GET    /v1/keys                       the cluster's keys by ID (KeyList)
 //	POST   /v1/keys/{rotate,finish}       change the key; drop the old one (KeyList)
@@ -28,5 +30,10 @@
 //	GET    /v1/version, /healthz, /metrics
 //
 // Reads take ?revision=N and then show at least that revision; the reply to a
-// write carries the revision to ask for.
+// write carries the revision to ask for. Where the store is lost they show the
+// last state that is known, and since when.
+//
+// POST to /v1/units, /v1/actions, /v1/machines and /v1/leave may take long.
+// With Accept: application/x-ndjson the answer begins with lines of
+// {"progress": Progress} and empty ones, and ends with {"reply"} or {"error"}.
 package api
