@@ -57,7 +57,7 @@ func (c *clogged) Write(p []byte) (int, error) {
 // TestWhateverItDoesTheConsoleEnds holds up the goroutine that draws, or the
 // terminal, and ends the console in each way there is.
 func TestWhateverItDoesTheConsoleEnds(t *testing.T) {
-	for _, busy := range []string{"drawing", "writing", "nothing"} {
+	for _, busy := range []string{"drawing", "writing", "connecting", "nothing"} {
 		for _, end := range []string{"q", "ctrl-c", "signal", "hang-up"} {
 			t.Run(busy+", "+end, func(t *testing.T) {
 				t.Parallel()
@@ -66,12 +66,18 @@ func TestWhateverItDoesTheConsoleEnds(t *testing.T) {
 				var held atomic.Bool
 				free := make(chan struct{})
 				client := &fakeClient{lines: make(chan *api.Line)}
+				asked := make(chan struct{}, 100)
+				other := func(api.Machine) (Client, error) {
+					asked <- struct{}{}
+					<-free
+					return nil, io.EOF
+				}
 				sizes := make(chan Size, 1)
 				sizes <- Size{80, 24}
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error, 1)
 				go func() {
-					ended <- Run(ctx, Options{Client: client, In: in, Out: out, Sizes: sizes, prepare: func(s *shell) {
+					ended <- Run(ctx, Options{Client: client, Other: other, In: in, Out: out, Sizes: sizes, prepare: func(s *shell) {
 						s.now = func() time.Time {
 							if held.Load() {
 								<-free
@@ -85,6 +91,10 @@ func TestWhateverItDoesTheConsoleEnds(t *testing.T) {
 				c.await(t, "machine may die", 20*time.Second)
 				held.Store(busy == "drawing")
 				out.full.Store(busy == "writing")
+				if busy == "connecting" {
+					close(client.lines)
+					<-asked
+				}
 				c.types(t, "2")
 				time.Sleep(50 * time.Millisecond) // so that it is busy; none of what follows depends on it
 				began := time.Now()

@@ -102,7 +102,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	crashes := make(chan string, 1)
 	f := feed.Start(ctx, feed.Config[Client]{Client: o.Client, Other: o.Other, Crashed: func(what string) { crashes <- what }})
-	defer f.Close()
+	defer within(endPatience, f.Close)
 	term, err := terminal.Open(o.In, o.Out, o.Config.Mouse)
 	if err != nil {
 		return err
@@ -180,6 +180,19 @@ func Run(ctx context.Context, o Options) (err error) {
 		return term.Err()
 	}
 	return err
+}
+
+// within calls f, and waits for it for some time at most.
+func within(limit time.Duration, f func()) {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(limit):
+	}
 }
 
 // awaitEnd waits for a program that was told to end; stuck says that it is

@@ -28,7 +28,7 @@ var typed = map[string]string{
 	"\x1b[A": "up", "\x1b[B": "down", "\x1bOA": "up", "\x1bOD": "left", "\x1b[5~": "pgup", "\x1b[6~": "pgdown", "\x1b[H": "home", "\x1b[F": "end", "\x1b[1~": "home",
 	"\x1b[4~": "end", "\x1b[Z": "shift+tab", "\x1b[1;5C": "ctrl+right", "\x1b[1;2A": "shift+up", "\x1b[1;6D": "ctrl+shift+left", "\x1b[1;3B": "alt+down",
 	"\x1b[3~": "delete", "\x1bOP": "f1", "\x1b[15~": "f5", "\x1b[[A": "f1", "\x1b[24~": "f12", "\x1b[1;5H": "ctrl+home", "\x1b[5;5~": "ctrl+pgup", "\x1b[6^": "ctrl+pgdown",
-	"\x1b[a": "shift+up",
+	"\x1b[a": "shift+up", "\x1b[27u": "esc", "\x1b[99;5u": "ctrl+c", "\x1b[27;5;99~": "ctrl+c", "\x1b[113u": "q", "\x1b[103;2u": "G", "\x1b[9;2u": "shift+tab",
 }
 
 // feed is a decoder with a clock of its own.

@@ -3,6 +3,7 @@ package input
 import (
 	"bytes"
 	"strconv"
+	"unicode"
 
 	tea "github.com/charmbracelet/bubbletea"
 )
@@ -47,7 +48,7 @@ func keyOf(final byte, params []byte) (tea.KeyMsg, bool) {
 	}
 	alt, level := held&2 != 0, held&1|held&4>>1
 	switch {
-	case len(params) > 0 && list == nil || len(list) > 2:
+	case len(params) > 0 && list == nil || len(list) > 2 && (final != '~' || list[0] != 27):
 	case final >= 'a' && final <= 'd' && len(list) == 0: // rxvt
 		return tea.KeyMsg{Type: moves[final-0x20][1]}, true
 	case final == 'Z' && len(list) == 0:
@@ -60,6 +61,10 @@ func keyOf(final byte, params []byte) (tea.KeyMsg, bool) {
 			}
 			return tea.KeyMsg{Type: functions[n], Alt: alt}, true
 		}
+	case final == 'u':
+		return extended(list, held)
+	case final == '~' && len(list) == 3 && list[0] == 27: // the same, in the older form
+		return extended(list[2:], max(0, list[1]-1))
 	case final == '~' || final == '^' || final == '$' || final == '@': // the last three are rxvt's
 		if len(list) == 0 {
 			break
@@ -82,6 +87,33 @@ func keyOf(final byte, params []byte) (tea.KeyMsg, bool) {
 		}
 	}
 	return tea.KeyMsg{}, false
+}
+
+// extended is a key by its character and what is held, as terminals send it
+// that another program left in a mode for that.
+func extended(list []int, held int) (tea.KeyMsg, bool) {
+	if len(list) == 0 {
+		return tea.KeyMsg{}, false
+	}
+	c := list[0]
+	alt := held&2 != 0
+	switch {
+	case c == '\t' && held&1 != 0:
+		return tea.KeyMsg{Type: tea.KeyShiftTab, Alt: alt}, true
+	case c == 27 || c == '\r' || c == '\t' || c == 127:
+		return tea.KeyMsg{Type: tea.KeyType(c), Alt: alt}, true
+	case held&4 != 0 && c >= '@' && c <= '~':
+		return tea.KeyMsg{Type: tea.KeyType(c & 0x1f), Alt: alt}, true
+	case held&4 != 0 || c < ' ' || c >= 57344 && c <= 63743: // keys without a character
+		return tea.KeyMsg{}, false
+	case c == ' ':
+		return tea.KeyMsg{Type: tea.KeySpace, Runes: []rune{' '}, Alt: alt}, true
+	}
+	r := rune(c)
+	if held&1 != 0 {
+		r = unicode.ToUpper(r)
+	}
+	return tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}, Alt: alt}, true
 }
 
 // numbers are the parameters of a sequence; nil if one isn't a number.
