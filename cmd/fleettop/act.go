@@ -50,7 +50,8 @@ func (a *app) actionCommand(verb api.Verb, use, short string) *cobra.Command {
 	}
 	f := cmd.Flags()
 	if takesFiles(verb) {
-		f.BoolVar(&fl.replace, "replace", false, "put the given files in the place of those submitted before, and the template's content in that of its instances")
+		f.BoolVar(&fl.replace, "replace", false, "put the given files in the place of those submitted before, "+
+			"and the template's content in that of its instances")
 	} else {
 		cmd.ValidArgsFunction = a.completeUnits
 	}
@@ -145,7 +146,8 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 		}
 	}
 	if sendErr != nil && ctx.Err() != nil && len(s.left) > 0 {
-		fmt.Fprintf(a.err, "Interrupted. %d of %d units were done; what became of the others isn't known: `fleettop list-unit-files` shows how they stand.\n",
+		fmt.Fprintf(a.err, "Interrupted. %d of %d units were done; what became of the others isn't known: "+
+			"`fleettop list-unit-files` shows how they stand.\n",
 			len(s.results), len(s.results)+len(s.left))
 	}
 	if err := cmp.Or(sendErr, waitErr); err != nil {
@@ -175,7 +177,8 @@ func (a *app) warn(results []api.UnitResult) {
 		i := slices.IndexFunc(results, func(r api.UnitResult) bool { return r.Name == behind[0] })
 		fmt.Fprintln(a.err, "WARNING:", results[i].Warning)
 	case len(behind) > 1:
-		fmt.Fprintf(a.err, "WARNING: %s keep their template's earlier content: `fleettop start --replace` with their names takes the new one\n", some(behind))
+		fmt.Fprintf(a.err, "WARNING: %s keep their template's earlier content: "+
+			"`fleettop start --replace` with their names takes the new one\n", some(behind))
 	}
 }
 

@@ -152,7 +152,7 @@ type placement struct {
 	Placed      time.Time  `json:"placed,omitzero"`
 	Leaving     bool       `json:"leaving,omitempty"`
 	Held        string     `json:"held,omitempty"`
-	Lost        string     `json:"lost,omitempty"`    // the machine's state, where the others are the last that was known
+	Lost        string     `json:"lost,omitempty"`    // the machine's state, where the others are the last known
 	Running     string     `json:"running,omitempty"` // hash of the file that the machine has, where that is another
 	Load        string     `json:"load,omitempty"`
 	Active      string     `json:"active,omitempty"`
@@ -165,13 +165,15 @@ type placement struct {
 }
 
 func newUnitStatus(u *api.UnitDetail) unitStatus {
-	s := unitStatus{Unit: u.Name, Description: u.Description, Hash: u.Hash, FromTemplate: u.FromTemplate, TemplateHash: u.TemplateHash,
-		Desired: string(u.Desired), State: string(u.State), Global: u.Global, Once: u.Once, Generation: u.Generation, By: u.By, At: u.At,
+	s := unitStatus{Unit: u.Name, Description: u.Description, Hash: u.Hash,
+		FromTemplate: u.FromTemplate, TemplateHash: u.TemplateHash, Desired: string(u.Desired), State: string(u.State),
+		Global: u.Global, Once: u.Once, Generation: u.Generation, By: u.By, At: u.At,
 		Reason: u.Unplaced, Placements: []placement{}, Store: stale(u.Store)}
 	refs := refsByID(u.Machines)
 	for _, p := range u.Placements {
 		m := refs[p.Machine]
-		one := placement{Machine: p.Machine, MachineName: m.Name, Address: m.Address, Leaving: p.Assignment == nil, Held: p.Held}
+		one := placement{Machine: p.Machine, MachineName: m.Name, Address: m.Address,
+			Leaving: p.Assignment == nil, Held: p.Held}
 		if p.Assignment != nil {
 			one.Reason, one.Placed = p.Assignment.Reason, p.Assignment.Since
 		}
@@ -179,8 +181,8 @@ func newUnitStatus(u *api.UnitDetail) unitStatus {
 			one.Lost = string(p.Lost.State)
 		}
 		if st := p.Status; st != nil {
-			one.Load, one.Active, one.Sub, one.Since, one.Result, one.PID = st.Load, st.Active, st.Sub, st.Since, st.Result, st.PID
-			one.Restarts = st.Restarts
+			one.Load, one.Active, one.Sub, one.Since = st.Load, st.Active, st.Sub, st.Since
+			one.Result, one.PID, one.Restarts = st.Result, st.PID, st.Restarts
 			if p.Lost != nil {
 				one.Active, one.Sub = api.ActiveUnknown, api.WasSub+st.Sub
 			}

@@ -15,7 +15,8 @@ func readUnitFile(path string) (*units.File, error) {
 	raw, err := safefile.Read(path, units.MaxFileSize)
 	switch {
 	case errors.Is(err, safefile.ErrTooLarge):
-		return nil, api.Refuse(api.CodeInvalid, "put data into a file of its own", "%s is larger than %d KiB, the most a unit file may be", path, units.MaxFileSize>>10)
+		return nil, api.Refuse(api.CodeInvalid, "put data into a file of its own",
+			"%s is larger than %d KiB, the most a unit file may be", path, units.MaxFileSize>>10)
 	case err != nil:
 		return nil, api.Refuse(api.CodeInvalid, "give a unit file that is there and can be read", "%v", err)
 	}
@@ -84,14 +85,16 @@ func gather(verb api.Verb, replace bool, args []string) *given {
 			file, err := readUnitFile(path)
 			switch {
 			case err == nil:
-				g.add(api.File{Name: name, Content: file.Content(), Fallback: !mustBeFile}, path, !slash && verb != api.Submit)
+				f := api.File{Name: name, Content: file.Content(), Fallback: !mustBeFile}
+				g.add(f, path, !slash && verb != api.Submit)
 			case mustBeFile:
 				g.refuse(arg, err)
 			default:
 				g.unread[name], g.names = failureOf(err, nil), append(g.names, name)
 			}
 		case isDir(arg) && (slash || arg == "." || arg == ".."):
-			g.refuse(arg, api.Refuse(api.CodeInvalid, "give the unit files in it, such as "+filepath.Join(arg, "*.service"), "%s is a directory", arg))
+			hint := "give the unit files in it, such as " + filepath.Join(arg, "*.service")
+			g.refuse(arg, api.Refuse(api.CodeInvalid, hint, "%s is a directory", arg))
 		case !slash && isGlob(arg):
 			g.names = append(g.names, arg)
 		default:
@@ -124,7 +127,8 @@ func (g *given) addNamed(verb api.Verb, arg string) {
 	}
 	switch {
 	case slash:
-		g.refuse(arg, api.Refuse(api.CodeInvalid, "give a file or a name", "there is no file %s, and a unit name has no slash", arg))
+		g.refuse(arg, api.Refuse(api.CodeInvalid, "give a file or a name",
+			"there is no file %s, and a unit name has no slash", arg))
 	case err == nil && verb == api.Submit && !n.IsInstance():
 		g.refuse(arg, api.Refuse(api.CodeInvalid, "give the path of the unit file", "there is no file %s here", name))
 	default:

@@ -81,7 +81,8 @@ type someKeys struct{}
 
 func (someKeys) Keys(context.Context) (*api.KeyList, error) {
 	m := apitest.Machine(1)
-	return &api.KeyList{Keys: []api.KeyInfo{{ID: "k", Primary: true}}, Machines: []api.KeyHolder{{Machine: m.ID, Name: m.Name, Live: true, Keys: []string{"k"}}}}, nil
+	return &api.KeyList{Keys: []api.KeyInfo{{ID: "k", Primary: true}},
+		Machines: []api.KeyHolder{{Machine: m.ID, Name: m.Name, Live: true, Keys: []string{"k"}}}}, nil
 }
 
 func (k someKeys) Rotate(ctx context.Context, _ string) (*api.KeyList, error) { return k.Keys(ctx) }
@@ -211,7 +212,8 @@ func failure(t *testing.T, line string, v any, code string) {
 	said, _ := e["code"].(string)
 	message, _ := e["message"].(string)
 	hint, _ := e["hint"].(string)
-	if said == "" || message == "" || strings.Contains(message, "\n") || code != "" && said != code || code == "usage" && hint == "" {
+	bad := said == "" || message == "" || strings.Contains(message, "\n")
+	if bad || code != "" && said != code || code == "usage" && hint == "" {
 		t.Errorf("%s fails with %v, want the code %q, a sentence, and what to do", line, v, code)
 	}
 }
@@ -244,7 +246,8 @@ func TestJSONOfSeveral(t *testing.T) {
 	s := newShell(t, 2)
 	s.file("a.service", service)
 	s.file("bad.service", "[Service\n")
-	for _, line := range []string{"start ./a.service ./bad.service none", "status a none", "cat a none", "cordon n1 n9", "verify a.service bad.service", "stop a none", "start ./a.service ./bad.service"} {
+	for _, line := range []string{"start ./a.service ./bad.service none", "status a none", "cat a none", "cordon n1 n9",
+		"verify a.service bad.service", "stop a none", "start ./a.service ./bad.service"} {
 		code, out, _ := runJSON(t, s, line)
 		list, _ := parsed(t, line, out, false).([]any)
 		if want := len(strings.Fields(line)) - 1; code != exitFailed || len(list) != want {

@@ -210,7 +210,8 @@ func (a *app) noteTemplates(t *tableFlags, rows []unitRow) {
 		}
 	}
 	if len(behind) > 0 && !t.noLegend {
-		fmt.Fprintf(a.err, "\nTheir template's content is another now: %s. `fleettop start --replace` with their names takes it.\n", some(behind))
+		fmt.Fprintf(a.err, "\nTheir template's content is another now: %s. "+
+			"`fleettop start --replace` with their names takes it.\n", some(behind))
 	}
 }
 

@@ -89,9 +89,11 @@ func known(ctx context.Context, c *api.Client, verb api.Verb, args []string) ([]
 		switch {
 		case len(out) > before:
 		case template != "":
-			return nil, api.Refuse(api.CodeNotFound, "name an instance, such as "+strings.Replace(template, "@.", "@1.", 1), "only the template %s matches %q", template, n)
+			hint := "name an instance, such as " + strings.Replace(template, "@.", "@1.", 1)
+			return nil, api.Refuse(api.CodeNotFound, hint, "only the template %s matches %q", template, n)
 		default:
-			return nil, api.Refuse(api.CodeNotFound, "`fleettop list-unit-files` shows those there are", "no unit matches %q", n)
+			return nil, api.Refuse(api.CodeNotFound, "`fleettop list-unit-files` shows those there are",
+				"no unit matches %q", n)
 		}
 	}
 	return out, nil

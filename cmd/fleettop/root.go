@@ -122,13 +122,16 @@ func (a *app) report(ctx context.Context, cmd *cobra.Command, err error) int {
 
 // looking are the verbs that change nothing anywhere, by their command paths;
 // --read-only refuses all others. The console keeps to it by itself.
-var looking = []string{"fleettop", "fleettop list-units", "fleettop list-unit-files", "fleettop list-machines", "fleettop status", "fleettop cat",
-	"fleettop explain", "fleettop journal", "fleettop events", "fleettop verify", "fleettop version", "fleettop help", "fleettop key", "fleettop key list",
-	"fleettop completion", "fleettop completion bash", "fleettop completion zsh", "fleettop completion fish", "fleettop completion powershell"}
+var looking = []string{"fleettop", "fleettop list-units", "fleettop list-unit-files", "fleettop list-machines",
+	"fleettop status", "fleettop cat",
+	"fleettop explain", "fleettop journal", "fleettop events", "fleettop verify", "fleettop version",
+	"fleettop help", "fleettop key", "fleettop key list", "fleettop completion", "fleettop completion bash",
+	"fleettop completion zsh", "fleettop completion fish", "fleettop completion powershell"}
 
 // textual are the verbs whose output has no form in JSON.
-var textual = []string{"fleettop", "fleettop help", "fleettop daemon", "fleettop demo", "fleettop " + dialStdio, "fleettop key",
-	"fleettop completion", "fleettop completion bash", "fleettop completion zsh", "fleettop completion fish", "fleettop completion powershell"}
+var textual = []string{"fleettop", "fleettop help", "fleettop daemon", "fleettop demo", "fleettop " + dialStdio,
+	"fleettop key", "fleettop completion", "fleettop completion bash", "fleettop completion zsh",
+	"fleettop completion fish", "fleettop completion powershell"}
 
 // checkFlags checks the flags that all verbs share.
 func (a *app) checkFlags(cmd *cobra.Command) error {
@@ -143,7 +146,8 @@ func (a *app) checkFlags(cmd *cobra.Command) error {
 	case given.Changed("endpoint") && given.Changed("host"):
 		return usageError{errors.New("--endpoint and --host name two daemons to talk to: leave out one of them")}
 	case a.readOnly && !slices.Contains(looking, path):
-		return api.Refuse(api.CodeForbidden, "leave out --read-only", "%s was not done, as --read-only looks and changes nothing", strings.TrimPrefix(path, "fleettop "))
+		return api.Refuse(api.CodeForbidden, "leave out --read-only",
+			"%s was not done, as --read-only looks and changes nothing", strings.TrimPrefix(path, "fleettop "))
 	}
 	return nil
 }
@@ -178,7 +182,8 @@ func (a *app) root() *cobra.Command {
 		f.StringVarP(&a.host, "host", "H", os.Getenv("FLEETTOP_HOST"), "the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
 	}
 	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long the daemon may take to answer, or say nothing while it is at work")
-	f.BoolVar(&a.readOnly, "read-only", false, "look and change nothing: refuses verbs that act, and hides what acts in the console")
+	f.BoolVar(&a.readOnly, "read-only", false, "look and change nothing: refuses verbs that act, "+
+		"and hides what acts in the console")
 	f.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))

@@ -16,7 +16,8 @@ type sending struct {
 }
 
 // send sends what the arguments mean to the daemon.
-func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bool, args []string) (s sending, err error) {
+func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bool,
+	args []string) (s sending, err error) {
 	s.given = &given{names: args}
 	switch {
 	case !takesFiles(verb):
@@ -78,7 +79,8 @@ func (s *sending) complete(outcomes []outcome, err error) []outcome {
 		}
 	}
 	for _, unit := range s.left {
-		outcomes = append(outcomes, outcome{Unit: unit, Verdict: unknown, Text: err.Error(), Error: failureOf(err, nil)})
+		outcomes = append(outcomes,
+			outcome{Unit: unit, Verdict: unknown, Text: err.Error(), Error: failureOf(err, nil)})
 	}
 	return outcomes
 }

@@ -34,7 +34,8 @@ func changedTemplate(t *testing.T) (s *shell, before, after string) {
 	s.must("start", "web@1", "web@2")
 	s.file("web@.service", otherService)
 	code, out, errOut := s.try("submit", "--replace", "web@.service")
-	if code != 0 || out != "Unit web@.service replaced\n" || !strings.Contains(errOut, "WARNING: web@1.service, web@2.service keep the earlier content of web@.service: `fleettop start --replace`") {
+	const behind = "WARNING: web@1.service, web@2.service keep the earlier content of web@.service: `fleettop start --replace`"
+	if code != 0 || out != "Unit web@.service replaced\n" || !strings.Contains(errOut, behind) {
 		t.Errorf("submit --replace: %d\n%s%s", code, out, errOut)
 	}
 	s.must("start", "web@3")
@@ -59,7 +60,8 @@ func (s *shell) says(errSays string, args ...string) string {
 // new content, and each says so.
 func TestVerbsSayWhoKeepsTheTemplate(t *testing.T) {
 	s, before, after := changedTemplate(t)
-	one := "WARNING: web@1.service keeps the template's earlier content (hash " + before[:7] + ", the template has " + after[:7] + "): `fleettop start --replace web@1.service` takes the new one\n"
+	one := "WARNING: web@1.service keeps the template's earlier content (hash " + before[:7] + ", the template has " +
+		after[:7] + "): `fleettop start --replace web@1.service` takes the new one\n"
 	many := "WARNING: web@1.service, web@2.service keep their template's earlier content"
 	if out := s.says(many, "restart", "web@*"); strings.Count(out, "restarted on") != 3 {
 		t.Errorf("restart of the instances:\n%s", out)
@@ -75,12 +77,14 @@ func TestVerbsSayWhoKeepsTheTemplate(t *testing.T) {
 	if got := s.hashes(); got["web@1.service"] != before {
 		t.Errorf("it took the new content unasked: %v", got)
 	}
-	s.wants(s.must("status", "web@1"), "Template: its content is another now ("+after[:7]+"): `fleettop start --replace web@1.service` takes it")
+	s.wants(s.must("status", "web@1"),
+		"Template: its content is another now ("+after[:7]+"): `fleettop start --replace web@1.service` takes it")
 	if out := s.must("status", "web@3"); strings.Contains(out, "Template: ") {
 		t.Errorf("status of one that has the new content:\n%s", out)
 	}
 	s.says("Their template's content is another now: web@1.service, web@2.service.", "list-unit-files")
-	s.wants(s.must("list-unit-files", "--no-legend", "--fields=unit,template"), "web@1.service  another now ("+after[:7]+")", "web@3.service  same", "web@.service   -")
+	s.wants(s.must("list-unit-files", "--no-legend", "--fields=unit,template"),
+		"web@1.service  another now ("+after[:7]+")", "web@3.service  same", "web@.service   -")
 }
 
 func machineOf(s *shell, unit string) string {
@@ -115,7 +119,8 @@ func TestReplaceTakesTheTemplate(t *testing.T) {
 	t.Run("of the same request", func(t *testing.T) {
 		s, _, after := changedTemplate(t)
 		s.file("web@.service", otherService+"Nice=6\n")
-		s.wants(s.must("submit", "--replace", "web@.service", "web@1.service", "web@2.service", "web@3.service"), "Unit web@.service replaced\n")
+		s.wants(s.must("submit", "--replace", "web@.service", "web@1.service", "web@2.service", "web@3.service"),
+			"Unit web@.service replaced\n")
 		for unit, hash := range s.hashes() {
 			if hash == after {
 				t.Errorf("%s has the content of before", unit)
@@ -198,7 +203,8 @@ func TestNameOrFile(t *testing.T) {
 	if got := s.hashes(); got["a.service"] != hash {
 		t.Errorf("it was replaced unasked: %v", got)
 	}
-	if out := s.says("Submitted a.service from the file ./a.service.", "start", "--replace", "a"); out != "Unit a.service replaced, launched on "+machineOf(s, "a.service")+"\n" {
+	out := s.says("Submitted a.service from the file ./a.service.", "start", "--replace", "a")
+	if out != "Unit a.service replaced, launched on "+machineOf(s, "a.service")+"\n" {
 		t.Errorf("start --replace: %s", out)
 	}
 	s.must("start", "./a.service")

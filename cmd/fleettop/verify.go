@@ -132,7 +132,8 @@ func (v *verification) compare(ctx context.Context, c *api.Client) error {
 	}
 	u, err := c.Unit(ctx, v.Unit)
 	if refusal, ok := err.(*api.Error); ok && refusal.Code == api.CodeNotFound {
-		v.fail(api.Refuse(api.CodeNotFound, "`fleettop submit "+v.File+"`", "Unit %s is valid, but not submitted", v.Unit))
+		v.fail(api.Refuse(api.CodeNotFound, "`fleettop submit "+v.File+"`",
+			"Unit %s is valid, but not submitted", v.Unit))
 		return nil
 	}
 	if err != nil {

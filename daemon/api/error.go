@@ -76,7 +76,8 @@ func asError(err error) *Error {
 	case errors.As(err, &unusable): // waiting for it doesn't help
 		return refuse(CodeUnavailable, unusable.Advice+"; nothing was changed, units keep running", "%v", unusable)
 	case errors.Is(err, view.ErrNotReady):
-		return refuse(CodeUnavailable, hintStore, "this daemon has not reached the cluster's store yet%s", storeCause(err))
+		return refuse(CodeUnavailable, hintStore,
+			"this daemon has not reached the cluster's store yet%s", storeCause(err))
 	case errors.Is(err, view.ErrLost), errors.Is(err, cluster.ErrUnavailable):
 		return refuse(CodeUnavailable, hintStore, "the cluster's store can't be reached%s", storeCause(err))
 	case errors.Is(err, cluster.ErrNotFound):

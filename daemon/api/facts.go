@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"sync"
 
 	"fleettop/cluster"
@@ -61,6 +62,36 @@ func readFacts(u cluster.Unit) facts {
 		out.once = file.RunsOnce(n)
 	}
 	return out
+}
+
+// refuseCircles fails files that would replace each other in a circle.
+func (a *action) refuseCircles(snap *cluster.Snapshot) {
+	var suspects []*item
+	for _, it := range a.items {
+		if !it.settled && it.done.changed && !it.done.destroy && len(a.s.facts.of(it.done.next).replaces) > 0 {
+			suspects = append(suspects, it)
+		}
+	}
+	if len(suspects) == 0 {
+		return
+	}
+	replaces := map[string][]string{}
+	for name, u := range snap.Units {
+		replaces[name] = a.s.facts.of(u).replaces
+	}
+	for _, it := range a.items {
+		if !it.settled {
+			replaces[it.name.String()] = a.s.facts.of(it.done.next).replaces
+		}
+	}
+	for _, it := range suspects {
+		name := it.name.String()
+		if circle := replaceCircle(name, replaces); circle != nil {
+			it.fail(refuse(CodeInvalid, "take Replaces= out of one of them",
+				"%s would replace itself: %s", name, strings.Join(append(circle, name), " replaces ")))
+			delete(replaces, name)
+		}
+	}
 }
 
 // replaceCircle returns the units that replace each other in a circle through

@@ -73,7 +73,8 @@ func (a *action) templateOf(it *item, snap *cluster.Snapshot) (f file, known boo
 	if !it.name.IsInstance() {
 		return file{}, false
 	}
-	if t := a.files[it.name.Template()]; t != nil && t.given != nil && t.result.Error == nil && (!t.fallback || t.old == nil) {
+	came := a.files[it.name.Template()]
+	if t := came; t != nil && t.given != nil && t.result.Error == nil && (!t.fallback || t.old == nil) {
 		return file{content: t.given.content, hash: t.given.hash, template: true}, true
 	}
 	t, known := snap.Units[it.name.Template()]
@@ -97,15 +98,17 @@ func (a *action) template(it *item, snap *cluster.Snapshot) (*file, *Error) {
 func (a *action) warn(it *item, snap *cluster.Snapshot) {
 	u, r := it.done.next, &it.result
 	template, known := a.templateOf(it, snap)
+	stands := it.given != nil && it.fallback // a file that is used only if need be
 	switch {
 	case u.FromTemplate && known && template.hash != u.Hash:
 		r.TemplateHash = template.hash
 		r.Warning = fmt.Sprintf("%s keeps the template's earlier content (hash %.7s, the template has %.7s): "+
 			"`fleettop start --replace %s` takes the new one", u.Name, u.Hash, template.hash, u.Name)
-	case it.given != nil && it.fallback && !it.given.template && it.given.hash != u.Hash:
-		r.Warning = fmt.Sprintf("%s is the one submitted, and not the file here, which differs (hash %.7s, the file has %.7s): "+
+	case stands && !it.given.template && it.given.hash != u.Hash:
+		r.Warning = fmt.Sprintf("%s is the one submitted, and not the file here, which differs "+
+			"(hash %.7s, the file has %.7s): "+
 			"`fleettop %s --replace ./%s` puts the file in its place", u.Name, u.Hash, it.given.hash, a.verb, u.Name)
-	case it.given != nil && it.fallback && it.given.template && u.FromTemplate && known && template.hash != it.given.hash:
+	case stands && it.given.template && u.FromTemplate && known && template.hash != it.given.hash:
 		r.Warning = fmt.Sprintf("%s is of the template submitted, and not of the file %s here, which differs: "+
 			"`fleettop submit --replace %s` puts the file in its place", u.Name, it.name.Template(), it.name.Template())
 	case it.name.IsTemplate() && a.verb == Submit:
@@ -138,7 +141,8 @@ func (a *action) leftBehind(it *item, snap *cluster.Snapshot) string {
 	for _, name := range sortedKeys(snap.Units) {
 		u := snap.Units[name]
 		n, err := units.ParseName(name)
-		if err == nil && u.FromTemplate && n.Template() == it.name.String() && u.Hash != it.done.next.Hash && !a.takes(name) {
+		if err == nil && u.FromTemplate && n.Template() == it.name.String() &&
+			u.Hash != it.done.next.Hash && !a.takes(name) {
 			names = append(names, name)
 		}
 	}
@@ -153,7 +157,8 @@ func (a *action) leftBehind(it *item, snap *cluster.Snapshot) string {
 			who = fmt.Sprintf("%s and %d more keep", strings.Join(shown, ", "), more)
 		}
 	}
-	return fmt.Sprintf("%s the earlier content of %s: `fleettop start --replace` with the instances' names gives %s the new one", who, it.name, them)
+	return fmt.Sprintf("%s the earlier content of %s: `fleettop start --replace` with the instances' names "+
+		"gives %s the new one", who, it.name, them)
 }
 
 // takes reports whether a unit is named in this action and takes what is new.

@@ -57,7 +57,8 @@ func decide(v Verb, name string, old *cluster.Unit, f *file, replace bool, in tr
 	var s step
 	switch {
 	case old == nil:
-		s.next = cluster.Unit{Name: name, Content: f.content, Hash: f.hash, FromTemplate: f.template, Desired: units.Inactive}
+		s.next = cluster.Unit{Name: name, Content: f.content, Hash: f.hash,
+			FromTemplate: f.template, Desired: units.Inactive}
 		s.changed = true
 	default:
 		s.next = *old
@@ -150,7 +151,8 @@ func (s *step) take(v Verb, f *file, replace bool) *Error {
 		if v != Submit {
 			hint += fmt.Sprintf(", and `fleettop %s %s` takes the one submitted", v, s.next.Name)
 		}
-		return refuse(CodeConflict, hint, "%s is already submitted with other content (hash %.7s, yours is %.7s)", s.next.Name, s.next.Hash, f.hash)
+		return refuse(CodeConflict, hint, "%s is already submitted with other content (hash %.7s, yours is %.7s)",
+			s.next.Name, s.next.Hash, f.hash)
 	}
 	was := s.next
 	if replace {
