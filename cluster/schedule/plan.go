@@ -104,9 +104,11 @@ func (p *plan) displace() {
 // spreadGlobals gives global units to every machine that takes them.
 func (p *plan) spreadGlobals() {
 	for _, i := range p.globals {
-		u := &p.units[i]
+		u, kept := &p.units[i], false
 		for m, why := range u.off {
-			if !p.held(m) {
+			if p.held(m) {
+				kept = true
+			} else {
 				p.gone = append(p.gone, departure{i, m, why})
 			}
 		}
@@ -119,7 +121,7 @@ func (p *plan) spreadGlobals() {
 				}
 			}
 		}
-		if len(u.on) == 0 {
+		if len(u.on) == 0 && !kept {
 			p.failed[i] = true
 		}
 	}

@@ -54,6 +54,9 @@ func drawScene(t *rapid.T) *scene {
 	return s
 }
 
+// mostRounds is after how many plans a cluster that doesn't change must be settled.
+const mostRounds = 3
+
 // TestPlanHolds checks, for clusters in any state, what must hold of a plan
 // and of the cluster after it.
 func TestPlanHolds(t *testing.T) {
@@ -71,8 +74,18 @@ func TestPlanHolds(t *testing.T) {
 		checkPlaced(t, in, after.Snapshot, r)
 		checkConstraints(t, in, after.Snapshot, r)
 		checkHealthyStay(t, in, r)
-		if more := p.Plan(after, noon); len(more.Moves) > 0 {
-			t.Fatalf("not settled: first\n%v\nthen\n%v", says(r), says(more))
+		// One that was replaced may leave room for a global unit, which the next plan sees.
+		for round := 0; ; round++ {
+			more := p.Plan(after, noon)
+			if len(more.Moves) == 0 {
+				break
+			}
+			if round == mostRounds {
+				t.Fatalf("not settled: first\n%v\nat last\n%v", says(r), says(more))
+			}
+			after.Snapshot = apply(after.Snapshot, more.Moves)
+			checkPlaced(t, after, after.Snapshot, more)
+			checkConstraints(t, after, after.Snapshot, more)
 		}
 	})
 }

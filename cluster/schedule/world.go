@@ -334,7 +334,8 @@ func (w *world) assume(id string, state cluster.HealthState) (was cluster.Health
 }
 
 // standingOrder returns the wanted units as they have precedence where they
-// stand: those whose file didn't change, then the longest placed, then by name.
+// stand: those that stay as their file can't be read, those whose file didn't
+// change, then the longest placed, then by name.
 func (w *world) standingOrder() []int32 {
 	var order []int32
 	for i := range w.units {
@@ -343,10 +344,13 @@ func (w *world) standingOrder() []int32 {
 		}
 	}
 	changed := func(u *unit) int {
-		if u.given[0].Hash != u.rec.Hash {
+		switch {
+		case u.parsed.err != "":
+			return 0
+		case u.given[0].Hash == u.rec.Hash:
 			return 1
 		}
-		return 0
+		return 2
 	}
 	slices.SortFunc(order, func(i, j int32) int {
 		a, b := &w.units[i], &w.units[j]
