@@ -172,7 +172,8 @@ func (c *Config) completeEtcd() error {
 	case c.embedsEtcd() && c.EtcdPrefix != DefaultEtcdPrefix:
 		return errors.New("--etcd-prefix goes with --etcd-endpoints: give that too, or leave it out")
 	case !prefixForm.MatchString(c.EtcdPrefix):
-		return fmt.Errorf("--etcd-prefix %q: give a path of letters, digits, dots, underscores and dashes, as /fleettop/berlin", c.EtcdPrefix)
+		return fmt.Errorf("--etcd-prefix %q: give a path of letters, digits, dots, underscores and dashes, as /fleettop/berlin",
+			c.EtcdPrefix)
 	}
 	return nil
 }

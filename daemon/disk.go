@@ -28,7 +28,8 @@ func (n *node) watchDisk(ctx context.Context) error {
 		if text, changed := diskWord(room, low); err == nil && changed {
 			low = !low
 			if low {
-				n.log.Warn("the state disk is nearly full: free some space, as etcd ends when it can't write", "dir", n.cfg.StateDir, "free", megabytes(room.Free))
+				n.log.Warn("the state disk is nearly full: free some space, as etcd ends when it can't write",
+					"dir", n.cfg.StateDir, "free", megabytes(room.Free))
 			} else {
 				n.log.Info("the state disk has room again", "dir", n.cfg.StateDir, "free", megabytes(room.Free))
 			}

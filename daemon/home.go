@@ -30,14 +30,16 @@ func (n *node) findHome(ctx context.Context) error {
 			known, err := n.isKnownTo(ctx, id)
 			switch {
 			case err != nil:
-				n.log.Debug("a machine of another cluster doesn't say whether it knows this one", "machine", id, "error", err)
+				n.log.Debug("a machine of another cluster doesn't say whether it knows this one",
+					"machine", id, "error", err)
 				wait = homeRetry
 			case known && n.inUse(ctx):
-				n.log.Warn("another cluster knows this machine, and the one founded here is in use already: to go back to that one, "+
-					"stop this daemon, move "+n.cfg.StateDir+" away and start it with --join", "machine", id)
+				n.log.Warn("another cluster knows this machine, and the one founded here is in use already: to go back "+
+					"to that one, stop this daemon, move "+n.cfg.StateDir+" away and start it with --join", "machine", id)
 				return nil
 			case known:
-				n.log.Warn("this machine lost its data and founded a cluster, while another one knows it: it gives up the new one and joins that", "machine", id)
+				n.log.Warn("this machine lost its data and founded a cluster, while another one knows it: "+
+					"it gives up the new one and joins that", "machine", id)
 				return errKnownElsewhere
 			}
 		}

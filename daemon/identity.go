@@ -58,14 +58,14 @@ func (e *StoreTakenError) Error() string {
 		}
 		return "key " + ids[0]
 	}
-	where := fmt.Sprintf("the etcd at %s holds, below %s, the cluster that %s founded at %s", strings.Join(e.Endpoints, ","), e.Prefix,
-		e.Theirs.Founder, e.Theirs.Since.UTC().Format(time.RFC3339))
+	where := fmt.Sprintf("the etcd at %s holds, below %s, the cluster that %s founded at %s",
+		strings.Join(e.Endpoints, ","), e.Prefix, e.Theirs.Founder, e.Theirs.Since.UTC().Format(time.RFC3339))
 	if e.SameKey {
 		return where + ", and this machine is not in it: start with --join and a machine of it to become a member, " +
 			"or give a cluster of its own another place there with --etcd-prefix"
 	}
-	return fmt.Sprintf("%s with %s, and this machine has %s: run here the line that `fleettop join-command` prints there to become a member, "+
-		"or give this machine's cluster another place there with --etcd-prefix", where, key(e.Theirs.Keys), key(e.Keys))
+	return fmt.Sprintf("%s with %s, and this machine has %s: run here the line that `fleettop join-command` prints there "+
+		"to become a member, or give this machine's cluster another place there with --etcd-prefix", where, key(e.Theirs.Keys), key(e.Keys))
 }
 
 // errNotFounded means that a machine which is to join found an empty store.
@@ -91,7 +91,8 @@ func (n *node) enterStore(ctx context.Context) error {
 			return err
 		default:
 			if n.etcd.diagnose(ctx, err) == nil && silent == 2 && ctx.Err() == nil {
-				n.log.Warn("the cluster's store takes connections and doesn't answer: has it lost its quorum? trying again", "error", err)
+				n.log.Warn("the cluster's store takes connections and doesn't answer: has it lost its quorum? trying again",
+					"error", err)
 			}
 			delay.Wait(ctx)
 		}
@@ -111,7 +112,8 @@ func (n *node) identityKey() string { return n.cfg.EtcdPrefix + "/identity" }
 // identify reads whose store this is, or makes it ours if it is nobody's.
 func (n *node) identify(ctx context.Context) (storeIdentity, error) {
 	machines := n.cfg.EtcdPrefix + "/v1/machine/"
-	found, err := n.etcd.client.Txn(ctx).Then(clientv3.OpGet(n.identityKey()), clientv3.OpGet(machines, clientv3.WithPrefix())).Commit()
+	found, err := n.etcd.client.Txn(ctx).
+		Then(clientv3.OpGet(n.identityKey()), clientv3.OpGet(machines, clientv3.WithPrefix())).Commit()
 	if err != nil {
 		return storeIdentity{}, cmp.Or(etcdstore.Refusal(err), err)
 	}
@@ -132,7 +134,8 @@ func (n *node) identify(ctx context.Context) (storeIdentity, error) {
 	taken := &StoreTakenError{Endpoints: n.cfg.EtcdEndpoints, Prefix: n.cfg.EtcdPrefix, Keys: n.keyIDs()}
 	if kvs := found.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		if err := json.Unmarshal(kvs[0].Value, &id); err != nil {
-			return id, &cluster.UnusableError{Cause: fmt.Sprintf("%s can't be read: %v", n.identityKey(), err), Advice: "restore it, or choose another --etcd-prefix"}
+			return id, &cluster.UnusableError{Cause: fmt.Sprintf("%s can't be read: %v", n.identityKey(), err),
+				Advice: "restore it, or choose another --etcd-prefix"}
 		}
 		taken.Theirs, taken.SameKey = id, id.matches(n.keyIDs())
 		if !taken.SameKey || !known && !joins {
@@ -217,8 +220,8 @@ func (n *node) writeIdentity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.etcd.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(n.identityKey()), "=", found.Kvs[0].ModRevision)).
-		Then(clientv3.OpPut(n.identityKey(), string(raw))).Commit()
+	unchanged := clientv3.Compare(clientv3.ModRevision(n.identityKey()), "=", found.Kvs[0].ModRevision)
+	_, err = n.etcd.client.Txn(ctx).If(unchanged).Then(clientv3.OpPut(n.identityKey(), string(raw))).Commit()
 	return err
 }
 
@@ -314,7 +317,8 @@ func (l *etcdLink) diagnose(ctx context.Context, failed error) error {
 	unusable := new(cluster.UnusableError)
 	if !errors.As(failed, &unusable) || errors.Is(failed, l.trouble()) {
 		unusable = nil
-		if cause, advice := etcdserver.Diagnose(ctx, etcdserver.ClientConfig{Endpoints: l.cfg.EtcdEndpoints, TLS: l.cfg.EtcdTLS}); cause != "" {
+		client := etcdserver.ClientConfig{Endpoints: l.cfg.EtcdEndpoints, TLS: l.cfg.EtcdTLS}
+		if cause, advice := etcdserver.Diagnose(ctx, client); cause != "" {
 			unusable = &cluster.UnusableError{Cause: cause, Advice: advice}
 		}
 	}

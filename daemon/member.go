@@ -99,7 +99,8 @@ func (l *etcdLink) claim(ctx context.Context, member uint64, lost bool) (fresh b
 	case fresh:
 		l.claimed = member
 	case !said:
-		l.log.Warn("this machine's etcd has lost its data: its member is removed, and it joins anew", "member", fmt.Sprintf("%x", member))
+		l.log.Warn("this machine's etcd has lost its data: its member is removed, and it joins anew",
+			"member", fmt.Sprintf("%x", member))
 	}
 	return fresh, nil
 }

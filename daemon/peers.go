@@ -40,8 +40,8 @@ func openPeerBook(path string, log *slog.Logger) *peerBook {
 	}
 	if err != nil {
 		b.known = nil
-		log.Warn("the addresses of the cluster's machines can't be read; they are written again when one of them calls, or start with --join",
-			"file", path, "error", err)
+		log.Warn("the addresses of the cluster's machines can't be read; they are written again when one of them calls, "+
+			"or start with --join", "file", path, "error", err)
 	}
 	return b
 }

@@ -81,7 +81,8 @@ type aliveness struct {
 }
 
 // tendVotersOnce takes one step, and tells whether there was one to take.
-func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[string]aliveness, quiet *calm) (bool, error) {
+func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[string]aliveness,
+	quiet *calm) (bool, error) {
 	snap, err := lease.Snapshot(ctx, 0)
 	if err != nil {
 		return false, err

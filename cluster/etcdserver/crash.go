@@ -41,10 +41,12 @@ func (c *Config) dataError(path string, cause error) *DataError {
 		path = dir
 	}
 	if diskfault.Known(cause) {
-		return &DataError{Path: path, Cause: cause, text: diskfault.Advice(cause, "--state-dir") + "; then start the daemon again"}
+		text := diskfault.Advice(cause, "--state-dir") + "; then start the daemon again"
+		return &DataError{Path: path, Cause: cause, text: text}
 	}
-	return &DataError{Path: path, Cause: cause, text: fmt.Sprintf("restore %s from a backup of this machine; or, if other machines of the "+
-		"cluster vote, let this one join anew: stop the daemon, 'mv %s %s.damaged', and start it again with --join", path, dir, dir)}
+	return &DataError{Path: path, Cause: cause, text: fmt.Sprintf("restore %s from a backup of this machine; or, if other "+
+		"machines of the cluster vote, let this one join anew: stop the daemon, 'mv %s %s.damaged', and start it again "+
+		"with --join", path, dir, dir)}
 }
 
 // crashed is zap's hook for what etcd logs before it would panic or end the
@@ -145,8 +147,8 @@ func (c *Config) failure(err error) error {
 		return fmt.Errorf("start etcd: %w: the cluster's members changed meanwhile; get a new ticket and join again", err)
 	case strings.Contains(text, "cannot fetch cluster info"):
 		return fmt.Errorf("start etcd: %w: see that the voters are up and their peer port is reachable from here", err)
-	case diskfault.Known(err), strings.Contains(text, "database file"), strings.Contains(text, "cannot access data directory"),
-		strings.Contains(text, "cannot write to"), errors.Is(err, wal.ErrCRCMismatch):
+	case diskfault.Known(err), errors.Is(err, wal.ErrCRCMismatch), strings.Contains(text, "database file"),
+		strings.Contains(text, "cannot access data directory"), strings.Contains(text, "cannot write to"):
 		return c.dataError("", err)
 	}
 	return fmt.Errorf("start etcd: %w: see its log, and that the state directory has space", err)

@@ -38,7 +38,8 @@ func (c *Config) checkData() error {
 		return c.dataError(log, err)
 	}
 	if logged < applied {
-		return c.dataError(log, fmt.Errorf("the log's end is missing: it goes to entry %d, and the database to %d", logged, applied))
+		return c.dataError(log, fmt.Errorf("the log's end is missing: it goes to entry %d, and the database to %d",
+			logged, applied))
 	}
 	return nil
 }

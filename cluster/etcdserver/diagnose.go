@@ -29,7 +29,8 @@ func Diagnose(ctx context.Context, cfg ClientConfig) (cause, advice string) {
 	if secure == nil && cfg.TLS.enabled() {
 		var err error
 		if secure, err = cfg.TLS.info().ClientConfig(); err != nil {
-			return fmt.Sprintf("the certificate for it can't be read: %v", err), "give a readable --etcd-cert, --etcd-key and --etcd-ca"
+			return fmt.Sprintf("the certificate for it can't be read: %v", err),
+				"give a readable --etcd-cert, --etcd-key and --etcd-ca"
 		}
 	}
 	type answer struct{ cause, advice string }
@@ -75,7 +76,8 @@ func diagnose(ctx context.Context, endpoint string, secure *tls.Config) (cause, 
 		case plain, isTimeout(err):
 			return "", ""
 		case speaksTLS(ctx, host):
-			return "it speaks TLS, and the endpoint is plain HTTP", "write https:// in --etcd-endpoints, and give --etcd-cert, --etcd-key and --etcd-ca"
+			return "it speaks TLS, and the endpoint is plain HTTP",
+				"write https:// in --etcd-endpoints, and give --etcd-cert, --etcd-key and --etcd-ca"
 		}
 		return "it answers, but is no etcd", "correct the port in --etcd-endpoints"
 	}
@@ -142,7 +144,8 @@ func unreachable(err error) (cause, advice string) {
 	var dns *net.DNSError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused", "see that etcd runs and listens there, and that --etcd-endpoints has its port for clients"
+		return "connection refused",
+			"see that etcd runs and listens there, and that --etcd-endpoints has its port for clients"
 	case errors.As(err, &dns):
 		return "there is no such host", "correct --etcd-endpoints, or the name"
 	case isTimeout(err), errors.Is(err, context.DeadlineExceeded):
@@ -158,11 +161,14 @@ func refusedTLS(err error) (cause, advice string) {
 	text := err.Error()
 	switch {
 	case errors.As(err, &unknown):
-		return "its certificate is signed by an authority that isn't trusted here", "give the authority that signed it with --etcd-ca"
+		return "its certificate is signed by an authority that isn't trusted here",
+			"give the authority that signed it with --etcd-ca"
 	case errors.As(err, &host):
-		return "its certificate is for another name: " + host.Error(), "write a name in --etcd-endpoints that its certificate has"
+		return "its certificate is for another name: " + host.Error(),
+			"write a name in --etcd-endpoints that its certificate has"
 	case errors.As(err, &invalid):
-		return "its certificate is not valid: " + invalid.Error(), "renew etcd's certificate, or set this machine's clock right"
+		return "its certificate is not valid: " + invalid.Error(),
+			"renew etcd's certificate, or set this machine's clock right"
 	case isAlert(err):
 		return "it refuses this machine's certificate: " + strings.TrimPrefix(text, "remote error: "),
 			"give a certificate signed by etcd's --trusted-ca-file, and not expired, with --etcd-cert and --etcd-key"

@@ -47,8 +47,9 @@ type GoneError struct{ Dir, ClusterID string }
 
 // Error implements error.
 func (e *GoneError) Error() string {
-	return fmt.Sprintf("this machine was in cluster %s by %s, and the cluster's data is gone from %s: to join that cluster anew, start with --join "+
-		"and a machine of it; to found a new cluster, remove %[2]s first", e.ClusterID, filepath.Join(e.Dir, markerFile), filepath.Join(e.Dir, dataDir))
+	return fmt.Sprintf("this machine was in cluster %s by %s, and the cluster's data is gone from %s: to join that cluster "+
+		"anew, start with --join and a machine of it; to found a new cluster, remove %[2]s first",
+		e.ClusterID, filepath.Join(e.Dir, markerFile), filepath.Join(e.Dir, dataDir))
 }
 
 // HasData tells whether dir holds the data of an etcd member.

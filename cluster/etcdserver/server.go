@@ -105,7 +105,8 @@ func (c *Config) startNew(ctx context.Context, initial string, isNew bool) (*Ser
 	}
 	if room, err := diskfault.SpaceOf(c.Dir); err == nil && room.Free < leastRoom {
 		dir := filepath.Join(c.Dir, dataDir)
-		return nil, c.dataError(dir, fmt.Errorf("%w: %d MB are free, and etcd needs %d MB to begin with", syscall.ENOSPC, room.Free>>20, leastRoom>>20))
+		return nil, c.dataError(dir, fmt.Errorf("%w: %d MB are free, and etcd needs %d MB to begin with",
+			syscall.ENOSPC, room.Free>>20, leastRoom>>20))
 	}
 	s, err := c.start(initial, isNew)
 	if err != nil {
@@ -165,7 +166,8 @@ func Restart(_ context.Context, cfg Config) (*Server, error) {
 }
 
 func (c *Config) start(initial string, isNew bool) (*Server, error) {
-	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{}), gaveUp: make(chan struct{}), reign: newReign()}
+	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{}), gaveUp: make(chan struct{}),
+		reign: newReign()}
 	e, err := c.etcdConfig(initial, isNew, s)
 	if err != nil {
 		return nil, fmt.Errorf("configure etcd: %w", err)

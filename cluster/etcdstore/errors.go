@@ -43,11 +43,12 @@ func Refusal(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, e := range []error{rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrAuthFailed, rpctypes.ErrPermissionNotGranted,
-		rpctypes.ErrInvalidAuthToken, rpctypes.ErrRoleNotGranted, rpctypes.ErrUserNotFound} {
+	for _, e := range []error{rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrAuthFailed,
+		rpctypes.ErrPermissionNotGranted, rpctypes.ErrInvalidAuthToken, rpctypes.ErrRoleNotGranted, rpctypes.ErrUserNotFound} {
 		if errors.Is(err, e) || rpctypes.ErrorDesc(err) == rpctypes.ErrorDesc(e) {
-			return &cluster.UnusableError{Cause: "etcd refuses this daemon: " + strings.TrimPrefix(rpctypes.ErrorDesc(err), "etcdserver: "),
-				Advice: "give the certificate of an etcd user who may read and write below --etcd-prefix with --etcd-cert and --etcd-key"}
+			why := strings.TrimPrefix(rpctypes.ErrorDesc(err), "etcdserver: ")
+			return &cluster.UnusableError{Cause: "etcd refuses this daemon: " + why, Advice: "give, with --etcd-cert and " +
+				"--etcd-key, the certificate of an etcd user who may read and write below --etcd-prefix"}
 		}
 	}
 	return nil

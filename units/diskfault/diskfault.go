@@ -19,7 +19,8 @@ var advice = []struct {
 }{
 	{syscall.ENOSPC, "the disk is full: free some space there"},
 	{syscall.EDQUOT, "the disk quota is used up: free some space there, or raise it"},
-	{syscall.EROFS, "the file system is read-only: see with 'dmesg' whether the kernel made it so after an error, and remount it"},
+	{syscall.EROFS, "the file system is read-only: see with 'dmesg' whether the kernel made it so after an error, " +
+		"and remount it"},
 	{syscall.EIO, "the disk fails: see 'dmesg', and replace it"},
 	{syscall.ENOTDIR, "a part of the path is a file and not a directory: move it away"},
 	{syscall.EISDIR, "a directory is where a file belongs: move it away"},
@@ -43,7 +44,12 @@ func Advice(err error, elsewhere string) string {
 	if errors.Is(err, fs.ErrPermission) {
 		text = "run as root"
 	}
-	if elsewhere == "" || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return text // another place wouldn't help
+		}
+	}
+	if elsewhere == "" {
 		return text
 	}
 	return text + ", or choose another " + elsewhere
