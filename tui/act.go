@@ -2,7 +2,6 @@ package tui
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +13,6 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"fleettop/cluster"
 	"fleettop/daemon/api"
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
@@ -40,12 +38,16 @@ type verb struct {
 }
 
 var verbs = map[keys.Action]verb{
-	keys.Start:   {api.Start, "starting…", "start", "started", false, ""},
-	keys.Load:    {api.Load, "loading…", "load", "loaded", false, ""},
-	keys.Restart: {api.Restart, "restarting…", "restart", "restarted", true, "What runs is stopped and started where it is."},
-	keys.Stop:    {api.Stop, "stopping…", "stop", "stopped", true, "What runs is stopped; it stays loaded on its machine, and start brings it back."},
-	keys.Unload:  {api.Unload, "unloading…", "unload", "unloaded", true, "What runs is stopped and taken from its machine; its file stays known."},
-	keys.Destroy: {api.Destroy, "destroying…", "destroy", "destroyed", true, "What runs is stopped, and the files are forgotten. There is no way back."},
+	keys.Start: {api.Start, "starting…", "start", "started", false, ""},
+	keys.Load:  {api.Load, "loading…", "load", "loaded", false, ""},
+	keys.Restart: {api.Restart, "restarting…", "restart", "restarted", true,
+		"What runs is stopped and started where it is."},
+	keys.Stop: {api.Stop, "stopping…", "stop", "stopped", true,
+		"What runs is stopped; it stays loaded on its machine, and start brings it back."},
+	keys.Unload: {api.Unload, "unloading…", "unload", "unloaded", true,
+		"What runs is stopped and taken from its machine; its file stays known."},
+	keys.Destroy: {api.Destroy, "destroying…", "destroy", "destroyed", true,
+		"What runs is stopped, and the files are forgotten. There is no way back."},
 }
 
 // order is something to be done to targets that are fixed.
@@ -116,7 +118,8 @@ func (s *shell) actOn(v verb, target screens.Target) tea.Cmd {
 		return s.carryOut(o)
 	}
 	title := fmt.Sprintf("%s %s?", capital(v.done), widgets.Plural(len(names), "unit"))
-	s.confirm = &widgets.Confirm{Title: title, Targets: names, Effect: join(append(s.everywhere(v, names), v.effect), " "), Verb: v.done, Value: o}
+	s.confirm = &widgets.Confirm{Title: title, Targets: names, Effect: join(append(s.everywhere(v, names),
+		v.effect), " "), Verb: v.done, Value: o}
 	return nil
 }
 
@@ -136,98 +139,12 @@ func (s *shell) everywhere(v verb, names []string) []string {
 	case len(global) == 0:
 		return nil
 	case len(global) == 1:
-		return []string{fmt.Sprintf("%s is global: it is %s on each of its %s.", global[0], v.past, widgets.Plural(machines[global[0]], "machine"))}
+		return []string{fmt.Sprintf("%s is global: it is %s on each of its %s.", global[0], v.past,
+			widgets.Plural(machines[global[0]], "machine"))}
 	default:
-		return []string{fmt.Sprintf("%d of them are global: they are %s on each of their machines.", len(global), v.past)}
+		return []string{fmt.Sprintf("%d of them are global: they are %s on each of their machines.", len(global),
+			v.past)}
 	}
-}
-
-// schedule cordons or drains machines. The same key on those that are so takes
-// it back, and only that key does.
-func (s *shell) schedule(a keys.Action, target screens.Target) tea.Cmd {
-	word, ids := string(a), target.Machines
-	if len(ids) == 0 {
-		s.say(cmp.Or(target.Why, "There is no machine under the cursor to "+word+"."), true)
-		return nil
-	}
-	want := map[keys.Action]cluster.Schedulability{keys.Cordon: cluster.Cordoned, keys.Drain: cluster.Drained}[a]
-	undo := true
-	var drained []string
-	for _, id := range ids {
-		m := s.snap.Machine(id)
-		undo = undo && m != nil && m.Schedule == want
-		if m != nil && m.Schedule == cluster.Drained {
-			drained = append(drained, id)
-		}
-	}
-	if a == keys.Cordon && len(drained) > 0 {
-		s.say(fmt.Sprintf("%s is drained, and takes no units: %s takes that back.", s.callAll(drained), s.keys.Key(keys.Drain)), true)
-		return nil
-	}
-	if undo {
-		word = "uncordon"
-	}
-	o := order{schedule: word, machines: ids}
-	if word != "drain" {
-		return s.carryOut(o)
-	}
-	var names []string
-	for _, id := range ids {
-		names = append(names, s.snap.Called(id))
-	}
-	asked := &widgets.Confirm{Title: "Drain " + widgets.Plural(len(ids), "machine") + "?", Targets: names,
-		Effect: "Their units move to other machines, and they take no more.", Verb: "drain", Value: o}
-	s.confirm = asked
-	client := s.source.Current()
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(context.Background(), actPatience)
-		defer cancel()
-		plan, err := client.PlanDrain(ctx, ids...)
-		if err != nil {
-			return nil // what comes of the order says it
-		}
-		return planMsg{asked, plan}
-	}
-}
-
-// planMsg is what draining machines would do to their units.
-type planMsg struct {
-	asked *widgets.Confirm
-	plan  *api.DrainPlan
-}
-
-// planned tells in the question, if that is still open, what would become of the units.
-func (s *shell) planned(m planMsg) {
-	if s.confirm != m.asked {
-		return
-	}
-	parts := []string{widgets.Plural(m.plan.Moves, "unit") + " would move to other machines."}
-	if n := len(m.plan.Stranded); n > 0 {
-		first := m.plan.Stranded[0]
-		text := first.Unit
-		if n > 1 {
-			text += " and " + widgets.Plural(n-1, "other")
-		}
-		parts = append(parts, draw.Clean(fmt.Sprintf("No other place for %s: stopped (%s).", text, first.Reason)))
-	}
-	if n := len(m.plan.Global); n > 0 {
-		parts = append(parts, widgets.Plural(n, "global unit")+" would stop there.")
-	}
-	m.asked.Effect = join(parts, " ")
-}
-
-// progressMsg is how far an order is that takes long.
-type progressMsg struct{ api.Progress }
-
-func (s *shell) progress(p api.Progress) {
-	if p.Total < 2 || p.Done >= p.Total {
-		return
-	}
-	text := fmt.Sprintf("%d of %d done", p.Done, p.Total)
-	if p.Text != "" {
-		text += "; " + draw.Clean(p.Text)
-	}
-	s.say(text+".", false)
 }
 
 // answer takes a key for the question.
@@ -262,7 +179,8 @@ func (s *shell) carryOut(o order) tea.Cmd {
 		msg := actedMsg{order: o}
 		if o.schedule != "" {
 			var reply *api.MachinesReply
-			if reply, msg.err = client.ScheduleAll(ctx, api.MachinesRequest{Verb: o.schedule, Machines: o.machines}); msg.err == nil {
+			if reply, msg.err = client.ScheduleAll(ctx, api.MachinesRequest{Verb: o.schedule,
+				Machines: o.machines}); msg.err == nil {
 				for _, m := range reply.Machines {
 					if m.Error != nil {
 						msg.err = errors.Join(msg.err, m.Error)
@@ -320,7 +238,8 @@ func (s *shell) acted(msg actedMsg) {
 	case len(failed) == 1:
 		s.say(sentence(failed[0].Error), true)
 	case len(failed) > 1:
-		s.say(fmt.Sprintf("%d of %d could not be done; %s: %s", len(failed), len(results), failed[0].Name, sentence(failed[0].Error)), true)
+		s.say(fmt.Sprintf("%d of %d could not be done; %s: %s", len(failed), len(results), failed[0].Name,
+			sentence(failed[0].Error)), true)
 	case len(results) == 1 && !results[0].Changed && o.verb.api != api.Destroy:
 		s.say(results[0].Name+" was so already.", false)
 	case len(results) == 1:
@@ -396,38 +315,9 @@ func (p pending) confirmed(rows []*state.Row) bool {
 	return true
 }
 
-// switchPower takes machines' power away, or gives it back.
-func (s *shell) switchPower(on bool, target screens.Target) tea.Cmd {
-	ids := target.Machines
-	if s.power == nil {
-		return nil
-	}
-	if len(ids) == 0 {
-		s.say(cmp.Or(target.Why, "There is no machine under the cursor."), true)
-		return nil
-	}
-	power, name := s.power, s.callAll(ids)
-	return func() tea.Msg {
-		var errs error
-		for _, id := range ids {
-			if on {
-				errs = errors.Join(errs, power.On(id))
-			} else {
-				errs = errors.Join(errs, power.Off(id))
-			}
-		}
-		switch {
-		case errs != nil:
-			return sayMsg{sentence(errs), true}
-		case on:
-			return sayMsg{name + " was switched on.", false}
-		}
-		return sayMsg{name + " lost its power.", false}
-	}
-}
-
 // errSlow is the daemon's silence to an order. It may carry it out yet.
-var errSlow = fmt.Errorf("the daemon has not answered for %s: it may do it yet, so see what became of it before trying again", actPatience)
+var errSlow = fmt.Errorf("the daemon has not answered for %s: it may do it yet, "+
+	"so see what became of it before trying again", actPatience)
 
 // sentence is an error as a person reads it.
 func sentence(err error) string {

@@ -19,7 +19,8 @@ import (
 // TestAnyKeys presses any keys on any screen while machines fail and units come
 // and go: every frame fits, and what stops something was asked about before.
 func TestAnyKeys(t *testing.T) {
-	names := []string{"enter", "esc", "tab", "down", "up", "left", "right", "backspace", "ctrl+d", "ctrl+u", "space", "y", "é", "数"}
+	names := []string{"enter", "esc", "tab", "down", "up", "left", "right", "backspace", "ctrl+d", "ctrl+u",
+		"space", "y", "é", "数"}
 	for _, b := range keys.Table() {
 		for _, k := range b.Keys {
 			if k != "q" && k != "ctrl+c" && k != "ctrl+z" && k != "e" && k != "n" && k != "S" {
@@ -34,14 +35,20 @@ func TestAnyKeys(t *testing.T) {
 		for n := range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 9).Draw(rt, "what") {
 			case 0:
-				b.feed(rapid.SampledFrom([]*api.Line{tuitest.Failed(rapid.IntRange(1, 4).Draw(rt, "machine"), time.Second),
-					tuitest.Moved("web@3.service", 3, 1, int64(20+n), time.Second), tuitest.Cluster(2, 3), tuitest.Cluster(0, 0),
-					{Kind: api.LineChange, Gone: &api.Gone{Units: []string{"web@1.service"}, Machines: []string{tuitest.MachineID(2)}}},
-					{Kind: api.LineChange, Statuses: []cluster.Status{tuitest.Runs("web@2.service", 2, 10, "failed", "failed")}}}).Draw(rt, "line"))
+				b.feed(rapid.SampledFrom([]*api.Line{tuitest.Failed(rapid.IntRange(1, 4).Draw(rt, "machine"),
+					time.Second),
+					tuitest.Moved("web@3.service", 3, 1, int64(20+n), time.Second), tuitest.Cluster(2, 3),
+					tuitest.Cluster(0, 0),
+					{Kind: api.LineChange, Gone: &api.Gone{Units: []string{"web@1.service"},
+						Machines: []string{tuitest.MachineID(2)}}},
+					{Kind: api.LineChange, Statuses: []cluster.Status{tuitest.Runs("web@2.service", 2, 10, "failed",
+						"failed")}}}).Draw(rt, "line"))
 			case 1:
-				b.Update(tea.WindowSizeMsg{Width: rapid.IntRange(0, 130).Draw(rt, "w"), Height: rapid.IntRange(0, 45).Draw(rt, "h")})
+				b.Update(tea.WindowSizeMsg{Width: rapid.IntRange(0, 130).Draw(rt, "w"), Height: rapid.IntRange(0,
+					45).Draw(rt, "h")})
 			default:
-				key, was, confirming := rapid.SampledFrom(names).Draw(rt, "key"), maps.Clone(b.pending), b.confirm != nil
+				key, was, confirming := rapid.SampledFrom(names).Draw(rt, "key"), maps.Clone(b.pending),
+					b.confirm != nil
 				b.Update(keyCalled(key))
 				for name, p := range b.pending {
 					if v := p.verb; p != was[name] && v != api.Start && v != api.Load && !confirming {

@@ -22,7 +22,9 @@ func BenchmarkFrame(b *testing.B) {
 			sh := newBench(b, 120, 40, true, false, tuitest.Cluster(1000, 10000), tuitest.Failed(7, time.Second))
 			sh.press(key)
 			for i := range 1000 {
-				sh.reducer.AddEvents([]cluster.Event{tuitest.Event(i, time.Duration(i)*time.Second, cluster.Event{Kind: cluster.EventUnit, Unit: "web@1.service", Text: "started web@1.service", By: "root"})}, sh.clock)
+				sh.reducer.AddEvents([]cluster.Event{tuitest.Event(i, time.Duration(i)*time.Second,
+					cluster.Event{Kind: cluster.EventUnit, Unit: "web@1.service", Text: "started web@1.service",
+						By: "root"})}, sh.clock)
 			}
 			sh.send(snapshotMsg{sh.reducer.Snapshot(sh.clock)})
 			sh.View()
@@ -272,7 +274,8 @@ func TestPlainTerminalsGetASCII(t *testing.T) {
 		tuitest.Summed(3, 1, time.Second, cluster.Outage{})} {
 		c.client.lines <- l
 	}
-	for _, step := range []struct{ keys, sees string }{{"", "worst outage"}, {"2", "UNIT^"}, {"\r", "Placement"}, {"4", "+0.00s"}, {"6", "more below"}, {"2*D", "Destroy 30 units?"}} {
+	for _, step := range []struct{ keys, sees string }{{"", "worst outage"}, {"2", "UNIT^"}, {"\r", "Placement"},
+		{"4", "+0.00s"}, {"6", "more below"}, {"2*D", "Destroy 30 units?"}} {
 		if _, err := c.keys.Write([]byte(step.keys)); err != nil {
 			t.Fatal(err)
 		}

@@ -176,7 +176,9 @@ func (s *shell) edited(m editMsg) tea.Cmd {
 	}
 	switch {
 	case m.err != nil:
-		s.say(fmt.Sprintf("The editor failed: %s. Nothing was applied%s; $EDITOR can name another one.", draw.Clean(strings.ReplaceAll(m.err.Error(), "\n", "; ")), s.draftNote(m, ", your text is kept for ")), true)
+		s.say(fmt.Sprintf("The editor failed: %s. Nothing was applied%s; $EDITOR can name another one.",
+			draw.Clean(strings.ReplaceAll(m.err.Error(), "\n", "; ")), s.draftNote(m, ", your text is kept for ")),
+			true)
 		return nil
 	case err != nil:
 		s.say("Nothing was applied: "+sentence(err)+".", true)
@@ -230,7 +232,8 @@ func (s *shell) save(args []string) tea.Cmd {
 		args = args[1:]
 	}
 	if len(args) != 1 {
-		s.say("Name a file, as in save web.log; save --raw web.log writes control characters as they were logged.", true)
+		s.say("Name a file, as in save web.log; save --raw web.log writes control characters as they were logged.",
+			true)
 		return nil
 	}
 	return s.saveTo(args[0], raw, false)
@@ -266,11 +269,13 @@ func (s *shell) saveTo(path string, raw, over bool) tea.Cmd {
 		case err != nil:
 			return sayMsg{"Not saved: " + draw.Clean(err.Error()) + ". Name a file that can be written.", true}
 		}
-		return sayMsg{fmt.Sprintf("Saved %s to %s at %s.", widgets.Plural(n, "line"), draw.Clean(path), now.Format(time.TimeOnly)), false}
+		return sayMsg{fmt.Sprintf("Saved %s to %s at %s.", widgets.Plural(n, "line"), draw.Clean(path),
+			now.Format(time.TimeOnly)), false}
 	}
 }
 
 func (s *shell) askOverwrite(m existsMsg) {
-	s.confirm = &widgets.Confirm{Title: "Overwrite 1 file?", Targets: []string{draw.Clean(m.path)}, Effect: "It is there already; what is in it is lost.",
-		Verb: "overwrite", Value: func() tea.Cmd { return s.saveTo(m.path, m.raw, true) }}
+	s.confirm = &widgets.Confirm{Title: "Overwrite 1 file?", Targets: []string{draw.Clean(m.path)},
+		Effect: "It is there already; what is in it is lost.",
+		Verb:   "overwrite", Value: func() tea.Cmd { return s.saveTo(m.path, m.raw, true) }}
 }

@@ -126,7 +126,8 @@ func (c *fakeClient) ScheduleAll(_ context.Context, req api.MachinesRequest) (*a
 
 func (c *fakeClient) PlanDrain(_ context.Context, machines ...string) (*api.DrainPlan, error) {
 	return &api.DrainPlan{Moves: 3 * len(machines), Global: []string{"agent.service"},
-		Stranded: []api.Unplaced{{Unit: "db.service", Reason: "2 machines lack ssd=true"}, {Unit: "cache.service"}}}, nil
+		Stranded: []api.Unplaced{{Unit: "db.service", Reason: "2 machines lack ssd=true"},
+			{Unit: "cache.service"}}}, nil
 }
 
 // paper is a source whose snapshots the test makes.
@@ -181,8 +182,10 @@ func newBench(t testing.TB, w, h int, colour, readOnly bool, lines ...*api.Line)
 		t.Fatal(err)
 	}
 	km, _ := keys.NewMap(nil, readOnly, true)
-	b := &bench{t: t, client: &fakeClient{content: unitFile}, desk: &desk{}, reducer: state.NewReducer(), clock: tuitest.Noon, late: make(chan tea.Msg, 1000)}
-	b.shell = newShell(setup{theme: look, keys: km, source: paper{b.client}, host: b.desk, power: power{}, readOnly: readOnly, toAct: "start it without --read-only", now: func() time.Time { return b.clock },
+	b := &bench{t: t, client: &fakeClient{content: unitFile}, desk: &desk{}, reducer: state.NewReducer(),
+		clock: tuitest.Noon, late: make(chan tea.Msg, 1000)}
+	b.shell = newShell(setup{theme: look, keys: km, source: paper{b.client}, host: b.desk, power: power{},
+		readOnly: readOnly, toAct: "start it without --read-only", now: func() time.Time { return b.clock },
 		after: func(time.Duration, tea.Msg) tea.Cmd { return nil }})
 	b.width, b.height = w, h
 	b.reducer.SetConn(state.Conn{Up: true, Endpoint: b.client.Endpoint(), Since: b.clock, Seen: b.clock})

@@ -28,7 +28,8 @@ func (e *SignalError) Error() string { return e.Signal.String() }
 // handleSignals handles the process's signals until the function it returns is called.
 func (p *program) handleSignals() (stop func()) {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGCONT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT,
+		syscall.SIGQUIT)
 	done := make(chan struct{})
 	go func() {
 		for {

@@ -77,14 +77,15 @@ func TestWhateverItDoesTheConsoleEnds(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error, 1)
 				go func() {
-					ended <- Run(ctx, Options{Client: client, Other: other, In: in, Out: out, Sizes: sizes, prepare: func(s *shell) {
-						s.now = func() time.Time {
-							if held.Load() {
-								<-free
+					ended <- Run(ctx, Options{Client: client, Other: other, In: in, Out: out, Sizes: sizes,
+						prepare: func(s *shell) {
+							s.now = func() time.Time {
+								if held.Load() {
+									<-free
+								}
+								return time.Now()
 							}
-							return time.Now()
-						}
-					}})
+						}})
 				}()
 				c := &console{client: client, keys: keys, out: out.tube, ended: ended}
 				client.lines <- tuitest.Cluster(3, 3)

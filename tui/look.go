@@ -44,7 +44,8 @@ func plainTerminal(name string) bool {
 // coloured reports whether a terminal has colours whose name doesn't say so:
 // the eight that all have.
 func coloured(name string) bool {
-	for _, kind := range []string{"xterm", "screen", "tmux", "rxvt", "linux", "konsole", "putty", "st", "alacritty", "foot", "contour", "cygwin"} {
+	for _, kind := range []string{"xterm", "screen", "tmux", "rxvt", "linux", "konsole", "putty", "st", "alacritty",
+		"foot", "contour", "cygwin"} {
 		if name == kind || strings.HasPrefix(name, kind+"-") || strings.HasPrefix(name, kind+".") {
 			return !strings.HasSuffix(name, "-mono") && !strings.HasSuffix(name, "-m")
 		}
@@ -66,7 +67,8 @@ func asciiLocale(o *Options) bool {
 
 // signs are signs of ASCII, as wide, for those that texts have beside the
 // theme's glyphs: the daemon's, and where something was cut off.
-var signs = map[rune]byte{'…': '~', '→': '>', '·': '-', '–': '-', '›': '>', '‘': '\'', '’': '\'', '“': '"', '”': '"', '\u00a0': ' '}
+var signs = map[rune]byte{'…': '~', '→': '>', '·': '-', '–': '-', '›': '>', '‘': '\'', '’': '\'', '“': '"',
+	'”': '"', '\u00a0': ' '}
 
 // toASCII is a frame for a terminal without the console's glyphs, or with all
 // for one that shows nothing but ASCII. It stays as wide as it was.

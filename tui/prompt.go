@@ -179,7 +179,8 @@ func (s *shell) copy() tea.Cmd {
 		if taken := host.Copy(text); taken != "" {
 			return sayMsg{"Copied " + what + " into " + taken + ".", false}
 		}
-		return sayMsg{"Sent " + what + " to the terminal. Terminals that take text from programs (OSC 52) have it on the clipboard now.", false}
+		return sayMsg{"Sent " + what +
+			" to the terminal. Terminals that take text from programs (OSC 52) have it on the clipboard now.", false}
 	}
 }
 

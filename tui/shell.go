@@ -73,7 +73,8 @@ type (
 )
 
 func newShell(s setup) *shell {
-	sh := &shell{setup: s, snap: &state.Snapshot{}, filters: map[screens.Screen]state.Query{}, pending: map[string]pending{}, drafts: map[string]string{}}
+	sh := &shell{setup: s, snap: &state.Snapshot{}, filters: map[screens.Screen]state.Query{},
+		pending: map[string]pending{}, drafts: map[string]string{}}
 	sh.tabs = [tabCount]screens.Screen{overview.New(), unitlist.New(""), machinelist.New(), timeline.New(), logs.New(nil), help.New()}
 	return sh
 }
@@ -198,107 +199,6 @@ func (s *shell) doubtful() bool {
 	}
 	return false
 }
-
-// keysOf takes keys. Those typed faster than they are read come as one.
-func (s *shell) keysOf(msg tea.KeyMsg) tea.Cmd {
-	if msg.Type != tea.KeyRunes || len(msg.Runes) < 2 || msg.Paste {
-		return s.key(msg)
-	}
-	var cmds []tea.Cmd
-	for _, r := range msg.Runes {
-		asked := s.confirm != nil
-		cmds = append(cmds, s.key(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}, Alt: msg.Alt}))
-		if s.confirm != nil && !asked {
-			break // a question is answered by a person who has seen it
-		}
-	}
-	return tea.Batch(cmds...)
-}
-
-// key takes a key: for a dialog, a prompt, or the screen.
-func (s *shell) key(msg tea.KeyMsg) tea.Cmd {
-	key := msg.String()
-	if s.confirm != nil && msg.Alt { // esc and a key typed faster than they are read
-		msg.Alt = false
-		return tea.Batch(s.answer("esc"), s.key(msg))
-	}
-	if s.confirm != nil {
-		return s.answer(key)
-	}
-	if s.prompt != nil {
-		return s.promptKey(msg)
-	}
-	if msg.Paste {
-		return nil // pasted text never acts
-	}
-	s.notice = notice{}
-	if msg.Type == tea.KeySpace {
-		key = " "
-	}
-	a := s.keys.Action(s.top().Place(), key)
-	if a == "" && msg.Alt {
-		// Esc and a key typed faster than they are read.
-		msg.Alt = false
-		return tea.Batch(s.do(keys.Back), s.key(msg))
-	}
-	if a == "" {
-		s.unbound(key)
-		return nil
-	}
-	return s.do(a)
-}
-
-// unbound tells why a key does nothing, if there is a reason.
-func (s *shell) unbound(key string) {
-	for _, b := range keys.Table() {
-		if b.Acts && s.readOnly && b.Place&s.top().Place() != 0 && slices.Contains(b.Keys, key) && (!b.Demo || s.power != nil) {
-			s.say(s.onlyReads(b), true)
-			return
-		}
-	}
-}
-
-// do carries out an action.
-func (s *shell) do(a keys.Action) tea.Cmd {
-	switch a {
-	case keys.Quit:
-		return s.quit()
-	case keys.Suspend:
-		s.host.Suspend()
-	case keys.Redraw:
-		s.host.Redraw()
-	case keys.NextScreen:
-		return s.show((s.tab + 1) % tabCount)
-	case keys.PrevScreen:
-		return s.show((s.tab + tabCount - 1) % tabCount)
-	case keys.ShowHelp:
-		return s.show(tabHelp)
-	case keys.Back:
-		return s.back()
-	case keys.Palette:
-		s.openPalette("")
-	case keys.Filter:
-		s.openFilter("")
-	case keys.Fuzzy:
-		s.openFilter("~")
-	case keys.Copy:
-		return s.copy()
-	case keys.Panel:
-		return s.togglePanel()
-	default:
-		if tab, ok := tabOf[a]; ok {
-			return s.show(tab)
-		}
-		if cmd, ok := s.act(a, s.top().Target(s.env())); ok {
-			return cmd
-		}
-		return s.intend(s.top().Do(s.env(), a))
-	}
-	return nil
-}
-
-var tabOf = map[keys.Action]int{keys.GoOverview: tabOverview, keys.GoUnits: tabUnits, keys.GoMachines: tabMachines,
-	keys.GoTimeline: tabTimeline, keys.GoLogs: tabLogs, keys.GoHelp: tabHelp}
 
 // quit ends what runs and then the program.
 func (s *shell) quit() tea.Cmd {

@@ -243,7 +243,8 @@ func (s *shell) trouble(env *screens.Env, width int) string {
 		return longest(width, age+where, age+"No daemon"+why, age+"No daemon.")
 	case c.Quiet:
 		age := "Data " + widgets.Age(env.Now.Sub(c.Seen)) + " old. "
-		return longest(width, age+"The daemon at "+c.Endpoint+" doesn't answer: it hangs, or the way to it does.", age+"The daemon doesn't answer.", age+"No answer.")
+		return longest(width, age+"The daemon at "+c.Endpoint+" doesn't answer: it hangs, or the way to it does.",
+			age+"The daemon doesn't answer.", age+"No answer.")
 	case s.snap.Store.Connected && s.snap.Leader.Hold != "":
 		return "Failovers are held: " + draw.Clean(s.snap.Leader.Hold)
 	case s.snap.Store.Connected:

@@ -203,11 +203,12 @@ func (d *theDemo) console(ctx context.Context, hello string) error {
 	for _, m := range d.cluster.Machines {
 		sockets[m.ID] = m.Socket
 	}
-	return d.show(ctx, tui.Options{Client: c, Hello: hello, ReadOnly: d.readOnly, Power: &demoPower{d: d}, Other: func(m api.Machine) (tui.Client, error) {
-		socket, ok := sockets[m.ID]
-		if !ok {
-			return nil, fmt.Errorf("machine %s is not of this demo", strings.TrimSpace(m.Name))
-		}
-		return api.Dial("unix://" + socket)
-	}})
+	return d.show(ctx, tui.Options{Client: c, Hello: hello, ReadOnly: d.readOnly, Power: &demoPower{d: d},
+		Other: func(m api.Machine) (tui.Client, error) {
+			socket, ok := sockets[m.ID]
+			if !ok {
+				return nil, fmt.Errorf("machine %s is not of this demo", strings.TrimSpace(m.Name))
+			}
+			return api.Dial("unix://" + socket)
+		}})
 }

@@ -110,7 +110,8 @@ func TestTheEditorHasTheTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := string(raw)
-	if strings.Contains(said, "no terminal") || !strings.Contains(said, "read once\n") || !strings.Contains(said, "read twice\n") {
+	if strings.Contains(said, "no terminal") || !strings.Contains(said, "read once\n") || !strings.Contains(said,
+		"read twice\n") {
 		t.Errorf("the editor notes %q", said)
 	}
 	if _, second, _ := strings.Cut(said, "read twice\n"); !strings.Contains(second, "# once\n# twice\n") {
@@ -125,7 +126,8 @@ func TestTheEditorHasTheTerminal(t *testing.T) {
 func TestAnInterruptIsTheEditors(t *testing.T) {
 	dir := t.TempDir()
 	editor := filepath.Join(dir, "editor")
-	if err := os.WriteFile(editor, []byte("#!/bin/sh\ntrap 'echo CAUGHT' INT\necho THE EDITOR\nread line || read line\n"), 0o700); err != nil {
+	if err := os.WriteFile(editor,
+		[]byte("#!/bin/sh\ntrap 'echo CAUGHT' INT\necho THE EDITOR\nread line || read line\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	p := person{t, onTerminalWith(t, 100, 30, []string{"EDITOR=" + editor, "TMPDIR=" + dir}, nowhere)}
@@ -152,7 +154,8 @@ func TestTerminalsGetWhatTheyCanShow(t *testing.T) {
 			}
 		}
 	}
-	for _, env := range []string{"LANG=C", "LANG=", "LC_ALL=de_DE.ISO-8859-1", "LC_CTYPE=en_US.ISO8859-15", "LC_ALL=POSIX"} {
+	for _, env := range []string{"LANG=C", "LANG=", "LC_ALL=de_DE.ISO-8859-1", "LC_CTYPE=en_US.ISO8859-15",
+		"LC_ALL=POSIX"} {
 		t.Run(env, func(t *testing.T) {
 			p := person{t, onTerminalWith(t, 80, 24, []string{env}, nowhere)}
 			p.sees("No daemon at")
@@ -184,7 +187,8 @@ func TestTerminalsGetWhatTheyCanShow(t *testing.T) {
 		}
 		coloured := false
 		for look := range looks {
-			if strings.Contains(look, "38;") || strings.Contains(look, "48;") || strings.Contains(look, ";9") || strings.Contains(look, "[9") || strings.Contains(look, ";10") {
+			if strings.Contains(look, "38;") || strings.Contains(look, "48;") || strings.Contains(look, ";9") ||
+				strings.Contains(look, "[9") || strings.Contains(look, ";10") {
 				t.Errorf("it has more than eight colours: %q", look)
 			}
 			coloured = coloured || strings.Contains(look, ";34") || strings.Contains(look, "[34")

@@ -18,7 +18,8 @@ func TestLoad(t *testing.T) {
 		return path
 	}
 	write("dusk.toml", "[colors]\ngood = \"#88ff88\"\nbad = \"bold red\"\n")
-	c, warnings := Load(write("config.toml", "theme = \"dusk\"\nmouse = true\n[keys]\nstop = [\"f8\"]\n[colors]\nbad = \"reverse\"\n"))
+	c, warnings := Load(write("config.toml",
+		"theme = \"dusk\"\nmouse = true\n[keys]\nstop = [\"f8\"]\n[colors]\nbad = \"reverse\"\n"))
 	if len(warnings) > 0 {
 		t.Fatal(warnings)
 	}

@@ -295,7 +295,8 @@ func TestOtherClientsAreNotKept(t *testing.T) {
 	for n := range 4 {
 		m := tuitest.Machine(2)
 		m.APIAddress = fmt.Sprintf("10.0.0.2:%d", 7000+n)
-		one.lines <- &api.Line{Kind: api.LineChange, Machines: []api.Machine{m}, Gone: &api.Gone{Machines: []string{tuitest.MachineID(1)}}}
+		one.lines <- &api.Line{Kind: api.LineChange, Machines: []api.Machine{m},
+			Gone: &api.Gone{Machines: []string{tuitest.MachineID(1)}}}
 		await(t, f, "the address", func(s *state.Snapshot) bool { return s.Machine(m.ID).APIAddress == m.APIAddress })
 		one.leave()
 		await(t, f, "the loss", func(s *state.Snapshot) bool { return !s.Conn.Up && !s.Conn.Retry.IsZero() })

@@ -16,19 +16,27 @@ var noon = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
 // answers are what terminals send to queries: colours, names, attributes,
 // positions, modes, settings, graphics, clipboards.
 var answers = []string{
-	"\x1b]11;rgb:1d1d/1f1f/2121\a", "\x1b]10;rgb:ffff/ffff/ffff\x1b\\", "\x1b]4;1;rgb:cdcd/0000/0000\x1b\\", "\x1b]52;c;cXEgeCBkIGMgRA==\x1b\\", "\x1b]lqxdc title\x1b\\",
-	"\x1bP>|xterm(388) cdxq\x1b\\", "\x1bP1+r544e=787465726d\x1b\\", "\x1bP1$r0 q\x1b\\", "\x1bP!|7E565445\x1b\\", "\x1bP0+r\x1b\\",
+	"\x1b]11;rgb:1d1d/1f1f/2121\a", "\x1b]10;rgb:ffff/ffff/ffff\x1b\\", "\x1b]4;1;rgb:cdcd/0000/0000\x1b\\",
+	"\x1b]52;c;cXEgeCBkIGMgRA==\x1b\\", "\x1b]lqxdc title\x1b\\",
+	"\x1bP>|xterm(388) cdxq\x1b\\", "\x1bP1+r544e=787465726d\x1b\\", "\x1bP1$r0 q\x1b\\", "\x1bP!|7E565445\x1b\\",
+	"\x1bP0+r\x1b\\",
 	"\x1b_Gi=31;OK\x1b\\", "\x1b_Gi=1;ENOENT:q c d D\x1b\\", "\x1b^qcdD\x1b\\", "\x1bXqcdD\x1b\\",
-	"\x1b[?62;1;2;4c", "\x1b[?6c", "\x1b[>41;388;0c", "\x1b[=1;1c", "\x1b[0n", "\x1b[24;80R", "\x1b[1;2R", "\x1b[?24;80R", "\x1b[?2026;2$y", "\x1b[4;2$y",
-	"\x1b[8;24;80t", "\x1b[4;600;800t", "\x1b[1t", "\x1b[?0u", "\x1b[?997;1n", "\x1b[I", "\x1b[O", "\x1b[3;1;1;120;120;1;0x",
+	"\x1b[?62;1;2;4c", "\x1b[?6c", "\x1b[>41;388;0c", "\x1b[=1;1c", "\x1b[0n", "\x1b[24;80R", "\x1b[1;2R",
+	"\x1b[?24;80R", "\x1b[?2026;2$y", "\x1b[4;2$y",
+	"\x1b[8;24;80t", "\x1b[4;600;800t", "\x1b[1t", "\x1b[?0u", "\x1b[?997;1n", "\x1b[I", "\x1b[O",
+	"\x1b[3;1;1;120;120;1;0x",
 }
 
 // typed are keys as terminals send them, and what they are.
 var typed = map[string]string{
-	"\x1b[A": "up", "\x1b[B": "down", "\x1bOA": "up", "\x1bOD": "left", "\x1b[5~": "pgup", "\x1b[6~": "pgdown", "\x1b[H": "home", "\x1b[F": "end", "\x1b[1~": "home",
-	"\x1b[4~": "end", "\x1b[Z": "shift+tab", "\x1b[1;5C": "ctrl+right", "\x1b[1;2A": "shift+up", "\x1b[1;6D": "ctrl+shift+left", "\x1b[1;3B": "alt+down",
-	"\x1b[3~": "delete", "\x1bOP": "f1", "\x1b[15~": "f5", "\x1b[[A": "f1", "\x1b[24~": "f12", "\x1b[1;5H": "ctrl+home", "\x1b[5;5~": "ctrl+pgup", "\x1b[6^": "ctrl+pgdown",
-	"\x1b[a": "shift+up", "\x1b[27u": "esc", "\x1b[99;5u": "ctrl+c", "\x1b[27;5;99~": "ctrl+c", "\x1b[113u": "q", "\x1b[103;2u": "G", "\x1b[9;2u": "shift+tab",
+	"\x1b[A": "up", "\x1b[B": "down", "\x1bOA": "up", "\x1bOD": "left", "\x1b[5~": "pgup", "\x1b[6~": "pgdown",
+	"\x1b[H": "home", "\x1b[F": "end", "\x1b[1~": "home",
+	"\x1b[4~": "end", "\x1b[Z": "shift+tab", "\x1b[1;5C": "ctrl+right", "\x1b[1;2A": "shift+up",
+	"\x1b[1;6D": "ctrl+shift+left", "\x1b[1;3B": "alt+down",
+	"\x1b[3~": "delete", "\x1bOP": "f1", "\x1b[15~": "f5", "\x1b[[A": "f1", "\x1b[24~": "f12",
+	"\x1b[1;5H": "ctrl+home", "\x1b[5;5~": "ctrl+pgup", "\x1b[6^": "ctrl+pgdown",
+	"\x1b[a": "shift+up", "\x1b[27u": "esc", "\x1b[99;5u": "ctrl+c", "\x1b[27;5;99~": "ctrl+c", "\x1b[113u": "q",
+	"\x1b[103;2u": "G", "\x1b[9;2u": "shift+tab",
 }
 
 // feed is a decoder with a clock of its own.
@@ -156,7 +164,8 @@ func TestKeysSplitByASlowLineAreKeys(t *testing.T) {
 // TestTheRestOfAnotherProgramsAnswer: its beginning was read by the program
 // that asked, and the rest comes when the console has just been opened.
 func TestTheRestOfAnotherProgramsAnswer(t *testing.T) {
-	for _, text := range []string{"2;4c", "62;1;2c", "[?62;4c", "11;rgb:1d1d/1f1f/2121\a", "1d1d/1f1f\x1b\\", "4;80R", "026;2$y"} {
+	for _, text := range []string{"2;4c", "62;1;2c", "[?62;4c", "11;rgb:1d1d/1f1f/2121\a", "1d1d/1f1f\x1b\\",
+		"4;80R", "026;2$y"} {
 		f := newFeed()
 		f.Opened(f.now)
 		f.pass(4 * time.Second)
@@ -185,10 +194,14 @@ func TestAPersonIsNotSwallowed(t *testing.T) {
 		parts []string
 		want  string
 	}{
-		{[]string{"\x1b"}, "esc"}, {[]string{"\x1b", "q"}, "esc q"}, {[]string{"\x1bq"}, "alt+q"}, {[]string{"\x1b\x1b"}, "esc esc"}, {[]string{"\x1b]", "q"}, "alt+] q"},
-		{[]string{"\x1bP", "q"}, "alt+P q"}, {[]string{"\x1b]", "1"}, "alt+] 1"}, {[]string{"\x1b_", "q"}, "alt+_ q"}, {[]string{"\x1bO", "q"}, "alt+O q"},
-		{[]string{"\x1b[", "\x03"}, "ctrl+c"}, {[]string{"\x1b]11;", "\x03"}, "ctrl+c"}, {[]string{"\x1b", "]", "j"}, "esc ] j"}, {[]string{"\x1b\r"}, "alt+enter"},
-		{[]string{"é数"}, "é数"}, {[]string{"\xe6", "\x95\xb0"}, "数"}, {[]string{"\xe9"}, ""}, {[]string{"\x1bé"}, "alt+é"}, {[]string{"\x1b\x7f"}, "alt+backspace"},
+		{[]string{"\x1b"}, "esc"}, {[]string{"\x1b", "q"}, "esc q"}, {[]string{"\x1bq"}, "alt+q"},
+		{[]string{"\x1b\x1b"}, "esc esc"}, {[]string{"\x1b]", "q"}, "alt+] q"},
+		{[]string{"\x1bP", "q"}, "alt+P q"}, {[]string{"\x1b]", "1"}, "alt+] 1"}, {[]string{"\x1b_", "q"},
+			"alt+_ q"}, {[]string{"\x1bO", "q"}, "alt+O q"},
+		{[]string{"\x1b[", "\x03"}, "ctrl+c"}, {[]string{"\x1b]11;", "\x03"}, "ctrl+c"}, {[]string{"\x1b", "]",
+			"j"}, "esc ] j"}, {[]string{"\x1b\r"}, "alt+enter"},
+		{[]string{"é数"}, "é数"}, {[]string{"\xe6", "\x95\xb0"}, "数"}, {[]string{"\xe9"}, ""}, {[]string{"\x1bé"},
+			"alt+é"}, {[]string{"\x1b\x7f"}, "alt+backspace"},
 		{[]string{"\x1b[200~D\x1b[A", "q\x1b[201", "~j"}, "[D\x1b[Aq] j"}, {[]string{"\x00 \t"}, "ctrl+@   tab"},
 	} {
 		f := newFeed()
@@ -209,7 +222,8 @@ func TestNothingIsWaitedForForEver(t *testing.T) {
 		f := newFeed()
 		f.Mouse = rapid.Bool().Draw(t, "mouse")
 		for range rapid.IntRange(1, 6).Draw(t, "chunks") {
-			f.read(string(rapid.SliceOfN(rapid.OneOf(rapid.Byte(), rapid.SampledFrom([]byte("\x1b[]P_^O;0?~\\"))), 1, 20).Draw(t, "bytes")))
+			f.read(string(rapid.SliceOfN(rapid.OneOf(rapid.Byte(), rapid.SampledFrom([]byte("\x1b[]P_^O;0?~\\"))),
+				1, 20).Draw(t, "bytes")))
 			f.pass(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
 		}
 		f.pass(10 * time.Second)
@@ -228,7 +242,8 @@ func TestMouse(t *testing.T) {
 	if len(got) != 4 {
 		t.Fatalf("%v", got)
 	}
-	if m := got[0].(tea.MouseMsg); m.X != 4 || m.Y != 2 || m.Button != tea.MouseButtonLeft || m.Action != tea.MouseActionPress {
+	if m := got[0].(tea.MouseMsg); m.X != 4 || m.Y != 2 || m.Button != tea.MouseButtonLeft ||
+		m.Action != tea.MouseActionPress {
 		t.Errorf("%+v", m)
 	}
 	if m := got[2].(tea.MouseMsg); m.Button != tea.MouseButtonWheelUp {

@@ -20,22 +20,27 @@ var moves = map[byte][4]tea.KeyType{
 }
 
 // functions are the function keys, from F1 on.
-var functions = [...]tea.KeyType{tea.KeyF1, tea.KeyF2, tea.KeyF3, tea.KeyF4, tea.KeyF5, tea.KeyF6, tea.KeyF7, tea.KeyF8, tea.KeyF9, tea.KeyF10,
-	tea.KeyF11, tea.KeyF12, tea.KeyF13, tea.KeyF14, tea.KeyF15, tea.KeyF16, tea.KeyF17, tea.KeyF18, tea.KeyF19, tea.KeyF20}
+var functions = [...]tea.KeyType{tea.KeyF1, tea.KeyF2, tea.KeyF3, tea.KeyF4, tea.KeyF5, tea.KeyF6, tea.KeyF7,
+	tea.KeyF8, tea.KeyF9, tea.KeyF10,
+	tea.KeyF11, tea.KeyF12, tea.KeyF13, tea.KeyF14, tea.KeyF15, tea.KeyF16, tea.KeyF17, tea.KeyF18, tea.KeyF19,
+	tea.KeyF20}
 
 // single are the keys of ESC O and a letter.
-var single = map[byte]tea.KeyType{'A': tea.KeyUp, 'B': tea.KeyDown, 'C': tea.KeyRight, 'D': tea.KeyLeft, 'H': tea.KeyHome, 'F': tea.KeyEnd,
+var single = map[byte]tea.KeyType{'A': tea.KeyUp, 'B': tea.KeyDown, 'C': tea.KeyRight, 'D': tea.KeyLeft,
+	'H': tea.KeyHome, 'F': tea.KeyEnd,
 	'M': tea.KeyEnter, 'P': tea.KeyF1, 'Q': tea.KeyF2, 'R': tea.KeyF3, 'S': tea.KeyF4}
 
 // numbered are the keys of a number and ~: plain, and with ctrl.
 var numbered = map[int][2]tea.KeyType{
-	1: {tea.KeyHome, tea.KeyCtrlHome}, 7: {tea.KeyHome, tea.KeyCtrlHome}, 4: {tea.KeyEnd, tea.KeyCtrlEnd}, 8: {tea.KeyEnd, tea.KeyCtrlEnd},
+	1: {tea.KeyHome, tea.KeyCtrlHome}, 7: {tea.KeyHome, tea.KeyCtrlHome}, 4: {tea.KeyEnd, tea.KeyCtrlEnd},
+	8: {tea.KeyEnd, tea.KeyCtrlEnd},
 	2: {tea.KeyInsert, tea.KeyInsert}, 3: {tea.KeyDelete, tea.KeyDelete},
 	5: {tea.KeyPgUp, tea.KeyCtrlPgUp}, 6: {tea.KeyPgDown, tea.KeyCtrlPgDown},
 }
 
 // functionAt are the function keys by the number before their ~.
-var functionAt = map[int]int{11: 1, 12: 2, 13: 3, 14: 4, 15: 5, 17: 6, 18: 7, 19: 8, 20: 9, 21: 10, 23: 11, 24: 12, 25: 13, 26: 14, 28: 15, 29: 16,
+var functionAt = map[int]int{11: 1, 12: 2, 13: 3, 14: 4, 15: 5, 17: 6, 18: 7, 19: 8, 20: 9, 21: 10, 23: 11, 24: 12,
+	25: 13, 26: 14, 28: 15, 29: 16,
 	31: 17, 32: 18, 33: 19, 34: 20}
 
 // keyOf is the key of a control sequence. A final R is none: it is where a
@@ -134,7 +139,8 @@ func numbers(params []byte) []int {
 
 // mouse is a mouse event of a button's code, as terminals send it.
 func mouse(code, x, y int, pressed bool) tea.Msg {
-	m := tea.MouseMsg{X: x, Y: y, Shift: code&4 != 0, Alt: code&8 != 0, Ctrl: code&16 != 0, Action: tea.MouseActionPress}
+	m := tea.MouseMsg{X: x, Y: y, Shift: code&4 != 0, Alt: code&8 != 0, Ctrl: code&16 != 0,
+		Action: tea.MouseActionPress}
 	switch {
 	case code&32 != 0:
 		m.Action = tea.MouseActionMotion

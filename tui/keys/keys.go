@@ -127,7 +127,9 @@ func Table() []Binding {
 		{Destroy, []string{"D"}, OnUnits, "destroy", "stop the unit and forget it", "Units", true, false, 8, true},
 		{New, []string{"n"}, Overview | Units, "new", "submit a file", "Units", true, false, 12, true},
 		{Edit, []string{"e"}, OnUnits &^ Logs, "edit", "edit the unit's file in $EDITOR and apply it", "Units", true, false, 7, true},
-		{Mark, []string{" "}, Units | Machines, "mark", "mark or unmark the row; what is done is done to all marked that are shown", "Units", false, false, 9, false},
+		{Mark, []string{" "}, Units | Machines, "mark",
+			"mark or unmark the row; what is done is done to all marked that are shown", "Units", false, false, 9,
+			false},
 		{MarkAll, []string{"*"}, Units | Machines, "mark all", "mark all rows shown, or none", "Units", false, false, 0, false},
 
 		{Cordon, []string{"c"}, OnHosts, "cordon", "cordon the machine: it keeps its units and takes no more; again to undo", "Machines", true, false, 5, true},
@@ -144,7 +146,9 @@ func Table() []Binding {
 		{Reverse, []string{"i"}, Units | Machines, "reverse", "turn the order around", "Looking", false, false, 0, false},
 		{Group, []string{"t"}, Units, "group", "group by machine, by template, or not at all", "Looking", false, false, 11, true},
 		{Panel, []string{"p"}, Units | Detail, "panel", "show the unit's log below the list, or hide it", "Looking", false, false, 0, true},
-		{Copy, []string{"y"}, All &^ Help, "copy", "send the name, or the line, to the clipboard (OSC 52; through tmux and screen, too)", "Looking", false, false, 0, false},
+		{Copy, []string{"y"}, All &^ Help, "copy",
+			"send the name, or the line, to the clipboard (OSC 52; through tmux and screen, too)", "Looking", false,
+			false, 0, false},
 
 		{Pause, []string{" "}, Logs, "pause", "pause or follow; nothing is lost meanwhile", "Logs", false, false, 1, false},
 		{Wrap, []string{"w"}, Logs, "wrap", "break long lines, or cut them", "Logs", false, false, 6, false},
@@ -155,7 +159,8 @@ func Table() []Binding {
 		{"log-filter", []string{"f"}, Logs, "filter", "show only lines that match: word, ~fuzzy, !not, unit=, machine=, priority=", "Logs", false, false, 3, false},
 		{NextError, []string{"]"}, Logs, "next error", "go to the next error", "Logs", false, false, 4, false},
 		{PrevError, []string{"["}, Logs, "previous error", "go to the error before", "Logs", false, false, 0, false},
-		{Save, []string{"S"}, Logs, "save", "save what is shown to a file; `:save --raw FILE` with control characters", "Logs", false, false, 8, false},
+		{Save, []string{"S"}, Logs, "save",
+			"save what is shown to a file; `:save --raw FILE` with control characters", "Logs", false, false, 8, false},
 
 		{Down, []string{"j", "down"}, All, "down", "down", "Moving", false, false, 0, false},
 		{Up, []string{"k", "up"}, All, "up", "up", "Moving", false, false, 0, false},
@@ -210,7 +215,9 @@ func NewMap(remap map[string][]string, readOnly, demo bool) (m *Map, warnings []
 				k = " "
 			}
 			if !known(k) {
-				warnings = append(warnings, fmt.Sprintf("keys: %s can't be on %q, as no key is called so: a letter, or one like f8, ctrl+x, alt+x, pgdown, space", name, k))
+				warnings = append(warnings,
+					fmt.Sprintf("keys: %s can't be on %q, as no key is called so: "+
+						"a letter, or one like f8, ctrl+x, alt+x, pgdown, space", name, k))
 				continue
 			}
 			chosen = append(chosen, k)

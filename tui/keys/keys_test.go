@@ -34,7 +34,8 @@ func TestTableIsWhole(t *testing.T) {
 }
 
 func TestRemapping(t *testing.T) {
-	m, warnings := NewMap(map[string][]string{"stop": {"f8"}, "mark": {"space"}, "quit": {"alt+q", "ctrl+q"}, "up": {}}, false, false)
+	m, warnings := NewMap(map[string][]string{"stop": {"f8"}, "mark": {"space"}, "quit": {"alt+q", "ctrl+q"},
+		"up": {}}, false, false)
 	if len(warnings) > 0 {
 		t.Fatal(warnings)
 	}
@@ -45,7 +46,8 @@ func TestRemapping(t *testing.T) {
 		t.Error("machines can be powered off outside of the demo")
 	}
 	for _, c := range []struct{ action, key, warning string }{
-		{"stop", "s", "s is for start and for stop"}, {"nonsense", "x", `no action "nonsense"`}, {"stop", "crtl+x", `"crtl+x"`}, {"stop", "F8", `"F8"`}, {"stop", "page-down", `"page-down"`},
+		{"stop", "s", "s is for start and for stop"}, {"nonsense", "x", `no action "nonsense"`}, {"stop", "crtl+x",
+			`"crtl+x"`}, {"stop", "F8", `"F8"`}, {"stop", "page-down", `"page-down"`},
 	} {
 		m, warnings := NewMap(map[string][]string{c.action: {c.key}}, false, false)
 		if len(warnings) != 1 || !strings.Contains(warnings[0], c.warning) {

@@ -26,7 +26,8 @@ func TestAgesAreMonotonic(t *testing.T) {
 	l.Store = &api.Store{Since: now.Round(0).Add(-time.Minute)}
 	r.Apply(l, now)
 	s := r.Snapshot(now)
-	for name, at := range map[string]time.Time{"a unit": s.Row("web@1.service").Since, "one ahead": s.Row("web@2.service").Since, "a machine": s.Machines[0].Health.Since,
+	for name, at := range map[string]time.Time{"a unit": s.Row("web@1.service").Since,
+		"one ahead": s.Row("web@2.service").Since, "a machine": s.Machines[0].Health.Since,
 		"a cordon": s.Machines[1].WordSince(), "the store": s.Store.Since} {
 		if !strings.Contains(at.String(), "m=") {
 			t.Errorf("the time of %s has no monotonic reading: %s", name, at)
@@ -35,7 +36,8 @@ func TestAgesAreMonotonic(t *testing.T) {
 	later := now.Add(5 * time.Second)
 	r.Apply(&api.Line{Kind: api.LineChange, Statuses: l.Statuses, Machines: l.Machines}, later)
 	s = r.Snapshot(later)
-	for name, age := range map[string]time.Duration{"web@1.service": 65 * time.Second, "web@2.service": 5 * time.Second} {
+	for name, age := range map[string]time.Duration{"web@1.service": 65 * time.Second,
+		"web@2.service": 5 * time.Second} {
 		if got := later.Sub(s.Row(name).Since); got != age {
 			t.Errorf("%s has an age of %s, want %s", name, got, age)
 		}
@@ -89,7 +91,8 @@ func TestWhatComesLastIsOnTop(t *testing.T) {
 		t.Errorf("the order is %s, want 2 8 1 3 4 5 7 6", got)
 	}
 	again := tuitest.Cluster(1, 1) // the connection was lost for a moment
-	again.Events = []cluster.Event{event(2, 2*time.Hour), event(4, -10*time.Second), event(9, -50*time.Second), event(3, -time.Hour)}
+	again.Events = []cluster.Event{event(2, 2*time.Hour), event(4, -10*time.Second), event(9, -50*time.Second),
+		event(3, -time.Hour)}
 	r.Apply(again, noon.Add(time.Minute))
 	if got := order(r); got != "2 8 1 3 4 5 7 6 9" {
 		t.Errorf("after another connection the order is %s, want 2 8 1 3 4 5 7 6 9", got)
@@ -139,8 +142,10 @@ func TestACrashLoopIsNotGreen(t *testing.T) {
 
 // TestMovedAwayCountsWhatMoved: of three units of a dead machine one has another.
 func TestMovedAwayCountsWhatMoved(t *testing.T) {
-	r := fold(tuitest.Cluster(3, 9), tuitest.Failed(3, time.Second), tuitest.Moved("web@3.service", 3, 1, 20, time.Second),
-		&api.Line{Kind: api.LineChange, Gone: &api.Gone{Assignments: []api.Placement{{Machine: tuitest.MachineID(3), Unit: "web@6.service"}}}})
+	r := fold(tuitest.Cluster(3, 9), tuitest.Failed(3, time.Second), tuitest.Moved("web@3.service", 3, 1, 20,
+		time.Second),
+		&api.Line{Kind: api.LineChange, Gone: &api.Gone{Assignments: []api.Placement{{Machine: tuitest.MachineID(3),
+			Unit: "web@6.service"}}}})
 	m := r.Snapshot(noon).Machine(tuitest.MachineID(3))
 	if rows, moved := m.LeavingAt(noon); len(rows) != 2 || moved != 1 {
 		t.Errorf("%d are leaving, %d moved, want 2 and 1", len(rows), moved)

@@ -58,7 +58,8 @@ type machine struct {
 
 // NewReducer returns a Reducer that knows nothing.
 func NewReducer() *Reducer {
-	r := &Reducer{stats: map[string]*Use{}, measured: map[string]cluster.Event{}, calm: map[string]time.Time{}, last: &Snapshot{}}
+	r := &Reducer{stats: map[string]*Use{}, measured: map[string]cluster.Event{}, calm: map[string]time.Time{},
+		last: &Snapshot{}}
 	r.forget()
 	return r
 }
@@ -199,7 +200,8 @@ func (r *Reducer) putMachine(m api.Machine, at time.Time) (urgent bool) {
 	if old != nil {
 		times.since, times.silent, times.scheduled = old.since, old.silent, old.scheduled
 	}
-	m.Health.Since, m.Health.SilentSince = times.since.set(m.Health.Since, at), times.silent.set(m.Health.SilentSince, at)
+	m.Health.Since, m.Health.SilentSince = times.since.set(m.Health.Since, at),
+		times.silent.set(m.Health.SilentSince, at)
 	m.ScheduledAt = times.scheduled.set(m.ScheduledAt, at)
 	m.Name, m.Health.Evidence = draw.Clean(m.Name), draw.Clean(m.Health.Evidence)
 	if len(m.Metadata) > 0 {

@@ -196,7 +196,8 @@ func TestRowsOfAUnit(t *testing.T) {
 		}
 	}
 	s := fold(l).Snapshot(noon)
-	for _, name := range []string{"web@1.service", "web@1", "web@1.service-2", "web@1.servicex", "a.service", "z.service", "none", "zz", "web@"} {
+	for _, name := range []string{"web@1.service", "web@1", "web@1.service-2", "web@1.servicex", "a.service",
+		"z.service", "none", "zz", "web@"} {
 		want := 0
 		for _, r := range s.Rows {
 			if r.Unit == name {

@@ -93,7 +93,10 @@ func (t *timeline) add(events []cluster.Event, live bool, now time.Time) bool {
 		return false
 	}
 	if !sorted {
-		slices.SortStableFunc(t.events, func(a, b stamped) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.ID, b.ID)) })
+		slices.SortStableFunc(t.events, func(a, b stamped) int {
+			return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.ID,
+				b.ID))
+		})
 	}
 	if extra := len(t.events) - eventsKept; extra > 0 {
 		for _, e := range t.events[:extra] {

@@ -90,7 +90,9 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 	for _, name := range slices.Sorted(maps.Keys(o.Colours)) {
 		spec := o.Colours[name]
 		if _, ok := colours[name]; !ok {
-			t.Warnings = append(t.Warnings, fmt.Sprintf("the theme has a colour for %q, and there is no such thing: choose of %s", name, strings.Join(slices.Sorted(maps.Keys(colours)), ", ")))
+			t.Warnings = append(t.Warnings,
+				fmt.Sprintf("the theme has a colour for %q, and there is no such thing: choose of %s", name,
+					strings.Join(slices.Sorted(maps.Keys(colours)), ", ")))
 		} else if _, err := parse(r, spec); err != nil {
 			t.Warnings = append(t.Warnings, fmt.Sprintf("the theme's colour for %q: %v", name, err))
 		} else {

@@ -52,7 +52,8 @@ func TestEightColours(t *testing.T) {
 	r := lipgloss.NewRenderer(io.Discard)
 	r.SetColorProfile(termenv.ANSI)
 	for spec, want := range map[string]string{
-		"green": "\x1b[32m", "bright-blue": "\x1b[1;34m", "bold bright-red": "\x1b[1;31m", "black on bright-yellow": "\x1b[30;43m", "#ff5555": "\x1b[1;31m", "": "",
+		"green": "\x1b[32m", "bright-blue": "\x1b[1;34m", "bold bright-red": "\x1b[1;31m",
+		"black on bright-yellow": "\x1b[30;43m", "#ff5555": "\x1b[1;31m", "": "",
 	} {
 		look, err := New(r, Options{Colours: Colours{"info": spec}, Eight: true})
 		if err != nil || look.Info.On != want {

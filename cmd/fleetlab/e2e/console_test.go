@@ -60,8 +60,10 @@ func TestConsole(t *testing.T) {
 	f.on(n1, "systemctl", "kill", "-s", "STOP", "fleettop")
 	sees("The daemon doesn't answer")
 	noticed := time.Since(began)
-	f.must(screen.AwaitThat("what another machine's daemon says", soon, regexp.MustCompile(`fleettop +(2/3|3/3) machines up`).MatchString))
-	t.Logf("a hung daemon is noticed after %.1f s, another machine's is asked after %.1f s", noticed.Seconds(), time.Since(began).Seconds())
+	f.must(screen.AwaitThat("what another machine's daemon says", soon,
+		regexp.MustCompile(`fleettop +(2/3|3/3) machines up`).MatchString))
+	t.Logf("a hung daemon is noticed after %.1f s, another machine's is asked after %.1f s", noticed.Seconds(),
+		time.Since(began).Seconds())
 	f.on(n1, "systemctl", "kill", "-s", "CONT", "fleettop")
 	sees("3/3 machines up")
 

@@ -37,7 +37,8 @@ func newEntry(l api.LogLine) *entry {
 		text = strings.ToValidUTF8(text[:viewMost], "") + " …"
 	}
 	e.view = draw.Clean(text)
-	e.urgent = l.Kind == "" && (l.Priority <= journal.Error || hasFold(e.view, "error") || hasFold(e.view, "fatal") || hasFold(e.view, "panic"))
+	e.urgent = l.Kind == "" && (l.Priority <= journal.Error || hasFold(e.view, "error") || hasFold(e.view,
+		"fatal") || hasFold(e.view, "panic"))
 	return e
 }
 

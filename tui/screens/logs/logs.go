@@ -228,10 +228,11 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	case keys.PrevError:
 		return s.seek(-1, isUrgent, "There is no error here.")
 	case keys.FilterLog:
-		return screens.Ask{Label: "show only: ", Text: s.page.filter.String(), Replace: true, Done: func(text string) screens.Intent {
-			s.setFilter(state.ParseQuery(text))
-			return nil
-		}}
+		return screens.Ask{Label: "show only: ", Text: s.page.filter.String(), Replace: true,
+			Done: func(text string) screens.Intent {
+				s.setFilter(state.ParseQuery(text))
+				return nil
+			}}
 	case keys.Save:
 		if env.Remote {
 			return screens.Say{Text: screens.NoFiles}

@@ -157,7 +157,8 @@ func TestManyOlderLinesAreMergedAside(t *testing.T) {
 			t.Fatalf("after a minute there are %d lines and %d dropped", len(p.all), p.dropped)
 		}
 	}
-	if n := len(s.page.all); n != kept || s.page.all[0].Message != "line 35000" || s.page.all[n-1].Message != "line 134999" {
+	if n := len(s.page.all); n != kept || s.page.all[0].Message != "line 35000" ||
+		s.page.all[n-1].Message != "line 134999" {
 		t.Errorf("%d lines, from %q to %q", n, s.page.all[0].Message, s.page.all[n-1].Message)
 	}
 	if !slices.IsSortedFunc(s.page.all, func(a, b *entry) int { return a.Time.Compare(b.Time) }) {
@@ -247,13 +248,15 @@ func TestSave(t *testing.T) {
 	s := New([]string{"a.service"})
 	s.page = b.page
 	r := state.NewReducer()
-	r.Apply(&api.Line{Kind: api.LineSnapshot, Machines: []api.Machine{{Machine: cluster.Machine{ID: "m1", Name: "n7"}}}}, tuitest.Noon)
+	r.Apply(&api.Line{Kind: api.LineSnapshot, Machines: []api.Machine{{Machine: cluster.Machine{ID: "m1",
+		Name: "n7"}}}}, tuitest.Noon)
 	env := &screens.Env{Snap: r.Snapshot(tuitest.Noon)}
 	dir := t.TempDir()
 	const head = "2026-03-14T12:00:00Z "
 	for name, want := range map[string]string{
-		"plain": head + "n7 a.service info: tab\there, \xff\xfe bytes, a ^[[31mred^[[m one, \\u009b31m too, \\x9b1m and ü\nsecond line\n" + head + "moved n3 → n1\n",
-		"raw":   head + "n7 a.service info: " + raw + "\n" + head + "moved n3 → n1\n",
+		"plain": head +
+			"n7 a.service info: tab\there, \xff\xfe bytes, a ^[[31mred^[[m one, \\u009b31m too, \\x9b1m and ü\nsecond line\n" + head + "moved n3 → n1\n",
+		"raw": head + "n7 a.service info: " + raw + "\n" + head + "moved n3 → n1\n",
 	} {
 		path := filepath.Join(dir, name)
 		save := s.Saver(env, name == "raw")

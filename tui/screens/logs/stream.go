@@ -49,8 +49,9 @@ type stream struct {
 // follow starts following.
 func follow(src Source, units []string) *stream {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &stream{cancel: cancel, done: ctx.Done(), ended: make(chan struct{}), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		called: func(id string) string { return id }}
+	s := &stream{cancel: cancel, done: ctx.Done(), ended: make(chan struct{}), wake: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
+		called:  func(id string) string { return id }}
 	var running sync.WaitGroup
 	running.Go(func() { s.run(ctx, src, units) })
 	running.Go(s.keep)

@@ -1,0 +1,135 @@
+package tui
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+	"fleettop/tui/draw"
+	"fleettop/tui/keys"
+	"fleettop/tui/screens"
+	"fleettop/tui/widgets"
+)
+
+// schedule cordons or drains machines. The same key on those that are so takes
+// it back, and only that key does.
+func (s *shell) schedule(a keys.Action, target screens.Target) tea.Cmd {
+	word, ids := string(a), target.Machines
+	if len(ids) == 0 {
+		s.say(cmp.Or(target.Why, "There is no machine under the cursor to "+word+"."), true)
+		return nil
+	}
+	want := map[keys.Action]cluster.Schedulability{keys.Cordon: cluster.Cordoned, keys.Drain: cluster.Drained}[a]
+	undo := true
+	var drained []string
+	for _, id := range ids {
+		m := s.snap.Machine(id)
+		undo = undo && m != nil && m.Schedule == want
+		if m != nil && m.Schedule == cluster.Drained {
+			drained = append(drained, id)
+		}
+	}
+	if a == keys.Cordon && len(drained) > 0 {
+		s.say(fmt.Sprintf("%s is drained, and takes no units: %s takes that back.", s.callAll(drained), s.keys.Key(keys.Drain)), true)
+		return nil
+	}
+	if undo {
+		word = "uncordon"
+	}
+	o := order{schedule: word, machines: ids}
+	if word != "drain" {
+		return s.carryOut(o)
+	}
+	var names []string
+	for _, id := range ids {
+		names = append(names, s.snap.Called(id))
+	}
+	asked := &widgets.Confirm{Title: "Drain " + widgets.Plural(len(ids), "machine") + "?", Targets: names,
+		Effect: "Their units move to other machines, and they take no more.", Verb: "drain", Value: o}
+	s.confirm = asked
+	client := s.source.Current()
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(context.Background(), actPatience)
+		defer cancel()
+		plan, err := client.PlanDrain(ctx, ids...)
+		if err != nil {
+			return nil // what comes of the order says it
+		}
+		return planMsg{asked, plan}
+	}
+}
+
+// planMsg is what draining machines would do to their units.
+type planMsg struct {
+	asked *widgets.Confirm
+	plan  *api.DrainPlan
+}
+
+// planned tells in the question, if that is still open, what would become of the units.
+func (s *shell) planned(m planMsg) {
+	if s.confirm != m.asked {
+		return
+	}
+	parts := []string{widgets.Plural(m.plan.Moves, "unit") + " would move to other machines."}
+	if n := len(m.plan.Stranded); n > 0 {
+		first := m.plan.Stranded[0]
+		text := first.Unit
+		if n > 1 {
+			text += " and " + widgets.Plural(n-1, "other")
+		}
+		parts = append(parts, draw.Clean(fmt.Sprintf("No other place for %s: stopped (%s).", text, first.Reason)))
+	}
+	if n := len(m.plan.Global); n > 0 {
+		parts = append(parts, widgets.Plural(n, "global unit")+" would stop there.")
+	}
+	m.asked.Effect = join(parts, " ")
+}
+
+// progressMsg is how far an order is that takes long.
+type progressMsg struct{ api.Progress }
+
+func (s *shell) progress(p api.Progress) {
+	if p.Total < 2 || p.Done >= p.Total {
+		return
+	}
+	text := fmt.Sprintf("%d of %d done", p.Done, p.Total)
+	if p.Text != "" {
+		text += "; " + draw.Clean(p.Text)
+	}
+	s.say(text+".", false)
+}
+
+// switchPower takes machines' power away, or gives it back.
+func (s *shell) switchPower(on bool, target screens.Target) tea.Cmd {
+	ids := target.Machines
+	if s.power == nil {
+		return nil
+	}
+	if len(ids) == 0 {
+		s.say(cmp.Or(target.Why, "There is no machine under the cursor."), true)
+		return nil
+	}
+	power, name := s.power, s.callAll(ids)
+	return func() tea.Msg {
+		var errs error
+		for _, id := range ids {
+			if on {
+				errs = errors.Join(errs, power.On(id))
+			} else {
+				errs = errors.Join(errs, power.Off(id))
+			}
+		}
+		switch {
+		case errs != nil:
+			return sayMsg{sentence(errs), true}
+		case on:
+			return sayMsg{name + " was switched on.", false}
+		}
+		return sayMsg{name + " lost its power.", false}
+	}
+}
