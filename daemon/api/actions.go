@@ -185,7 +185,9 @@ func (a *action) run(ctx context.Context) *Error {
 	lease := a.s.cfg.View.Hold()
 	defer lease.Release()
 	for range actTries {
-		snap, err := snapshot(ctx, lease, a.seen, readPatience)
+		patience, cancel := context.WithTimeout(ctx, storePatience)
+		snap, err := lease.Snapshot(patience, a.seen)
+		cancel()
 		if err != nil {
 			return asError(err)
 		}
@@ -239,8 +241,8 @@ func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool,
 	}
 	more, e := a.write(ctx, deleteItems, func(from, to int) ([]error, error) {
 		errs, err := a.s.cfg.Store.DeleteUnits(ctx, deletes[from:to])
-		for i, it := range deleteItems[from:to] {
-			if errors.Is(errs[i], cluster.ErrNotFound) {
+		for i := range errs {
+			if it := deleteItems[from+i]; errors.Is(errs[i], cluster.ErrNotFound) {
 				it.fail(notFound(it.name.String()))
 			}
 		}
@@ -256,6 +258,9 @@ func (a *action) write(ctx context.Context, items []*item, put func(from, to int
 	for from := 0; from < len(items); from += writeMost {
 		to := min(from+writeMost, len(items))
 		errs, err := put(from, to)
+		if len(errs) == 0 { // the store wasn't even asked
+			errs = slices.Repeat([]error{err}, to-from)
+		}
 		if err != nil && !slices.ContainsFunc(a.items, func(it *item) bool { return it.result.Changed }) && !slices.Contains(errs, nil) {
 			return false, unsure(err)
 		}

@@ -75,6 +75,8 @@ func asError(err error) *Error {
 		return e
 	case errors.As(err, &unusable): // waiting for it doesn't help
 		return refuse(CodeUnavailable, unusable.Advice+"; nothing was changed, units keep running", "%v", unusable)
+	case errors.Is(err, view.ErrBehind):
+		return refuse(CodeUnavailable, "try again", "%v", err)
 	case errors.Is(err, view.ErrNotReady):
 		return refuse(CodeUnavailable, hintStore,
 			"this daemon has not reached the cluster's store yet%s", storeCause(err))

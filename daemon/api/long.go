@@ -52,6 +52,7 @@ func (s *Server) answerLong(w http.ResponseWriter, r *http.Request, do func(repo
 		return
 	}
 	out := newBeatingStream(w, r, min(longBeat, s.cfg.Heartbeat))
+	defer out.close()
 	var last time.Time
 	reply, status, e := do(func(p Progress) {
 		if now := time.Now(); now.Sub(last) >= progressEvery {

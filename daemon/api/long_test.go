@@ -140,6 +140,23 @@ func TestActThatBreaksOff(t *testing.T) {
 	}
 }
 
+// unasked is a store that fails before it looks at what it was given.
+type unasked struct{ cluster.Store }
+
+func (unasked) DeleteUnits(context.Context, []string) ([]error, error) {
+	return nil, cluster.ErrUnavailable
+}
+
+// TestStoreThatWasNotAsked has no error for each unit, and one for all.
+func TestStoreThatWasNotAsked(t *testing.T) {
+	client := apitest.Start(t, 1, func(cfg *api.Config) { cfg.Store = unasked{cfg.Store} }).Client()
+	submit(t, client, api.Submit, "a.service", service)
+	_, err := client.Act(t.Context(), api.ActionRequest{Verb: api.Destroy, Units: []string{"a.service"}})
+	if e, ok := err.(*api.Error); !ok || e.Code != api.CodeUnavailable {
+		t.Errorf("destroy: %v", err)
+	}
+}
+
 // TestLongActWithoutLines: a client that doesn't ask for lines gets one answer.
 func TestLongActWithoutLines(t *testing.T) {
 	c, g, names := submitted(t, 1)

@@ -11,10 +11,10 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"fleettop/cluster"
@@ -24,13 +24,8 @@ import (
 
 const (
 	maxBody = 32 << 20
-	// readPatience is how long a read waits for a store that was never seen or
-	// that answers; stalePatience is how long it waits for the view before it
-	// asks the store whether it answers, which may take askPatience.
-	readPatience  = 5 * time.Second
-	stalePatience = 200 * time.Millisecond
-	askPatience   = 500 * time.Millisecond
-	askAgain      = time.Second // a store that didn't answer isn't asked before
+	// storePatience is how long a request waits for the store.
+	storePatience = 5 * time.Second
 )
 
 // Health is the daemon's verdict on the machines it knows, by ID, and a
@@ -73,7 +68,6 @@ type Server struct {
 	facts     *factBook
 	whatIf    whatIfs
 	metrics   *metrics
-	silentAt  atomic.Pointer[time.Time] // when the store was last asked and didn't answer
 }
 
 // NewServer returns a Server.
@@ -116,8 +110,16 @@ func NewServer(cfg Config) *Server {
 	return s
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. What panics ends the request, and is logged.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			if fault != http.ErrAbortHandler {
+				s.cfg.Log.Error("a request failed by a fault of this daemon", "request", r.Method+" "+r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
+			}
+			panic(http.ErrAbortHandler)
+		}
+	}()
 	s.mux.ServeHTTP(s.metrics.count(w), r)
 }
 
@@ -229,48 +231,11 @@ func (s *Server) read(r *http.Request) (look, *Error) {
 // reach returns a snapshot at a revision. Where the store is lost it returns
 // the last known one within a second, and where it was never seen an error.
 func (s *Server) reach(ctx context.Context, lease *view.Lease, revision int64) (*cluster.Snapshot, Store, *Error) {
-	snap, err := snapshot(ctx, lease, revision, stalePatience)
-	if err == nil {
-		return snap, Store{Connected: true}, nil
-	}
-	last, live, asOf, _ := lease.Latest()
-	if last != nil && !live && !s.storeAnswers(ctx) {
-		return last, Store{Since: asOf}, nil
-	}
-	// The store answers, or was never seen, or the view is a little behind: that is worth waiting for.
-	if snap, err = snapshot(ctx, lease, revision, readPatience); err == nil {
-		return snap, Store{Connected: true}, nil
-	}
-	last, live, asOf, _ = lease.Latest()
-	switch {
-	case last == nil:
+	snap, asOf, err := lease.Reach(ctx, revision)
+	if err != nil {
 		return nil, Store{}, asError(err)
-	case live:
-		return nil, Store{}, refuse(CodeUnavailable, "try again", "this daemon has not seen the last change yet (it is at revision %d, and %d was asked for)", last.Revision, revision)
 	}
-	return last, Store{Since: asOf}, nil
-}
-
-func snapshot(ctx context.Context, lease *view.Lease, revision int64, patience time.Duration) (*cluster.Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return lease.Snapshot(ctx, revision)
-}
-
-// storeAnswers reports whether the store answers a small question soon. A view
-// that just isn't current yet must not be taken for a store that is lost.
-func (s *Server) storeAnswers(ctx context.Context) bool {
-	if at := s.silentAt.Load(); at != nil && time.Since(*at) < askAgain {
-		return false
-	}
-	limited, cancel := context.WithTimeout(ctx, askPatience)
-	defer cancel()
-	_, err := s.cfg.Store.Events(limited, time.Now(), 1)
-	if err != nil && ctx.Err() == nil {
-		now := time.Now()
-		s.silentAt.Store(&now)
-	}
-	return err == nil
+	return snap, Store{Connected: asOf.IsZero(), Since: asOf}, nil
 }
 
 // reading makes a handler of a function that answers from a snapshot: it is

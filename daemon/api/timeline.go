@@ -78,7 +78,7 @@ func (s *Server) timeline(ctx context.Context, lease *view.Lease, st Store, sinc
 		return []cluster.Event{}, st
 	}
 	if st.Connected {
-		limited, cancel := context.WithTimeout(ctx, readPatience)
+		limited, cancel := context.WithTimeout(ctx, storePatience)
 		defer cancel()
 		list, err := s.cfg.Store.Events(limited, since, limit)
 		if err == nil {

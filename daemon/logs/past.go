@@ -135,12 +135,16 @@ func (c *conductor) history(ctx context.Context) {
 	if c.o.Lines < 0 || c.s.cfg.Timeline == nil || c.only.ID != "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	events, err := c.s.cfg.Timeline.Events(ctx, c.q.Since, eventsMost)
-	if err != nil {
-		c.s.cfg.Log.Debug("a log goes without the moves of the past", "error", err)
-		return
+	events := c.lease.Events(c.q.Since, eventsMost)
+	if _, live, _, _ := c.lease.Latest(); live {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		stored, err := c.s.cfg.Timeline.Events(ctx, c.q.Since, eventsMost)
+		if err != nil {
+			c.s.cfg.Log.Debug("a log goes with the moves that are known, as the store doesn't answer", "error", err)
+		} else {
+			events = stored
+		}
 	}
 	// A move with its outage says more than the move alone.
 	type move struct{ unit, from, to string }

@@ -55,8 +55,6 @@ var _ api.Logs = (*Service)(nil)
 // New returns a Service.
 func New(cfg Config) *Service { return &Service{cfg: cfg, hub: hub{src: cfg.Source}} }
 
-const viewPatience = 5 * time.Second
-
 // Journal implements api.Logs.
 func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([]api.LogLine) error) error {
 	names := slices.Clone(o.Units)
@@ -68,11 +66,9 @@ func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([
 	}
 	lease := s.cfg.View.Hold()
 	defer lease.Release()
-	waitCtx, cancel := context.WithTimeout(ctx, viewPatience)
-	snap, err := lease.Snapshot(waitCtx, 0)
-	cancel()
-	if snap == nil {
-		return err // with a state of old, what it knows is asked
+	snap, _, err := lease.Reach(ctx, 0) // with a state of old, what it knows is asked
+	if err != nil {
+		return err
 	}
 	c := &conductor{s: s, lease: lease, o: o, names: names, emit: emit, snap: snap, began: time.Now(), positions: maps.Clone(o.After)}
 	c.lastEvent.Time = c.began

@@ -76,7 +76,7 @@ func (s *Service) Stats(ctx context.Context, local, follow bool, emit func(api.S
 	lease := s.cfg.View.Hold()
 	defer lease.Release()
 	waitCtx, cancel := context.WithTimeout(ctx, time.Second)
-	_, _ = lease.Snapshot(waitCtx, 0) // without it the machine is measured alone
+	_, _, _ = lease.Reach(waitCtx, 0) // without it the machine is measured alone
 	cancel()
 	if local {
 		return s.local(ctx, follow, emit)

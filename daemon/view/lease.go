@@ -15,6 +15,8 @@ var (
 	ErrNotReady = errors.New("this daemon has not reached the cluster's store yet")
 	// ErrLost means that the view has seen the store, and that it can't be reached now.
 	ErrLost = errors.New("the cluster's store can't be reached now")
+	// ErrBehind means that the view is live and has not come to a revision.
+	ErrBehind = errors.New("this daemon has not seen the last change yet")
 )
 
 // Lease is the right to read a View as it changes: while one is held, the
@@ -60,7 +62,7 @@ func (l *Lease) Latest() (snap *cluster.Snapshot, live bool, asOf time.Time, cha
 
 // Snapshot waits for a live snapshot at or after a revision (0 for any) and
 // returns it. Where ctx ends first it returns the last known snapshot and an
-// error wrapping ErrLost, or nil and one wrapping ErrNotReady.
+// error wrapping ErrLost or ErrBehind, or nil and one wrapping ErrNotReady.
 func (l *Lease) Snapshot(ctx context.Context, revision int64) (*cluster.Snapshot, error) {
 	for {
 		snap, live, _, changed := l.Latest()
@@ -84,7 +86,7 @@ func (v *View) why(revision int64) error {
 	case v.snap == nil:
 		state = ErrNotReady
 	case v.live:
-		return fmt.Errorf("this daemon has seen the store up to revision %d and not %d yet: %w", v.snap.Revision, revision, cluster.ErrUnavailable)
+		return fmt.Errorf("%w (it is at revision %d, and %d was asked for)", ErrBehind, v.snap.Revision, revision)
 	}
 	if v.lastErr != nil {
 		return fmt.Errorf("%w: %w", state, v.lastErr)

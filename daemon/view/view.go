@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fleettop/cluster"
@@ -42,6 +43,8 @@ type View struct {
 	log     *slog.Logger
 	linger  time.Duration
 	refresh time.Duration
+
+	silentAt atomic.Pointer[time.Time] // when the store was last asked and didn't answer
 
 	mu      sync.Mutex // guards what follows
 	snap    *cluster.Snapshot
