@@ -21,9 +21,9 @@ func main() {
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
 	if code != 0 {
 		paceRestart(ctx, os.Args[1:], code, began)
 	}
+	stop()
 	os.Exit(code)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,22 @@ func (f *fleet) up(m *lab.Machine) {
 	})
 }
 
+// paced checks that a daemon that fails at once is not started again at once:
+// this machine's systemd knows no growing delay.
+func (f *fleet) paced(m *lab.Machine) {
+	f.t.Helper()
+	log := f.on(m, "journalctl", "--no-pager", "--output=short-unix", "--unit="+lab.UnitName)
+	var times []float64
+	for _, match := range regexp.MustCompile(`(?m)^(\d+\.\d+) .*: Scheduled restart job`).FindAllStringSubmatch(log, -1) {
+		at, err := strconv.ParseFloat(match[1], 64)
+		f.must(err)
+		times = append(times, at)
+	}
+	if len(times) < 2 || times[1]-times[0] < 4 {
+		f.t.Errorf("systemd started it again at %v: expected two of these at least, and seconds between", times)
+	}
+}
+
 // TestDaemonComesBack: what is late, or was taken away, leaves no machine
 // without a daemon, and no unit without its process.
 func TestDaemonComesBack(t *testing.T) {
@@ -67,6 +84,7 @@ func TestDaemonComesBack(t *testing.T) {
 		}
 		return nil
 	})
+	f.paced(m)
 	f.on(m, "mv", "/root/key", keys.DefaultFile)
 	f.up(m)
 
