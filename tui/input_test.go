@@ -13,7 +13,7 @@ import (
 	"fleettop/tui/tuitest"
 )
 
-// TestATerminalsAnswersDoNothing sends answers to somebody's queries, whole and
+// TestATerminalsAnswersDoNothing sends answers to another program's queries, whole and
 // split, to a console on the screen of machines, where c and d act.
 func TestATerminalsAnswersDoNothing(t *testing.T) {
 	for _, parts := range [][]string{

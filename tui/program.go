@@ -151,7 +151,7 @@ func (p *program) Update(msg tea.Msg) (model tea.Model, cmd tea.Cmd) {
 		return p, p.crashed(msg.what)
 	}
 	if p.term.Err() != nil {
-		return p, tea.Quit // nobody is there any more
+		return p, tea.Quit // the terminal is gone
 	}
 	if m, ok := msg.(inputMsg); ok {
 		p.taken.Store(m.n)

@@ -105,7 +105,7 @@ func (d *Decoder) Feed(chunk []byte, now time.Time) []tea.Msg {
 			}
 			continue
 		}
-		n, msg := d.one(b, machine)
+		n, msg := d.next(b, machine)
 		if n == 0 {
 			d.buf, d.until = b, now.Add(patience(b))
 			return msgs
@@ -125,9 +125,9 @@ func patience(b []byte) time.Duration {
 	return slowPatience
 }
 
-// one takes the first thing of b; n is 0 if b ends in the middle of it. msg is
+// next reads the first thing of b; n is 0 if b ends in the middle of it. msg is
 // nil for what isn't for the console.
-func (d *Decoder) one(b []byte, machine bool) (n int, msg tea.Msg) {
+func (d *Decoder) next(b []byte, machine bool) (n int, msg tea.Msg) {
 	if b[0] != esc {
 		return plain(b)
 	}

@@ -33,7 +33,7 @@ func (d *Decoder) continues(chunk []byte) bool {
 	probe := Decoder{Mouse: d.Mouse}
 	switch chunk[0] {
 	case '[', 'O':
-		n, _ := probe.one(append([]byte{esc}, chunk...), true)
+		n, _ := probe.next(append([]byte{esc}, chunk...), true)
 		return n > 2 || n == 0
 	case ']', 'P', '_', '^', 'X':
 		return opens(chunk[0], chunk[1])

@@ -71,7 +71,7 @@ type frame struct {
 }
 
 // Open holds the terminal behind in and out; Close ends that. Where in is no
-// local terminal, whoever is at the other end has made it raw.
+// local terminal, the other end has made it raw.
 func Open(in io.Reader, out io.Writer, mouse bool) (*Terminal, error) {
 	t := &Terminal{out: out, mouse: mouse, wake: make(chan struct{}, 1), gone: make(chan struct{}),
 		idle: make(chan struct{})}
