@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fleettop/daemon/keys"
 	"fleettop/units/diskfault"
 )
 
@@ -73,6 +74,17 @@ func (n *node) reload(d *doors) {
 	}
 	n.log.Info("asked to read everything again: SSH keys and certificates are; " +
 		"each flag needs a restart, which leaves the units as they are")
+	if n.guard.identity == nil {
+		return
+	}
+	ring, err := keys.Load(n.cfg.KeyFile)
+	switch {
+	case err != nil:
+		n.log.Warn("the cluster key can't be read any more, so the daemon would not start again", "error", err)
+	case !ring.Equal(n.guard.reached().file):
+		n.log.Warn("the key file holds another key than the one in use, which the next start takes",
+			"file", n.cfg.KeyFile, "used", n.guard.String(), "there", ring.String())
+	}
 }
 
 // underSystemd reports whether systemd started this process and waits for its word.

@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/keys"
 )
 
 func TestOpenSocket(t *testing.T) {
@@ -131,6 +133,46 @@ func TestRunDirIsMadeAgain(t *testing.T) {
 	if left, err := os.Lstat(socket); err == nil {
 		t.Errorf("%s is left", left.Name())
 	}
+}
+
+// A hangup makes the daemon look at its files again, and say which of them the
+// next start would not take as it is.
+func TestReload(t *testing.T) {
+	hangups := make(chan os.Signal)
+	m := newMachine(t, 1)
+	m.cfg.Reload = hangups
+	m.start()
+	m.untilVoting(1)
+	says := func(what string) {
+		t.Helper()
+		select {
+		case hangups <- syscall.SIGHUP:
+		case <-time.After(patience):
+			t.Fatal("no hangup is taken")
+		}
+		for deadline := time.Now().Add(patience); !m.log.contains(what); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("it doesn't say: %s", what)
+			}
+		}
+	}
+	says("asked to read everything again")
+	if m.log.contains("level=WARN msg=\"the key file") || m.log.contains("can't be read any more") {
+		t.Error("it warns of a key that is as it was")
+	}
+	other := keys.NewRing(keys.Generate())
+	if err := other.Save(m.cfg.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	says("there=" + other.String())
+	if err := os.Remove(m.cfg.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	says("can't be read any more")
+	m.until("an answer", func(ctx context.Context, c *api.Client) (bool, error) {
+		_, err := c.Machines(ctx)
+		return err == nil, err
+	})
 }
 
 // replaceSocket leaves a socket that nobody answers on.
