@@ -51,7 +51,8 @@ type choice struct {
 
 func (p *Planner) plan(in Input, now time.Time) *plan {
 	pl := &plan{world: p.world, in: in, now: now, moved: map[int32]cause{}, chosen: map[int32]choice{},
-		failed: map[int32]bool{}, isLeft: map[int32]bool{}, evicted: map[int32]bool{}, noRoom: map[string]bool{}, marks: make([]int, len(p.world.machines))}
+		failed: map[int32]bool{}, isLeft: map[int32]bool{}, evicted: map[int32]bool{},
+		noRoom: map[string]bool{}, marks: make([]int, len(p.world.machines))}
 	for _, i := range pl.pending {
 		u := &pl.units[i]
 		if len(u.given) > 0 {

@@ -108,7 +108,8 @@ func (g *goal) judge(s *scene) outcome {
 	on := machineLegend(a.Machine, s.Machines[a.Machine].Address, false)
 	if reason, h := s.Unplaced[g.unit], s.Machines[a.Machine].Health; reason != "" && !h.State.Runs() {
 		if g.verb == api.Stop {
-			return say(unplaced, "Unit %s is on %s, which is %s: if it runs there, it is stopped when that is back", g.unit, on, h.State)
+			return say(unplaced, "Unit %s is on %s, which is %s: if it runs there, it is stopped when that is back",
+				g.unit, on, h.State)
 		}
 		return say(unplaced, "Unit %s is not placed: %s\n`fleettop explain %s` says more.", g.unit, reason, g.unit)
 	}
@@ -154,11 +155,13 @@ func (g *goal) starts() bool { return g.verb == api.Start || g.verb == api.Resta
 func judgeEnded(u api.Unit, st cluster.Status, on string, say func(verdict, string, ...any) outcome) outcome {
 	switch {
 	case st.Result == units.ResultCondition:
-		return say(failed, "Unit %s was not started on %s: a condition that its file demands is not met there\n`fleettop status %s` says more.", u.Name, on, u.Name)
+		return say(failed, "Unit %s was not started on %s: a condition that its file demands is not met there\n"+
+			"`fleettop status %s` says more.", u.Name, on, u.Name)
 	case u.Once:
 		return say(reached, "Unit %s ran and finished on %s", u.Name, on)
 	}
-	return say(failed, "Unit %s was started on %s and ended at once, without a failure: it is inactive\n`fleettop status %s` says more.", u.Name, on, u.Name)
+	return say(failed, "Unit %s was started on %s and ended at once, without a failure: it is inactive\n"+
+		"`fleettop status %s` says more.", u.Name, on, u.Name)
 }
 
 // judgeDestroy tells how far a unit is from gone: forgotten, and no process of it left.
@@ -185,7 +188,8 @@ func (g *goal) judgeDestroy(s *scene, say func(verdict, string, ...any) outcome)
 		}
 	}
 	if len(away) > 0 {
-		return say(reached, "Destroyed %s; where it still runs on a machine that is away, it is stopped when that is back: %s", g.unit, strings.Join(away, ", "))
+		return say(reached, "Destroyed %s; where it still runs on a machine that is away, it is stopped when that is back: %s",
+			g.unit, strings.Join(away, ", "))
 	}
 	return say(reached, "Destroyed %s", g.unit)
 }
@@ -199,7 +203,8 @@ func (g *goal) judgeLeft(s *scene, verb string, say func(verdict, string, ...any
 		on := machineLegend(st.Machine, s.Machines[st.Machine].Address, false)
 		// What went wrong before belongs to an assignment.
 		if st.Error != "" && st.Epoch == 0 && st.Generation == 0 {
-			return say(failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.unit, verb, on, g.cause(st), g.unit), true
+			return say(failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.",
+				g.unit, verb, on, g.cause(st), g.unit), true
 		}
 		o, left = say(pending, "%s is stopping it", on), true
 	}

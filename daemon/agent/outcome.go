@@ -21,7 +21,9 @@ func (a *Agent) conclude(now time.Time) {
 		case !n.done.IsZero() && n.unsettled(h, now) == 0:
 			n.started, n.done = time.Time{}, time.Time{}
 			if n.Error == "" && isCrashing(h) {
-				n.Error = (&units.JobError{Unit: unit, Verb: "start", Result: h.Result, Detail: "it ended at once, and its Restart= starts it again"}).Error()
+				err := units.JobError{Unit: unit, Verb: "start", Result: h.Result,
+					Detail: "it ended at once, and its Restart= starts it again"}
+				n.Error = err.Error()
 			}
 			a.note(unit, n)
 		case n.startFailed() && h.Active == "active" && now.Sub(h.Since) >= settleLimit:

@@ -76,7 +76,9 @@ func (t *term) leave(r schedule.Result, now time.Time) {
 		if t.left[k] || h.State != cluster.Failed && h.State != cluster.Down {
 			continue
 		}
-		n, unplaced := slices.BinarySearchFunc(r.Unplaced, k.Unit, func(u schedule.Unplaced, name string) int { return cmp.Compare(u.Unit, name) })
+		n, unplaced := slices.BinarySearchFunc(r.Unplaced, k.Unit, func(u schedule.Unplaced, name string) int {
+			return cmp.Compare(u.Unit, name)
+		})
 		if !unplaced {
 			continue
 		}

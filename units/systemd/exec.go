@@ -59,5 +59,8 @@ func beforeExec(pid int) bool {
 		return errors.Is(unix.Kill(pid, 0), unix.ESRCH) // else /proc hides it
 	}
 	name := bytes.TrimSpace(comm)
-	return err == nil && (bytes.HasPrefix(name, []byte("(")) || string(name) == "systemd" || string(name) == "systemd-executo")
+	if err != nil {
+		return false
+	}
+	return bytes.HasPrefix(name, []byte("(")) || string(name) == "systemd" || string(name) == "systemd-executo"
 }
