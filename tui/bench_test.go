@@ -74,6 +74,11 @@ type console struct {
 	ended  chan error
 }
 
+// elsewhere is the environment of a terminal of these tests, whatever theirs is.
+func elsewhere(name string) string {
+	return map[string]string{"TERM": "xterm-256color", "LANG": "C.UTF-8"}[name]
+}
+
 func runConsole(t testing.TB, w, h int, plain bool) *console {
 	t.Helper()
 	in, keys := io.Pipe()
@@ -82,7 +87,7 @@ func runConsole(t testing.TB, w, h int, plain bool) *console {
 	sizes := make(chan Size, 1)
 	sizes <- Size{w, h}
 	go func() {
-		c.ended <- Run(ctx, Options{Client: c.client, In: in, Out: c.out, Sizes: sizes, NoColor: true, Plain: plain})
+		c.ended <- Run(ctx, Options{Client: c.client, In: in, Out: c.out, Sizes: sizes, Env: elsewhere, NoColor: true, Plain: plain})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -77,7 +77,7 @@ func TestWhateverItDoesTheConsoleEnds(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error, 1)
 				go func() {
-					ended <- Run(ctx, Options{Client: client, Other: other, In: in, Out: out, Sizes: sizes,
+					ended <- Run(ctx, Options{Client: client, Other: other, Env: elsewhere, In: in, Out: out, Sizes: sizes,
 						prepare: func(s *shell) {
 							s.now = func() time.Time {
 								if held.Load() {

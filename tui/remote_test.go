@@ -66,7 +66,7 @@ func TestACrashOfTheFeedEndsTheConsole(t *testing.T) {
 	out := &tube{wrote: make(chan struct{}, 1)}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	err := Run(ctx, Options{Client: poisoned{&fakeClient{}}, In: in, Out: out, Sizes: sizes})
+	err := Run(ctx, Options{Client: poisoned{&fakeClient{}}, In: in, Out: out, Sizes: sizes, Env: elsewhere})
 	if err == nil || !strings.Contains(err.Error(), "crashed") {
 		t.Errorf("it ended with %v", err)
 	}
