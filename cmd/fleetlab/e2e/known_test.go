@@ -70,6 +70,12 @@ func TestLastKnown(t *testing.T) {
 				t.Errorf("%s on %s took %v, and a verb that asks nothing %v", strings.Join(c.args, " "), m.Name, took, base)
 			}
 		}
+		began := time.Now()
+		out, said, err := f.try(m, "journal", "--lines=5", "one.service")
+		t.Logf("journal on %s without a quorum: %.3f s", m.Name, time.Since(began).Seconds())
+		if err != nil || !strings.Contains(out, "Started") {
+			t.Errorf("journal on %s: %v\n%s%s", m.Name, err, out, said)
+		}
 		if code, said := f.refusal(m, "stop", "one.service"); code != 1 || !strings.Contains(said, "quorum") || strings.Contains(said, "yet") {
 			t.Errorf("stop on %s: %d %s", m.Name, code, said)
 		}
