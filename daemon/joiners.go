@@ -11,6 +11,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/membership"
+	"fleettop/daemon/api"
 	"fleettop/daemon/keys"
 )
 
@@ -50,9 +51,8 @@ func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Any client comes this far, so none may stay for long.
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(joinTime))
-	_ = c.SetWriteDeadline(time.Now().Add(2 * joinTime))
+	api.BodyBy(r, time.Now().Add(joinTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * joinTime))
 	source, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		source = r.RemoteAddr

@@ -29,6 +29,14 @@ func timeBodiesBy(silence, all time.Duration, next http.Handler) http.Handler {
 	})
 }
 
+// BodyBy makes a request's body end by a time, where a server of HTTPServer's
+// serves the request: for handlers that any client may reach.
+func BodyBy(r *http.Request, t time.Time) {
+	if b, ok := r.Body.(*timedBody); ok && t.Before(b.until) {
+		b.until = t
+	}
+}
+
 // timedBody is a request's body that must come in time.
 type timedBody struct {
 	io.ReadCloser

@@ -56,6 +56,16 @@ func TestSlowBodiesEnd(t *testing.T) {
 			}
 		})
 	}
+	t.Run("of any client", func(t *testing.T) {
+		c := serveTimed(t, time.Minute, time.Hour, func(w http.ResponseWriter, r *http.Request) {
+			BodyBy(r, time.Now().Add(50*time.Millisecond))
+			handlers["that is read"](w, r)
+		})()
+		fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")
+		if err := <-read; err == nil {
+			t.Error("a body that stopped was read to its end")
+		}
+	})
 	t.Run("that trickles", func(t *testing.T) {
 		c := serveTimed(t, time.Minute, 200*time.Millisecond, handlers["that is read"])()
 		fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
