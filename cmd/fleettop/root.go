@@ -184,7 +184,7 @@ func (a *app) root() *cobra.Command {
 	f.DurationVar(&a.timeout, "request-timeout", 10*time.Second, "how long the daemon may take to answer, or say nothing while it is at work")
 	f.BoolVar(&a.readOnly, "read-only", false, "look and change nothing: refuses verbs that act, "+
 		"and hides what acts in the console")
-	f.BoolVar(&a.noColor, "no-color", os.Getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
+	f.BoolVar(&a.noColor, "no-color", a.visitor == nil && os.Getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 
