@@ -32,13 +32,12 @@ func TestSlowCables(t *testing.T) {
 		what   string
 		delay  time.Duration
 		victim func() []*lab.Machine
-		spared bool // nothing is slow enough to be taken for a death
 	}{
-		{"a voter", 300 * time.Millisecond, func() []*lab.Machine { return f.voters(1) }, true},
-		{"the leader", 300 * time.Millisecond, func() []*lab.Machine { return []*lab.Machine{f.leader()} }, true},
-		{"a voter", time.Second, func() []*lab.Machine { return f.voters(1) }, false},
-		{"the leader", time.Second, func() []*lab.Machine { return []*lab.Machine{f.leader()} }, false},
-		{"two machines", time.Second, func() []*lab.Machine { return f.voters(2) }, false},
+		{"a voter", 300 * time.Millisecond, func() []*lab.Machine { return f.voters(1) }},
+		{"the leader", 300 * time.Millisecond, func() []*lab.Machine { return []*lab.Machine{f.leader()} }},
+		{"a voter", time.Second, func() []*lab.Machine { return f.voters(1) }},
+		{"the leader", time.Second, func() []*lab.Machine { return []*lab.Machine{f.leader()} }},
+		{"two machines", time.Second, func() []*lab.Machine { return f.voters(2) }},
 	} {
 		slow := c.victim()
 		began := time.Now()
@@ -72,8 +71,8 @@ func TestSlowCables(t *testing.T) {
 		}
 		t.Logf("%s: failures %d, lines about machines %d:%s", what, total(fails), total(lines), f.timeline(witness, began))
 		for id, n := range fails {
-			if n > 1 || c.spared {
-				t.Errorf("%s: %s failed %d times", what, f.machine(id).Name, n)
+			if n > 1 {
+				t.Errorf("%s: %s failed %d times, expected once at most", what, f.machine(id).Name, n)
 			}
 		}
 		for id, n := range lines {
