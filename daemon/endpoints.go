@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fleettop/cluster/membership"
+	"fleettop/units/retry"
 )
 
 // OtherClusterError says that this machine was told to join a cluster and has
@@ -78,7 +79,7 @@ func (l *etcdLink) stayPointed(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-membersChanged:
-			pause(ctx, pointedQuiet)
+			retry.Pause(ctx, pointedQuiet)
 		case <-linkChanged:
 		case <-due:
 		}

@@ -225,7 +225,7 @@ func (l *etcdLink) joinGossip(ctx context.Context) error {
 			complained = time.Now()
 			l.log.Warn("no machine of the cluster answers yet; trying again", "error", err)
 		}
-		pause(ctx, joinRetry)
+		retry.Pause(ctx, joinRetry)
 	}
 	return nil
 }
@@ -260,7 +260,7 @@ func (l *etcdLink) rememberPeers(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-changed:
-			pause(ctx, peersQuiet)
+			retry.Pause(ctx, peersQuiet)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"fleettop/cluster/membership"
 	"fleettop/daemon/view"
+	"fleettop/units/retry"
 )
 
 const (
@@ -25,12 +26,12 @@ func (n *node) tendGossip(ctx context.Context) error {
 	for ctx.Err() == nil {
 		_, _, _, viewChanged := lease.Latest()
 		membersChanged := n.members.Changed()
-		pause(ctx, gossipGrace)
+		retry.Pause(ctx, gossipGrace)
 		if lost := n.unheard(lease); len(lost) > 0 {
 			if err := n.members.Join(ctx, lost); err != nil && ctx.Err() == nil {
 				n.log.Debug("gossip still doesn't hear all machines that have a session", "error", err)
 			}
-			pause(ctx, gossipRetry)
+			retry.Pause(ctx, gossipRetry)
 			continue
 		}
 		select {

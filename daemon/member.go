@@ -244,7 +244,7 @@ func (l *etcdLink) leave(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		pause(ctx, joinRetry)
+		retry.Pause(ctx, joinRetry)
 	}
 	return nil
 }

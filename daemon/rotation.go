@@ -147,7 +147,7 @@ func (n *node) tendKeys(ctx context.Context) error {
 		if _, err := n.stepKeys(ctx, false, ""); err != nil && ctx.Err() == nil {
 			n.log.Warn("the rotation of the cluster's key waits", "error", err)
 		}
-		pause(ctx, keyTries) // changes of units come in crowds
+		retry.Pause(ctx, keyTries) // changes of units come in crowds
 		select {
 		case <-ctx.Done():
 		case <-keysChanged:
@@ -211,7 +211,7 @@ func (n *node) recordKeys(ctx context.Context, by, text string) {
 	ev := cluster.Event{Kind: cluster.EventKey, Machine: n.cfg.MachineID, Time: time.Now(), By: by, Text: text}
 	err := n.store.Record(ctx, ev)
 	for err != nil && ctx.Err() == nil {
-		pause(ctx, retryLeast)
+		retry.Pause(ctx, retryLeast)
 		err = n.store.Record(ctx, ev)
 	}
 	if err != nil {

@@ -253,5 +253,3 @@ func offer[T any](ch chan T, v T) {
 	}
 	ch <- v
 }
-
-func pause(ctx context.Context, d time.Duration) { retry.Pause(ctx, d) }

@@ -13,6 +13,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/keys"
+	"fleettop/units/retry"
 )
 
 // vault is where the cluster keeps its sealed ring, and the tokens that were
@@ -34,7 +35,7 @@ func patiently(ctx context.Context, try func() error) error {
 	began := time.Now()
 	err := try()
 	for err != nil && ctx.Err() == nil && time.Since(began) < vaultPatience {
-		pause(ctx, retryLeast)
+		retry.Pause(ctx, retryLeast)
 		err = try()
 	}
 	return err

@@ -39,10 +39,10 @@ func (n *node) tendVoters(ctx context.Context) error {
 		stepped, err := n.tendVotersOnce(ctx, lease, alive, quiet)
 		switch {
 		case errors.Is(err, etcdserver.ErrNotReady):
-			pause(ctx, voterRetry)
+			retry.Pause(ctx, voterRetry)
 			continue
 		case errors.Is(err, errNotCalm):
-			pause(ctx, voterCalm)
+			retry.Pause(ctx, voterCalm)
 			continue
 		case err != nil:
 			if ctx.Err() == nil && !complained {
@@ -64,9 +64,9 @@ func (n *node) tendVoters(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-healthChanged:
-			pause(ctx, voterSoon)
+			retry.Pause(ctx, voterSoon)
 		case <-viewChanged:
-			pause(ctx, voterRetry) // most changes are of units, and come in crowds
+			retry.Pause(ctx, voterRetry) // most changes are of units, and come in crowds
 		case <-time.After(look):
 		}
 	}

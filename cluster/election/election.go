@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/units/retry"
 )
 
 const (
@@ -37,14 +37,14 @@ type Store interface {
 // session has; lead is never running then.
 func Run(ctx context.Context, store Store, session cluster.Session, log *slog.Logger,
 	lead func(ctx context.Context, l cluster.Leader) error) error {
-	retry := retryLeast
+	delay := retry.NewDelay(retryLeast, retryMost)
 	for {
 		l, err := store.Campaign(ctx, session)
 		if err == nil {
 			began := time.Now()
 			err = serve(ctx, store, session, log, l, lead)
 			if time.Since(began) > retryMost {
-				retry = retryLeast
+				delay.Reset()
 			}
 		}
 		switch {
@@ -53,13 +53,14 @@ func Run(ctx context.Context, store Store, session cluster.Session, log *slog.Lo
 		case ended(session):
 			return fmt.Errorf("election: %w", cluster.ErrSessionLost)
 		case err == nil:
-			retry = retryLeast
-		default:
-			log.Warn("leading the cluster failed; campaigning again", "error", err, "in", retry)
+			delay.Reset()
+		}
+		pause := delay.Next()
+		if err != nil {
+			log.Warn("leading the cluster failed; campaigning again", "error", err, "in", pause)
 		}
 		// Even after a success: whoever waits for the leadership gets it now.
-		pause(ctx, session, retry)
-		retry = min(2*retry, retryMost)
+		wait(ctx, session, pause)
 	}
 }
 
@@ -100,6 +101,7 @@ func serve(ctx context.Context, store Store, session cluster.Session, log *slog.
 // watchTerm returns when the term is over or ctx ends. A store that can't be
 // reached says nothing about the term: the session's end decides then.
 func watchTerm(ctx context.Context, store Store, session cluster.Session, l cluster.Leader) {
+	delay := retry.NewDelay(retryLeast, retryLeast)
 	for ctx.Err() == nil {
 		snap, changes, err := store.Watch(ctx, cluster.Scope{Machine: l.Machine})
 		if err == nil {
@@ -112,16 +114,14 @@ func watchTerm(ctx context.Context, store Store, session cluster.Session, l clus
 				}
 			}
 		}
-		pause(ctx, session, retryLeast)
+		wait(ctx, session, delay.Next())
 	}
 }
 
-// pause waits for d, give or take a third so that daemons don't go in step.
-func pause(ctx context.Context, session cluster.Session, d time.Duration) {
-	timer := time.NewTimer(d*2/3 + rand.N(d*2/3))
-	defer timer.Stop()
+// wait blocks for d, or until the session or ctx ends.
+func wait(ctx context.Context, session cluster.Session, d time.Duration) {
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-session.Done():
 	case <-ctx.Done():
 	}

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"fleettop/cluster"
+	"fleettop/units/retry"
 )
 
 const (
@@ -29,7 +30,7 @@ func (s *Store) Campaign(ctx context.Context, held cluster.Session) (cluster.Lea
 	trying, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(n.ctx, cancel)()
-	retry := campaignRetryLeast
+	delay := retry.NewDelay(campaignRetryLeast, campaignRetryMost)
 	for {
 		l, waitFrom, err := s.tryLead(trying, n)
 		if err == nil && waitFrom == 0 {
@@ -45,12 +46,12 @@ func (s *Store) Campaign(ctx context.Context, held cluster.Session) (cluster.Lea
 			return cluster.Leader{}, ctx.Err()
 		}
 		if err == nil {
-			retry = campaignRetryLeast
+			delay.Reset()
 			continue
 		}
-		s.log.Debug("campaigning failed; trying again", "error", err, "in", retry)
-		sleep(trying, retry)
-		retry = min(2*retry, campaignRetryMost)
+		pause := delay.Next()
+		s.log.Debug("campaigning failed; trying again", "error", err, "in", pause)
+		retry.Pause(trying, pause)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/election"
 	"fleettop/units"
+	"fleettop/units/retry"
 )
 
 const patience = 30 * time.Second
@@ -232,7 +233,7 @@ type slowStream struct {
 
 func (s *slowStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
-	if err == nil && !sleep(s.Context(), s.delay) {
+	if err == nil && !retry.Pause(s.Context(), s.delay) {
 		return s.Context().Err()
 	}
 	return err

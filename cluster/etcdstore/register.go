@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"fleettop/cluster"
+	"fleettop/units/retry"
 )
 
 const (
@@ -36,7 +37,7 @@ func (s *Store) Register(ctx context.Context, run cluster.Run, ttl time.Duration
 		if err == nil {
 			return n, nil
 		}
-		if errors.Is(err, errRaced) && sleep(ctx, lookEvery) {
+		if errors.Is(err, errRaced) && retry.Pause(ctx, lookEvery) {
 			continue
 		}
 		return nil, fmt.Errorf("register with the cluster: %w", err)
@@ -120,7 +121,7 @@ func (s *Store) awaitEnd(ctx context.Context, lease clientv3.LeaseID, run cluste
 		if seen.observe(resp.TTL, before, time.Now()) >= 2 || time.Since(began) > granted+expiryMargin {
 			return &cluster.DuplicateError{Run: run}
 		}
-		if !sleep(ctx, lookEvery) {
+		if !retry.Pause(ctx, lookEvery) {
 			return s.wrap(ctx, ctx.Err())
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"fleettop/cluster"
+	"fleettop/units/retry"
 )
 
 const (
@@ -200,7 +201,7 @@ func (n *session) yield(ctx context.Context) error {
 		if n.ctx.Err() != nil {
 			return cluster.ErrSessionLost
 		}
-		if !sleep(ctx, renewRetry) {
+		if !retry.Pause(ctx, renewRetry) {
 			return n.store.wrap(ctx, ctx.Err())
 		}
 	}
@@ -229,16 +230,4 @@ func (s *Store) revoke(ctx context.Context, lease clientv3.LeaseID) error {
 		return nil
 	}
 	return fmt.Errorf("end a lease: %w", s.wrap(ctx, err))
-}
-
-// sleep tells whether it slept for all of d.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"fleettop/units/retry"
 )
 
 const (
@@ -35,7 +37,7 @@ func ServeProbes(ctx context.Context, l net.Listener, id string) error {
 			if ctx.Err() == nil && transient(err) {
 				// Out of file descriptors, most likely. Those who wait in
 				// the backlog are answered when it is over.
-				pause(ctx, acceptPause)
+				retry.Pause(ctx, acceptPause)
 				continue
 			}
 			break
@@ -70,15 +72,6 @@ func answerProbe(conn net.Conn, id string) {
 func transient(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
 		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.EINTR)
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 // openConns are the connections being answered, oldest first.

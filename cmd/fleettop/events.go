@@ -11,6 +11,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/daemon/api"
 	"fleettop/tui/draw"
+	"fleettop/units/retry"
 )
 
 func (a *app) eventsCommand() *cobra.Command {
@@ -117,10 +118,8 @@ func (a *app) followEvents(ctx context.Context, since string, limit int) error {
 		if !last.IsZero() {
 			since, limit = last.Format(time.RFC3339Nano), 10000
 		}
-		select {
-		case <-ctx.Done():
+		if !retry.Pause(ctx, askAgain) {
 			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"fleettop/journal"
 	"fleettop/tui/theme"
 	"fleettop/units"
+	"fleettop/units/retry"
 )
 
 // journalFlags are the flags of `fleettop journal`.
@@ -219,10 +220,8 @@ func (a *app) readJournal(ctx context.Context, c *api.Client, o api.JournalOptio
 				o.Since = began.Format(time.RFC3339Nano)
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if !retry.Pause(ctx, askAgain) {
 			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

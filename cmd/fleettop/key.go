@@ -12,6 +12,7 @@ import (
 
 	"fleettop/daemon/api"
 	"fleettop/daemon/keys"
+	"fleettop/units/retry"
 )
 
 func (a *app) keyCommand() *cobra.Command {
@@ -138,10 +139,8 @@ func (a *app) followRotation(ctx context.Context, c *api.Client) error {
 				said = say
 			}
 		}
-		select {
-		case <-ctx.Done():
+		if !retry.Pause(ctx, askAgain) {
 			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

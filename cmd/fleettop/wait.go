@@ -8,7 +8,11 @@ import (
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/units/retry"
 )
+
+// askAgain is how long a command waits before it asks a daemon again that it lost.
+const askAgain = 200 * time.Millisecond
 
 const (
 	// settle is how long a unit must be unplaceable, or held, before it is
@@ -175,10 +179,8 @@ func (a *app) judgeAll(ctx context.Context, c *api.Client, goals []goal, looks c
 		if refusal := (*api.Error)(nil); ctx.Err() != nil || errors.As(err, &refusal) && refusal.Code != api.CodeUnavailable || time.Since(heard) > a.timeout {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !retry.Pause(ctx, askAgain) {
 			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/charmbracelet/ssh"
 	"github.com/charmbracelet/wish"
 	gossh "golang.org/x/crypto/ssh"
+
+	"fleettop/units/retry"
 )
 
 const (
@@ -155,10 +157,7 @@ func (s *Server) accept(ctx context.Context, visits *sync.WaitGroup) error {
 				s.cfg.Log.Warn("can't let anybody in over SSH at the moment", "error", err)
 			}
 			told = true
-			select {
-			case <-ctx.Done():
-			case <-time.After(acceptPause):
-			}
+			retry.Pause(ctx, acceptPause)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/units/retry"
 )
 
 // silence is the end of a session with a daemon that hangs.
@@ -125,9 +126,6 @@ func askStats[C Client](ctx context.Context, c C, figures chan<- api.Stats) {
 		if errors.As(err, &refused) && refused.Code == api.CodeNotFound {
 			pause = statsNone
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		retry.Pause(ctx, pause)
 	}
 }
