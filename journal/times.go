@@ -8,9 +8,14 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"fleettop/units/timespan"
 )
 
 const timeAdvice = "give a time such as \"2026-01-31 15:04:05\", \"15:04\", today, yesterday, now, -1h or \"2 hours ago\""
+
+// longestSpan is what a time may be from now.
+const longestSpan = math.MaxInt64 / 2
 
 // ParseTime reads a time as systemd writes and reads them (systemd.time(7)), and RFC 3339:
 //
@@ -68,7 +73,10 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	if sign == 0 {
 		return parseDate(text, now)
 	}
-	d, err := ParseSpan(span)
+	d, err := timespan.Parse(span)
+	if err == nil && d > longestSpan {
+		err = errors.New("the span of time is too long")
+	}
 	return now.Add(time.Duration(sign) * d), err
 }
 
@@ -175,50 +183,4 @@ func firstForm(text string, loc *time.Location, forms ...string) (t time.Time, e
 		}
 	}
 	return t, err
-}
-
-const day = 24 * time.Hour
-
-var spanUnits = map[string]time.Duration{
-	"us": time.Microsecond, "usec": time.Microsecond, "µs": time.Microsecond, "ms": time.Millisecond, "msec": time.Millisecond,
-	"": time.Second, "s": time.Second, "sec": time.Second, "second": time.Second, "seconds": time.Second,
-	"m": time.Minute, "min": time.Minute, "minute": time.Minute, "minutes": time.Minute,
-	"h": time.Hour, "hr": time.Hour, "hour": time.Hour, "hours": time.Hour,
-	"d": day, "day": day, "days": day, "w": 7 * day, "week": 7 * day, "weeks": 7 * day,
-	"M": 2629800 * time.Second, "month": 2629800 * time.Second, "months": 2629800 * time.Second,
-	"y": 31557600 * time.Second, "year": 31557600 * time.Second, "years": 31557600 * time.Second,
-}
-
-// ParseSpan reads a span of time in systemd's form, such as "2h 5min", "1.5d" or "90" (seconds).
-func ParseSpan(text string) (time.Duration, error) {
-	rest := strings.TrimSpace(text)
-	if rest == "" {
-		return 0, errors.New("the span of time is empty")
-	}
-	var sum float64
-	for rest != "" {
-		n := 0
-		for n < len(rest) && (rest[n] >= '0' && rest[n] <= '9' || rest[n] == '.') {
-			n++
-		}
-		number, err := strconv.ParseFloat(rest[:n], 64)
-		if err != nil {
-			return 0, fmt.Errorf("a number is missing before %q", rest)
-		}
-		rest = strings.TrimLeft(rest[n:], " ")
-		u := strings.IndexFunc(rest, func(r rune) bool { return r == ' ' || r >= '0' && r <= '9' })
-		if u < 0 {
-			u = len(rest)
-		}
-		unit, ok := spanUnits[rest[:u]]
-		if !ok {
-			return 0, fmt.Errorf("there is no unit of time %q", rest[:u])
-		}
-		sum += number * float64(unit)
-		rest = strings.TrimLeft(rest[u:], " ")
-	}
-	if sum > math.MaxInt64/2 {
-		return 0, errors.New("the span of time is too long")
-	}
-	return time.Duration(sum), nil
 }

@@ -21,6 +21,7 @@ func TestParseTime(t *testing.T) {
 		"yesterday":                     at(2026, 3, 3, 0, 0, 0, 0),
 		"tomorrow":                      at(2026, 3, 5, 0, 0, 0, 0),
 		"-1h":                           now.Add(-time.Hour),
+		"5 μs ago":                      now.Add(-5 * time.Microsecond),
 		"+30min":                        now.Add(30 * time.Minute),
 		"-2h 5m":                        now.Add(-2*time.Hour - 5*time.Minute),
 		"2 hours ago":                   now.Add(-2 * time.Hour),
@@ -52,7 +53,7 @@ func TestParseTime(t *testing.T) {
 			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "-", "ago", "5 parsecs ago", "2026-13-01", "2026-02-30", "25:00", "Mon 2026-01-31", "@x", "@1.0000000001", "+9999999y", "1960-01-01", "2026-01-31 15:04 Nowhere/City", "a b c d"} {
+	for _, text := range []string{"", "-", "ago", "5 parsecs ago", "2026-13-01", "2026-02-30", "25:00", "Mon 2026-01-31", "@x", "@1.0000000001", "+9999999y", "+infinity", "1960-01-01", "2026-01-31 15:04 Nowhere/City", "a b c d"} {
 		if got, err := ParseTime(text, now); err == nil || !strings.Contains(err.Error(), "give a time") {
 			t.Errorf("%q is %v, %v; want an error that says what to give", text, got, err)
 		}

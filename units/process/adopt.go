@@ -9,6 +9,7 @@ import (
 
 	"fleettop/units"
 	"fleettop/units/safefile"
+	"fleettop/units/timespan"
 )
 
 // adopt finds the units of an earlier manager.
@@ -88,7 +89,7 @@ func (u *unit) resume() {
 	}
 	main, control := u.st.Main, u.st.Control
 	u.st.Main, u.st.Control = nil, nil
-	remaining := forever
+	remaining := timespan.Infinity
 	if !u.st.Deadline.IsZero() {
 		remaining = max(0, time.Until(u.st.Deadline))
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/timespan"
 )
 
 // config is a unit file in a form that can be run. It is immutable.
@@ -141,7 +142,7 @@ func (c *compiler) finish() (at string, err error) {
 		return "Restart", fmt.Errorf("with Type=oneshot, Restart=%s would never end: use Restart=on-failure", c.Restart)
 	}
 	if c.Type == "oneshot" && !c.startTimeSet {
-		c.StartTimeout = forever
+		c.StartTimeout = timespan.Infinity
 	}
 	if c.NotifyAccess == "" {
 		c.NotifyAccess = "none"

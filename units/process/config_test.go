@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/timespan"
 )
 
 func testHost() *host {
@@ -166,7 +167,7 @@ WantedBy=multi-user.target
 		t.Fatal(err)
 	}
 	if len(c.Start) != 2 || c.Start[0].Program != "/bin/c" || !c.Start[1].IgnoreFailure || c.StartTimeout != 5*time.Second ||
-		c.StopTimeout != forever || c.KillSignal != syscall.SIGQUIT || c.LimitInterval != time.Minute || c.LimitBurst != 3 ||
+		c.StopTimeout != timespan.Infinity || c.KillSignal != syscall.SIGQUIT || c.LimitInterval != time.Minute || c.LimitBurst != 3 ||
 		c.WorkingDirectory != "~" || !c.DirectoryMissing || c.RestartDelay != 2*time.Second || c.Wants[0] != "side@1.service" ||
 		c.Environment[0] != [2]string{"A", "1 2"} || c.Environment[1] != [2]string{"B", "1"} ||
 		c.EnvironmentFiles[0] != (environmentFile{"/etc/default/web", true}) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fleettop/units"
+	"fleettop/units/timespan"
 )
 
 type setter func(*compiler, units.Option) error
@@ -208,7 +209,7 @@ func setWatchdog(c *compiler, o units.Option) error {
 	if err := span(&c.Watchdog, o); err != nil {
 		return err
 	}
-	if c.Watchdog == forever {
+	if c.Watchdog == timespan.Infinity {
 		c.Watchdog = 0
 	}
 	return nil
@@ -285,7 +286,7 @@ func list(to *[]string, o units.Option, sp *specifiers) error {
 }
 
 func span(to *time.Duration, o units.Option) (err error) {
-	*to, err = parseTimespan(o.Value)
+	*to, err = timespan.Parse(o.Value)
 	return err
 }
 
@@ -293,7 +294,7 @@ func span(to *time.Duration, o units.Option) (err error) {
 func timeout(to *time.Duration, o units.Option) error {
 	err := span(to, o)
 	if *to == 0 {
-		*to = forever
+		*to = timespan.Infinity
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/timespan"
 )
 
 // unit is one unit held. Its goroutine owns every field but the first few;
@@ -134,14 +135,14 @@ func (a *alarm) stop() {
 func (u *unit) arm(d time.Duration) {
 	u.timer.stop()
 	u.timer, u.st.Deadline = nil, time.Time{}
-	if d != forever {
+	if d != timespan.Infinity {
 		u.st.Deadline = now().Add(d)
 		u.timer = u.after(d, u.timedOut)
 	}
 }
 
 // disarm stops the state's timer.
-func (u *unit) disarm() { u.arm(forever) }
+func (u *unit) disarm() { u.arm(timespan.Infinity) }
 
 // track waits for a process to end.
 func (u *unit) track(p *process, ended func(exit)) {

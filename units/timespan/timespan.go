@@ -1,4 +1,5 @@
-package process
+// Package timespan reads spans of time as systemd.time(7) has them.
+package timespan
 
 import (
 	"errors"
@@ -8,12 +9,20 @@ import (
 	"time"
 )
 
-// forever is the time span "infinity".
-const forever = time.Duration(math.MaxInt64)
+// Infinity is the span "infinity".
+const Infinity = time.Duration(math.MaxInt64)
 
-var errTimespan = errors.New(`not a time span: write it like "90", "5min 20s", "250ms" or "infinity"`)
+// Lengths of units of time, as systemd has them.
+const (
+	day   = 24 * time.Hour
+	month = 2629800 * time.Second // 30.44 days
+	year  = 365*day + 6*time.Hour
+)
 
-// spanUnits are systemd's names of units of time.
+var errSpan = errors.New(`not a time span: write it like "90", "5min 20s", "250ms" or "infinity"`)
+
+// spanUnits are systemd's names of units of time. The micro sign and the Greek
+// letter mu are two characters that look the same.
 var spanUnits = map[string]time.Duration{
 	"us": time.Microsecond, "usec": time.Microsecond, "µs": time.Microsecond, "μs": time.Microsecond,
 	"ms": time.Millisecond, "msec": time.Millisecond,
@@ -26,20 +35,15 @@ var spanUnits = map[string]time.Duration{
 	"y": year, "year": year, "years": year,
 }
 
-const (
-	day   = 24 * time.Hour
-	year  = 365*day + 6*time.Hour
-	month = 2629800 * time.Second // 30.44 days
-)
-
-// parseTimespan reads a time span as systemd.time(7) has it.
-func parseTimespan(s string) (time.Duration, error) {
-	rest := strings.TrimSpace(s)
+// Parse reads a span such as "2h 5min", "1.5d", "90" (seconds) or "infinity".
+// It is never negative.
+func Parse(text string) (time.Duration, error) {
+	rest := strings.TrimSpace(text)
 	if rest == "infinity" {
-		return forever, nil
+		return Infinity, nil
 	}
 	if rest == "" {
-		return 0, errTimespan
+		return 0, errSpan
 	}
 	var sum time.Duration
 	for rest != "" {
@@ -58,7 +62,7 @@ func parseTimespan(s string) (time.Duration, error) {
 		}
 		rest = strings.TrimLeft(rest[end:], " \t")
 		part := n * float64(unit)
-		if part >= float64(forever-sum) {
+		if part >= float64(Infinity-sum) {
 			return 0, fmt.Errorf("the time span is too long: write infinity")
 		}
 		sum += time.Duration(math.Round(part))
@@ -87,7 +91,7 @@ func decimal(s string) (n float64, rest string, err error) {
 		break
 	}
 	if digits == 0 {
-		return 0, s, errTimespan
+		return 0, s, errSpan
 	}
 	return n, s[i:], nil
 }
