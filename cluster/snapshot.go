@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 )
 
@@ -28,6 +29,12 @@ func NewSnapshot(revision int64) *Snapshot {
 		Assignments: map[UnitOnMachine]Assignment{},
 		Statuses:    map[UnitOnMachine]Status{},
 	}
+}
+
+// SameMap reports whether two maps are one, without looking into them: With
+// shares those that a change doesn't touch.
+func SameMap[K comparable, V any](a, b map[K]V) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }
 
 // Change is one step from a snapshot to a later one: all that was written at

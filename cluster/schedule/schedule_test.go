@@ -444,7 +444,7 @@ func TestWhatIfPlansTheBaseOnce(t *testing.T) {
 	for _, id := range []string{"n2", "n3", "n1"} {
 		p.WhatIf(s.input(), id)
 	}
-	if without == nil || !sameMap(p.without, without) {
+	if without == nil || !cluster.SameMap(p.without, without) {
 		t.Error("the base was planned again")
 	}
 	if r := p.Plan(s.input(), noon); len(r.Moves) > 0 || p.settled != settled || settled == nil {

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"cmp"
-	"reflect"
 	"slices"
 
 	"fleettop/cluster"
@@ -63,14 +62,10 @@ type world struct {
 	extra    []int32 // units with assignments that can't stand, whatever else
 }
 
-// sameMap tells whether two maps are one, without looking into them.
-func sameMap[K comparable, V any](a, b map[K]V) bool {
-	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
-}
-
-// of tells whether the index is of this snapshot.
+// of reports whether the index is of this snapshot.
 func (w *world) of(s *cluster.Snapshot) bool {
-	return sameMap(w.unitsOf, s.Units) && sameMap(w.assignmentsOf, s.Assignments) && sameMap(w.machinesOf, s.Machines)
+	return cluster.SameMap(w.unitsOf, s.Units) && cluster.SameMap(w.assignmentsOf, s.Assignments) &&
+		cluster.SameMap(w.machinesOf, s.Machines)
 }
 
 func newWorld(s *cluster.Snapshot, memo map[string]parsed) (*world, map[string]parsed) {

@@ -29,7 +29,7 @@ func diff(from, to *cluster.Snapshot) cluster.Change {
 func same[V comparable](a, b V) bool { return a == b }
 
 func diffMaps[K comparable, V any](from, to map[K]V, equal func(a, b V) bool) map[K]*V {
-	if reflect.ValueOf(from).Pointer() == reflect.ValueOf(to).Pointer() {
+	if cluster.SameMap(from, to) {
 		return nil
 	}
 	out := map[K]*V{}

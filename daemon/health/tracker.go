@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"reflect"
 	"sync"
 	"time"
 
@@ -160,14 +159,9 @@ func (t *Tracker) Run(ctx context.Context) {
 	}
 }
 
-// seen tells whether a snapshot says of the machines what the last one judged by did.
+// seen reports whether a snapshot says of the machines what the last one judged by did.
 func (t *Tracker) seen(snap *cluster.Snapshot, live bool) bool {
-	return snap != nil && live == t.live && sameMap(snap.Machines, t.machines) && sameMap(snap.Runs, t.runs)
-}
-
-// sameMap tells whether two maps are one; snapshots share what didn't change.
-func sameMap[V any](a, b map[string]V) bool {
-	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+	return snap != nil && live == t.live && cluster.SameMap(snap.Machines, t.machines) && cluster.SameMap(snap.Runs, t.runs)
 }
 
 // judgeAll judges every machine, starts and ends probes, publishes what

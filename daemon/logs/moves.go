@@ -77,7 +77,7 @@ func (h *hold) release(c *conductor) {
 func (c *conductor) apply(snap *cluster.Snapshot, events []cluster.Event) {
 	before := c.snap
 	c.snap = snap
-	if !sameMap(before.Assignments, snap.Assignments) {
+	if !cluster.SameMap(before.Assignments, snap.Assignments) {
 		c.moved(before, snap)
 	}
 	for _, e := range events {
@@ -96,11 +96,6 @@ func (c *conductor) apply(snap *cluster.Snapshot, events []cluster.Event) {
 			c.note(c.prefix(e.Unit) + fmt.Sprintf("is active on %s, outage %s", nameOf(snap, e.To), outage(*e.Outage)))
 		}
 	}
-}
-
-// sameMap tells whether two maps of snapshots are one; With shares those that don't change.
-func sameMap(a, b map[cluster.UnitOnMachine]cluster.Assignment) bool {
-	return fmt.Sprintf("%p", a) == fmt.Sprintf("%p", b)
 }
 
 // moved finds the units that were taken from one machine and given to another.
