@@ -14,6 +14,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
+	"fleettop/units/broadcast"
 	"fleettop/units/diskfault"
 	"fleettop/units/retry"
 )
@@ -58,7 +59,7 @@ type etcdLink struct {
 	admitted  bool   // the store is this cluster's
 	why       error  // the store can't be used; nil if it can, or that isn't known
 	apart     error  // no other machine of the cluster was found yet; nil if one was, or there is none
-	change    chan struct{}
+	change    broadcast.Signal
 }
 
 // records is the part of a store with the machines' records.
@@ -70,7 +71,7 @@ type records interface {
 // data is started at once, and a new cluster is founded where there is
 // neither data nor anybody to join.
 func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Membership) (*etcdLink, error) {
-	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members, invited: make(chan struct{}, 1), reloads: make(chan chan struct{}), change: make(chan struct{})}
+	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members, invited: make(chan struct{}, 1), reloads: make(chan chan struct{})}
 	l.admitted = cfg.embedsEtcd()
 	l.peers = openPeerBook(filepath.Join(cfg.StateDir, peersFile), l.log)
 	if cfg.embedsEtcd() {
@@ -132,21 +133,11 @@ func (l *etcdLink) took(server *etcdserver.Server, accepted string) {
 	if server != nil {
 		l.clusterID = server.ClusterID()
 	}
-	l.signal()
-}
-
-// signal wakes whoever waits for a change; l.mu is held.
-func (l *etcdLink) signal() {
-	close(l.change)
-	l.change = make(chan struct{})
+	l.change.Notify()
 }
 
 // changed returns a channel closed at the next change of votes.
-func (l *etcdLink) changed() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.change
-}
+func (l *etcdLink) changed() <-chan struct{} { return l.change.Changed() }
 
 // votes tells whether this machine's member is up and votes.
 func (l *etcdLink) votes() bool {

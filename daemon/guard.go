@@ -16,6 +16,7 @@ import (
 
 	"fleettop/cluster/etcdserver"
 	"fleettop/daemon/keys"
+	"fleettop/units/broadcast"
 )
 
 // ErrNoKey means that a daemon would be open to the network without a key.
@@ -33,11 +34,12 @@ type guard struct {
 	log      *slog.Logger
 	identity *keys.Identity // nil without a key
 
-	mu     sync.Mutex // guards what follows
-	rings  rings
-	told   map[string]time.Time
-	full   time.Time     // when told had no place left
-	change chan struct{} // closed when the ring changes
+	change broadcast.Signal // of the ring
+
+	mu    sync.Mutex // guards what follows
+	rings rings
+	told  map[string]time.Time
+	full  time.Time // when told had no place left
 }
 
 // rings say how far this machine has come with the ring that the cluster agreed on.
@@ -49,7 +51,7 @@ type rings struct {
 
 // openGuard reads the key, and refuses to go on without one beyond loopback.
 func openGuard(cfg *Config) (*guard, error) {
-	g := &guard{log: cfg.Log, told: map[string]time.Time{}, change: make(chan struct{})}
+	g := &guard{log: cfg.Log, told: map[string]time.Time{}}
 	ring, err := keys.Load(cfg.KeyFile)
 	switch addr, _ := netip.ParseAddr(cfg.Address); {
 	case errors.Is(err, fs.ErrNotExist) && cfg.keyIsDefault && addr.IsLoopback() && cfg.PKI == (keys.Files{}):
@@ -97,19 +99,12 @@ func (g *guard) setRing(r keys.Ring) error {
 	if err := g.identity.SetRing(r); err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	close(g.change)
-	g.change = make(chan struct{})
+	g.change.Notify()
 	return nil
 }
 
 // changed returns a channel closed at the next change of the ring.
-func (g *guard) changed() <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.change
-}
+func (g *guard) changed() <-chan struct{} { return g.change.Changed() }
 
 // accepted names the accepted keys, in no order of theirs.
 func (g *guard) accepted() string {

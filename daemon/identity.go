@@ -279,7 +279,7 @@ func (l *etcdLink) admit(clusterID string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.admitted, l.why, l.clusterID = true, nil, clusterID
-	l.signal()
+	l.change.Notify()
 }
 
 // awaitAdmission returns when the store is this cluster's, or ctx ends.

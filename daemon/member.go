@@ -141,7 +141,7 @@ func (l *etcdLink) watchMember(ctx context.Context, server *etcdserver.Server) e
 	if server.Err() == nil {
 		l.mu.Lock()
 		l.voter = true
-		l.signal()
+		l.change.Notify()
 		l.mu.Unlock()
 		l.log.Info("this machine's etcd votes")
 		select {

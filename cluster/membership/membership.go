@@ -14,6 +14,8 @@ import (
 
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
+
+	"fleettop/units/broadcast"
 )
 
 // Membership is this machine's seat in the cluster. Its methods are safe for
@@ -41,7 +43,7 @@ type Membership struct {
 
 	mu       sync.Mutex // guards what follows
 	table    *table
-	changed  chan struct{}
+	changed  broadcast.Signal
 	refuted  time.Time            // when we last told the others that we live
 	reported map[string]time.Time // conflicts told to OnConflict, by address
 	claimed  map[string]bool      // addresses that claimed our ID since the last Join
@@ -60,7 +62,6 @@ func Open(cfg Config) (*Membership, error) {
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		table:    newTable(cfg.ID),
-		changed:  make(chan struct{}),
 		reported: map[string]time.Time{},
 		claimed:  map[string]bool{},
 	}
@@ -126,11 +127,7 @@ func (m *Membership) Members() []Member {
 // Changed returns a channel that is closed at the next change of Members: a
 // member, its state, its address or its tags. Get the channel first and the
 // members after it, and no change is missed.
-func (m *Membership) Changed() <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.changed
-}
+func (m *Membership) Changed() <-chan struct{} { return m.changed.Changed() }
 
 // SetTags replaces this member's tags and gossips them; it blocks until they
 // are sent, a second at most.
@@ -210,15 +207,14 @@ func (m *Membership) Close() error {
 	return m.closeErr
 }
 
-// update runs a change of the table and tells the waiting if it says so.
+// update runs a change of the table, which reports whether Members changed.
 func (m *Membership) update(change func(t *table, now time.Time) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !change(m.table, time.Now()) {
 		return false
 	}
-	close(m.changed)
-	m.changed = make(chan struct{})
+	m.changed.Notify()
 	return true
 }
 

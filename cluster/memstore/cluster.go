@@ -6,6 +6,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/internal/feed"
+	"fleettop/units/broadcast"
 )
 
 // mostEvents is how many events are kept.
@@ -22,7 +23,7 @@ type Cluster struct {
 	runs     map[string]*session // by machine ID: whose lease holds the run and statuses
 	leader   *session            // whose lease holds the leadership; nil for nobody
 	watches  map[*watch]struct{}
-	changed  chan struct{} // closed and replaced when something that callers wait for may have changed
+	changed  broadcast.Signal // of what callers may wait for
 }
 
 // watch is one reader of a Store's changes.
@@ -42,7 +43,6 @@ func NewWithClock(clock Clock) *Cluster {
 		snap:    cluster.NewSnapshot(1),
 		runs:    map[string]*session{},
 		watches: map[*watch]struct{}{},
-		changed: make(chan struct{}),
 	}
 }
 
@@ -66,14 +66,8 @@ func (c *Cluster) commit(change cluster.Change) int64 {
 			delete(c.watches, w)
 		}
 	}
-	c.signal()
+	c.changed.Notify()
 	return change.Revision
-}
-
-// signal wakes whoever waits; c.mu is held.
-func (c *Cluster) signal() {
-	close(c.changed)
-	c.changed = make(chan struct{})
 }
 
 // breakWatches ends the watches of a store; c.mu is held.

@@ -38,7 +38,7 @@ func (s *Store) tryLead(ctx context.Context, own *session) (leader cluster.Leade
 		own.finish()
 		return leader, nil, fmt.Errorf("campaign: %w", cluster.ErrSessionLost)
 	case !s.reachable || c.leader != nil && c.leader != own:
-		return leader, c.changed, nil
+		return leader, c.changed.Changed(), nil
 	case c.leader == nil:
 		c.leader = own
 		c.commit(cluster.Change{Leader: &cluster.Leader{

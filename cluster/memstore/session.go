@@ -46,7 +46,7 @@ func (s *Store) Register(ctx context.Context, run cluster.Run, ttl time.Duration
 			leave()
 			return nil, &cluster.DuplicateError{Run: old.run}
 		}
-		changed := c.changed
+		changed := c.changed.Changed()
 		leave()
 		select {
 		case <-changed:
@@ -152,7 +152,7 @@ func (s *session) Close(ctx context.Context, revoke bool) error {
 	defer c.mu.Unlock()
 	s.closed = true
 	s.finish()
-	c.signal()
+	c.changed.Notify()
 	if !revoke || s.gone {
 		return nil
 	}

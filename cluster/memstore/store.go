@@ -37,7 +37,7 @@ func (s *Store) SetReachable(reachable bool) {
 	if !reachable {
 		c.breakWatches(s)
 	}
-	c.signal()
+	c.changed.Notify()
 }
 
 // Close ends the store's watches and stops renewing its sessions.

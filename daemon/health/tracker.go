@@ -9,6 +9,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/membership"
+	"fleettop/units/broadcast"
 )
 
 // DefaultGrace is how long a daemon may stay away while its machine lives.
@@ -53,9 +54,10 @@ type Tracker struct {
 	members Members
 	view    View
 
-	mu      sync.Mutex // guards what follows
-	state   State
-	changed chan struct{} // closed and replaced when state changes
+	changed broadcast.Signal // of state
+
+	mu    sync.Mutex // guards state
+	state State
 
 	// What follows belongs to Run's goroutine.
 	began    time.Time
@@ -96,7 +98,7 @@ func New(cfg Config, members Members, view View) *Tracker {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Tracker{
-		cfg: cfg, members: members, view: view, changed: make(chan struct{}),
+		cfg: cfg, members: members, view: view,
 		state:    State{Health: map[string]cluster.Health{}},
 		suspects: map[string]*suspect{}, ways: map[string]*way{}, whys: map[string]string{}, first: map[string]time.Time{},
 		seenUp: map[string]bool{}, absent: map[string]*absences{}, seated: map[string]time.Time{},
@@ -117,11 +119,7 @@ func (t *Tracker) State() State {
 
 // Changed returns a channel that is closed at the next change of a verdict or
 // of the hold. Get the channel first and the state after it, and no change is missed.
-func (t *Tracker) Changed() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.changed
-}
+func (t *Tracker) Changed() <-chan struct{} { return t.changed.Changed() }
 
 // Run gathers evidence and judges until ctx ends; it returns when its probes have ended.
 func (t *Tracker) Run(ctx context.Context) {
@@ -271,10 +269,9 @@ func (v verdict) health(e evidence, was cluster.Health, why string, now time.Tim
 
 func (t *Tracker) publish(s State) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.state = s
-	close(t.changed)
-	t.changed = make(chan struct{})
+	t.mu.Unlock()
+	t.changed.Notify()
 }
 
 // gather puts together what is known of each machine.

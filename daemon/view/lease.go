@@ -36,7 +36,7 @@ func (v *View) Hold() *Lease {
 	case v.wanted <- struct{}{}:
 	default:
 	}
-	v.signal()
+	v.changed.Notify()
 	l := &Lease{v: v}
 	l.release = sync.OnceFunc(func() {
 		v.mu.Lock()
@@ -47,7 +47,7 @@ func (v *View) Hold() *Lease {
 				v.cut(s)
 			}
 		}
-		v.signal()
+		v.changed.Notify()
 	})
 	return l
 }

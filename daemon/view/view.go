@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/units/broadcast"
 	"fleettop/units/retry"
 )
 
@@ -48,11 +49,11 @@ type View struct {
 
 	mu      sync.Mutex // guards what follows
 	snap    *cluster.Snapshot
-	events  []cluster.Event // the newest, oldest first
-	live    bool            // a watch is running
-	asOf    time.Time       // when live last ended
-	lastErr error           // why; nil where the watch was let go
-	changed chan struct{}   // closed and replaced at every change of snap or live
+	events  []cluster.Event  // the newest, oldest first
+	live    bool             // a watch is running
+	asOf    time.Time        // when live last ended
+	lastErr error            // why; nil where the watch was let go
+	changed broadcast.Signal // of snap or live
 	subs    map[*Subscription]struct{}
 	leases  int
 	wanted  chan struct{} // capacity 1: wakes Run when a lease is taken
@@ -60,7 +61,7 @@ type View struct {
 
 // New returns a View of a store. A watch that no lease needs any more is kept for linger.
 func New(store Store, log *slog.Logger, linger time.Duration) *View {
-	return &View{store: store, log: log, linger: linger, refresh: refreshLeast, changed: make(chan struct{}),
+	return &View{store: store, log: log, linger: linger, refresh: refreshLeast,
 		subs: map[*Subscription]struct{}{}, wanted: make(chan struct{}, 1)}
 }
 
@@ -70,13 +71,7 @@ func New(store Store, log *slog.Logger, linger time.Duration) *View {
 func (v *View) LastKnown() (snap *cluster.Snapshot, live bool, asOf time.Time, changed <-chan struct{}) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.snap, v.live, v.asOf, v.changed
-}
-
-// signal wakes all that wait for a change; v.mu is held.
-func (v *View) signal() {
-	close(v.changed)
-	v.changed = make(chan struct{})
+	return v.snap, v.live, v.asOf, v.changed.Changed()
 }
 
 // Run watches the store while a lease is held, reads it now and then while
@@ -155,7 +150,7 @@ func (v *View) follow(ctx context.Context) (took time.Duration, err error) {
 	defer idle.Stop()
 	for {
 		v.mu.Lock()
-		held, changed := v.leases > 0, v.changed
+		held, changed := v.leases > 0, v.changed.Changed()
 		v.mu.Unlock()
 		var expired <-chan time.Time
 		if held {
@@ -195,7 +190,7 @@ func (v *View) begin(snap *cluster.Snapshot, events []cluster.Event) {
 	v.cutAll()
 	v.snap, v.live, v.lastErr = snap, true, nil
 	v.keep(events)
-	v.signal()
+	v.changed.Notify()
 }
 
 // keep adds events to those known; v.mu is held.
@@ -226,7 +221,7 @@ func (v *View) apply(c cluster.Change) {
 			v.cut(s)
 		}
 	}
-	v.signal()
+	v.changed.Notify()
 }
 
 // ended notes that no watch runs any more. What is known stays.
@@ -240,7 +235,7 @@ func (v *View) ended(err error) {
 	if err == nil {
 		v.cutAll()
 	}
-	v.signal()
+	v.changed.Notify()
 }
 
 // cutAll ends every subscription; v.mu is held.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"fleettop/units/broadcast"
 )
 
 // stopPatience is more than it takes to be stopped.
@@ -53,7 +55,7 @@ type Terminal struct {
 	whole  bool     // the screen is to be painted whole
 	seqs   uint64   // how much was asked of the writer
 	did    uint64   // and done
-	idle   chan struct{}
+	idle   broadcast.Signal
 	err    error
 
 	// What follows belongs to the writer.
@@ -73,8 +75,7 @@ type frame struct {
 // Open holds the terminal behind in and out; Close ends that. Where in is no
 // local terminal, the other end has made it raw.
 func Open(in io.Reader, out io.Writer, mouse bool) (*Terminal, error) {
-	t := &Terminal{out: out, mouse: mouse, wake: make(chan struct{}, 1), gone: make(chan struct{}),
-		idle: make(chan struct{})}
+	t := &Terminal{out: out, mouse: mouse, wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		t.tty = f
 	}
@@ -178,7 +179,7 @@ func (t *Terminal) Flush(limit time.Duration) {
 	t.mu.Unlock()
 	for {
 		t.mu.Lock()
-		done, idle := t.did >= upTo, t.idle
+		done, idle := t.did >= upTo, t.idle.Changed()
 		t.mu.Unlock()
 		if done {
 			return
@@ -230,8 +231,7 @@ func (t *Terminal) write() {
 			t.err = err
 		}
 		t.did = upTo
-		close(t.idle)
-		t.idle = make(chan struct{})
+		t.idle.Notify()
 		t.mu.Unlock()
 		if closed {
 			return

@@ -9,6 +9,7 @@ import (
 	"github.com/rivo/uniseg"
 
 	"fleettop/tui/draw"
+	"fleettop/units/broadcast"
 )
 
 // Cell is one column of a Screen. The columns that a wide character covers
@@ -29,12 +30,12 @@ type Screen struct {
 	look     string
 	rest     []byte // of a sequence or a character that is not whole yet
 	strange  []string
-	changed  chan struct{}
+	changed  broadcast.Signal
 }
 
 // NewScreen returns an empty screen.
 func NewScreen(width, height int) *Screen {
-	s := &Screen{Width: width, Height: height, changed: make(chan struct{})}
+	s := &Screen{Width: width, Height: height}
 	s.clear()
 	return s
 }
@@ -83,8 +84,7 @@ func (s *Screen) Write(p []byte) (int, error) {
 			text = rest
 		}
 	}
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.changed.Notify()
 	return len(p), nil
 }
 
@@ -197,8 +197,4 @@ func (s *Screen) String() string {
 }
 
 // Changed is closed at the next write.
-func (s *Screen) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed
-}
+func (s *Screen) Changed() <-chan struct{} { return s.changed.Changed() }

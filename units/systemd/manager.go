@@ -13,6 +13,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"fleettop/units"
+	"fleettop/units/broadcast"
 	"fleettop/units/retry"
 )
 
@@ -59,10 +60,10 @@ type Manager struct {
 
 	mu       sync.Mutex // guards what follows, and every unit
 	table    table
-	sess     *session      // nil before the first connection
-	live     bool          // sess is connected and the table is what it says
-	turned   chan struct{} // closed and replaced when live turns or the manager closes
-	lastErr  error         // why there is no connection
+	sess     *session         // nil before the first connection
+	live     bool             // sess is connected and the table is what it says
+	turned   broadcast.Signal // of live, or the manager closes
+	lastErr  error            // why there is no connection
 	watchers map[*watcher]struct{}
 }
 
@@ -97,7 +98,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 
 func open(ctx context.Context, files store, at addresses, known []string, log *slog.Logger) (*Manager, error) {
 	m := &Manager{files: files, at: at, log: log, table: newTable(),
-		turned: make(chan struct{}), watchers: map[*watcher]struct{}{}}
+		watchers: map[*watcher]struct{}{}}
 	held, pending, err := m.files.open()
 	if err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func (m *Manager) Close() error {
 	m.lastErr = errClosed
 	m.cancel()
 	m.cutWatchers()
-	m.turn()
+	m.turned.Notify()
 	m.mu.Unlock()
 	m.wg.Wait()
 	return nil
@@ -183,7 +184,7 @@ func (m *Manager) run() {
 		m.mu.Lock()
 		m.live, m.lastErr = false, errLost
 		m.cutWatchers()
-		m.turn()
+		m.turned.Notify()
 		m.mu.Unlock()
 		for delay := retry.NewDelay(redialLeast, redialMost); ; {
 			err := m.connect(m.ctx)
@@ -243,21 +244,15 @@ func (m *Manager) connect(ctx context.Context) error {
 		return errClosed
 	}
 	m.live, m.lastErr = true, nil
-	m.turn()
+	m.turned.Notify()
 	return nil
-}
-
-// turn wakes whoever waits for a connection; m.mu is held.
-func (m *Manager) turn() {
-	close(m.turned)
-	m.turned = make(chan struct{})
 }
 
 // session returns the connection, waiting for one to be made.
 func (m *Manager) session(ctx context.Context) (*session, error) {
 	for {
 		m.mu.Lock()
-		s, live, turned, err := m.sess, m.live, m.turned, m.lastErr
+		s, live, turned, err := m.sess, m.live, m.turned.Changed(), m.lastErr
 		m.mu.Unlock()
 		switch {
 		case m.ctx.Err() != nil:
