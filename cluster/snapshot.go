@@ -31,6 +31,13 @@ func NewSnapshot(revision int64) *Snapshot {
 	}
 }
 
+// Label is what people call a machine, whether its record is known or not.
+func (s *Snapshot) Label(id string) string {
+	m := s.Machines[id]
+	m.ID = id
+	return m.Label()
+}
+
 // SameMap reports whether two maps are one, without looking into them: With
 // shares those that a change doesn't touch.
 func SameMap[K comparable, V any](a, b map[K]V) bool {

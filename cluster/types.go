@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"time"
 
 	"fleettop/units"
@@ -46,6 +47,9 @@ type Machine struct {
 	Departure   Departure `json:"departure,omitempty"`
 	DepartureAt time.Time `json:"departureAt,omitzero"`
 }
+
+// Label is what people call the machine: its name, or the beginning of its ID.
+func (m Machine) Label() string { return cmp.Or(m.Name, m.ID[:min(8, len(m.ID))]) }
 
 // SetSchedule sets an operator's word; said again, it keeps its age.
 func (m *Machine) SetSchedule(to Schedulability, now time.Time) {

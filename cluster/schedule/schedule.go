@@ -43,7 +43,7 @@ func (in Input) Held(id string) string {
 	if in.Hold == "" || !known || m.Schedule == cluster.Drained || stateOf(in.Health[id]) != cluster.Failed {
 		return ""
 	}
-	return "stays on " + nameOf(id, m) + ", which failed, as failovers are held: " + in.Hold
+	return "stays on " + in.Snapshot.Label(id) + ", which failed, as failovers are held: " + in.Hold
 }
 
 // stateOf is what counts for a plan: a machine that failed and answers again

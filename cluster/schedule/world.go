@@ -80,13 +80,13 @@ func newWorld(s *cluster.Snapshot, memo map[string]parsed) (*world, map[string]p
 
 func (w *world) addMachines(s *cluster.Snapshot) {
 	for id, rec := range s.Machines {
-		w.machines = append(w.machines, machine{id: id, name: nameOf(id, rec), rec: rec, known: true})
+		w.machines = append(w.machines, machine{id: id, name: s.Label(id), rec: rec, known: true})
 	}
 	gone := map[string]bool{}
 	for k := range s.Assignments {
 		if _, ok := s.Machines[k.Machine]; !ok && !gone[k.Machine] {
 			gone[k.Machine] = true
-			w.machines = append(w.machines, machine{id: k.Machine, name: nameOf(k.Machine, cluster.Machine{}), state: cluster.Failed})
+			w.machines = append(w.machines, machine{id: k.Machine, name: s.Label(k.Machine), state: cluster.Failed})
 		}
 	}
 	slices.SortFunc(w.machines, func(a, b machine) int {
@@ -97,11 +97,6 @@ func (w *world) addMachines(s *cluster.Snapshot) {
 	for i := range w.machines {
 		w.byID[w.machines[i].id] = int32(i)
 	}
-}
-
-// nameOf is what people call a machine.
-func nameOf(id string, m cluster.Machine) string {
-	return cmp.Or(m.Name, id[:min(8, len(id))])
 }
 
 func (w *world) addUnits(s *cluster.Snapshot, memo map[string]parsed) map[string]parsed {

@@ -137,15 +137,13 @@ func (t *term) events() []cluster.Event {
 func (t *term) event(e cluster.Event) { t.pending = append(t.pending, e) }
 
 func (t *term) name(snap *cluster.Snapshot) {
-	for id, m := range snap.Machines {
-		t.names[id] = cmp.Or(m.Name, shortID(id))
+	for id := range snap.Machines {
+		t.names[id] = snap.Label(id)
 	}
 }
 
-func shortID(id string) string { return id[:min(8, len(id))] }
-
 // called is what people call a machine.
-func (t *term) called(id string) string { return cmp.Or(t.names[id], shortID(id)) }
+func (t *term) called(id string) string { return cmp.Or(t.names[id], cluster.Machine{ID: id}.Label()) }
 
 // begin takes the machines as the last leader left them: one that has a run,
 // or units that are to move, was up for all anybody was told, whatever became of it since.

@@ -285,7 +285,7 @@ func (c *conductor) hear(n news) {
 			c.lost[f.machine] = true // it is asked again
 		case c.failures[f.machine] != n.err.Error():
 			c.failures[f.machine] = n.err.Error()
-			c.note(fmt.Sprintf("%s can't be asked for its lines: %v", nameOf(c.snap, f.machine), n.err))
+			c.note(fmt.Sprintf("%s can't be asked for its lines: %v", c.snap.Label(f.machine), n.err))
 		}
 	}
 }
@@ -347,7 +347,7 @@ func (c *conductor) drain() (wait time.Duration, err error) {
 func (c *conductor) pass(it item, now time.Time) {
 	if it.f != nil && it.f.late && it.Kind == "" {
 		it.f.late = false
-		c.note(fmt.Sprintf("%s is back: what it had logged and could not tell", nameOf(c.snap, it.Machine)))
+		c.note(fmt.Sprintf("%s is back: what it had logged and could not tell", c.snap.Label(it.Machine)))
 	}
 	if c.moves.hold(it, now) {
 		return

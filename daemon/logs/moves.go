@@ -93,7 +93,7 @@ func (c *conductor) apply(snap *cluster.Snapshot, events []cluster.Event) {
 			h.release(c)
 		} else if to, told := c.moves.told[e.Unit]; told && to == e.To {
 			delete(c.moves.told, e.Unit)
-			c.note(c.prefix(e.Unit) + fmt.Sprintf("is active on %s, outage %s", nameOf(snap, e.To), outage(*e.Outage)))
+			c.note(c.prefix(e.Unit) + fmt.Sprintf("is active on %s, outage %s", snap.Label(e.To), outage(*e.Outage)))
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (c *conductor) moved(before, after *cluster.Snapshot) {
 
 // divider is the line between two machines.
 func (c *conductor) divider(unit, from, to string, o *cluster.Outage, at time.Time) api.LogLine {
-	text := c.prefix(unit) + fmt.Sprintf("moved %s → %s", nameOf(c.snap, from), nameOf(c.snap, to))
+	text := c.prefix(unit) + fmt.Sprintf("moved %s → %s", c.snap.Label(from), c.snap.Label(to))
 	if o != nil {
 		text += ", outage " + outage(*o)
 	}

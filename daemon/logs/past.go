@@ -82,7 +82,7 @@ func (p *past) patience(c *conductor, now time.Time) (left time.Duration) {
 		if wait <= 0 && c.merger.Queued(f.key) == 0 {
 			f.live = true
 			c.merger.Live(f.key)
-			c.note(fmt.Sprintf("%s does not answer: its lines come when it does", nameOf(c.snap, f.machine)))
+			c.note(fmt.Sprintf("%s does not answer: its lines come when it does", c.snap.Label(f.machine)))
 			if !c.o.Follow {
 				c.end(f)
 			}
@@ -118,7 +118,7 @@ func (p *past) close(c *conductor, now time.Time) {
 			continue
 		}
 		c.lost[id] = true
-		c.note(fmt.Sprintf("%s is %s: what it had logged can be told when it is back", nameOf(c.snap, id), h.State))
+		c.note(fmt.Sprintf("%s is %s: what it had logged can be told when it is back", c.snap.Label(id), h.State))
 	}
 	c.out = append(c.out, p.notes...)
 	for _, it := range p.now {

@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -130,9 +129,4 @@ func present(snap *cluster.Snapshot, names []string) map[string]bool {
 		}
 	}
 	return on
-}
-
-// nameOf is what people call a machine.
-func nameOf(snap *cluster.Snapshot, id string) string {
-	return cmp.Or(snap.Machines[id].Name, id[:min(8, len(id))])
 }

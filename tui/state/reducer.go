@@ -211,7 +211,7 @@ func (r *Reducer) putMachine(m api.Machine, at time.Time) (urgent bool) {
 		}
 		m.Metadata = clean
 	}
-	h := host{id: m.ID, name: labelOf(m), runs: m.Health.State.Runs() || m.Health.State == "", doubt: m.Health.State == cluster.Suspect}
+	h := host{id: m.ID, name: m.Label(), runs: m.Health.State.Runs() || m.Health.State == "", doubt: m.Health.State == cluster.Suspect}
 	if !h.runs || h.doubt {
 		if h.silent = m.Health.SilentSince; h.silent.IsZero() {
 			h.silent = m.Health.Since
@@ -248,13 +248,6 @@ func (r *Reducer) soil(id string) {
 			r.dirty[name] = struct{}{}
 		}
 	}
-}
-
-func labelOf(m api.Machine) string {
-	if m.Name != "" {
-		return m.Name
-	}
-	return short(m.ID)
 }
 
 func templateOf(name string) string {

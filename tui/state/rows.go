@@ -161,7 +161,7 @@ func (r *Reducer) called(id string) string {
 	if m := r.machines[id]; m != nil {
 		return m.host.name
 	}
-	return short(id)
+	return cluster.Machine{ID: id}.Label()
 }
 
 // moveOf follows a unit from machine to machine.

@@ -98,7 +98,7 @@ func (s *Snapshot) Called(id string) string {
 	if m := s.Machine(id); m != nil {
 		return m.Label
 	}
-	return short(id)
+	return cluster.Machine{ID: id}.Label()
 }
 
 // Of returns the rows of a unit.
@@ -124,5 +124,3 @@ func (s *Snapshot) UseOf(r *Row) (api.UnitStats, bool) {
 	u, ok := m.Use.units[r.Unit]
 	return u, ok
 }
-
-func short(id string) string { return id[:min(len(id), 8)] }
