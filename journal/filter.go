@@ -32,10 +32,13 @@ type Priorities struct{ From, To int }
 
 var priorityNames = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 
-// PriorityName is syslog's name of a priority.
+// PriorityNames returns syslog's names of the priorities, most urgent first.
+func PriorityNames() []string { return slices.Clone(priorityNames) }
+
+// PriorityName is syslog's name of a priority; empty if there is no such priority.
 func PriorityName(p int) string {
-	if p < 0 || p >= len(priorityNames) {
-		return strconv.Itoa(p)
+	if p < Emergency || p > Debug {
+		return ""
 	}
 	return priorityNames[p]
 }

@@ -57,7 +57,7 @@ func (a *app) journalCommand() *cobra.Command {
 	f.BoolVar(&fl.noHostname, "no-hostname", false, "don't print the machine's name")
 	f.BoolVar(&fl.sudo, "sudo", false, "for scripts made for fleet; not needed, as the daemon reads the logs")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"short", "cat", "json", "export"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions(journal.PriorityNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("machine", a.completeMachines)
 	return cmd
 }

@@ -194,18 +194,11 @@ func (b *book) passes(e *entry) bool {
 		case "machine":
 			return strings.ToLower(b.called(e.Machine)) + " " + e.Machine, true
 		case "priority":
-			return level(e.Priority), true
+			return journal.PriorityName(e.Priority), true
 		}
 		v, ok := e.Fields[strings.ToUpper(key)]
 		return strings.ToLower(v), ok
 	})
-}
-
-func level(p int) string {
-	if p >= journal.Emergency && p <= journal.Debug {
-		return journal.PriorityName(p)
-	}
-	return ""
 }
 
 // find is the nearest entry from an index on that holds, in a direction, or -1.

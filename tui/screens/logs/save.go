@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"fleettop/journal"
 	"fleettop/tui/screens"
 	"fleettop/units/safefile"
 )
@@ -28,7 +29,7 @@ func (s *Screen) Saver(env *screens.Env, raw bool) func(path string, over bool) 
 				if e.Kind != "" {
 					text = e.Text
 				} else {
-					w.WriteString(called(e.Machine) + " " + e.Unit + " " + level(e.Priority) + ": ")
+					w.WriteString(called(e.Machine) + " " + e.Unit + " " + journal.PriorityName(e.Priority) + ": ")
 				}
 				if !raw {
 					text = harmless(text)
