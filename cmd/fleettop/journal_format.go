@@ -115,7 +115,7 @@ func (p *journalPrinter) short(l *api.LogLine) {
 	p.out.WriteString(": ")
 	text := visible(l.Content(), true)
 	if strings.IndexByte(text, '\n') >= 0 {
-		indent := len("Jan 02 15:04:05 ") + displayWidth(who) + 2
+		indent := len("Jan 02 15:04:05 ") + draw.Width(who) + 2
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
 	}
 	p.out.WriteString(paint(p.colour, priorityColour(l.Priority), text))

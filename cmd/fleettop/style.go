@@ -6,10 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/term"
-	"golang.org/x/text/width"
 
 	"fleettop/tui/draw"
 )
@@ -59,24 +57,6 @@ func stateColour(state string) string {
 	return plain
 }
 
-// displayWidth is the number of cells text takes on a terminal.
-func displayWidth(text string) int {
-	n := 0
-	for _, r := range text {
-		switch {
-		case r < 0x20 || unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
-		case r < 0x1100:
-			n++
-		default:
-			n++
-			if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // cell is a text and its colour.
 type cell struct{ text, colour string }
 
@@ -90,7 +70,7 @@ func writeTable(w io.Writer, colour bool, rows [][]cell) error {
 				widths = append(widths, 0)
 			}
 			row[i].text = draw.Clean(row[i].text)
-			widths[i] = max(widths[i], displayWidth(row[i].text))
+			widths[i] = max(widths[i], draw.Width(row[i].text))
 		}
 	}
 	var b strings.Builder
@@ -98,7 +78,7 @@ func writeTable(w io.Writer, colour bool, rows [][]cell) error {
 		for i, c := range row {
 			b.WriteString(paint(colour, c.colour, c.text))
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-displayWidth(c.text)+2))
+				b.WriteString(strings.Repeat(" ", widths[i]-draw.Width(c.text)+2))
 			}
 		}
 		b.WriteByte('\n')
