@@ -1,11 +1,13 @@
 // Package atomicfile replaces files whole: a reader sees the old content or the
-// new one, and after a power loss one of the two is there.
+// new one, and where Write did it one of the two is there after a power loss.
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/renameio/v2"
 )
@@ -16,6 +18,35 @@ import (
 func Write(path string, data []byte, mode os.FileMode) error {
 	if err := renameio.WriteFile(path, data, mode, renameio.IgnoreUmask(), renameio.WithTempDir(filepath.Dir(path))); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// The name of a temporary file of Replace; no unit has such a name.
+const (
+	tempPrefix = ".new-"
+	tempSuffix = ".tmp"
+)
+
+// IsTemp reports whether a file of this name is one that an interrupted Replace left.
+func IsTemp(name string) bool {
+	return strings.HasPrefix(name, tempPrefix) && strings.HasSuffix(name, tempSuffix)
+}
+
+// Replace does what Write does without waiting for the disk: for what is
+// written often and worth nothing after a reboot. The new content is first in
+// tempDir, on the same file system, where a process that is killed may leave it.
+func Replace(path string, data []byte, mode os.FileMode, tempDir string) error {
+	f, err := os.CreateTemp(tempDir, tempPrefix+"*"+tempSuffix)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

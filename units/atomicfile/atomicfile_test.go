@@ -29,3 +29,33 @@ func TestWriteReplacesWhole(t *testing.T) {
 		t.Errorf("%d entries are left (%v), expected the file alone", len(entries), err)
 	}
 }
+
+func TestReplaceLeavesNothingElse(t *testing.T) {
+	dir, temp := t.TempDir(), t.TempDir()
+	path := filepath.Join(dir, "state")
+	for _, content := range []string{"first", ""} {
+		if err := atomicfile.Replace(path, []byte(content), 0o666, temp); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		info, statErr := os.Stat(path)
+		if err != nil || statErr != nil || string(got) != content || info.Mode() != 0o666 {
+			t.Errorf("the file has %q, mode %v (%v, %v); expected %q, 0666", got, info.Mode(), err, statErr, content)
+		}
+	}
+	if err := atomicfile.Replace(dir, nil, 0o600, temp); err == nil {
+		t.Error("a directory was replaced by a file")
+	}
+	entries, err := os.ReadDir(temp)
+	if err != nil || len(entries) != 0 {
+		t.Errorf("%d temporary files are left (%v)", len(entries), err)
+	}
+}
+
+func TestIsTemp(t *testing.T) {
+	for name, want := range map[string]bool{".new-123.tmp": true, "web.service": false, ".new-": false, ".tmp": false} {
+		if got := atomicfile.IsTemp(name); got != want {
+			t.Errorf("IsTemp(%q) = %v", name, got)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/atomicfile"
 	"fleettop/units/safefile"
 )
 
@@ -116,21 +117,7 @@ func (d *disk) write(path string, content []byte) error {
 }
 
 func (d *disk) replace(path string, content []byte) error {
-	tmp, err := os.CreateTemp(filepath.Join(d.dir, "tmp"), "")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(content)
-	if err2 := tmp.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-	}
-	return err
+	return atomicfile.Replace(path, content, 0o600, filepath.Join(d.dir, "tmp"))
 }
 
 func (d *disk) save(name string, r *record) error {

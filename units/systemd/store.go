@@ -6,17 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/atomicfile"
 	"fleettop/units/safefile"
 )
 
-const (
-	tempPattern = ".new-*.tmp"     // no unit type, so never a unit's name
-	pendingFile = ".reload-needed" // the same
-)
+const pendingFile = ".reload-needed" // no unit type, so never a unit's name
 
 // heldFile is a unit file on disk.
 type heldFile struct {
@@ -54,7 +51,7 @@ func (d store) open() (held []heldFile, pending bool, err error) {
 		switch n, err := units.ParseName(name); {
 		case name == pendingFile:
 			pending = true
-		case strings.HasPrefix(name, ".new-") && strings.HasSuffix(name, ".tmp"):
+		case atomicfile.IsTemp(name):
 			if err := os.Remove(filepath.Join(d.dir, name)); err != nil {
 				return nil, false, fmt.Errorf("removing what an interrupted write left: %w", err)
 			}
@@ -136,27 +133,11 @@ func (d store) write(name, content string) error {
 	return nil
 }
 
-func (d store) replace(name, content string) (err error) {
+func (d store) replace(name, content string) error {
 	if err := os.MkdirAll(d.dir, 0o755); err != nil { // where it was taken away
 		return err
 	}
-	temp, err := os.CreateTemp(d.dir, tempPattern)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temp.Name()))
-		}
-	}()
-	_, err = temp.WriteString(content)
-	if err == nil {
-		err = temp.Chmod(0o644)
-	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), d.path(name))
+	return atomicfile.Replace(d.path(name), []byte(content), 0o644, d.dir)
 }
 
 // relink points a unit's link at its file.

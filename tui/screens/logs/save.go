@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"fleettop/journal"
 	"fleettop/tui/screens"
+	"fleettop/units/atomicfile"
 	"fleettop/units/safefile"
 )
 
@@ -63,15 +65,11 @@ func writeFile(path string, over bool, write func(*bufio.Writer)) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
+	var content bytes.Buffer
+	if err := fill(&content, write); err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	if err := errors.Join(fill(f, write), f.Chmod(info.Mode().Perm()), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return atomicfile.Write(path, content.Bytes(), info.Mode().Perm())
 }
 
 func fill(f io.Writer, write func(*bufio.Writer)) error {
