@@ -4,10 +4,8 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"fmt"
 	"math/big"
 	"net"
@@ -51,12 +49,6 @@ func (k Key) authority() (*authority, error) {
 		return nil, fmt.Errorf("make the cluster's authority: %w", err)
 	}
 	return &authority{cert: cert, key: key}, nil
-}
-
-// Fingerprint names an authority: the SHA-256 of its public key, in hexadecimal.
-func Fingerprint(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-	return hex.EncodeToString(sum[:])
 }
 
 // mint signs a certificate for a machine's public key.

@@ -328,21 +328,3 @@ func Show(key string) string {
 	}
 	return strings.ReplaceAll(key, "ctrl+", "ctrl-")
 }
-
-// Markdown is the table as the README has it.
-func Markdown() string {
-	var b strings.Builder
-	group := ""
-	for _, k := range Table() {
-		if k.Group != group {
-			group = k.Group
-			fmt.Fprintf(&b, "\n| %s | |\n|---|---|\n", group)
-		}
-		shown := make([]string, len(k.Keys))
-		for i, key := range k.Keys {
-			shown[i] = "`" + Show(key) + "`"
-		}
-		fmt.Fprintf(&b, "| %s | %s |\n", strings.Join(shown, " "), strings.ReplaceAll(k.Help, "|", `\|`))
-	}
-	return strings.TrimPrefix(b.String(), "\n")
-}
