@@ -20,6 +20,7 @@ import (
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
 	"fleettop/units"
+	"fleettop/units/wording"
 )
 
 const (
@@ -117,7 +118,7 @@ func (s *shell) actOn(v verb, target screens.Target) tea.Cmd {
 	if !v.asks {
 		return s.carryOut(o)
 	}
-	title := fmt.Sprintf("%s %s?", capital(v.done), widgets.Plural(len(names), "unit"))
+	title := fmt.Sprintf("%s %s?", capital(v.done), wording.Count(len(names), "unit"))
 	s.confirm = &widgets.Confirm{Title: title, Targets: names, Effect: join(append(s.everywhere(v, names),
 		v.effect), " "), Verb: v.done, Value: o}
 	return nil
@@ -140,7 +141,7 @@ func (s *shell) everywhere(v verb, names []string) []string {
 		return nil
 	case len(global) == 1:
 		return []string{fmt.Sprintf("%s is global: it is %s on each of its %s.", global[0], v.past,
-			widgets.Plural(machines[global[0]], "machine"))}
+			wording.Count(machines[global[0]], "machine"))}
 	default:
 		return []string{fmt.Sprintf("%d of them are global: they are %s on each of their machines.", len(global),
 			v.past)}
@@ -245,7 +246,7 @@ func (s *shell) acted(msg actedMsg) {
 	case len(results) == 1:
 		s.say(results[0].Name+" is being "+o.verb.past+"."+warning(results), results[0].Warning != "")
 	case len(results) > 1:
-		s.say(widgets.Plural(len(results), "unit")+" are being "+o.verb.past+"."+warning(results), false)
+		s.say(wording.Count(len(results), "unit")+" are being "+o.verb.past+"."+warning(results), false)
 	}
 	s.confirmPending()
 }

@@ -21,6 +21,7 @@ import (
 	"fleettop/tui/widgets"
 	"fleettop/units"
 	"fleettop/units/safefile"
+	"fleettop/units/wording"
 )
 
 // editMsg is a file on its way to the editor, or back from it.
@@ -269,7 +270,7 @@ func (s *shell) saveTo(path string, raw, over bool) tea.Cmd {
 		case err != nil:
 			return sayMsg{"Not saved: " + draw.Clean(err.Error()) + ". Name a file that can be written.", true}
 		}
-		return sayMsg{fmt.Sprintf("Saved %s to %s at %s.", widgets.Plural(n, "line"), draw.Clean(path),
+		return sayMsg{fmt.Sprintf("Saved %s to %s at %s.", wording.Count(n, "line"), draw.Clean(path),
 			now.Format(time.TimeOnly)), false}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 // schedule cordons or drains machines. The same key on those that are so takes
@@ -49,7 +50,7 @@ func (s *shell) schedule(a keys.Action, target screens.Target) tea.Cmd {
 	for _, id := range ids {
 		names = append(names, s.snap.Called(id))
 	}
-	asked := &widgets.Confirm{Title: "Drain " + widgets.Plural(len(ids), "machine") + "?", Targets: names,
+	asked := &widgets.Confirm{Title: "Drain " + wording.Count(len(ids), "machine") + "?", Targets: names,
 		Effect: "Their units move to other machines, and they take no more.", Verb: "drain", Value: o}
 	s.confirm = asked
 	client := s.source.Current()
@@ -75,17 +76,17 @@ func (s *shell) planned(m planMsg) {
 	if s.confirm != m.asked {
 		return
 	}
-	parts := []string{widgets.Plural(m.plan.Moves, "unit") + " would move to other machines."}
+	parts := []string{wording.Count(m.plan.Moves, "unit") + " would move to other machines."}
 	if n := len(m.plan.Stranded); n > 0 {
 		first := m.plan.Stranded[0]
 		text := first.Unit
 		if n > 1 {
-			text += " and " + widgets.Plural(n-1, "other")
+			text += " and " + wording.Count(n-1, "other")
 		}
 		parts = append(parts, draw.Clean(fmt.Sprintf("No other place for %s: stopped (%s).", text, first.Reason)))
 	}
 	if n := len(m.plan.Global); n > 0 {
-		parts = append(parts, widgets.Plural(n, "global unit")+" would stop there.")
+		parts = append(parts, wording.Count(n, "global unit")+" would stop there.")
 	}
 	m.asked.Effect = join(parts, " ")
 }

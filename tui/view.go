@@ -12,6 +12,7 @@ import (
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 const (
@@ -148,7 +149,7 @@ func (s *shell) mayDie() fact {
 	case c.Voters > 1 && c.VotersUp <= c.Voters/2+1:
 		return fact{"no voter may die", t.Busy, ""}
 	case c.Strands > 0:
-		return fact{fmt.Sprintf("losing %s strands %s", s.snap.Called(c.Stranding), widgets.Plural(c.Strands, "unit")), t.Busy, "need " + s.snap.Called(c.Stranding)}
+		return fact{fmt.Sprintf("losing %s strands %s", s.snap.Called(c.Stranding), wording.Count(c.Strands, "unit")), t.Busy, "need " + s.snap.Called(c.Stranding)}
 	case c.Checked < c.MachinesUp:
 		return fact{fmt.Sprintf("may one die? %d of %d checked", c.Checked, c.MachinesUp), t.Dim, ""}
 	}
@@ -319,7 +320,7 @@ func (s *shell) choices(screen string) string {
 		from = chosen - room + 1
 	}
 	shown := list[from:min(len(list), from+room)]
-	title := widgets.Plural(len(list), "choice") + ", tab takes the next"
+	title := wording.Count(len(list), "choice") + ", tab takes the next"
 	w := draw.Width(title) + 2
 	for _, l := range shown {
 		w = max(w, draw.Width(l))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"fleettop/units/wording"
 )
 
 // Member is a member of the etcd cluster.
@@ -306,12 +308,12 @@ func (c *cluster) promote() (Step, bool) {
 	}
 	l := ready[0]
 	return Step{Kind: Promote, Machine: l.Machine, PeerURL: l.PeerURL, Member: l.ID,
-		Reason: fmt.Sprintf("%d machines get %s", c.machines, voters(c.want))}, true
+		Reason: fmt.Sprintf("%d machines get %s", c.machines, wording.Count(c.want, "voter"))}, true
 }
 
 func (c *cluster) add() (Step, bool) {
 	missing := c.want - c.kept()
-	reason := fmt.Sprintf("%d machines get %s", c.machines, voters(c.want))
+	reason := fmt.Sprintf("%d machines get %s", c.machines, wording.Count(c.want, "voter"))
 	if c.want == 1 && missing <= 0 && !c.even() && c.machines == 2 {
 		missing, reason = 1, "of two machines one votes and the other stands by"
 	}
@@ -336,7 +338,7 @@ func (c *cluster) evenOut() (Step, bool) {
 	for _, alive := range []bool{false, true} {
 		for _, v := range slices.Backward(c.voters) {
 			if v.alive == alive && c.safe(v) {
-				return remove(v, fmt.Sprintf("%s tolerate no more failures than %s", voters(len(c.voters)), voters(len(c.voters)-1))), true
+				return remove(v, fmt.Sprintf("%s tolerate no more failures than %s", wording.Count(len(c.voters), "voter"), wording.Count(len(c.voters)-1, "voter"))), true
 			}
 		}
 	}
@@ -345,11 +347,4 @@ func (c *cluster) evenOut() (Step, bool) {
 
 func remove(s seat, reason string) Step {
 	return Step{Kind: Remove, Machine: s.Machine, PeerURL: s.PeerURL, Member: s.ID, Reason: reason}
-}
-
-func voters(n int) string {
-	if n == 1 {
-		return "1 voter"
-	}
-	return fmt.Sprintf("%d voters", n)
 }

@@ -7,6 +7,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/units"
+	"fleettop/units/wording"
 )
 
 // Explanation says where a unit is or will go, and what each machine has to say to that.
@@ -132,9 +133,9 @@ func (p *plan) verdicts(u *unit, on []int32) []Verdict {
 			}
 		default:
 			v.OK = true
-			v.Reason = plural(len(m.residents), "unit")
+			v.Reason = wording.Count(len(m.residents), "unit")
 			if u.spread >= 0 {
-				v.Reason += fmt.Sprintf(", %s of %s", plural(int(p.siblings(u, int32(k))), "instance"), u.parsed.template)
+				v.Reason += fmt.Sprintf(", %s of %s", wording.Count(int(p.siblings(u, int32(k))), "instance"), u.parsed.template)
 			}
 		}
 		list = append(list, v)

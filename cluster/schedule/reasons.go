@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"fleettop/cluster"
+	"fleettop/units/wording"
 )
 
 // cause is why a machine doesn't take or keep a unit; its zero value means that it does.
@@ -196,7 +197,7 @@ func (w *world) summary(u *unit) string {
 	if len(parts) == 0 {
 		return "it would replace a unit that was replaced already; it is tried again with the next change"
 	}
-	return plural(len(w.machines), "machine") + ": " + strings.Join(parts, ", ")
+	return wording.Count(len(w.machines), "machine") + ": " + strings.Join(parts, ", ")
 }
 
 // verdictHere is verdict for a machine that is known not to refuse the unit's class.
@@ -207,11 +208,4 @@ func (w *world) verdictHere(u *unit, m int32) cause {
 		}
 	}
 	return w.excluded(u, m)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
-	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 func (a *app) scheduleCommand(verb string) *cobra.Command {
@@ -92,7 +92,7 @@ func (a *app) tellScheduled(verb string, reply *api.MachinesReply) error {
 		text := done
 		if res.Moved != nil {
 			a.warnMoved(res.Moved)
-			text = "drained: " + widgets.Plural(res.Moved.Units, "unit") + " moved"
+			text = "drained: " + wording.Count(res.Moved.Units, "unit") + " moved"
 		}
 		if a.json() {
 			continue
@@ -143,7 +143,7 @@ func (a *app) mayDrain(ctx context.Context, c *api.Client, verb string, yes bool
 	for _, m := range plan.Machines {
 		names = append(names, m.Name)
 	}
-	fmt.Fprintf(a.err, "%s of %s can run on no other machine, and would stop:\n", widgets.Plural(len(plan.Stranded), "unit"), strings.Join(names, ", "))
+	fmt.Fprintf(a.err, "%s of %s can run on no other machine, and would stop:\n", wording.Count(len(plan.Stranded), "unit"), strings.Join(names, ", "))
 	for i, u := range plan.Stranded {
 		if i == strandedShown {
 			fmt.Fprintf(a.err, "  and %d more\n", len(plan.Stranded)-i)
@@ -204,6 +204,6 @@ func (a *app) leave(ctx context.Context, yes bool) error {
 		return writeJSON(a.out, map[string]any{"leaving": true, "moved": moved})
 	}
 	_, err = fmt.Fprintf(a.out, "This machine is leaving the cluster; %s moved.\n"+
-		"Its daemon ends now, disables its service and puts the cluster's key aside: to come back it joins anew.\n", widgets.Plural(moved.Units, "unit"))
+		"Its daemon ends now, disables its service and puts the cluster's key aside: to come back it joins anew.\n", wording.Count(moved.Units, "unit"))
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/schedule"
 	"fleettop/units"
+	"fleettop/units/wording"
 )
 
 // startPatience is how long a moved unit may take to become active before its
@@ -178,9 +179,9 @@ func (t *term) finish(f *failover, now time.Time) {
 	if f.moved+f.stranded == 0 {
 		return
 	}
-	parts := []string{t.called(f.machine) + " " + f.verb, countUnits(f.moved) + " moved"}
+	parts := []string{t.called(f.machine) + " " + f.verb, wording.Count(f.moved, "unit") + " moved"}
 	if f.stranded > 0 {
-		parts = append(parts, countUnits(f.stranded)+" without a place")
+		parts = append(parts, wording.Count(f.stranded, "unit")+" without a place")
 	}
 	if n := len(f.starting); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d not active yet", n))
@@ -193,13 +194,6 @@ func (t *term) finish(f *failover, now time.Time) {
 	}
 	e.Text = strings.Join(parts, " · ")
 	t.event(e)
-}
-
-func countUnits(n int) string {
-	if n == 1 {
-		return "1 unit"
-	}
-	return fmt.Sprintf("%d units", n)
 }
 
 // phases renders an outage: 1.12s = detect 0.71 + decide 0.02 + start 0.39.

@@ -8,6 +8,7 @@ import (
 	"fleettop/tui/draw"
 	"fleettop/tui/state"
 	"fleettop/tui/theme"
+	"fleettop/units/wording"
 )
 
 // Clock is the time of day, with the date if that is another one.
@@ -50,11 +51,11 @@ func EventMark(t *theme.Theme, e *cluster.Event) (glyph string, ink draw.Ink) {
 func EventText(e *state.Entry) string {
 	text := e.Text
 	if len(e.Block) > 0 && !e.Complete {
-		text += "; " + Plural(e.Moved, "unit") + " moved, "
+		text += "; " + wording.Count(e.Moved, "unit") + " moved, "
 		if e.Active == e.Moved {
 			text += "all active"
 		} else {
-			text += Plural(e.Active, "unit") + " active again"
+			text += wording.Count(e.Active, "unit") + " active again"
 		}
 	}
 	if e.By != "" {

@@ -105,14 +105,6 @@ func UnitName(name string, w int) string {
 	return name
 }
 
-// Plural is a number and what it counts.
-func Plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
-
 // Clauses breaks a sentence into at most some lines: between its clauses where
 // it can, and never between a number and its unit. What there is no room for
 // is left out by clauses, so that what is there can be read.

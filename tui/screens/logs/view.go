@@ -8,7 +8,7 @@ import (
 	"fleettop/tui/draw"
 	"fleettop/tui/screens"
 	"fleettop/tui/theme"
-	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 // View implements screens.Screen. Only what is visible is laid out, from the
@@ -269,7 +269,7 @@ func (s *Screen) divider(env *screens.Env, e *entry, under bool) {
 	if e.Kind == api.LogMissed {
 		ink = t.Busy
 		if text == "" {
-			text = widgets.Plural(e.Missed, "line") + " lost"
+			text = wording.Count(e.Missed, "line") + " lost"
 		}
 	}
 	b.Text(" "+t.Box[4]+t.Box[4]+" ", ink)

@@ -8,6 +8,7 @@ import (
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 // View implements screens.Screen.
@@ -55,7 +56,7 @@ func (s *Screen) View(env *screens.Env) string {
 // status is the last line: the evidence on the machine under the cursor, and marks.
 func (s *Screen) status(env *screens.Env, per int) {
 	b, t := &s.Buf, env.Theme
-	s.Count(env, widgets.Plural(len(s.Items), "machine"))
+	s.Count(env, wording.Count(len(s.Items), "machine"))
 	marked := 0
 	for _, m := range s.Items {
 		if s.Has(m.ID) {
@@ -83,7 +84,7 @@ func evidence(env *screens.Env, m *state.Machine) string {
 		text += "; " + string(m.Schedule) + ", takes no units"
 	}
 	if w := m.WhatIf; w != nil && w.Strands > 0 {
-		text += "; its loss strands " + widgets.Plural(w.Strands, "unit")
+		text += "; its loss strands " + wording.Count(w.Strands, "unit")
 		for i, name := range w.Units {
 			sep := ", "
 			if i == 0 {

@@ -10,6 +10,7 @@ import (
 	"fleettop/tui/state"
 	"fleettop/tui/theme"
 	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 // cards draws the machines as boxes, row by row.
@@ -166,7 +167,7 @@ func share(part, whole float64) float64 {
 // tally counts a machine's units, and says what its death would do.
 func (s *Screen) tally(env *screens.Env, m *state.Machine, end int) {
 	b, t := &s.buf, env.Theme
-	b.Text(widgets.Plural(len(m.Rows), "unit"), t.Text)
+	b.Text(wording.Count(len(m.Rows), "unit"), t.Text)
 	if m.Bad > 0 {
 		b.Text("  "+t.Glyphs.Bad+" "+count(m.Bad), t.Bad)
 	}

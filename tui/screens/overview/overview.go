@@ -12,6 +12,7 @@ import (
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 // Screen is the overview.
@@ -268,7 +269,7 @@ func (s *Screen) View(env *screens.Env) string {
 		s.lines(env)
 	}
 	if len(p.rows) > 0 {
-		s.heading(env, "Needs a look", widgets.Plural(len(p.rows)+p.more, "unit"))
+		s.heading(env, "Needs a look", wording.Count(len(p.rows)+p.more, "unit"))
 		for i, r := range p.rows {
 			s.trouble(env, r, s.at == len(p.machines)+i)
 		}
@@ -320,7 +321,7 @@ func (s *Screen) trouble(env *screens.Env, r *state.Row, under bool) {
 		why = r.Result
 	}
 	if why == "" && r.Restarts > 0 {
-		why = widgets.Plural(r.Restarts, "restart")
+		why = wording.Count(r.Restarts, "restart")
 	}
 	b.Text(why, t.Dim)
 	b.End()

@@ -3,8 +3,6 @@
 package timeline
 
 import (
-	"strconv"
-
 	"fleettop/cluster"
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
@@ -12,6 +10,7 @@ import (
 	"fleettop/tui/screens/listing"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 // Screen is the timeline, the newest first.
@@ -174,7 +173,7 @@ func (s *Screen) status(env *screens.Env) {
 		b.Blank(s.Height)
 		return
 	}
-	s.Count(env, entries(s.passed))
+	s.Count(env, wording.Count(s.passed, "entry"))
 	b.End()
 }
 
@@ -206,13 +205,6 @@ func (s *Screen) phase(env *screens.Env, it item) {
 	glyph, ink := widgets.EventMark(t, it.event)
 	b.Text(glyph+" ", ink)
 	b.Text(it.event.Text, t.Text)
-}
-
-func entries(n int) string {
-	if n == 1 {
-		return "1 entry"
-	}
-	return strconv.Itoa(n) + " entries"
 }
 
 // Click puts the cursor on a line.

@@ -13,6 +13,7 @@ import (
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 // state says how the unit is, on each machine it is on.
@@ -53,7 +54,7 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 			l = l.with(w, s.move(env, r)...)
 		}
 		if r.Restarts > 0 {
-			l = l.with(w, piece{"  " + widgets.Plural(r.Restarts, "restart"), t.Busy})
+			l = l.with(w, piece{"  " + wording.Count(r.Restarts, "restart"), t.Busy})
 		}
 		if u, ok := env.Snap.UseOf(r); ok {
 			l = l.with(w, piece{"  cpu " + widgets.Cores(u.CPU) + "%  mem " + widgets.Bytes(u.Memory), t.Dim})

@@ -9,6 +9,7 @@ import (
 	"fleettop/tui/screens/listing"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
+	"fleettop/units/wording"
 )
 
 // Screen lists units.
@@ -162,7 +163,7 @@ func (s *Screen) status(env *screens.Env) {
 			marked++
 		}
 	}
-	text := widgets.Plural(rows, "unit")
+	text := wording.Count(rows, "unit")
 	if s.Scrolls() {
 		text = strconv.Itoa(s.Index()+1) + "/" + text
 	}
@@ -181,7 +182,7 @@ func (s *Screen) item(env *screens.Env, l layout, it state.Item, under bool) {
 	}
 	if it.Row == nil {
 		b.Text(it.Head, t.Title)
-		b.Text("  "+widgets.Plural(it.Count, "unit"), t.Dim)
+		b.Text("  "+wording.Count(it.Count, "unit"), t.Dim)
 		if it.Bad > 0 {
 			b.Text("  "+t.Glyphs.Bad+" "+strconv.Itoa(it.Bad)+" in trouble", t.Bad)
 		}
