@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -156,7 +157,7 @@ func TestNoPowerIsNoLostDaemon(t *testing.T) {
 	var victim *demo.Machine
 	for _, m := range list.Machines {
 		if !m.Leader && m.ID != c.Machines[0].ID {
-			victim, _ = c.Named(m.Name)
+			victim = c.Machines[slices.IndexFunc(c.Machines, func(d *demo.Machine) bool { return d.ID == m.ID })]
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -43,26 +43,9 @@ func (q Query) String() string { return q.text }
 // Empty tells whether everything passes.
 func (q Query) Empty() bool { return len(q.terms) == 0 }
 
-// Words are the plain words of the filter, for marking where they were found.
-func (q Query) Words() []string {
-	var words []string
-	for _, t := range q.terms {
-		if !t.not && !t.fuzzy && t.key == "" {
-			words = append(words, t.text)
-		}
-	}
-	return words
-}
-
-// Match tells whether something passes that isn't a row, a machine or an
-// entry; see match.
-func (q Query) Match(hay string, field func(key string) (string, bool)) bool {
-	return q.match(hay, field)
-}
-
-// match tells whether something passes: hay is what words are looked for in,
+// Match reports whether something passes: hay is what words are looked for in,
 // field gives a field in lower case, and false where there is no such field.
-func (q Query) match(hay string, field func(key string) (string, bool)) bool {
+func (q Query) Match(hay string, field func(key string) (string, bool)) bool {
 	for _, t := range q.terms {
 		if t.holds(hay, field) == t.not {
 			return false
@@ -108,7 +91,7 @@ var (
 
 // Matches tells whether a row passes a filter.
 func (r *Row) Matches(q Query) bool {
-	return q.match(r.hay, func(key string) (string, bool) {
+	return q.Match(r.hay, func(key string) (string, bool) {
 		switch key {
 		case "unit", "name":
 			return strings.ToLower(r.Unit), true
@@ -139,7 +122,7 @@ func (r *Row) Matches(q Query) bool {
 
 // Matches tells whether a machine passes a filter. Its metadata are fields too.
 func (m *Machine) Matches(q Query) bool {
-	return q.match(m.hay+" "+m.Word, func(key string) (string, bool) {
+	return q.Match(m.hay+" "+m.Word, func(key string) (string, bool) {
 		switch key {
 		case "name":
 			return strings.ToLower(m.Label), true
@@ -165,7 +148,7 @@ func (m *Machine) Matches(q Query) bool {
 
 // Matches tells whether an entry passes a filter; machines are known by name through called.
 func (e *Entry) Matches(q Query, called func(id string) string) bool {
-	return q.match(e.hay, func(key string) (string, bool) {
+	return q.Match(e.hay, func(key string) (string, bool) {
 		switch key {
 		case "kind":
 			return string(e.Kind), true

@@ -224,7 +224,7 @@ func (b *bench) awaitThat(name, what string, ok func(units.Status) bool) units.S
 }
 
 func (b *bench) log(name string) string {
-	content, err := os.ReadFile(b.LogFile(name))
+	content, err := os.ReadFile(b.logPath(name))
 	if err != nil && !os.IsNotExist(err) {
 		b.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type Options struct {
 	// Dir keeps unit files, records and sockets; DefaultDir if empty. One
 	// Manager at a time has it open.
 	Dir string
-	// LogDir gets a file for each unit, named by LogFile, that its processes
+	// LogDir gets a file for each unit, NAME.log, that its processes
 	// append to themselves. DefaultLogDir if empty.
 	LogDir string
 	// Logger gets the manager's own log; slog.Default() if nil.
@@ -105,9 +105,7 @@ func New(opts Options) (*Manager, error) {
 	return m, nil
 }
 
-// LogFile is the path of a unit's log.
-func (m *Manager) LogFile(name string) string { return m.logPath(name) }
-
+// logPath is the path of a unit's log.
 func (m *Manager) logPath(name string) string { return filepath.Join(m.logDir, name+".log") }
 
 // Close releases the manager. Units keep running.

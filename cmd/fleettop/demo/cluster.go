@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -130,18 +129,6 @@ func portsFree(port int) bool {
 		u.Close()
 	}
 	return true
-}
-
-// Named returns a machine by its name.
-func (c *Cluster) Named(name string) (*Machine, error) {
-	var names []string
-	for _, m := range c.Machines {
-		if m.Name == name {
-			return m, nil
-		}
-		names = append(names, m.Name)
-	}
-	return nil, fmt.Errorf("no machine %q: there are %s", name, strings.Join(names, ", "))
 }
 
 // PowerOn boots a machine: what it had in memory is gone, its disk is as it was.
