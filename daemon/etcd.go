@@ -71,7 +71,8 @@ type records interface {
 // data is started at once, and a new cluster is founded where there is
 // neither data nor anybody to join.
 func openEtcd(ctx context.Context, cfg *Config, g *guard, members *membership.Membership) (*etcdLink, error) {
-	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members, invited: make(chan struct{}, 1), reloads: make(chan chan struct{})}
+	l := &etcdLink{cfg: cfg, log: cfg.Log, guard: g, members: members,
+		invited: make(chan struct{}, 1), reloads: make(chan chan struct{})}
 	l.admitted = cfg.embedsEtcd()
 	l.peers = openPeerBook(filepath.Join(cfg.StateDir, peersFile), l.log)
 	if cfg.embedsEtcd() {

@@ -338,7 +338,8 @@ func (c *cluster) evenOut() (Step, bool) {
 	for _, alive := range []bool{false, true} {
 		for _, v := range slices.Backward(c.voters) {
 			if v.alive == alive && c.safe(v) {
-				return remove(v, fmt.Sprintf("%s tolerate no more failures than %s", wording.Count(len(c.voters), "voter"), wording.Count(len(c.voters)-1, "voter"))), true
+				return remove(v, fmt.Sprintf("%s tolerate no more failures than %s",
+					wording.Count(len(c.voters), "voter"), wording.Count(len(c.voters)-1, "voter"))), true
 			}
 		}
 	}

@@ -43,8 +43,15 @@ var forbidden = []struct{ pkg, imports, why string }{
 
 // primitives are leaves that every package may use, whatever the rules say of
 // the folder they are in.
-var primitives = []string{"fleettop/units/atomicfile", "fleettop/units/broadcast", "fleettop/units/diskfault", "fleettop/units/retry", "fleettop/units/safefile",
-	"fleettop/units/timespan", "fleettop/units/wording"}
+var primitives = []string{
+	"fleettop/units/atomicfile",
+	"fleettop/units/broadcast",
+	"fleettop/units/diskfault",
+	"fleettop/units/retry",
+	"fleettop/units/safefile",
+	"fleettop/units/timespan",
+	"fleettop/units/wording",
+}
 
 func TestImportsGoOneWay(t *testing.T) {
 	out, err := exec.Command("go", "list", "-e", "-f", `{{.ImportPath}}{{range .Deps}} {{.}}{{end}}`, "fleettop/...").Output()

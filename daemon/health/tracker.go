@@ -159,7 +159,8 @@ func (t *Tracker) Run(ctx context.Context) {
 
 // seen reports whether a snapshot says of the machines what the last one judged by did.
 func (t *Tracker) seen(snap *cluster.Snapshot, live bool) bool {
-	return snap != nil && live == t.live && cluster.SameMap(snap.Machines, t.machines) && cluster.SameMap(snap.Runs, t.runs)
+	return snap != nil && live == t.live &&
+		cluster.SameMap(snap.Machines, t.machines) && cluster.SameMap(snap.Runs, t.runs)
 }
 
 // judgeAll judges every machine, starts and ends probes, publishes what

@@ -16,7 +16,7 @@ func closed(c <-chan struct{}) bool {
 
 func TestSignal(t *testing.T) {
 	var s Signal
-	s.Notify() // nobody waits
+	s.Notify() // no goroutine waits
 	first, same := s.Changed(), s.Changed()
 	if closed(first) || first != same {
 		t.Fatal("a change that was before the channel is told")
