@@ -12,6 +12,8 @@
 //	event/<time>-<id>             the timeline
 //	cluster                       the cluster's identity
 //
+// Beside the prefix, where etcd is not embedded, identity says whose store it is.
+//
 // Because each write of a unit is one generation, and a deletion starts over,
 // the generation is the version etcd counts for the key: comparing one is
 // comparing the other, and a write needs no read before it.
