@@ -56,6 +56,8 @@ type Agent struct {
 	starts   int // in flight
 	finished chan *flight
 
+	awake time.Time // since when the agent hasn't been held up
+
 	notesDirty bool
 	notesLost  bool // the last write of them failed
 	reporter   *reporter
@@ -132,6 +134,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer pass.Stop()
 	again := time.NewTimer(fullPass)
 	defer again.Stop()
+	due := time.Now().Add(fullPass)
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -151,8 +154,13 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-again.C:
 		}
 		now := time.Now()
+		if now.Sub(due) > lookLeast/2 {
+			a.awake = now
+		}
 		a.step(ctx, now)
-		again.Reset(a.untilRetry(now))
+		wait := a.untilRetry(now)
+		due = time.Now().Add(wait)
+		again.Reset(wait)
 	}
 	cancel()
 	for len(a.flights) > 0 {
@@ -178,7 +186,7 @@ func (a *Agent) untilRetry(now time.Time) time.Duration {
 			least = min(least, n.RetryAt.Sub(now))
 		}
 		if h, held := a.held[unit]; held {
-			if wait := n.unsettled(h, now); wait > 0 {
+			if wait := n.unsettled(h, now, a.awake); wait > 0 {
 				least = min(least, wait)
 			}
 			if wait := settleLimit - now.Sub(h.Since); n.startFailed() && h.Active == "active" && wait > 0 {

@@ -18,15 +18,15 @@ func (a *Agent) conclude(now time.Time) {
 		h, held := a.held[unit]
 		switch {
 		case !held:
-		case !n.done.IsZero() && n.unsettled(h, now) == 0:
-			n.started, n.done = time.Time{}, time.Time{}
-			if n.Error == "" && isCrashing(h) {
+		case !n.done.IsZero() && n.unsettled(h, now, a.awake) == 0:
+			n.started, n.done, n.told = time.Time{}, time.Time{}, false
+			if n.Error == "" && n.Desired == units.Launched && isCrashing(h) {
 				err := units.JobError{Unit: unit, Verb: "start", Result: h.Result,
 					Detail: "it ended at once, and its Restart= starts it again"}
 				n.Error = err.Error()
 			}
 			a.note(unit, n)
-		case n.startFailed() && h.Active == "active" && now.Sub(h.Since) >= settleLimit:
+		case n.done.IsZero() && n.startFailed() && h.Active == "active" && now.Sub(h.Since) >= settleLimit:
 			n.Error = "" // its Restart= made good for it
 			a.note(unit, n)
 		}
@@ -53,6 +53,10 @@ func (a *Agent) land(f *flight) {
 			a.drops(s.Unit)
 		case err != nil:
 			a.failed(s, err, now)
+			if n := a.notes[s.Unit]; s.Assignment.Unit != "" && n.RetryAt.IsZero() {
+				n.started, n.done, n.told = f.since, now, true
+				a.note(s.Unit, n)
+			}
 		case f.kind == Load:
 			if _, had := a.held[s.Unit]; !had || a.notes[s.Unit].Error != "" {
 				a.forget(s.Unit)
@@ -62,8 +66,8 @@ func (a *Agent) land(f *flight) {
 			a.note(s.Unit, Note{Desired: units.Inactive})
 		default:
 			n := noteOf(s.Assignment)
-			if f.starts() {
-				n.started, n.done = f.since, now
+			if f.starts() || f.kind == Stop {
+				n.started, n.done, n.told = f.since, now, f.kind == Stop
 			}
 			a.note(s.Unit, n)
 		}

@@ -26,6 +26,9 @@ type Note struct {
 	// started and done are when the job that carried it out began and ended,
 	// in this run of the daemon; zero once its outcome is known.
 	started, done time.Time
+	// told is whether the job itself said how it went, as a stop and a start
+	// that failed do: only the status that goes with it is awaited then.
+	told bool
 }
 
 const (
@@ -43,16 +46,21 @@ const (
 // of the job that was carried out; zero if it is the outcome. A status from
 // before the job says nothing of it, unless the job changed nothing, as its
 // conditions were not met; one from the middle of a restart says nothing either.
-// A unit that was started runs when it stays up for a look.
-func (n Note) unsettled(h units.Status, now time.Time) time.Duration {
-	if n.done.IsZero() {
+// A unit that was started runs when it stays up for a look, of which nothing
+// counts before awake: this process was held up, and may have missed an end.
+func (n Note) unsettled(h units.Status, now, awake time.Time) time.Duration {
+	if n.done.IsZero() || n.told && n.agrees(h) {
 		return 0
 	}
 	look := min(max(lookLeast, 4*n.done.Sub(n.started)), settleLimit)
 	passed, wait := now.Sub(n.done), settleLimit
 	switch {
+	case n.told:
 	case h.Active == "active" || h.Active == "reloading":
 		wait = look
+		if h.Since.Before(awake) {
+			h.Since = awake
+		}
 		if up := now.Sub(h.Since); up >= 0 && up < look {
 			wait = min(passed+look-up, look+crashLimit) // it came up once more since
 		}
@@ -62,6 +70,15 @@ func (n Note) unsettled(h units.Status, now time.Time) time.Duration {
 		}
 	}
 	return max(0, wait-passed)
+}
+
+// agrees reports whether a status is from after the job that said how it went.
+func (n Note) agrees(h units.Status) bool {
+	ended := h.Active == "inactive" || h.Active == "failed"
+	if n.Desired == units.Loaded && ended {
+		return true
+	}
+	return !h.Since.Before(n.started) && (ended || h.Active == "active" || isCrashing(h))
 }
 
 // startFailed reports whether the note is of a start that was tried and failed.

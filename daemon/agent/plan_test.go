@@ -197,40 +197,53 @@ func carryOut(s Step, held map[string]units.Status, notes map[string]Note, bad b
 // TestUnsettled: a status is taken for the outcome of a job once it can be, and a unit runs once it stays up.
 func TestUnsettled(t *testing.T) {
 	n := Note{started: t0, done: t0.Add(50 * time.Millisecond)}
+	stopped, failed := n, n
+	stopped.told, stopped.Desired = true, units.Loaded
+	failed.told, failed.Desired, failed.Error = true, units.Launched, "it failed"
 	slow := Note{started: t0, done: t0.Add(200 * time.Millisecond)}
 	for name, c := range map[string]struct {
 		note   Note
 		active string
 		since  time.Duration // of the state, after the job began
 		now    time.Duration
+		awake  time.Duration // a minute before the job began is zero
 		want   time.Duration
 	}{
-		"failed before the start":         {n, "failed", -time.Second, 200 * time.Millisecond, settleLimit - 150*time.Millisecond},
-		"never ran before":                {n, "inactive", -time.Hour, 200 * time.Millisecond, settleLimit - 150*time.Millisecond},
-		"failed after the start":          {n, "failed", 50 * time.Millisecond, 50*time.Millisecond + lookLeast, 0},
-		"stopped by a restart":            {n, "inactive", 10 * time.Millisecond, 60 * time.Millisecond, lookLeast - 10*time.Millisecond},
-		"a oneshot that is done":          {n, "inactive", 50 * time.Millisecond, 50*time.Millisecond + lookLeast, 0},
-		"just started":                    {n, "active", 50 * time.Millisecond, 60 * time.Millisecond, lookLeast - 10*time.Millisecond},
-		"runs":                            {n, "active", 50 * time.Millisecond, 50*time.Millisecond + lookLeast, 0},
-		"just started, on a slow machine": {slow, "active", 100 * time.Millisecond, 450 * time.Millisecond, 450 * time.Millisecond},
-		"runs, on a slow machine":         {slow, "active", 100 * time.Millisecond, time.Second, 0},
-		"the process from before":         {n, "active", -time.Hour, 60 * time.Millisecond, lookLeast - 10*time.Millisecond},
-		"came up once more":               {n, "active", 400 * time.Millisecond, 450 * time.Millisecond, lookLeast - 50*time.Millisecond},
-		"comes up again and again":        {n, "active", time.Second, time.Second, lookLeast},
-		"comes up again for long":         {n, "active", 3300 * time.Millisecond, 50*time.Millisecond + lookLeast + crashLimit, 0},
-		"crashes, on a busy machine":      {Note{started: t0, done: t0.Add(time.Second)}, "active", 1990 * time.Millisecond, 2 * time.Second, 990 * time.Millisecond},
-		"ran all the time":                {n, "active", -time.Hour, 50*time.Millisecond + lookLeast, 0},
-		"is to be started again":          {n, "auto-restart", 10 * time.Millisecond, 50*time.Millisecond + lookLeast, 0},
-		"its conditions were not met":     {n, "inactive", -time.Hour, 50*time.Millisecond + settleLimit, 0},
-		"failed, conditions not met now":  {n, "failed", -time.Hour, 50*time.Millisecond + settleLimit, 0},
-		"of another run of the daemon":    {Note{}, "failed", 0, 0, 0},
+		"failed before the start":         {n, "failed", -time.Second, 200 * time.Millisecond, 0, settleLimit - 150*time.Millisecond},
+		"never ran before":                {n, "inactive", -time.Hour, 200 * time.Millisecond, 0, settleLimit - 150*time.Millisecond},
+		"failed after the start":          {n, "failed", 50 * time.Millisecond, 50*time.Millisecond + lookLeast, 0, 0},
+		"stopped by a restart":            {n, "inactive", 10 * time.Millisecond, 60 * time.Millisecond, 0, lookLeast - 10*time.Millisecond},
+		"a oneshot that is done":          {n, "inactive", 50 * time.Millisecond, 50*time.Millisecond + lookLeast, 0, 0},
+		"just started":                    {n, "active", 50 * time.Millisecond, 60 * time.Millisecond, 0, lookLeast - 10*time.Millisecond},
+		"runs":                            {n, "active", 50 * time.Millisecond, 50*time.Millisecond + lookLeast, 0, 0},
+		"just started, on a slow machine": {slow, "active", 100 * time.Millisecond, 450 * time.Millisecond, 0, 450 * time.Millisecond},
+		"runs, on a slow machine":         {slow, "active", 100 * time.Millisecond, time.Second, 0, 0},
+		"the process from before":         {n, "active", -time.Hour, 60 * time.Millisecond, 0, lookLeast - 10*time.Millisecond},
+		"came up once more":               {n, "active", 400 * time.Millisecond, 450 * time.Millisecond, 0, lookLeast - 50*time.Millisecond},
+		"comes up again and again":        {n, "active", time.Second, time.Second, 0, lookLeast},
+		"comes up again for long":         {n, "active", 3300 * time.Millisecond, 50*time.Millisecond + lookLeast + crashLimit, 0, 0},
+		"crashes, on a busy machine":      {Note{started: t0, done: t0.Add(time.Second)}, "active", 1990 * time.Millisecond, 2 * time.Second, 0, 990 * time.Millisecond},
+		"ran all the time":                {n, "active", -time.Hour, 50*time.Millisecond + lookLeast, 0, 0},
+		"is to be started again":          {n, "auto-restart", 10 * time.Millisecond, 50*time.Millisecond + lookLeast, 0, 0},
+		"its conditions were not met":     {n, "inactive", -time.Hour, 50*time.Millisecond + settleLimit, 0, 0},
+		"failed, conditions not met now":  {n, "failed", -time.Hour, 50*time.Millisecond + settleLimit, 0, 0},
+		"of another run of the daemon":    {Note{}, "failed", 0, 0, 0, 0},
+		"runs, but the agent slept":       {n, "active", 50 * time.Millisecond, 2 * time.Second, time.Minute + 2*time.Second, lookLeast},
+		"stopped, not heard of yet":       {stopped, "active", -time.Hour, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
+		"stopped":                         {stopped, "inactive", 40 * time.Millisecond, 60 * time.Millisecond, 0, 0},
+		"had ended before the stop":       {stopped, "failed", -time.Second, 60 * time.Millisecond, 0, 0},
+		"its failure isn't heard of yet":  {failed, "inactive", -time.Second, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
+		"is still starting":               {failed, "activating", 10 * time.Millisecond, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
+		"its start failed":                {failed, "failed", 40 * time.Millisecond, 60 * time.Millisecond, 0, 0},
+		"failed, to be started again":     {failed, "auto-restart", 40 * time.Millisecond, 60 * time.Millisecond, 0, 0},
+		"failed without a word":           {failed, "inactive", -time.Second, 50*time.Millisecond + settleLimit, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := units.Status{Active: c.active, Since: t0.Add(c.since)}
 			if c.active == "auto-restart" {
 				h.Active, h.Sub = "activating", c.active
 			}
-			if got := c.note.unsettled(h, t0.Add(c.now)); got != c.want {
+			if got := c.note.unsettled(h, t0.Add(c.now), t0.Add(c.awake-time.Minute)); got != c.want {
 				t.Errorf("to be settled in %v, want %v", got, c.want)
 			}
 		})
