@@ -55,7 +55,7 @@ func TestBatchesLeaveRoomForStarts(t *testing.T) {
 		a.launch(ctx, []Step{{Kind: Start, Unit: unit, Assignment: assigned(units.Launched, 2, 0, "h1")}})
 	}
 	if a.starts != 2 {
-		t.Errorf("%d of 2 starts go while a batch is loaded", a.starts)
+		t.Fatalf("%d of 2 starts go while a batch is loaded", a.starts)
 	}
 	a.land(<-a.finished)
 	a.land(<-a.finished)
