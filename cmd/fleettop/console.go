@@ -106,7 +106,7 @@ func (a *app) otherDaemon(m api.Machine) (tui.Client, error) {
 	case err != nil:
 		return nil, err
 	case m.APIAddress == "":
-		return nil, fmt.Errorf("%s has no address for its API", m.Name)
+		return nil, fmt.Errorf("machine %s has no address for its API", m.Name)
 	case u.Scheme == "unix":
 		c, err := keyedClient(keys.DefaultFile, m)
 		if err != nil {
@@ -123,7 +123,7 @@ func (a *app) otherDaemon(m api.Machine) (tui.Client, error) {
 func keyedClient(keyFile string, m api.Machine) (*peerClient, error) {
 	ring, err := keys.Load(keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("%s can't be reached from here: %w", m.Name, err)
+		return nil, fmt.Errorf("machine %s can't be reached from here: %w", m.Name, err)
 	}
 	identity, err := keys.NewIdentity(keys.Config{Machine: "console", Address: net.IPv4(127, 0, 0, 1), Ring: ring})
 	if err != nil {

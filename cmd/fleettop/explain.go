@@ -99,7 +99,7 @@ func (a *app) printExplanation(ex *api.Explanation) error {
 
 // whereabouts says where a unit is and how it does there, and how old that is.
 func whereabouts(p api.Place, st api.Store, now time.Time) string {
-	how := "of which nothing is reported yet"
+	how := "nothing is reported of it"
 	if p.Active != "" {
 		how = fmt.Sprintf("%s (%s)", p.Active, orDash(p.Sub))
 	}

@@ -42,7 +42,7 @@ func (t *term) doubted(id string, was cluster.HealthState, h cluster.Health) {
 	if h.State == cluster.DaemonGone {
 		if d.losses++; d.losses < doubtOften {
 			d.away = true
-			t.tellMachine(id, h.Since, "lost its daemon, units keep running: "+h.Evidence)
+			t.tellMachine(id, h.Since, "lost its daemon, its units stay there: "+h.Evidence)
 		}
 	}
 }

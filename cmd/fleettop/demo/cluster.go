@@ -134,7 +134,7 @@ func portsFree(port int) bool {
 // PowerOn boots a machine: what it had in memory is gone, its disk is as it was.
 func (c *Cluster) PowerOn(m *Machine) error {
 	if m.On() {
-		return fmt.Errorf("%s is on already", m.Name)
+		return fmt.Errorf("machine %s is on already", m.Name)
 	}
 	m.silence.end()
 	m.silence = nil
@@ -171,7 +171,7 @@ func (m *Machine) Exited() <-chan struct{} { return m.exited }
 // without a word, and nothing answers in their place. It returns the moment of death.
 func (c *Cluster) PowerOff(m *Machine) (time.Time, error) {
 	if !m.On() {
-		return time.Time{}, fmt.Errorf("%s is off already", m.Name)
+		return time.Time{}, fmt.Errorf("machine %s is off already", m.Name)
 	}
 	died := time.Now()
 	m.killDaemon()
