@@ -124,9 +124,9 @@ func TestTheFirstLetterReplacesTheOldText(t *testing.T) {
 	b.hides("filter @2")
 	b.press("~", "'w9", "enter", "~", "'w8", "enter")
 	b.shows("filter ~w8")
-	b.client.log = []api.LogLine{{Time: tuitest.Noon, Unit: "web@8.service", Message: "one"}}
+	b.client.log = []api.LogLine{{Time: tuitest.Noon, Unit: "web@8.service", Message: "a first word"}}
 	b.press("l")
-	b.await("one", true)
+	b.await("a first word")
 	b.press("/", "'first", "enter", "/", "'second", "enter")
 	b.shows("/second ")
 }
@@ -147,9 +147,9 @@ func TestCopiedIsSaidWhereItIsKnown(t *testing.T) {
 func TestSaveAsksBeforeItOverwrites(t *testing.T) {
 	b := newBench(t, 120, 24, false, false, tuitest.Cluster(3, 3))
 	path := t.TempDir() + "/web.log"
-	b.client.log = []api.LogLine{{Time: tuitest.Noon, Unit: "web@1.service", Message: "one"}}
+	b.client.log = []api.LogLine{{Time: tuitest.Noon, Unit: "web@1.service", Message: "a first word"}}
 	b.press("2", "l")
-	b.await("one", true)
+	b.await("a first word")
 	save := func() { b.press(":", "'save "+path, "enter") }
 	save()
 	b.shows("Saved 1 line to ")

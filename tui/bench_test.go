@@ -135,11 +135,11 @@ func restarts(n int) *api.Line {
 func TestOneRowChangingIsFewBytes(t *testing.T) {
 	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(3, 30)
-	c.await(t, "any one machine may die", 10*time.Second)
+	c.await(t, "any one machine may die", 60*time.Second)
 	if _, err := c.keys.Write([]byte("2")); err != nil {
 		t.Fatal(err)
 	}
-	c.await(t, "RESTARTS", 10*time.Second)
+	c.await(t, "RESTARTS", 60*time.Second)
 	time.Sleep(300 * time.Millisecond)
 	c.out.take()
 	const seconds = 2
@@ -159,7 +159,7 @@ func TestOneRowChangingIsFewBytes(t *testing.T) {
 func TestIdleIsSilent(t *testing.T) {
 	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(3, 30) // its ages are minutes and more
-	c.await(t, "any one machine may die", 10*time.Second)
+	c.await(t, "any one machine may die", 60*time.Second)
 	time.Sleep(300 * time.Millisecond)
 	c.out.take()
 	time.Sleep(2500 * time.Millisecond)
@@ -172,7 +172,7 @@ func TestIdleIsSilent(t *testing.T) {
 func TestKeyToScreenUnderLoad(t *testing.T) {
 	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(100, 1000)
-	c.await(t, "any one machine may die", 10*time.Second)
+	c.await(t, "any one machine may die", 60*time.Second)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -213,7 +213,7 @@ func TestKeyToScreenUnderLoad(t *testing.T) {
 		if _, err := c.keys.Write([]byte(key)); err != nil {
 			t.Fatal(err)
 		}
-		c.await(t, want, 10*time.Second)
+		c.await(t, want, 60*time.Second)
 		took := time.Since(began)
 		sum += took
 		worst = max(worst, took)
@@ -230,21 +230,21 @@ func TestKeyToScreenUnderLoad(t *testing.T) {
 
 func TestTheConsoleOutlivesTheDaemon(t *testing.T) {
 	c := runConsole(t, 120, 40, false)
-	c.await(t, "Connecting to", 10*time.Second)
+	c.await(t, "Connecting to", 60*time.Second)
 	c.client.lines <- tuitest.Cluster(3, 3)
-	c.await(t, "any one machine may die", 10*time.Second)
+	c.await(t, "any one machine may die", 60*time.Second)
 	gone := c.client.lines
 	c.client.mu.Lock()
 	c.client.lines = make(chan *api.Line)
 	c.client.mu.Unlock()
 	close(gone)
-	c.await(t, "Trying again", 10*time.Second)
+	c.await(t, "Trying again", 60*time.Second)
 	c.client.lines <- tuitest.Cluster(5, 4)
-	c.await(t, " n5 ", 10*time.Second)
+	c.await(t, " n5 ", 60*time.Second)
 	if _, err := c.keys.Write([]byte("q")); err != nil {
 		t.Fatal(err)
 	}
-	c.await(t, "\x1b[?1049l", 10*time.Second)
+	c.await(t, "\x1b[?1049l", 60*time.Second)
 	if err := <-c.ended; err != nil {
 		t.Errorf("quitting ends with %v", err)
 	}
@@ -254,7 +254,7 @@ func TestTheConsoleOutlivesTheDaemon(t *testing.T) {
 func TestACrashLeavesTheTerminalClean(t *testing.T) {
 	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(3, 3)
-	c.await(t, "any one machine may die", 10*time.Second)
+	c.await(t, "any one machine may die", 60*time.Second)
 	c.client.lines <- &api.Line{Kind: api.LineChange, Machines: []api.Machine{tuitest.Machine(1)}}
 	c.client.mu.Lock()
 	c.client.content = "panic"
@@ -262,7 +262,7 @@ func TestACrashLeavesTheTerminalClean(t *testing.T) {
 	if _, err := c.keys.Write([]byte("2\r")); err != nil {
 		t.Fatal(err)
 	}
-	c.await(t, "\x1b[?1049l", 10*time.Second)
+	c.await(t, "\x1b[?1049l", 60*time.Second)
 	err := <-c.ended
 	if err == nil || !strings.Contains(err.Error(), "crashed") {
 		t.Errorf("a crash ends with %v", err)
@@ -284,7 +284,7 @@ func TestPlainTerminalsGetASCII(t *testing.T) {
 		if _, err := c.keys.Write([]byte(step.keys)); err != nil {
 			t.Fatal(err)
 		}
-		all.WriteString(c.await(t, step.sees, 10*time.Second))
+		all.WriteString(c.await(t, step.sees, 60*time.Second))
 	}
 	for _, r := range all.String() {
 		if r > 0x7e {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -162,7 +164,7 @@ type bench struct {
 	desk    *desk
 	reducer *state.Reducer
 	clock   time.Time
-	late    chan tea.Msg // from commands that took long
+	late    chan tea.Msg // from commands that wait for a log
 }
 
 type power struct{}
@@ -215,8 +217,7 @@ func (b *bench) line(l *api.Line) {
 	b.send(snapshotMsg{b.reducer.Snapshot(b.clock)})
 }
 
-// send hands a message to the shell, and carries out the commands that follow
-// but for those that wait.
+// send hands a message to the shell, and carries out the commands that follow.
 func (b *bench) send(msg tea.Msg) {
 	_, cmd := b.Update(msg)
 	b.run(cmd)
@@ -224,6 +225,14 @@ func (b *bench) send(msg tea.Msg) {
 
 func (b *bench) run(cmd tea.Cmd) {
 	if cmd == nil {
+		return
+	}
+	if waitsForLog(cmd) {
+		go func() {
+			if msg := cmd(); msg != nil {
+				b.late <- msg
+			}
+		}()
 		return
 	}
 	got := make(chan tea.Msg, 1)
@@ -239,21 +248,33 @@ func (b *bench) run(cmd tea.Cmd) {
 		default:
 			b.send(msg)
 		}
-	case <-time.After(100 * time.Millisecond): // more lines of a log, which may never come
-		go func() {
-			if msg := <-got; msg != nil {
-				b.late <- msg
-			}
-		}()
+	case <-time.After(patience):
+		b.t.Fatalf("after %s a command that isn't of a log still has no result: %s", patience, nameOf(cmd))
 	}
 }
 
-// takeLate takes what came of commands that took longer, waiting for it a while.
-func (b *bench) takeLate(wait time.Duration) {
-	select {
-	case msg := <-b.late:
-		b.send(msg)
-	case <-time.After(wait):
+const patience = 20 * time.Second
+
+// waitsForLog reports whether a command waits for more lines of a log, which may never come.
+// The compiler names a closure after the function that it was inlined into, too.
+func waitsForLog(cmd tea.Cmd) bool {
+	name := nameOf(cmd)
+	return strings.Contains(name, "/tui/screens/logs.") && strings.Contains(name, "wait.func")
+}
+
+func nameOf(cmd tea.Cmd) string { return runtime.FuncForPC(reflect.ValueOf(cmd).Pointer()).Name() }
+
+// await waits for a text on the screen, taking what arrives of logs meanwhile.
+func (b *bench) await(text string) {
+	b.t.Helper()
+	limit := time.After(patience)
+	for !contains(b.View(), text) {
+		select {
+		case msg := <-b.late:
+			b.send(msg)
+		case <-limit:
+			b.t.Fatalf("%q is not on the screen after %s:\n%s", text, patience, ansi.Strip(b.View()))
+		}
 	}
 }
 

@@ -188,7 +188,7 @@ func TestLogsAreShownNotObeyed(t *testing.T) {
 		{Time: at.Add(time.Second), Unit: "web@1.service", Machine: tuitest.MachineID(2), Priority: 3, Message: "disk full"},
 	}
 	b.press("2", "l")
-	b.await("disk full", true)
+	b.await("disk full")
 	b.shows(`clear ^[[2J and \x9b31m ring ^G`)
 	b.shows("moved n1 → n2, 1.1 s")
 	b.press("g", "]")

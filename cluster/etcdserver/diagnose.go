@@ -16,15 +16,20 @@ import (
 	"time"
 )
 
-const (
-	lookTimeout = time.Second            // of one connection
-	alertWait   = 300 * time.Millisecond // for a server that refuses a certificate, or plain text, to say so
-)
+// look is how long an endpoint is waited for when it is looked at.
+type look struct {
+	limit time.Duration // of all of it
+	alert time.Duration // for a server that refuses a certificate, or plain text, to say so
+}
 
 // Diagnose connects to each endpoint of a client that gets no answer, and
 // returns why it can't and what to do. Both are empty if an endpoint takes
 // connections as it should: then it is up to etcd itself.
 func Diagnose(ctx context.Context, cfg ClientConfig) (cause, advice string) {
+	return look{limit: 2 * time.Second, alert: 300 * time.Millisecond}.diagnose(ctx, cfg)
+}
+
+func (l look) diagnose(ctx context.Context, cfg ClientConfig) (cause, advice string) {
 	secure := cfg.TLSConfig
 	if secure == nil && cfg.TLS.enabled() {
 		var err error
@@ -37,7 +42,7 @@ func Diagnose(ctx context.Context, cfg ClientConfig) (cause, advice string) {
 	answers := make([]answer, len(cfg.Endpoints))
 	var looks sync.WaitGroup
 	for i, e := range cfg.Endpoints {
-		looks.Go(func() { answers[i].cause, answers[i].advice = diagnose(ctx, e, secure) })
+		looks.Go(func() { answers[i].cause, answers[i].advice = l.endpoint(ctx, e, secure) })
 	}
 	looks.Wait()
 	var causes, remedies []string
@@ -53,9 +58,9 @@ func Diagnose(ctx context.Context, cfg ClientConfig) (cause, advice string) {
 	return strings.Join(causes, "; "), strings.Join(remedies, "; ")
 }
 
-// diagnose looks at one endpoint: what is wrong and what to do, or "" if nothing is.
-func diagnose(ctx context.Context, endpoint string, secure *tls.Config) (cause, advice string) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+// endpoint looks at one endpoint: what is wrong and what to do, or "" if nothing is.
+func (l look) endpoint(ctx context.Context, endpoint string, secure *tls.Config) (cause, advice string) {
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	scheme, host := "", endpoint
 	if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
@@ -69,13 +74,13 @@ func diagnose(ctx context.Context, endpoint string, secure *tls.Config) (cause, 
 		return unreachable(err)
 	}
 	defer conn.Close()
-	answer, err := greet(conn)
+	answer, err := l.greet(conn)
 	plain := len(answer) > 3 && answer[3] == settingsFrame
 	if scheme != "https" {
 		switch {
 		case plain, isTimeout(err):
 			return "", ""
-		case speaksTLS(ctx, host):
+		case l.speaksTLS(ctx, host):
 			return "it speaks TLS, and the endpoint is plain HTTP",
 				"write https:// in --etcd-endpoints, and give --etcd-cert, --etcd-key and --etcd-ca"
 		}
@@ -91,7 +96,7 @@ func diagnose(ctx context.Context, endpoint string, secure *tls.Config) (cause, 
 	if secure.ServerName == "" {
 		secure.ServerName, _, _ = net.SplitHostPort(host)
 	}
-	if err := handshake(ctx, host, secure); err != nil {
+	if err := l.handshake(ctx, host, secure); err != nil {
 		return refusedTLS(err)
 	}
 	return "", ""
@@ -101,8 +106,8 @@ func diagnose(ctx context.Context, endpoint string, secure *tls.Config) (cause, 
 const settingsFrame = 4
 
 // greet begins to speak HTTP/2 in plain text, and returns the first of the answer.
-func greet(conn net.Conn) ([]byte, error) {
-	_ = conn.SetDeadline(time.Now().Add(alertWait))
+func (l look) greet(conn net.Conn) ([]byte, error) {
+	_ = conn.SetDeadline(time.Now().Add(l.alert))
 	_, _ = conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"))
 	answer := make([]byte, 9) // a frame's header
 	n, err := io.ReadFull(conn, answer)
@@ -111,22 +116,22 @@ func greet(conn net.Conn) ([]byte, error) {
 
 // handshake connects by TLS and waits a moment: a server says only after the
 // handshake that it wants another certificate.
-func handshake(ctx context.Context, host string, secure *tls.Config) error {
+func (l look) handshake(ctx context.Context, host string, secure *tls.Config) error {
 	secure.NextProtos = []string{"h2"}
 	conn, err := (&tls.Dialer{Config: secure}).DialContext(ctx, "tcp", host)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(alertWait))
+	_ = conn.SetReadDeadline(time.Now().Add(l.alert))
 	if _, err := conn.Read(make([]byte, 1)); err != nil && !isTimeout(err) {
 		return err
 	}
 	return nil
 }
 
-func speaksTLS(ctx context.Context, host string) bool {
-	err := handshake(ctx, host, &tls.Config{InsecureSkipVerify: true})
+func (l look) speaksTLS(ctx context.Context, host string) bool {
+	err := l.handshake(ctx, host, &tls.Config{InsecureSkipVerify: true})
 	return err == nil || isAlert(err)
 }
 

@@ -72,13 +72,13 @@ func (n Note) unsettled(h units.Status, now, awake time.Time) time.Duration {
 	return max(0, wait-passed)
 }
 
-// agrees reports whether a status is from after the job that said how it went.
+// agrees reports whether a status can be what the job said that it came to. One
+// that began after the agent asked for a stop may still be from before the manager did it.
 func (n Note) agrees(h units.Status) bool {
-	ended := h.Active == "inactive" || h.Active == "failed"
-	if n.Desired == units.Loaded && ended {
-		return true
+	if n.Desired == units.Loaded {
+		return h.Active == "inactive" || h.Active == "failed"
 	}
-	return !h.Since.Before(n.started) && (ended || h.Active == "active" || isCrashing(h))
+	return !h.Since.Before(n.started) && (h.Active == "failed" || isCrashing(h))
 }
 
 // startFailed reports whether the note is of a start that was tried and failed.

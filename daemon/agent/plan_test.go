@@ -231,6 +231,7 @@ func TestUnsettled(t *testing.T) {
 		"runs, but the agent slept":       {n, "active", 50 * time.Millisecond, 2 * time.Second, time.Minute + 2*time.Second, lookLeast},
 		"stopped, not heard of yet":       {stopped, "active", -time.Hour, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
 		"stopped":                         {stopped, "inactive", 40 * time.Millisecond, 60 * time.Millisecond, 0, 0},
+		"failed while it was stopped":     {stopped, "auto-restart", 10 * time.Millisecond, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
 		"had ended before the stop":       {stopped, "failed", -time.Second, 60 * time.Millisecond, 0, 0},
 		"its failure isn't heard of yet":  {failed, "inactive", -time.Second, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
 		"is still starting":               {failed, "activating", 10 * time.Millisecond, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
