@@ -280,7 +280,7 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 	all := make(map[string]evidence, len(t.machines))
 	all[t.cfg.Self] = evidence{}
 	for id, m := range t.machines {
-		e := evidence{departure: m.Departure}
+		e := evidence{recorded: true, departure: m.Departure}
 		if m.Departure != cluster.NotDeparted {
 			if d := t.left[id]; d.how != m.Departure || !d.said.Equal(m.DepartureAt) {
 				t.left[id] = departure{m.Departure, m.DepartureAt, now, !t.knew}
@@ -301,6 +301,7 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 		}
 		all[m.ID] = e
 	}
+	t.keepLeft(all)
 	for id, e := range all {
 		if _, ok := t.first[id]; !ok {
 			t.first[id], t.absent[id] = now, &absences{}
@@ -325,4 +326,21 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 	maps.DeleteFunc(t.whys, func(id string, _ string) bool { return gone(id) })
 	maps.DeleteFunc(t.seenUp, func(id string, _ bool) bool { return gone(id) })
 	return all
+}
+
+// keepLeft keeps the word of a machine that left for good while gossip still has it:
+// its record is removed as soon as it is gone.
+func (t *Tracker) keepLeft(all map[string]evidence) {
+	for id, d := range t.left {
+		if _, recorded := t.machines[id]; recorded {
+			continue
+		}
+		e, heard := all[id]
+		if !heard || d.how != cluster.Left {
+			delete(t.left, id)
+			continue
+		}
+		e.departure, e.departedSeen = d.how, d.seen
+		all[id] = e
+	}
 }

@@ -214,6 +214,44 @@ func TestTrackerGivesADaemonItsGrace(t *testing.T) {
 	w.until("n3", cluster.Up)
 }
 
+// TestTrackerLetsAMachineLeave: one that left for good and has no record any more
+// doesn't come up or fail because gossip still has it; it counts again when it joins anew.
+func TestTrackerLetsAMachineLeave(t *testing.T) {
+	w := watch(t, 50*time.Millisecond, "n1", "n2", "n3", "n4")
+	stillDown := func(id, when string) {
+		t.Helper()
+		for _, state := range []membership.State{membership.Suspect, membership.Alive} {
+			w.hear("n4", state) // a look that began after what this test did before
+			w.until("n4", map[membership.State]cluster.HealthState{
+				membership.Suspect: cluster.Suspect, membership.Alive: cluster.Up}[state])
+		}
+		if h := w.tracker.Health()[id]; h.State != cluster.Down {
+			t.Errorf("%s %s: %+v", id, when, h)
+		}
+	}
+	w.store(cluster.Change{Machines: map[string]*cluster.Machine{"n2": {ID: "n2", Departure: cluster.Left}}})
+	w.until("n2", cluster.Down)
+	w.store(cluster.Change{Machines: map[string]*cluster.Machine{"n2": nil}})
+	stillDown("n2", "without a record, and heard by gossip")
+	w.store(cluster.Change{Runs: map[string]*cluster.Run{"n2": nil}})
+	stillDown("n2", "without a session")
+	w.hear("n2", membership.Left)
+	time.Sleep(60 * time.Millisecond) // the grace
+	stillDown("n2", "gone from gossip, too")
+
+	// Both changes came at once.
+	w.hear("n3", membership.Left)
+	w.store(cluster.Change{Machines: map[string]*cluster.Machine{"n3": nil}, Runs: map[string]*cluster.Run{"n3": nil}})
+	w.until("n3", cluster.Down)
+	time.Sleep(60 * time.Millisecond)
+	stillDown("n3", "whose goodbye wasn't seen")
+
+	w.hear("n2", membership.Alive)
+	w.store(cluster.Change{Machines: map[string]*cluster.Machine{"n2": {ID: "n2"}},
+		Runs: map[string]*cluster.Run{"n2": {Machine: "n2", ID: "another"}}})
+	w.until("n2", cluster.Up)
+}
+
 // TestTrackerWaitsForAMachineThatComesAndGoes: each failure makes it count as
 // back later, it says so meanwhile, and its new session isn't ended for it.
 func TestTrackerWaitsForAMachineThatComesAndGoes(t *testing.T) {

@@ -40,6 +40,7 @@ type evidence struct {
 	registeredAt           time.Time
 	boot                   string // of that run; empty if there is none
 
+	recorded     bool // the store has a record of it
 	departure    cluster.Departure
 	departedSeen time.Time // when the departure was first seen here: clocks of machines differ
 	// departedBefore: the first thing this daemon saw of the machine was that it departed.
@@ -122,6 +123,9 @@ func judge(e evidence, was cluster.HealthState, now time.Time, grace time.Durati
 	case membership.Failed:
 		return lost(e, now, grace)
 	case membership.Left:
+		if e.storeKnown && !e.recorded {
+			return because(cluster.Down, time.Time{}, "it left the cluster")
+		}
 		// It said goodbye to the others and could not tell the store why.
 		if e.silent >= silentProbes {
 			return because(cluster.Failed, time.Time{}, "its daemon stopped and now nothing answers")

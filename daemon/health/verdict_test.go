@@ -21,7 +21,8 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
 func TestJudge(t *testing.T) {
 	// up is a machine that is well; each case says what is different.
-	up := evidence{registered: true, registeredAt: ago(time.Hour), storeKnown: true, firstSeen: ago(time.Hour), began: ago(time.Hour),
+	up := evidence{recorded: true, registered: true, registeredAt: ago(time.Hour), storeKnown: true,
+		firstSeen: ago(time.Hour), began: ago(time.Hour),
 		gossip: membership.Alive, since: ago(time.Hour), lastSeen: noon, lastPacket: noon, clear: ago(time.Hour),
 		gossipAddr: "198.18.1.2:7370", probeAddr: "198.18.1.2:7371"}
 	failed := func(e *evidence) {
@@ -157,6 +158,9 @@ func TestJudge(t *testing.T) {
 		"left, mutely": {cluster.Up, func(e *evidence) {
 			e.gossip, e.since = membership.Left, ago(time.Second)
 		}, cluster.DaemonGone, "stopped", 9 * time.Second},
+		"left, and without a record": {cluster.DaemonGone, func(e *evidence) {
+			e.gossip, e.registered, e.recorded, e.since = membership.Left, false, false, ago(time.Minute)
+		}, cluster.Down, "it left the cluster", 0},
 		"left, mutely, and silent": {cluster.DaemonGone, func(e *evidence) {
 			e.gossip, e.since, e.silent = membership.Left, ago(time.Second), 2
 		},
