@@ -171,6 +171,17 @@ func TestOwnFileOfAnInstance(t *testing.T) {
 	s.says("nothing replaces the content of web@2.service: its template web@.service is not submitted", "start", "--replace", "web@2")
 }
 
+// TestInstanceOfAnotherTemplate: an instance that is made of a template's file here, and
+// not of the one submitted, isn't like the others, which is said.
+func TestInstanceOfAnotherTemplate(t *testing.T) {
+	s, _, after := changedTemplate(t)
+	s.must("start", "./web@4.service") // both are the same
+	s.file("web@.service", otherService+"Nice=6\n")
+	s.says("WARNING: web@5.service has the content of the file web@.service here, and not of the template submitted, "+
+		"which differs (hash "+after[:7]+", the file has ", "start", "./web@5.service")
+	s.says("`fleettop submit --replace ./web@.service` puts the file in its place", "load", "--replace", "./web@4.service")
+}
+
 // TestGlobsLeaveTemplates: what matches several means what can be done.
 func TestGlobsLeaveTemplates(t *testing.T) {
 	s := newShell(t, 1)
@@ -216,7 +227,7 @@ func TestNameOrFile(t *testing.T) {
 	s.file("t@.service", otherService)
 	s.says("t@2.service is of the template submitted, and not of the file t@.service here", "start", "t@2")
 	s.fails(1, "already submitted with other content", "start", "./t@1.service")
-	s.wants(s.must("start", "./t@3.service"), "Unit t@3.service launched")
+	s.wants(s.says("t@3.service has the content of the file t@.service here", "start", "./t@3.service"), "Unit t@3.service launched")
 
 	// A file of the name that can't be read matters only where it is the only one.
 	if err := remadeFIFO("a.service"); err != nil {

@@ -111,6 +111,11 @@ func (a *action) warn(it *item, snap *cluster.Snapshot) {
 	case stands && it.given.template && u.FromTemplate && known && template.hash != it.given.hash:
 		r.Warning = fmt.Sprintf("%s is of the template submitted, and not of the file %s here, which differs: "+
 			"`fleettop submit --replace %s` puts the file in its place", u.Name, it.name.Template(), it.name.Template())
+	case it.given != nil && it.given.template && !it.fallback && known && template.hash != it.given.hash:
+		r.Warning = fmt.Sprintf("%s has the content of the file %s here, and not of the template submitted, "+
+			"which differs (hash %.7s, the file has %.7s), and counts as having a file of its own: "+
+			"`fleettop submit --replace ./%s` puts the file in its place",
+			u.Name, it.name.Template(), template.hash, it.given.hash, it.name.Template())
 	case it.name.IsTemplate() && a.verb == Submit:
 		r.Warning = a.leftBehind(it, snap)
 	case a.replace && it.old != nil && (it.given == nil || it.fallback):
