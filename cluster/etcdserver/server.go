@@ -177,6 +177,7 @@ func (c *Config) start(initial string, isNew bool) (*Server, error) {
 	}
 	s.watching.Go(s.watch)
 	s.watching.Go(s.watchReigns)
+	s.watching.Go(s.limitStreams)
 	return s, nil
 }
 
