@@ -20,7 +20,7 @@ import (
 	"fleettop/cluster/membership"
 	"fleettop/cluster/schedule"
 	"fleettop/daemon/agent"
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/server"
 	"fleettop/daemon/engine"
 	"fleettop/daemon/health"
 	"fleettop/daemon/peers"
@@ -165,15 +165,15 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.engine = engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: n.view, Health: n.health, Log: n.log})
 	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Name: cfg.Name, Store: n.store, Manager: manager,
 		NotesPath: cfg.notesPath(), Log: n.log})
-	server := api.NewServer(api.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
+	handler := server.New(server.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyKeeper(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})
 
 	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket, "keys", g.String())
-	return n.work(ctx, d, probes, server, conflicts)
+	return n.work(ctx, d, probes, handler, conflicts)
 }
 
 // work runs the parts until ctx ends, the machine leaves or a part fails, and takes them apart.
-func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *api.Server, conflicts <-chan error) error {
+func (n *node) work(ctx context.Context, d *doors, probes net.Listener, handler *server.Server, conflicts <-chan error) error {
 	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	defer unlink()
 	link, linkCtx := errgroup.WithContext(linkCtx)
@@ -188,7 +188,7 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, server *
 	background(func(ctx context.Context) { notifySystemd(ctx, n.agent.Ping) })
 	background(n.watchOwnRecord)
 	parts.Go(func() error { return membership.ServeProbes(partsCtx, probes, n.cfg.MachineID) })
-	parts.Go(func() error { return n.serveAPI(partsCtx, d, server) })
+	parts.Go(func() error { return n.serveAPI(partsCtx, d, handler) })
 	parts.Go(func() error {
 		n.etcd.awaitAdmission(partsCtx)
 		return n.followKeys(partsCtx)

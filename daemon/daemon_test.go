@@ -19,6 +19,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
 )
 
@@ -171,9 +172,9 @@ func (m *machine) unit() string {
 	return fmt.Sprintf("[Service]\nExecStart=/bin/sh -c 'echo $$$$ > %s/%%p.pid; exec sleep 1000'\n\n[X-Fleet]\nMachineID=%s\n", m.cfg.StateDir, m.cfg.MachineID)
 }
 
-func (m *machine) client() *api.Client {
+func (m *machine) client() *client.Client {
 	m.t.Helper()
-	c, err := api.Dial("unix://" + m.cfg.RunDir + "/fleettop.sock")
+	c, err := client.Dial("unix://" + m.cfg.RunDir + "/fleettop.sock")
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func (m *machine) client() *api.Client {
 }
 
 // until polls the machine's API, which may not be there yet.
-func (m *machine) until(what string, done func(context.Context, *api.Client) (bool, error)) {
+func (m *machine) until(what string, done func(context.Context, *client.Client) (bool, error)) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -204,7 +205,7 @@ func (m *machine) until(what string, done func(context.Context, *api.Client) (bo
 
 func (m *machine) untilVoting(n int) {
 	m.t.Helper()
-	m.until(fmt.Sprintf("%d voters", n), func(ctx context.Context, c *api.Client) (bool, error) {
+	m.until(fmt.Sprintf("%d voters", n), func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		if err != nil {
 			return false, err
@@ -221,7 +222,7 @@ func (m *machine) untilVoting(n int) {
 
 func (m *machine) untilActive(unit string) {
 	m.t.Helper()
-	m.until(unit+" active", func(ctx context.Context, c *api.Client) (bool, error) {
+	m.until(unit+" active", func(ctx context.Context, c *client.Client) (bool, error) {
 		u, err := c.Unit(ctx, unit)
 		return err == nil && len(u.Placements) == 1 && u.Placements[0].Status != nil && u.Placements[0].Status.Active == "active", err
 	})
@@ -269,12 +270,12 @@ func TestRestartedDaemonAdoptsItsUnits(t *testing.T) {
 		t.Errorf("after two restarts: processes %v, want %v", now, before)
 	}
 	m.act(api.Restart, api.ActionRequest{Units: []string{"a.service"}})
-	m.until("another process", func(context.Context, *api.Client) (bool, error) {
+	m.until("another process", func(context.Context, *client.Client) (bool, error) {
 		now := m.pids()
 		return len(now) == 1 && now[0] != before[0], nil
 	})
 	m.act(api.Destroy, api.ActionRequest{Units: []string{"a.service"}})
-	m.until("its end", func(context.Context, *api.Client) (bool, error) { return len(m.pids()) == 0, nil })
+	m.until("its end", func(context.Context, *client.Client) (bool, error) { return len(m.pids()) == 0, nil })
 }
 
 func TestGrowShrinkAndLeave(t *testing.T) {
@@ -293,7 +294,7 @@ func TestGrowShrinkAndLeave(t *testing.T) {
 	}
 	m2.stop = nil
 	m2.staysOut(m1)
-	m1.until("two machines, one voter", func(ctx context.Context, c *api.Client) (bool, error) {
+	m1.until("two machines, one voter", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		if err != nil {
 			return false, err
@@ -308,7 +309,7 @@ func TestGrowShrinkAndLeave(t *testing.T) {
 	})
 	m1.untilActive("a.service")
 	m1.act(api.Destroy, api.ActionRequest{Units: []string{"a.service"}})
-	m1.until("its end", func(ctx context.Context, c *api.Client) (bool, error) {
+	m1.until("its end", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		if err != nil {
 			return false, err

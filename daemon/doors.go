@@ -16,6 +16,7 @@ import (
 
 	"fleettop/cluster/membership"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/server"
 	"fleettop/daemon/keys"
 	"fleettop/daemon/sshd"
 )
@@ -46,23 +47,23 @@ func (d *doors) close() {
 func (c *Config) viewSocket() string { return api.ViewSocket(c.Socket) }
 
 // serveAPI serves all doors until ctx ends or one fails.
-func (n *node) serveAPI(ctx context.Context, d *doors, server *api.Server) error {
+func (n *node) serveAPI(ctx context.Context, d *doors, handler *server.Server) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return d.operators.serve(ctx, api.HTTPServer(ctx, api.AsRole(api.Operator, server), n.log))
+		return d.operators.serve(ctx, server.HTTPServer(ctx, server.AsRole(api.Operator, handler), n.log))
 	})
 	g.Go(func() error {
-		return d.viewers.serve(ctx, api.HTTPServer(ctx, api.AsRole(api.Viewer, server), n.log))
+		return d.viewers.serve(ctx, server.HTTPServer(ctx, server.AsRole(api.Viewer, handler), n.log))
 	})
 	g.Go(func() error { return n.keepRunDir(ctx, d) })
-	machines, door := d.machines, api.HTTPServer(ctx, n.forMachines(server), n.log)
+	machines, door := d.machines, server.HTTPServer(ctx, n.forMachines(handler), n.log)
 	if n.guard.identity != nil {
 		machines = tls.NewListener(machines, n.guard.identity.ServerConfig())
 		door.ErrorLog = log.New(&handshakes{refused: n.guard.refuser("API"), next: door.ErrorLog}, "", 0)
 	}
 	g.Go(func() error { return serve(ctx, machines, door) })
 	if d.people != nil {
-		g.Go(func() error { return d.people.Run(ctx, server) })
+		g.Go(func() error { return d.people.Run(ctx, handler) })
 	}
 	return g.Wait()
 }
@@ -92,7 +93,7 @@ func shutDown(ctx context.Context, server *http.Server) {
 // forMachines serves other machines, which have shown their certificate, and
 // lets those who have none join.
 func (n *node) forMachines(next http.Handler) http.Handler {
-	next = api.AsRole(api.MachineRole, next)
+	next = server.AsRole(api.MachineRole, next)
 	join := &joiners{n: n, now: time.Now}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil && len(r.TLS.PeerCertificates) == 0 {
@@ -105,7 +106,7 @@ func (n *node) forMachines(next http.Handler) http.Handler {
 		}
 		// A connection outlives the removal of the key it was made with, but
 		// nothing is answered on it any more, and what is being answered ends.
-		ctx, cancel := context.WithCancel(api.WithActor(r.Context(), keys.PeerName(r.TLS)))
+		ctx, cancel := context.WithCancel(server.WithActor(r.Context(), keys.PeerName(r.TLS)))
 		defer cancel()
 		changed := n.guard.changed()
 		if err := n.guard.identity.Trusts(r.TLS); err != nil {

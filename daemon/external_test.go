@@ -14,6 +14,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // startEtcd starts an etcd that belongs to no cluster of ours.
@@ -57,7 +58,7 @@ func (m *machine) onEtcd(endpoint string) *machine {
 // untilUp waits until a machine sees n machines up, and no other.
 func (m *machine) untilUp(n int) {
 	m.t.Helper()
-	m.until("machines that are up", func(ctx context.Context, c *api.Client) (bool, error) {
+	m.until("machines that are up", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		if err != nil {
 			return false, err
@@ -107,7 +108,7 @@ func TestTwoClustersOnOneEtcd(t *testing.T) {
 	a1 := newMachine(t, 1).onEtcd(etcd.ClientURL())
 	a2 := newMachine(t, 2, a1).onEtcd(etcd.ClientURL())
 	a2.start() // it waits for the founder
-	a2.until("word that it waits", func(ctx context.Context, c *api.Client) (bool, error) {
+	a2.until("word that it waits", func(ctx context.Context, c *client.Client) (bool, error) {
 		_, err := c.Machines(ctx)
 		return err != nil && strings.Contains(err.Error(), "no cluster was founded there yet"), nil
 	})
@@ -172,10 +173,10 @@ func TestStoreIdentityFollowsTheKey(t *testing.T) {
 	m := newMachine(t, 1).onEtcd(etcd.ClientURL())
 	m.start()
 	m.untilUp(1)
-	m.rotate((*api.Client).RotateKey)
+	m.rotate((*client.Client).RotateKey)
 	m.untilKeys("one key", func(l *api.KeyList) bool { return len(l.Keys) == 1 })
 	store := etcdClient(t, etcd)
-	m.until("the new key in the identity", func(ctx context.Context, _ *api.Client) (bool, error) {
+	m.until("the new key in the identity", func(ctx context.Context, _ *client.Client) (bool, error) {
 		r, err := store.Get(ctx, "/fleettop/identity")
 		ids := m.ring().IDs()
 		return err == nil && len(ids) == 1 && len(r.Kvs) == 1 && strings.Contains(string(r.Kvs[0].Value), `["`+ids[0]+`",`), err
@@ -215,7 +216,7 @@ func TestUnusableEtcdIsSaid(t *testing.T) {
 			m := newMachine(t, 21+i).onEtcd(c.endpoint)
 			began := time.Now()
 			m.start()
-			m.until("the cause in the log", func(context.Context, *api.Client) (bool, error) {
+			m.until("the cause in the log", func(context.Context, *client.Client) (bool, error) {
 				return m.log.contains(c.cause), nil
 			})
 			took := time.Since(began)
@@ -223,7 +224,7 @@ func TestUnusableEtcdIsSaid(t *testing.T) {
 			if !m.log.contains("level=WARN msg=\"the cluster's store can't be used") || took > 20*time.Second { // five on a machine with nothing else to do
 				t.Errorf("said after %s: %s", took, m.log.text())
 			}
-			m.until("the cause in an answer", func(ctx context.Context, client *api.Client) (bool, error) {
+			m.until("the cause in an answer", func(ctx context.Context, client *client.Client) (bool, error) {
 				_, err := client.Machines(ctx)
 				if err == nil {
 					return false, errors.New("it answers as if all were well")
@@ -256,7 +257,7 @@ func TestEtcdThatGoesAndComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.until("word of the refusal", func(context.Context, *api.Client) (bool, error) {
+	m.until("word of the refusal", func(context.Context, *client.Client) (bool, error) {
 		return m.log.contains("etcd refuses this daemon: user name is empty"), nil
 	})
 	root, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.ClientURL()}, Username: "root", Password: "secret"})
@@ -267,7 +268,7 @@ func TestEtcdThatGoesAndComesBack(t *testing.T) {
 	if _, err := root.AuthDisable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m.until("word that it is back", func(context.Context, *api.Client) (bool, error) {
+	m.until("word that it is back", func(context.Context, *client.Client) (bool, error) {
 		return m.log.contains("can be used again"), nil
 	})
 	m.untilUp(1)

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"fleettop/cluster"
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // TestFourthMachine is no voter, so that nothing on it looks at the cluster's
@@ -18,7 +18,7 @@ func TestFourthMachine(t *testing.T) {
 	m1.startThree()
 	m4 := newMachine(t, 4, m1)
 	m4.start()
-	m1.until("four machines", func(ctx context.Context, c *api.Client) (bool, error) {
+	m1.until("four machines", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		up := 0
 		for _, m := range list.Machines {
@@ -28,7 +28,7 @@ func TestFourthMachine(t *testing.T) {
 		}
 		return up == 4, err
 	})
-	m4.until("a line to join by", func(ctx context.Context, c *api.Client) (bool, error) {
+	m4.until("a line to join by", func(ctx context.Context, c *client.Client) (bool, error) {
 		token, err := c.JoinToken(ctx)
 		if err == nil && len(token.Addresses) != joinAddresses {
 			err = fmt.Errorf("it names %v", token.Addresses)

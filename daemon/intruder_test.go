@@ -16,6 +16,7 @@ import (
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
 	"fleettop/daemon/peers"
 )
@@ -270,7 +271,7 @@ func TestVerbsSayThatTheKeyIsAnother(t *testing.T) {
 	}
 	says := func() {
 		t.Helper()
-		m2.until("a refusal that names the key", func(ctx context.Context, c *api.Client) (bool, error) {
+		m2.until("a refusal that names the key", func(ctx context.Context, c *client.Client) (bool, error) {
 			_, err := c.Machines(ctx)
 			if err == nil {
 				return false, nil
@@ -286,7 +287,7 @@ func TestVerbsSayThatTheKeyIsAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	m2.start()
-	m2.until("two machines", func(ctx context.Context, c *api.Client) (bool, error) {
+	m2.until("two machines", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		return err == nil && len(list.Machines) == 2, err
 	})

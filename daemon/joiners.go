@@ -11,7 +11,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/membership"
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/server"
 	"fleettop/daemon/keys"
 )
 
@@ -51,7 +51,7 @@ func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Any client comes this far, so none may stay for long.
-	api.BodyBy(r, time.Now().Add(joinTime))
+	server.BodyBy(r, time.Now().Add(joinTime))
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * joinTime))
 	source, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

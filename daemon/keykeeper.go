@@ -9,6 +9,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/server"
 	"fleettop/daemon/keys"
 )
 
@@ -19,14 +20,14 @@ const joinAddresses = 3
 type keyKeeper struct{ n *node }
 
 // keyKeeper is nil without a key.
-func (n *node) keyKeeper() api.KeyKeeper {
+func (n *node) keyKeeper() server.KeyKeeper {
 	if n.guard.identity == nil {
 		return nil
 	}
 	return keyKeeper{n}
 }
 
-// Keys implements api.KeyKeeper.
+// Keys implements server.KeyKeeper.
 func (k keyKeeper) Keys(ctx context.Context) (*api.KeyList, error) {
 	ctx, cancel := context.WithTimeout(ctx, viewPatience)
 	defer cancel()
@@ -69,7 +70,7 @@ func (k keyKeeper) list(ctx context.Context, text string) (*api.KeyList, error) 
 	return list, nil
 }
 
-// Rotate implements api.KeyKeeper.
+// Rotate implements server.KeyKeeper.
 func (k keyKeeper) Rotate(ctx context.Context, by string) (*api.KeyList, error) {
 	n := k.n
 	s, revision, err := n.vault().load(ctx)
@@ -96,7 +97,7 @@ func (k keyKeeper) Rotate(ctx context.Context, by string) (*api.KeyList, error) 
 	return k.list(ctx, text)
 }
 
-// FinishRotation implements api.KeyKeeper.
+// FinishRotation implements server.KeyKeeper.
 func (k keyKeeper) FinishRotation(ctx context.Context, by string) (*api.KeyList, error) {
 	step, err := k.n.stepKeys(ctx, true, cmp.Or(by, "somebody"))
 	switch {
@@ -110,7 +111,7 @@ func (k keyKeeper) FinishRotation(ctx context.Context, by string) (*api.KeyList,
 	return k.list(ctx, step.Text)
 }
 
-// JoinToken implements api.KeyKeeper.
+// JoinToken implements server.KeyKeeper.
 func (k keyKeeper) JoinToken(ctx context.Context, by string) (*api.JoinToken, error) {
 	n := k.n
 	now := time.Now()

@@ -7,6 +7,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/server"
 )
 
 // leaveForGood moves this machine's units away, reporting how far that is, and
@@ -20,7 +21,7 @@ func (n *node) leaveForGood(ctx context.Context, by string, report func(api.Prog
 	if len(snap.Runs) < 2 {
 		return nil, api.Refuse(api.CodeConflict, "to end the cluster, stop the daemon and remove its state directory", "this is the only machine of the cluster")
 	}
-	exit := api.NewExit(snap, n.cfg.MachineID)
+	exit := server.NewExit(snap, n.cfg.MachineID)
 	drained := cluster.Drained == snap.Machines[n.cfg.MachineID].Schedule
 	if err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
 		m.SetSchedule(cluster.Drained, time.Now())

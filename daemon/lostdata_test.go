@@ -10,6 +10,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // loseData stops a daemon, removes a part of its state and starts it again.
@@ -28,7 +29,7 @@ func (m *machine) loseData(part string) (since time.Time) {
 // votes, by the word of the timeline, which another machine is asked for.
 func (m *machine) untilJoinedAnew(asked *machine, since time.Time) {
 	m.t.Helper()
-	asked.until("word of why "+m.cfg.Name+" joined anew", func(ctx context.Context, c *api.Client) (bool, error) {
+	asked.until("word of why "+m.cfg.Name+" joined anew", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Events(ctx, since.Format(time.RFC3339Nano), 1000)
 		said, votes := false, false
 		for _, e := range list {
@@ -53,7 +54,7 @@ func TestVoterThatLostItsData(t *testing.T) {
 	m3.untilJoinedAnew(m1, m3.loseData(""))
 	m1.untilJoinedAnew(m2, m1.loseData(""))
 	for _, m := range []*machine{m1, m2, m3} {
-		m.until("one cluster of three machines", func(ctx context.Context, c *api.Client) (bool, error) {
+		m.until("one cluster of three machines", func(ctx context.Context, c *client.Client) (bool, error) {
 			list, err := c.Machines(ctx)
 			return err == nil && len(list.Machines) == 3, err
 		})
@@ -70,7 +71,7 @@ func TestFoundedClusterInUseStays(t *testing.T) {
 	m2 := newMachine(t, 2, m1)
 	m1.start()
 	m2.start()
-	m1.until("two machines", func(ctx context.Context, c *api.Client) (bool, error) {
+	m1.until("two machines", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		return err == nil && len(list.Machines) == 2 && list.Machines[1].Seat == cluster.Learner, err
 	})
@@ -84,10 +85,10 @@ func TestFoundedClusterInUseStays(t *testing.T) {
 	m2.untilVoting(1)
 	m2.act(api.Submit, api.ActionRequest{Files: []api.File{{Name: "a.service", Content: m2.unit()}}})
 	m1.start()
-	m2.until("word of the other cluster", func(context.Context, *api.Client) (bool, error) {
+	m2.until("word of the other cluster", func(context.Context, *client.Client) (bool, error) {
 		return m2.log.contains("move " + m2.cfg.StateDir + " away"), nil
 	})
-	m2.until("its unit", func(ctx context.Context, c *api.Client) (bool, error) {
+	m2.until("its unit", func(ctx context.Context, c *client.Client) (bool, error) {
 		_, err := c.Unit(ctx, "a.service")
 		return err == nil, err
 	})

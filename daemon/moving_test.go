@@ -11,6 +11,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // move gives a daemon that is stopped another address and starts it there.
@@ -23,7 +24,7 @@ func (m *machine) move(address string) {
 // untilFound waits until etcd's members know where a machine's etcd is now.
 func (m *machine) untilFound(moved *machine) {
 	m.t.Helper()
-	m.until("word that "+moved.cfg.Name+" is at "+moved.cfg.Address, func(ctx context.Context, c *api.Client) (bool, error) {
+	m.until("word that "+moved.cfg.Name+" is at "+moved.cfg.Address, func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Events(ctx, "", 1000)
 		for _, e := range list {
 			if e.Kind == cluster.EventVoter && e.Machine == moved.cfg.MachineID && strings.HasSuffix(e.Text, " is at https://"+moved.cfg.etcdPeer()) {
@@ -47,7 +48,7 @@ func TestMachinesThatMove(t *testing.T) {
 
 	m2 := newMachine(t, 2, m1)
 	m2.start()
-	m1.until("a learner", func(ctx context.Context, c *api.Client) (bool, error) {
+	m1.until("a learner", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		return err == nil && len(list.Machines) == 2 && list.Machines[1].Seat == cluster.Learner && m2.log.contains("is learning"), err
 	})
@@ -88,7 +89,7 @@ func TestFoundByTheLeader(t *testing.T) {
 	m1.move("127.0.0.2")
 	m2.untilFound(m1)
 	m1.untilVoting(3)
-	m1.until("the others' addresses in its book", func(context.Context, *api.Client) (bool, error) {
+	m1.until("the others' addresses in its book", func(context.Context, *client.Client) (bool, error) {
 		raw, err := os.ReadFile(book)
 		var known []string
 		if err == nil {

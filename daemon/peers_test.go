@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // A cache that a power loss emptied, or that is anything else, is warned of and made again.
@@ -48,12 +48,12 @@ func TestUnreadablePeersFoundNoCluster(t *testing.T) {
 	m2, m3 := m1.startThree()
 	m4 := newMachine(t, 4, m1)
 	m4.start()
-	member := func(ctx context.Context, c *api.Client) (bool, error) {
+	member := func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		return err == nil && len(list.Machines) == 4 && list.Store.Connected, err
 	}
 	m4.until("four machines", member)
-	m4.until("the addresses on disk", func(context.Context, *api.Client) (bool, error) {
+	m4.until("the addresses on disk", func(context.Context, *client.Client) (bool, error) {
 		return len(openPeerBook(filepath.Join(m4.cfg.StateDir, peersFile), slog.New(slog.DiscardHandler)).list()) == 3, nil
 	})
 	m4.halt()

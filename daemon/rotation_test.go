@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
 )
 
@@ -23,7 +24,7 @@ func (m *machine) ring() keys.Ring {
 	return r
 }
 
-func (m *machine) rotate(do func(*api.Client, context.Context) (*api.KeyList, error)) {
+func (m *machine) rotate(do func(*client.Client, context.Context) (*api.KeyList, error)) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -34,7 +35,7 @@ func (m *machine) rotate(do func(*api.Client, context.Context) (*api.KeyList, er
 
 func (m *machine) untilKeys(what string, done func(*api.KeyList) bool) {
 	m.t.Helper()
-	m.until(what, func(ctx context.Context, c *api.Client) (bool, error) {
+	m.until(what, func(ctx context.Context, c *client.Client) (bool, error) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		list, err := c.Keys(ctx)
@@ -54,7 +55,7 @@ func TestRotation(t *testing.T) {
 	before := m2.pids()
 	old := m1.ring()
 
-	m2.rotate((*api.Client).RotateKey)
+	m2.rotate((*client.Client).RotateKey)
 	if _, err := m3.client().RotateKey(t.Context()); err == nil || !strings.Contains(err.Error(), "under way") {
 		t.Errorf("a second rotation at the same time: %v", err)
 	}
@@ -96,18 +97,18 @@ func TestMachineThatWasOffWhileTheKeyWasRotated(t *testing.T) {
 	m2, m3 := m1.startThree()
 	old := m1.ring()
 	m3.halt()
-	m1.until("n3 off", func(ctx context.Context, c *api.Client) (bool, error) {
+	m1.until("n3 off", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		if err != nil {
 			return false, err
 		}
 		return slices.ContainsFunc(list.Machines, func(x api.MachineInfo) bool { return x.Name == "n3" && !x.Health.State.Runs() }), nil
 	})
-	m1.rotate((*api.Client).RotateKey)
+	m1.rotate((*client.Client).RotateKey)
 	m1.untilKeys("a wait for n3 alone", func(l *api.KeyList) bool {
 		return l.Phase == string(keys.Retiring) && slices.Equal(l.Waiting, []string{"n3"})
 	})
-	m1.rotate((*api.Client).FinishRotation)
+	m1.rotate((*client.Client).FinishRotation)
 	m1.untilKeys("one key", func(l *api.KeyList) bool { return l.Phase == "" && !slices.Contains(l.Waiting, "n1") })
 	m1.untilKeys("one key on n1 and n2", func(l *api.KeyList) bool {
 		n := 0
@@ -198,7 +199,7 @@ func TestNewMachineJoinsByToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	m2.start() // with neither --join nor data: it knows the cluster from the token's answer
-	m1.until("two machines", func(ctx context.Context, c *api.Client) (bool, error) {
+	m1.until("two machines", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		return err == nil && len(list.Machines) == 2, err
 	})
@@ -227,7 +228,7 @@ func TestRotationWaitsForWhatCantBeWritten(t *testing.T) {
 	m1.start()
 	m1.untilVoting(1)
 	m2.start()
-	m1.until("two machines", func(ctx context.Context, c *api.Client) (bool, error) {
+	m1.until("two machines", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
 		return err == nil && len(list.Machines) == 2, err
 	})
@@ -239,7 +240,7 @@ func TestRotationWaitsForWhatCantBeWritten(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(authorities, "in", "the", "way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	m1.rotate((*api.Client).RotateKey)
+	m1.rotate((*client.Client).RotateKey)
 	m1.untilKeys("a wait for n2", func(l *api.KeyList) bool {
 		return l.Phase == string(keys.Spreading) && slices.Equal(l.Waiting, []string{"n2"})
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
 )
 
@@ -100,8 +101,8 @@ func TestRunDirIsMadeAgain(t *testing.T) {
 		for {
 			var err error
 			for _, at := range []string{socket, view} {
-				var c *api.Client
-				if c, err = api.Dial("unix://" + at); err == nil {
+				var c *client.Client
+				if c, err = client.Dial("unix://" + at); err == nil {
 					_, err = c.Machines(ctx)
 					c.Close()
 				}
@@ -169,7 +170,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	says("can't be read any more")
-	m.until("an answer", func(ctx context.Context, c *api.Client) (bool, error) {
+	m.until("an answer", func(ctx context.Context, c *client.Client) (bool, error) {
 		_, err := c.Machines(ctx)
 		return err == nil, err
 	})

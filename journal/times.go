@@ -38,6 +38,14 @@ func ParseTime(text string, now time.Time) (time.Time, error) {
 	return t, nil
 }
 
+// ParseTimeOrAge reads a time as ParseTime does, or an age such as 90m.
+func ParseTimeOrAge(text string, now time.Time) (time.Time, error) {
+	if age, err := time.ParseDuration(text); err == nil && !strings.HasPrefix(text, "+") {
+		return now.Add(-age.Abs()), nil
+	}
+	return ParseTime(text, now)
+}
+
 func parseTime(text string, now time.Time) (time.Time, error) {
 	day := func(offset int) time.Time {
 		y, m, d := now.Date()

@@ -10,6 +10,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/tuitest"
 )
 
@@ -167,10 +168,10 @@ func TestSaveAsksBeforeItOverwrites(t *testing.T) {
 // TestNothingWasDoneIsSaidWhereItIsTrue: an order that broke off in the middle may have been carried out.
 func TestNothingWasDoneIsSaidWhereItIsTrue(t *testing.T) {
 	b := newBench(t, 140, 24, false, false, tuitest.Cluster(3, 3))
-	b.client.refuse = &api.UnreachableError{Endpoint: b.client.Endpoint(), Err: syscall.ECONNREFUSED}
+	b.client.refuse = &client.UnreachableError{Endpoint: b.client.Endpoint(), Err: syscall.ECONNREFUSED}
 	b.press("2", "s")
 	b.shows("nothing was done")
-	b.client.refuse = &api.UnreachableError{Endpoint: b.client.Endpoint(), Err: io.ErrUnexpectedEOF}
+	b.client.refuse = &client.UnreachableError{Endpoint: b.client.Endpoint(), Err: io.ErrUnexpectedEOF}
 	b.press("s")
 	b.hides("nothing was done")
 	b.shows("went away meanwhile")

@@ -14,6 +14,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
@@ -322,7 +323,7 @@ var errSlow = fmt.Errorf("the daemon has not answered for %s: it may do it yet, 
 
 // sentence is an error as a person reads it.
 func sentence(err error) string {
-	var away *api.UnreachableError
+	var away *client.UnreachableError
 	switch {
 	case !errors.As(err, &away):
 		return capital(draw.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))

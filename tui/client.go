@@ -6,7 +6,6 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
 	"fleettop/tui/feed"
 	"fleettop/tui/keys"
@@ -83,7 +82,7 @@ func (c current) Unit(ctx context.Context, name string) (*api.UnitDetail, error)
 	return c.Current().Unit(ctx, name)
 }
 
-func (c current) Explain(ctx context.Context, name string) (*schedule.Explanation, error) {
+func (c current) Explain(ctx context.Context, name string) (*api.Explanation, error) {
 	return c.Current().Explain(ctx, name)
 }
 

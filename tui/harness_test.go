@@ -17,8 +17,8 @@ import (
 	"github.com/muesli/termenv"
 
 	"fleettop/cluster"
-	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/keys"
 	"fleettop/tui/state"
 	"fleettop/tui/theme"
@@ -78,7 +78,7 @@ func (c *fakeClient) Unit(_ context.Context, name string) (*api.UnitDetail, erro
 		panic("a fault of the console")
 	}
 	if c.away {
-		return nil, &api.UnreachableError{Endpoint: c.Endpoint(), Err: errors.New("connection refused")}
+		return nil, &client.UnreachableError{Endpoint: c.Endpoint(), Err: errors.New("connection refused")}
 	}
 	d := &api.UnitDetail{}
 	d.Unit = tuitest.Unit(name)
@@ -86,8 +86,8 @@ func (c *fakeClient) Unit(_ context.Context, name string) (*api.UnitDetail, erro
 	return d, nil
 }
 
-func (c *fakeClient) Explain(_ context.Context, name string) (*schedule.Explanation, error) {
-	return &schedule.Explanation{Unit: name, On: []string{tuitest.MachineID(1)}, Reason: "fewest units (1) of 2 eligible machines", Verdicts: []schedule.Verdict{
+func (c *fakeClient) Explain(_ context.Context, name string) (*api.Explanation, error) {
+	return &api.Explanation{Unit: name, On: []string{tuitest.MachineID(1)}, Reason: "fewest units (1) of 2 eligible machines", Verdicts: []api.Verdict{
 		{Machine: tuitest.MachineID(1), Name: "n1", OK: true, Reason: "1 unit"}, {Machine: tuitest.MachineID(2), Name: "n2", OK: true, Reason: "2 units"},
 		{Machine: tuitest.MachineID(3), Name: "n3", Reason: "lacks ssd=true"}}}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // With -o json a verb prints one value: an array where it can be told of several
@@ -34,8 +35,8 @@ const (
 // failureOf is an error as programs get it.
 func failureOf(err error, cmd *cobra.Command) *api.Error {
 	var refused *api.Error
-	var away *api.UnreachableError
-	var slow *api.SlowError
+	var away *client.UnreachableError
+	var slow *client.SlowError
 	var usage usageError
 	switch {
 	case errors.As(err, &usage):

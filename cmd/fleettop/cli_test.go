@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"fleettop/cluster"
-	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
+	"fleettop/daemon/api/server"
 	"fleettop/units"
 )
 
@@ -28,7 +28,7 @@ type shell struct {
 	t *testing.T
 }
 
-func newShell(t *testing.T, machines int, tweaks ...func(*api.Config)) *shell {
+func newShell(t *testing.T, machines int, tweaks ...func(*server.Config)) *shell {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	t.Setenv("NO_COLOR", "")

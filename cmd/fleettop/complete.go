@@ -7,14 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // completionTime is what a person pressing Tab will wait.
 const completionTime = 2 * time.Second
 
 // complete asks the daemon for words to complete with; without an answer there are none.
-func (a *app) complete(cmd *cobra.Command, ask func(context.Context, *api.Client) ([]cobra.Completion, error)) []cobra.Completion {
+func (a *app) complete(cmd *cobra.Command, ask func(context.Context, *client.Client) ([]cobra.Completion, error)) []cobra.Completion {
 	c, err := a.dial()
 	if err != nil {
 		return nil
@@ -31,7 +31,7 @@ func (a *app) complete(cmd *cobra.Command, ask func(context.Context, *api.Client
 }
 
 func (a *app) unitWords(cmd *cobra.Command, taken []string, prefix string) []cobra.Completion {
-	return a.complete(cmd, func(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	return a.complete(cmd, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
 		list, err := c.Units(ctx, false, prefix+"*")
 		if err != nil {
 			return nil, err
@@ -74,7 +74,7 @@ func (a *app) completeUnitsAndFiles(cmd *cobra.Command, args []string, prefix st
 }
 
 func (a *app) completeMachines(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	words := a.complete(cmd, func(ctx context.Context, c *api.Client) ([]cobra.Completion, error) {
+	words := a.complete(cmd, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
 		list, err := c.Machines(ctx)
 		if err != nil {
 			return nil, err

@@ -17,6 +17,7 @@ import (
 
 	"fleettop/cmd/fleettop/demo"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
 	"fleettop/daemon/peers"
 	"fleettop/tui"
@@ -115,7 +116,7 @@ func (a *app) otherDaemon(m api.Machine) (tui.Client, error) {
 		return c, nil
 	}
 	u.Host = m.APIAddress
-	return api.Dial(u.String())
+	return client.Dial(u.String())
 }
 
 // keyedClient returns a client of a machine's API that proves itself with the
@@ -140,7 +141,7 @@ func keyedClient(keyFile string, m api.Machine) (*peerClient, error) {
 
 // peerClient is a client that takes with it what it was made of.
 type peerClient struct {
-	*api.Client
+	*client.Client
 	peers *peers.Peers
 }
 
@@ -194,7 +195,7 @@ func (d *theDemo) console(ctx context.Context, hello string) error {
 	if err != nil {
 		return err
 	}
-	c, err := api.Dial("unix://" + first.Socket)
+	c, err := client.Dial("unix://" + first.Socket)
 	if err != nil {
 		return err
 	}
@@ -209,6 +210,6 @@ func (d *theDemo) console(ctx context.Context, hello string) error {
 			if !ok {
 				return nil, fmt.Errorf("machine %s is not of this demo", strings.TrimSpace(m.Name))
 			}
-			return api.Dial("unix://" + socket)
+			return client.Dial("unix://" + socket)
 		}})
 }

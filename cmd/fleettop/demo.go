@@ -16,6 +16,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cmd/fleettop/demo"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 const (
@@ -120,7 +121,7 @@ func (d *theDemo) awaitReady(ctx context.Context) error {
 	var last error
 	for {
 		var list *api.MachineList
-		c, err := api.Dial("unix://" + d.cluster.Machines[0].Socket)
+		c, err := client.Dial("unix://" + d.cluster.Machines[0].Socket)
 		if err == nil {
 			list, err = c.Machines(limit)
 			c.Close()
@@ -217,7 +218,7 @@ func (d *theDemo) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := api.Dial("unix://" + first.Socket)
+	client, err := client.Dial("unix://" + first.Socket)
 	if err != nil {
 		return err
 	}
@@ -270,7 +271,7 @@ func (d *theDemo) powerOff(ctx context.Context, victim *demo.Machine, lost []str
 	if err != nil {
 		return 0, 0, err
 	}
-	client, err := api.Dial("unix://" + witness.Socket)
+	client, err := client.Dial("unix://" + witness.Socket)
 	if err != nil {
 		return 0, 0, err
 	}

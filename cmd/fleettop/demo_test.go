@@ -19,6 +19,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cmd/fleettop/demo"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // runDemoProcess starts the demo as a process of its own, with its temporary
@@ -148,7 +149,7 @@ func TestNoPowerIsNoLostDaemon(t *testing.T) {
 	if err := c.PowerOn(c.Machines[0]); err == nil || err.Error() != "machine n1 is on already" {
 		t.Errorf("power for a machine that has it: %v", err)
 	}
-	client, err := api.Dial("unix://" + c.Machines[0].Socket)
+	client, err := client.Dial("unix://" + c.Machines[0].Socket)
 	if err != nil {
 		t.Fatal(err)
 	}

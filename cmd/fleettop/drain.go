@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/units/wording"
 )
 
@@ -127,7 +128,7 @@ const strandedShown = 10
 
 // mayDrain says which units have no other place than machines that are to be
 // drained, and asks whether to go on; it returns an error where not.
-func (a *app) mayDrain(ctx context.Context, c *api.Client, verb string, yes bool, machines ...string) error {
+func (a *app) mayDrain(ctx context.Context, c *client.Client, verb string, yes bool, machines ...string) error {
 	limited, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	plan, err := c.PlanDrain(limited, machines...)

@@ -10,6 +10,8 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
+	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/units/retry"
 )
@@ -28,7 +30,7 @@ func (a *app) eventsCommand() *cobra.Command {
 			}
 			if since != "" {
 				// Local forms mean this terminal's zone, so they are settled here.
-				t, err := api.LogTime(since, time.Now())
+				t, err := journal.ParseTimeOrAge(since, time.Now())
 				if err != nil {
 					return usageError{err}
 				}
@@ -38,7 +40,7 @@ func (a *app) eventsCommand() *cobra.Command {
 				a.streams = true
 				return a.followEvents(cmd.Context(), since, limit)
 			}
-			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
+			return a.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				list, err := c.Timeline(ctx, since, limit)
 				if err != nil {
 					return err

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
 )
 
@@ -20,8 +20,8 @@ func (a *app) explainCommand() *cobra.Command {
 		Short: "Tell why a unit is where it is, and what keeps it from each other machine",
 		Args:  exactlyOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
-				ex, err := c.Explanation(ctx, unitName(args[0]))
+			return a.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
+				ex, err := c.Explain(ctx, unitName(args[0]))
 				if err != nil {
 					return err
 				}
@@ -36,7 +36,7 @@ func (a *app) explainCommand() *cobra.Command {
 	}
 }
 
-// explanation is schedule's for programs: a machine's name is called as everywhere.
+// explanation is the API's for programs: a machine's name is called as everywhere.
 type explanation struct {
 	*api.Explanation
 	Verdicts []machineVerdict `json:"verdicts"`
@@ -44,7 +44,7 @@ type explanation struct {
 }
 
 type machineVerdict struct {
-	schedule.Verdict
+	api.Verdict
 	MachineName string    `json:"machineName"`
 	Name        *struct{} `json:"name,omitempty"` // hides the verdict's
 }

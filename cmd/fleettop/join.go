@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon"
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 func (a *app) joinCommandCommand() *cobra.Command {
@@ -23,7 +23,7 @@ func (a *app) joinCommandCommand() *cobra.Command {
 			"15 minutes; the machine fetches the cluster's key with it, over TLS, from nobody but this cluster.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
+			return a.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				t, err := c.JoinToken(ctx)
 				if err != nil {
 					return err

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/journal"
 	"fleettop/tui/theme"
 	"fleettop/units"
@@ -93,13 +94,13 @@ func (fl *journalFlags) options(args []string, now time.Time) (o api.JournalOpti
 	// Local forms mean this terminal's zone, so they are settled here.
 	var since, until time.Time
 	if fl.since != "" {
-		if since, err = api.LogTime(fl.since, now); err != nil {
+		if since, err = journal.ParseTimeOrAge(fl.since, now); err != nil {
 			return o, err
 		}
 		o.Since = since.Format(time.RFC3339Nano)
 	}
 	if fl.until != "" {
-		if until, err = api.LogTime(fl.until, now); err != nil {
+		if until, err = journal.ParseTimeOrAge(fl.until, now); err != nil {
 			return o, err
 		}
 		o.Until = until.Format(time.RFC3339Nano)
@@ -185,7 +186,7 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 
 // readJournal prints what a daemon tells. When it goes away while following,
 // it is waited for, and goes on where it was.
-func (a *app) readJournal(ctx context.Context, c *api.Client, o api.JournalOptions, p *journalPrinter) error {
+func (a *app) readJournal(ctx context.Context, c *client.Client, o api.JournalOptions, p *journalPrinter) error {
 	o.Positions = o.Follow
 	began, heard := time.Now(), time.Now()
 	read := map[string]string{}
@@ -227,7 +228,7 @@ func (a *app) readJournal(ctx context.Context, c *api.Client, o api.JournalOptio
 }
 
 // machineNames asks what the machines are called; without an answer they go by their IDs.
-func (a *app) machineNames(ctx context.Context, c *api.Client) map[string]string {
+func (a *app) machineNames(ctx context.Context, c *client.Client) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
 	list, err := c.Machines(ctx)

@@ -15,6 +15,7 @@ import (
 
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
+	"fleettop/daemon/api/server"
 )
 
 func TestUnitAndMachine(t *testing.T) {
@@ -65,7 +66,7 @@ func (r *recorded) Journal(ctx context.Context, o api.JournalOptions, emit func(
 
 func logsOf(t *testing.T, say ...[]api.LogLine) (*recorded, *apitest.Cluster) {
 	r := &recorded{say: say}
-	return r, apitest.Start(t, 2, func(c *api.Config) { c.Logs = r })
+	return r, apitest.Start(t, 2, func(c *server.Config) { c.Logs = r })
 }
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 250e6, time.UTC)

@@ -16,6 +16,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
+	"fleettop/daemon/api/server"
 )
 
 // jsonCase is a verb as it succeeds, as it fails and as it is used wrongly.
@@ -98,7 +99,7 @@ func (someKeys) JoinToken(context.Context, string) (*api.JoinToken, error) {
 // TestJSON: with -o json each verb prints JSON and nothing else on its standard
 // output, whether it succeeds, fails or is used wrongly.
 func TestJSON(t *testing.T) {
-	s := newShell(t, 2, func(c *api.Config) { c.Keys = someKeys{} })
+	s := newShell(t, 2, func(c *server.Config) { c.Keys = someKeys{} })
 	s.addGone()
 	s.file("bad.service", "[Service\n")
 	cases := jsonCases(t.TempDir())

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
 	"fleettop/units/retry"
 )
@@ -59,7 +60,7 @@ func (a *app) keyListCommand() *cobra.Command {
 		Short: "Show the cluster's keys by their IDs, and how far a rotation has come",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
+			return a.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				list, err := c.Keys(ctx)
 				if err != nil {
 					return err
@@ -81,7 +82,7 @@ func (a *app) keyRotateCommand() *cobra.Command {
 			"A machine that was off all that time comes back with the line that `fleettop join-command` prints.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
+			return a.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				do := c.RotateKey
 				if finish {
 					do = c.FinishRotation
@@ -105,7 +106,7 @@ func (a *app) keyRotateCommand() *cobra.Command {
 }
 
 // followRotation tells how a rotation goes on, until nobody but machines that are off is waited for.
-func (a *app) followRotation(ctx context.Context, c *api.Client) error {
+func (a *app) followRotation(ctx context.Context, c *client.Client) error {
 	said := ""
 	failing := time.Time{}
 	for {
@@ -145,7 +146,7 @@ func (a *app) followRotation(ctx context.Context, c *api.Client) error {
 	}
 }
 
-func (a *app) keysNow(ctx context.Context, c *api.Client) (*api.KeyList, error) {
+func (a *app) keysNow(ctx context.Context, c *client.Client) (*api.KeyList, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	return c.Keys(ctx)

@@ -13,6 +13,7 @@ import (
 
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
+	"fleettop/daemon/api/server"
 	"fleettop/daemon/keys"
 )
 
@@ -84,7 +85,7 @@ func TestKeyRotateTellsHowItGoes(t *testing.T) {
 		{Phase: "retiring", Keys: []api.KeyInfo{{ID: "22"}, {ID: "11"}}, Machines: holders("11", "22"), Waiting: []string{"n2", "n3"}},
 		{Phase: "retiring", Keys: []api.KeyInfo{{ID: "22", Primary: true, Newest: true}, {ID: "11"}}, Machines: holders("22", "11"), Waiting: []string{"n3"}},
 	}}
-	c := apitest.Start(t, 1, func(cfg *api.Config) { cfg.Keys = k })
+	c := apitest.Start(t, 1, func(cfg *server.Config) { cfg.Keys = k })
 	code, out, errOut := command(t, c.Endpoint, "key", "rotate")
 	want := []string{"key 22 was made", "spreading: waiting for n1, n2", "retiring: waiting for n2", "key 22 is used. The old one is accepted for machines that are off: n3."}
 	for line := range strings.Lines(out) {
@@ -108,7 +109,7 @@ func TestKeyRotateTellsHowItGoes(t *testing.T) {
 }
 
 func TestJoinCommandPrintsOneLine(t *testing.T) {
-	c := apitest.Start(t, 1, func(cfg *api.Config) { cfg.Keys = &keeper{} })
+	c := apitest.Start(t, 1, func(cfg *server.Config) { cfg.Keys = &keeper{} })
 	code, out, errOut := command(t, c.Endpoint, "join-command")
 	if code != 0 || out != "sudo fleettop join --start ftj1-x 198.18.1.1:7374 198.18.1.2:7374\n" || !strings.Contains(errOut, "one machine") {
 		t.Errorf("%d\n%s%s", code, out, errOut)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/units"
 )
 
@@ -131,7 +132,7 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 	if err != nil {
 		return err
 	}
-	return a.withClient(ctx, func(ctx context.Context, c *api.Client) error {
+	return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 		table, err := c.Table(ctx, placed, unitNames(args)...)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 func machineColumns(full bool) []column[api.MachineInfo] {
@@ -62,7 +63,7 @@ func (a *app) listMachinesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
+			return a.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				list, err := c.Machines(ctx)
 				if err != nil {
 					return err
@@ -105,7 +106,7 @@ func (a *app) forgetCommand() *cobra.Command {
 		Short: "Remove the record of a machine that is gone for good",
 		Args:  atLeastOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.eachMachine(cmd.Context(), args, "forgotten", func(ctx context.Context, c *api.Client, name string) (*api.Machine, error) {
+			return a.eachMachine(cmd.Context(), args, "forgotten", func(ctx context.Context, c *client.Client, name string) (*api.Machine, error) {
 				return c.Forget(ctx, name)
 			})
 		},
@@ -114,8 +115,8 @@ func (a *app) forgetCommand() *cobra.Command {
 }
 
 // eachMachine does something to each machine; one that fails doesn't keep the others from it.
-func (a *app) eachMachine(ctx context.Context, args []string, done string, do func(context.Context, *api.Client, string) (*api.Machine, error)) error {
-	return a.withClient(ctx, func(ctx context.Context, c *api.Client) error {
+func (a *app) eachMachine(ctx context.Context, args []string, done string, do func(context.Context, *client.Client, string) (*api.Machine, error)) error {
+	return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 		failed := false
 		list := make([]any, 0, len(args))
 		for _, name := range args {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/units"
 )
 
@@ -54,7 +55,7 @@ func isGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
 // known replaces globs by the units the cluster knows that match, sorted;
 // other names stay as they are. A glob that matches nothing is an error. For
 // verbs about what runs, templates match none, as they never run themselves.
-func known(ctx context.Context, c *api.Client, verb api.Verb, args []string) ([]string, error) {
+func known(ctx context.Context, c *client.Client, verb api.Verb, args []string) ([]string, error) {
 	names := unitNames(args)
 	var globs []string
 	for _, n := range names {

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"fleettop/cluster"
-	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
+	"fleettop/daemon/api/server"
 )
 
 // TestOutputInPieces: wherever a text is cut, a terminal gets the same.
@@ -76,7 +76,7 @@ func TestTerminalsGetWhatIsPrintable(t *testing.T) {
 
 // TestLostOutputIsAnError: a verb whose answer can't be written has failed, whichever it is.
 func TestLostOutputIsAnError(t *testing.T) {
-	s := newShell(t, 2, func(c *api.Config) { c.Keys = someKeys{} })
+	s := newShell(t, 2, func(c *server.Config) { c.Keys = someKeys{} })
 	s.file("bad.service", "[Service\n")
 	s.file("a.service", service)
 	s.must("start", "./a.service")

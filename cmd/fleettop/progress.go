@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
 )
 
@@ -26,7 +27,7 @@ type progressLine struct {
 // dialFor returns a client for a verb that may take long: it is told of while
 // it goes on, and given up when the daemon says nothing for the request
 // timeout. The caller closes it.
-func (a *app) dialFor(verb string) (*api.Client, error) {
+func (a *app) dialFor(verb string) (*client.Client, error) {
 	c, err := a.dial()
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // remote is a daemon on a machine that the user's own ssh reaches.
@@ -84,12 +84,12 @@ func (r remote) args() []string {
 
 // dialRemote returns a client whose requests all go through one ssh, which is
 // started with the first one, and anew when it has ended.
-func dialRemote(text string) (*api.Client, error) {
+func dialRemote(text string) (*client.Client, error) {
 	r, err := parseRemote(text)
 	if err != nil {
 		return nil, err
 	}
-	return api.DialMultiplexed(text, func(context.Context) (net.Conn, error) { return startSSH(r.args()) }), nil
+	return client.DialMultiplexed(text, func(context.Context) (net.Conn, error) { return startSSH(r.args()) }), nil
 }
 
 const (
@@ -230,7 +230,7 @@ func (a *app) dialStdioCommand() *cobra.Command {
 			if a.visitor != nil {
 				return a.visitorsSocket(cmd)
 			}
-			conn, err := api.DialSocket(cmd.Context(), a.endpoint)
+			conn, err := client.DialSocket(cmd.Context(), a.endpoint)
 			if err != nil {
 				return err
 			}

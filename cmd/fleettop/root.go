@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/sshd"
 )
 
@@ -285,11 +286,11 @@ func unknownVerb(root *cobra.Command, word string) error {
 }
 
 // dial returns a client; the caller closes it.
-func (a *app) dial() (*api.Client, error) {
+func (a *app) dial() (*client.Client, error) {
 	if a.visitor != nil {
 		return a.visitor.Client(), nil
 	}
-	dial, to := api.Dial, a.endpoint
+	dial, to := client.Dial, a.endpoint
 	if a.host != "" {
 		dial, to = dialRemote, a.host
 	}
@@ -301,7 +302,7 @@ func (a *app) dial() (*api.Client, error) {
 }
 
 // withClient calls f with a client and a context that ends with the request timeout.
-func (a *app) withClient(ctx context.Context, f func(context.Context, *api.Client) error) error {
+func (a *app) withClient(ctx context.Context, f func(context.Context, *client.Client) error) error {
 	c, err := a.dial()
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 // sending is what was sent to the daemon for a verb, and what came of it.
@@ -16,7 +17,7 @@ type sending struct {
 }
 
 // send sends what the arguments mean to the daemon.
-func (a *app) send(ctx context.Context, c *api.Client, verb api.Verb, replace bool,
+func (a *app) send(ctx context.Context, c *client.Client, verb api.Verb, replace bool,
 	args []string) (s sending, err error) {
 	s.given = &given{names: args}
 	switch {

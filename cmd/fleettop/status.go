@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
 )
 
@@ -17,7 +18,7 @@ import (
 // print, or for programs prints what element makes of each. A unit that isn't
 // there is told, and the others still handled.
 func (a *app) eachUnit(ctx context.Context, args []string, print func(i int, u *api.UnitDetail) error, element func(*api.UnitDetail) any) error {
-	return a.withClient(ctx, func(ctx context.Context, c *api.Client) error {
+	return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 		names, err := known(ctx, c, "", args)
 		if err != nil {
 			return err

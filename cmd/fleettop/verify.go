@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/units"
 )
 
@@ -38,7 +39,7 @@ func (a *app) verifyCommand() *cobra.Command {
 				}
 				list = append(list, v)
 			}
-			err := a.withClient(cmd.Context(), func(ctx context.Context, c *api.Client) error {
+			err := a.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
 				for i := range list {
 					if err := list[i].compare(ctx, c); err != nil {
 						return err
@@ -46,7 +47,7 @@ func (a *app) verifyCommand() *cobra.Command {
 				}
 				return nil
 			})
-			if away := (*api.UnreachableError)(nil); errors.As(err, &away) {
+			if away := (*client.UnreachableError)(nil); errors.As(err, &away) {
 				fmt.Fprintf(a.err, "Not compared with the cluster's: %s.\n", away.Sentence())
 			} else if err != nil {
 				return err
@@ -126,7 +127,7 @@ func verifyFile(path string, read func() (*units.File, error)) verification {
 func (v *verification) fail(e *api.Error) { v.OK, v.Text, v.Error = false, e.Error(), e }
 
 // compare checks a valid file against the one submitted.
-func (v *verification) compare(ctx context.Context, c *api.Client) error {
+func (v *verification) compare(ctx context.Context, c *client.Client) error {
 	if !v.OK {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/units/retry"
 )
 
@@ -24,7 +25,7 @@ const (
 
 // await waits on the daemon's watch until each goal is reached, has failed or
 // can't be reached, telling each as it is known, and returns the outcomes.
-func (a *app) await(ctx context.Context, c *api.Client, goals []goal, fl *actFlags) ([]outcome, error) {
+func (a *app) await(ctx context.Context, c *client.Client, goals []goal, fl *actFlags) ([]outcome, error) {
 	limit := fl.wait
 	if limit == 0 {
 		limit = time.Duration(fl.attempts) * attempt
@@ -145,7 +146,7 @@ func (w *waiting) giveUp(g goal, limit time.Duration) {
 // judgeAll sends how the goals stand after each line of the watch, and closes
 // looks when it ends. A daemon that went away is given the request timeout to
 // come back.
-func (a *app) judgeAll(ctx context.Context, c *api.Client, goals []goal, looks chan<- []outcome) error {
+func (a *app) judgeAll(ctx context.Context, c *client.Client, goals []goal, looks chan<- []outcome) error {
 	defer close(looks)
 	goals = slices.Clone(goals)
 	var opts api.WatchOptions

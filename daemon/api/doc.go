@@ -1,5 +1,6 @@
-// Package api is how everything outside the daemon talks to it: an HTTP
-// server over a daemon's view and store, and its Go client.
+// Package api is what is said between a daemon and everything outside of it:
+// the types on the wire, and the codes, roles and verbs. Package server
+// answers, over HTTP, and package client asks.
 //
 // All paths are under /v1. Replies are JSON; streams are JSON, one value a
 // line. An error is {"error": {"code", "message", "hint"}}: what is wrong and

@@ -1,9 +1,23 @@
 package api
 
 import (
+	"time"
+
 	"fleettop/cluster"
 	"fleettop/units"
 )
+
+// WatchOptions limits a watch; the zero value is everything.
+type WatchOptions struct {
+	Units    []string // names or globs
+	Machines []string // IDs
+	WhatIf   bool     // tell for each machine what its death would strand
+	// Heartbeat is the longest silence the caller wants of a daemon that is
+	// well; 0 is the daemon's own. Alive, if it is set, is called whenever
+	// anything of the stream has arrived, also a part of a line.
+	Heartbeat time.Duration
+	Alive     func()
+}
 
 // EventsKept is how many recent events a State keeps.
 const EventsKept = 500

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
 
 	"fleettop/cluster"
@@ -82,7 +80,8 @@ var (
 	unescaper = strings.NewReplacer(`\\`, "\\", `\t`, "\t", `\n`, "\n")
 )
 
-func (t *UnitTable) encode() ([]byte, error) {
+// Encode is the table as it is sent.
+func (t *UnitTable) Encode() ([]byte, error) {
 	head, err := json.Marshal(t)
 	if err != nil {
 		return nil, err
@@ -104,8 +103,8 @@ func (t *UnitTable) encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// decode reads what encode wrote.
-func (t *UnitTable) decode(raw []byte) error {
+// Decode reads what Encode wrote.
+func (t *UnitTable) Decode(raw []byte) error {
 	head, body, ok := bytes.Cut(raw, []byte{'\n'})
 	if err := json.Unmarshal(head, t); err != nil {
 		return err
@@ -130,15 +129,4 @@ func (t *UnitTable) decode(raw []byte) error {
 		t.Rows = append(t.Rows, rowOf(&f))
 	}
 	return nil
-}
-
-func writeTable(w http.ResponseWriter, t *UnitTable) {
-	body, err := t.encode()
-	if err != nil {
-		writeError(w, asError(err))
-		return
-	}
-	w.Header().Set("Content-Type", "text/tab-separated-values; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.Write(body)
 }

@@ -19,15 +19,15 @@ func TestTableSurvivesTheWire(t *testing.T) {
 				State: units.DesiredState(f("state")), Global: rapid.Bool().Draw(t, "global"), Machine: f("machine"), Leaving: rapid.Bool().Draw(t, "leaving"),
 				Load: f("load"), Active: f("active"), Sub: f("sub"), Reason: f("reason"), Error: f("error")})
 		}
-		raw, err := in.encode()
+		raw, err := in.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out UnitTable
-		if err := out.decode(raw); err != nil || !reflect.DeepEqual(in, out) {
+		if err := out.Decode(raw); err != nil || !reflect.DeepEqual(in, out) {
 			t.Fatalf("%v\nin  %+v\nout %+v", err, in, out)
 		}
-		if len(raw) > 0 && out.decode(raw[:len(raw)-1]) == nil {
+		if len(raw) > 0 && out.Decode(raw[:len(raw)-1]) == nil {
 			t.Fatal("a table that is cut off was taken for whole")
 		}
 	})

@@ -163,6 +163,9 @@ type MachineInfo struct {
 	Units int `json:"units"`
 }
 
+// EventsDefault is how many events are told to those who don't say how many they want.
+const EventsDefault = 200
+
 // EventList is the reply to GET /v1/events.
 type EventList struct {
 	Store  Store           `json:"store"`
@@ -228,4 +231,15 @@ type UnitResult struct {
 	TemplateHash string `json:"templateHash,omitempty"`
 	Warning      string `json:"warning,omitempty"`
 	Error        *Error `json:"error,omitempty"`
+}
+
+// Empty reports whether nothing was removed.
+func (g *Gone) Empty() bool {
+	return len(g.Machines)+len(g.Units)+len(g.Assignments)+len(g.Statuses)+len(g.Unplaced)+len(g.WhatIf) == 0
+}
+
+// Empty reports whether the line has nothing to tell but its kind and its revision.
+func (l *Line) Empty() bool {
+	return l.ClusterID == "" && l.Leader == nil && l.Store == nil && l.Gone == nil &&
+		len(l.Machines)+len(l.Units)+len(l.Assignments)+len(l.Statuses)+len(l.Unplaced)+len(l.WhatIf)+len(l.Events) == 0
 }

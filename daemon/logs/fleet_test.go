@@ -17,6 +17,8 @@ import (
 	"fleettop/cluster/memstore"
 	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
+	"fleettop/daemon/api/server"
 	"fleettop/daemon/view"
 	"fleettop/journal"
 )
@@ -181,13 +183,13 @@ type fleet struct {
 	leader cluster.Leader
 	at     map[string]*daemonAt // by machine
 	mu     sync.Mutex           // guards links and the daemons' addresses
-	links  map[string]*api.Client
+	links  map[string]*client.Client
 }
 
 func newFleet(t testing.TB, machines ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, mem: memstore.New(), health: &verdicts{states: map[string]cluster.Health{}, changed: make(chan struct{})},
-		at: map[string]*daemonAt{}, links: map[string]*api.Client{}}
+		at: map[string]*daemonAt{}, links: map[string]*client.Client{}}
 	f.store = f.mem.Open()
 	f.view = view.New(f.store, slog.New(slog.DiscardHandler), time.Second)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -231,12 +233,12 @@ func (f *fleet) up(id string) {
 	d := f.at[id]
 	log := slog.New(slog.DiscardHandler)
 	d.service = New(Config{Self: id, Source: d.log, View: f.view, Health: f.health, Peers: f, Timeline: f.store, Log: log})
-	server := api.NewServer(api.Config{Store: f.store, View: f.view, Health: f.health, Planner: schedule.New(), Self: id, Logs: d.service, Log: log, Heartbeat: 50 * time.Millisecond})
+	handler := server.New(server.Config{Store: f.store, View: f.view, Health: f.health, Planner: schedule.New(), Self: id, Logs: d.service, Log: log, Heartbeat: 50 * time.Millisecond})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	f.mu.Lock()
-	d.server, d.stop, d.address = api.HTTPServer(ctx, api.AsRole(api.MachineRole, server), log), cancel, l.Addr().String()
+	d.server, d.stop, d.address = server.HTTPServer(ctx, server.AsRole(api.MachineRole, handler), log), cancel, l.Addr().String()
 	f.mu.Unlock()
 	go d.server.Serve(l)
 	f.health.set(id, cluster.Up)
@@ -260,12 +262,12 @@ func (f *fleet) down(id string, s cluster.HealthState) {
 }
 
 // Client implements Peers.
-func (f *fleet) Client(id string) (*api.Client, error) {
+func (f *fleet) Client(id string) (*client.Client, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	d := f.at[id]
 	if f.links[id] == nil || f.links[id].Endpoint() != "http://"+d.address {
-		c, err := api.Dial("http://" + d.address)
+		c, err := client.Dial("http://" + d.address)
 		if err != nil {
 			return nil, err
 		}
@@ -303,7 +305,7 @@ type viewing struct {
 
 func (f *fleet) watch(at string, o api.JournalOptions) *viewing {
 	f.t.Helper()
-	c, err := api.Dial("http://" + f.at[at].address)
+	c, err := client.Dial("http://" + f.at[at].address)
 	f.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &viewing{t: f.t, done: make(chan error, 1), stop: cancel}

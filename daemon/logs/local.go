@@ -37,12 +37,12 @@ func pieces(lines []api.LogLine) iter.Seq[[]api.LogLine] {
 func query(o api.JournalOptions, now time.Time) (q journal.Query, err error) {
 	q.Lines, q.Fields = o.Lines, o.Fields
 	if o.Since != "" {
-		if q.Since, err = api.LogTime(o.Since, now); err != nil {
+		if q.Since, err = journal.ParseTimeOrAge(o.Since, now); err != nil {
 			return q, err
 		}
 	}
 	if o.Until != "" {
-		if q.Until, err = api.LogTime(o.Until, now); err != nil {
+		if q.Until, err = journal.ParseTimeOrAge(o.Until, now); err != nil {
 			return q, err
 		}
 	}
@@ -55,7 +55,8 @@ func query(o api.JournalOptions, now time.Time) (q journal.Query, err error) {
 
 // local streams what this machine has of units: what is there, then the
 // position it ends at, then, when following, what comes.
-func (s *Service) local(ctx context.Context, names []string, o api.JournalOptions, emit func([]api.LogLine) error) error {
+func (s *Service) local(ctx context.Context, names []string, o api.JournalOptions,
+	emit func([]api.LogLine) error) error {
 	if s.cfg.Source == nil {
 		return fmt.Errorf("%s keeps no logs", s.cfg.Self)
 	}
@@ -76,7 +77,7 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 		defer leave()
 	}
 	b := batch{emit: emit}
-	at, err := s.cfg.Source.Read(ctx, names, q, upTo, func(e journal.Entry) error { return b.add(api.NewLogLine(&e)) })
+	at, err := s.cfg.Source.Read(ctx, names, q, upTo, func(e journal.Entry) error { return b.add(newLogLine(&e)) })
 	if err == nil {
 		b.list = append(b.list, api.LogLine{Kind: api.LogPosition, Time: time.Now(), Machine: s.cfg.Self, Cursor: string(at)})
 		err = b.flush()
@@ -90,7 +91,7 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 			if !q.Match(&list[i]) {
 				continue
 			}
-			if err := b.add(api.NewLogLine(&list[i])); err != nil {
+			if err := b.add(newLogLine(&list[i])); err != nil {
 				return err
 			}
 		}
@@ -130,4 +131,11 @@ func (b *batch) flush() error {
 	list := b.list
 	b.list, b.bytes = make([]api.LogLine, 0, batchMost), 0
 	return b.emit(list)
+}
+
+// newLogLine is an entry as it goes over the wire.
+func newLogLine(e *journal.Entry) api.LogLine {
+	l := api.LogLine{Time: e.Time, Machine: e.Machine, Unit: e.Unit, Priority: e.Priority, Cursor: string(e.Cursor), Fields: e.Fields}
+	l.SetContent(e.Message)
+	return l
 }

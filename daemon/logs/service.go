@@ -10,6 +10,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/view"
 	"fleettop/journal"
 	"fleettop/units"
@@ -17,7 +18,7 @@ import (
 
 // Peers reaches the other machines. The error says which machine and why.
 type Peers interface {
-	Client(machineID string) (*api.Client, error)
+	Client(machineID string) (*client.Client, error)
 }
 
 // Health is the daemon's verdict on machines.
@@ -42,19 +43,17 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Service serves logs. It implements api.Logs. Goroutines end with the
+// Service serves logs. It implements server.Logs. Goroutines end with the
 // requests they are for.
 type Service struct {
 	cfg Config
 	hub hub
 }
 
-var _ api.Logs = (*Service)(nil)
-
 // New returns a Service.
 func New(cfg Config) *Service { return &Service{cfg: cfg, hub: hub{src: cfg.Source}} }
 
-// Journal implements api.Logs.
+// Journal implements server.Logs.
 func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([]api.LogLine) error) error {
 	names := slices.Clone(o.Units)
 	if o.Unit != "" {
@@ -75,9 +74,11 @@ func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([
 		return &api.Error{Code: api.CodeInvalid, Message: err.Error()}
 	}
 	if o.Machine != "" {
-		if c.only, err = api.FindMachine(snap.Machines, o.Machine); err != nil {
-			return err
+		m, refused := api.FindMachine(snap.Machines, o.Machine)
+		if refused != nil {
+			return refused
 		}
+		c.only = m
 	}
 	return c.run(ctx)
 }

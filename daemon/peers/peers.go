@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
 )
 
@@ -40,7 +40,7 @@ type Peers struct {
 
 type peer struct {
 	address string
-	client  *api.Client
+	client  *client.Client
 }
 
 // New returns Peers; Close releases their connections.
@@ -49,7 +49,7 @@ func New(cfg Config) *Peers { return &Peers{cfg: cfg, clients: map[string]peer{}
 // Client returns the client of a machine's daemon. It belongs to Peers: don't
 // close it, and don't keep it for long, as machines change their addresses.
 // Nothing is sent yet, so the machine may turn out to be unreachable.
-func (p *Peers) Client(machineID string) (*api.Client, error) {
+func (p *Peers) Client(machineID string) (*client.Client, error) {
 	address, err := p.cfg.Address(machineID)
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (p *Peers) Client(machineID string) (*api.Client, error) {
 		}
 		had.client.Close()
 	}
-	c := api.DialWith("the machine "+machineID+" at "+address, func(ctx context.Context) (net.Conn, error) {
+	c := client.DialWith("the machine "+machineID+" at "+address, func(ctx context.Context) (net.Conn, error) {
 		return p.dial(ctx, machineID, address)
 	})
 	p.clients[machineID] = peer{address: address, client: c}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/server"
 )
 
 // inside is a listener for connections from this process: they reach the API
@@ -71,12 +72,12 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 	if !ok {
 		return ctx // without a role, which may do nothing
 	}
-	return api.WithRole(api.WithActor(ctx, in.who), in.role)
+	return server.WithRole(server.WithActor(ctx, in.who), in.role)
 }
 
 // insideServer serves the API to such connections.
 func (s *Server) insideServer(ctx context.Context, handler http.Handler) *http.Server {
-	server := api.HTTPServer(ctx, handler, s.cfg.Log)
+	server := server.HTTPServer(ctx, handler, s.cfg.Log)
 	server.ConnContext = connContext
 	return server
 }

@@ -19,7 +19,7 @@ import (
 
 	gossh "golang.org/x/crypto/ssh"
 
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/server"
 )
 
 // house is a server under test, whose sessions do what a test says.
@@ -33,7 +33,7 @@ type house struct {
 }
 
 // whoami is an API that tells each request's role.
-var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, api.RoleOf(r.Context())) })
+var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, server.RoleOf(r.Context())) })
 
 // open runs a server until the test ends, when no goroutine of it may be left.
 func open(t *testing.T, limits Limits, lines ...string) *house {

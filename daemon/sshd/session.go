@@ -17,6 +17,8 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
+	"fleettop/daemon/api/server"
 )
 
 // Session is what somebody came for.
@@ -38,7 +40,7 @@ type Session struct {
 
 // Client returns a client of this daemon's API in the session's role. The
 // caller closes it.
-func (s *Session) Client() *api.Client { return api.DialWith(s.endpoint, s.dial) }
+func (s *Session) Client() *client.Client { return client.DialWith(s.endpoint, s.dial) }
 
 // Dial connects to this daemon's API in the session's role.
 func (s *Session) Dial(ctx context.Context) (net.Conn, error) { return s.dial(ctx) }
@@ -214,7 +216,7 @@ func (c *channel) work() {
 // run is a session from its command to its exit code.
 func (c *channel) run(command string) (code int) {
 	e := c.entry
-	who := e.who + api.OverSSH
+	who := e.who + server.OverSSH
 	s := &Session{Role: e.role, Who: who, Env: c.env, endpoint: c.server.Addr().String(),
 		In: c.Channel, Out: c.Channel, Err: c.Stderr(),
 		dial: func(ctx context.Context) (net.Conn, error) { return c.server.inside.dial(ctx, e.role, who) }}

@@ -11,13 +11,14 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/daemon/view"
 	"fleettop/units"
 )
 
 // Peers reaches the other machines.
 type Peers interface {
-	Client(machineID string) (*api.Client, error)
+	Client(machineID string) (*client.Client, error)
 }
 
 // Health is the daemon's verdict on machines.
@@ -37,14 +38,12 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-// Service serves figures. It implements api.StatsKeeper. Goroutines end with the requests
+// Service serves figures. It implements server.StatsKeeper. Goroutines end with the requests
 // they are for.
 type Service struct {
 	cfg       Config
 	collector *Collector
 }
-
-var _ api.StatsKeeper = (*Service)(nil)
 
 // New returns a Service.
 func New(cfg Config) *Service {
@@ -71,7 +70,7 @@ func (s *Service) units() []units.Status {
 	return list
 }
 
-// Stats implements api.StatsKeeper.
+// Stats implements server.StatsKeeper.
 func (s *Service) Stats(ctx context.Context, local, follow bool, emit func(api.Stats) error) error {
 	lease := s.cfg.View.Hold()
 	defer lease.Release()
@@ -180,7 +179,7 @@ func (s *Service) ask(ctx context.Context, id string, follow bool, lines chan<- 
 	if id == s.cfg.Self {
 		err = s.local(ctx, follow, take)
 	} else {
-		var client *api.Client
+		var client *client.Client
 		if client, err = s.cfg.Peers.Client(id); err == nil {
 			err = client.LocalStats(ctx, take)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/state"
 	"fleettop/units/retry"
 )
@@ -34,7 +35,7 @@ const (
 	eventsAsked = 2000
 )
 
-// Client is the part of api.Client the feed reads from.
+// Client is the part of client.Client the feed reads from.
 type Client interface {
 	Endpoint() string
 	Watch(context.Context, api.WatchOptions, func(*api.State, *api.Line) error) error
@@ -253,7 +254,7 @@ func (f *Feed[C]) lost(c C, err error) {
 }
 
 func reason(err error) string {
-	var away *api.UnreachableError
+	var away *client.UnreachableError
 	var sys *os.SyscallError
 	switch {
 	case errors.As(err, &sys):

@@ -12,6 +12,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/feed"
 	"fleettop/tui/state"
 	"fleettop/tui/tuitest"
@@ -59,7 +60,7 @@ func (d *daemon) Watch(ctx context.Context, o api.WatchOptions, f func(*api.Stat
 	d.watched++
 	d.mu.Unlock()
 	if away {
-		return &api.UnreachableError{Endpoint: d.Endpoint(), Err: errors.New("connection refused")}
+		return &client.UnreachableError{Endpoint: d.Endpoint(), Err: errors.New("connection refused")}
 	}
 	if !o.WhatIf {
 		return errors.New("what-if is not asked for")

@@ -9,7 +9,6 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
 	"fleettop/tui/keys"
 	"fleettop/tui/state"
@@ -19,7 +18,7 @@ import (
 // Client is the part of api.Client that screens ask.
 type Client interface {
 	Unit(ctx context.Context, name string) (*api.UnitDetail, error)
-	Explain(ctx context.Context, name string) (*schedule.Explanation, error)
+	Explain(ctx context.Context, name string) (*api.Explanation, error)
 	Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error
 }
 

@@ -18,7 +18,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cmd/fleetlab/lab"
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 const (
@@ -232,11 +232,11 @@ func (f *fleet) try(m *lab.Machine, args ...string) (out, said string, err error
 }
 
 // client returns a client of a machine's daemon, for this boot of the machine.
-func (f *fleet) client(m *lab.Machine) *api.Client {
+func (f *fleet) client(m *lab.Machine) *client.Client {
 	f.t.Helper()
 	path, err := m.HostPath("/run/fleettop/fleettop.sock")
 	f.must(err)
-	c, err := api.Dial("unix://" + path)
+	c, err := client.Dial("unix://" + path)
 	f.must(err)
 	f.t.Cleanup(c.Close)
 	return c

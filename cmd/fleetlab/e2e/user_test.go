@@ -13,6 +13,7 @@ import (
 
 	"fleettop/cmd/fleetlab/lab"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 )
 
 const (
@@ -218,7 +219,7 @@ func (f *fleet) usersStats(u user, unit string) {
 	})
 	path, err := u.m.HostPath(annRuntime + "/fleettop/fleettop.sock")
 	f.must(err)
-	c, err := api.Dial("unix://" + path)
+	c, err := client.Dial("unix://" + path)
 	f.must(err)
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(f.ctx, soon)

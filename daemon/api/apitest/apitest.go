@@ -17,6 +17,8 @@ import (
 	"fleettop/cluster/memstore"
 	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
+	"fleettop/daemon/api/server"
 	"fleettop/daemon/view"
 	"fleettop/units"
 )
@@ -27,8 +29,8 @@ type Cluster struct {
 	Store    *memstore.Store // the API server's
 	View     *view.View
 	Endpoint string
-	API      *api.Server   // behind the endpoint: without a role
-	Left     chan struct{} // closed when the API was told to leave
+	API      *server.Server // behind the endpoint: without a role
+	Left     chan struct{}  // closed when the API was told to leave
 
 	health  *health
 	tb      testing.TB
@@ -47,7 +49,7 @@ func Machine(n int) cluster.Machine {
 
 // Start runs a cluster of some machines until the test ends. The API answers
 // for the first; tweaks change what its server is made from.
-func Start(tb testing.TB, machines int, tweaks ...func(*api.Config)) *Cluster {
+func Start(tb testing.TB, machines int, tweaks ...func(*server.Config)) *Cluster {
 	tb.Helper()
 	c := &Cluster{Mem: memstore.New(), tb: tb, faults: map[string]units.Status{}, errors: map[string]string{},
 		health: newHealth(), Left: make(chan struct{}), resumed: make(chan struct{}, 1)}
@@ -75,7 +77,7 @@ func Start(tb testing.TB, machines int, tweaks ...func(*api.Config)) *Cluster {
 	}
 
 	var once sync.Once
-	cfg := api.Config{Store: c.Store, View: c.View, Health: c.health, Planner: schedule.New(), Self: Machine(1).ID, Version: "test",
+	cfg := server.Config{Store: c.Store, View: c.View, Health: c.health, Planner: schedule.New(), Self: Machine(1).ID, Version: "test",
 		Log: log, Heartbeat: 200 * time.Millisecond, SlowReader: 500 * time.Millisecond, Leave: func(context.Context, string, func(api.Progress)) (*api.Moved, error) {
 			once.Do(func() { close(c.Left) })
 			return &api.Moved{}, nil
@@ -83,13 +85,12 @@ func Start(tb testing.TB, machines int, tweaks ...func(*api.Config)) *Cluster {
 	for _, tweak := range tweaks {
 		tweak(&cfg)
 	}
-	server := api.NewServer(cfg)
-	c.API = server
+	c.API = server.New(cfg)
 	path := filepath.Join(tb.TempDir(), "api.sock")
 	l, err := net.Listen("unix", path)
 	must(tb, err)
 	c.Endpoint = "unix://" + path
-	httpServer := api.HTTPServer(ctx, api.AsRole(api.Operator, server), log)
+	httpServer := server.HTTPServer(ctx, server.AsRole(api.Operator, c.API), log)
 	running.Go(func() { httpServer.Serve(l) })
 	tb.Cleanup(func() {
 		cancel()
@@ -105,9 +106,9 @@ func Start(tb testing.TB, machines int, tweaks ...func(*api.Config)) *Cluster {
 }
 
 // Client returns a client of the cluster's API.
-func (c *Cluster) Client() *api.Client {
+func (c *Cluster) Client() *client.Client {
 	c.tb.Helper()
-	client, err := api.Dial(c.Endpoint)
+	client, err := client.Dial(c.Endpoint)
 	must(c.tb, err)
 	c.tb.Cleanup(client.Close)
 	return client
@@ -238,7 +239,7 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// health is an api.Health that tests turn.
+// health is an server.Health that tests turn.
 type health struct {
 	mu      sync.Mutex // guards what follows
 	states  map[string]cluster.Health
@@ -263,14 +264,14 @@ func (h *health) set(id string, v cluster.Health) {
 	h.changed = make(chan struct{})
 }
 
-// Health implements api.Health.
+// Health implements server.Health.
 func (h *health) Health() map[string]cluster.Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.states
 }
 
-// Changed implements api.Health.
+// Changed implements server.Health.
 func (h *health) Changed() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()

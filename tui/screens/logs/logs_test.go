@@ -21,7 +21,6 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
-	"fleettop/journal"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
@@ -242,9 +241,10 @@ func TestPauseLosesNothing(t *testing.T) {
 func TestSave(t *testing.T) {
 	raw := "tab\there, \xff\xfe bytes, a \x1b[31mred\x1b[m one, \u009b31m too, \x9b1m and ü\nsecond line"
 	l := entryAt(0, "")
-	entry := journal.Entry{Time: l.Time, Machine: "m1", Unit: "a.service", Priority: 6, Message: raw}
+	line := api.LogLine{Time: l.Time, Machine: "m1", Unit: "a.service", Priority: 6}
+	line.SetContent(raw)
 	b := book{}
-	b.add([]api.LogLine{api.NewLogLine(&entry), {Kind: api.LogDivider, Time: l.Time, Text: "moved n3 → n1"}})
+	b.add([]api.LogLine{line, {Kind: api.LogDivider, Time: l.Time, Text: "moved n3 → n1"}})
 	s := New([]string{"a.service"})
 	s.page = b.page
 	r := state.NewReducer()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
 	"fleettop/tui/state"
 	"fleettop/units/retry"
@@ -157,7 +158,7 @@ func poke(c chan struct{}) {
 func (s *stream) fail(err error) {
 	text := "the log broke off; trying again"
 	var refused *api.Error
-	var away *api.UnreachableError
+	var away *client.UnreachableError
 	switch {
 	case errors.As(err, &refused):
 		text = draw.Clean(refused.Error())

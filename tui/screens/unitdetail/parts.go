@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
-	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
@@ -126,7 +126,7 @@ func (s *Screen) story(env *screens.Env, w int) []line {
 			out = append(out, append(l, piece{draw.Fit(draw.Clean(v.Reason), w-l.width()-1), t.Dim}))
 		}
 	case s.err != nil:
-		var away *api.UnreachableError
+		var away *client.UnreachableError
 		if errors.As(s.err, &away) {
 			text("", "No daemon answers; it is asked again when one does.", t.Busy)
 			break

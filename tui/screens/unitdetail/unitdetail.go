@@ -9,8 +9,8 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
@@ -34,7 +34,7 @@ type Screen struct {
 	log           *logs.Screen
 
 	detail  *api.UnitDetail
-	explain *schedule.Explanation
+	explain *api.Explanation
 	err     error
 	asked   time.Time
 	asking  bool
@@ -63,7 +63,7 @@ type answer struct {
 	unit    string
 	of      mark
 	detail  *api.UnitDetail
-	explain *schedule.Explanation
+	explain *api.Explanation
 	err     error
 }
 
@@ -118,7 +118,7 @@ func (s *Screen) Update(env *screens.Env, msg tea.Msg) tea.Cmd {
 	cmd := s.log.Update(env, msg)
 	if a, ok := msg.(answer); ok && a.unit == s.unit {
 		s.asking, s.err = false, a.err
-		var away *api.UnreachableError
+		var away *client.UnreachableError
 		if !errors.As(a.err, &away) { // else it is asked again
 			s.known = a.of
 		}

@@ -1,0 +1,339 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/daemon/api"
+	"fleettop/daemon/view"
+)
+
+const (
+	// lineQuiet is the least time between two lines of a watch; what happens
+	// meanwhile goes into one.
+	lineQuiet = 20 * time.Millisecond
+	// reasonsQuiet is how long after a change a watch looks into why units
+	// have no place, so that a burst costs one look; reasonsLongest is how long
+	// changes that go on can put that off.
+	reasonsQuiet   = 100 * time.Millisecond
+	reasonsLongest = time.Second
+)
+
+// watch streams the cluster's state. What it keeps for a reader is bounded by
+// the state itself, as a line tells what is different from the state told
+// before; a reader that takes nothing for long is cut off.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
+	l, e := s.read(r)
+	if e != nil {
+		writeError(w, e)
+		return
+	}
+	defer l.lease.Release()
+	s.metrics.watchers.Inc()
+	defer s.metrics.watchers.Dec()
+	wa := s.newWatcher(l)
+	wa.out = newStream(w, wa.s.cfg.SlowReader)
+	wa.subscribe(r.Context(), l.store.Connected)
+	if wa.send(wa.first(r.Context(), l.snap, l.store)) == nil {
+		wa.run(r.Context())
+	}
+}
+
+// state answers with the snapshot a watch would begin with.
+func (s *Server) state(l look) (any, *api.Error) {
+	return s.newWatcher(l).first(l.Context(), l.snap, l.store), nil
+}
+
+// watcher is one watch. It belongs to its request's goroutine.
+type watcher struct {
+	s        *Server
+	lease    *view.Lease
+	out      *stream
+	units    selector
+	machines selector
+
+	// What the reader was told.
+	snap       *cluster.Snapshot
+	store      api.Store
+	rows       map[string]api.Machine
+	states     map[string]cluster.HealthState // of all machines: they decide what can be placed
+	unplaced   map[string]api.Unplaced
+	asksWhatIf bool
+	heartbeat  time.Duration // the longest silence
+	whatIf     map[string]api.WhatIf
+	lastEvent  cluster.Event // the one with the highest ID
+
+	// The subscription brings the events; nil while there is none.
+	sub    *view.Subscription
+	caught map[string]bool // events read from the store that the subscription may repeat
+}
+
+func (s *Server) newWatcher(r look) *watcher {
+	q := r.URL.Query()
+	return &watcher{s: s, lease: r.lease, units: newSelector(q["unit"]), machines: newSelector(q["machine"]), asksWhatIf: q.Get("whatif") == "true",
+		heartbeat: heartbeat(q.Get("heartbeat"), s.cfg.Heartbeat), snap: cluster.NewSnapshot(0)}
+}
+
+// heartbeatLeast bounds what a reader may ask for.
+const heartbeatLeast = 200 * time.Millisecond
+
+// heartbeat is the longest silence of a stream: what the reader asks for, where
+// that is shorter than what it gets anyhow.
+func heartbeat(asked string, most time.Duration) time.Duration {
+	d, err := time.ParseDuration(asked)
+	if err != nil || d <= 0 {
+		return most
+	}
+	return min(most, max(d, heartbeatLeast))
+}
+
+// first is the first line.
+func (wa *watcher) first(ctx context.Context, snap *cluster.Snapshot, st api.Store) *api.Line {
+	wa.store = st
+	l := &api.Line{Kind: api.LineSnapshot, ClusterID: snap.ClusterID, Self: wa.s.cfg.Self, Version: wa.s.cfg.Version, Leader: &snap.Leader, Store: &st}
+	health := wa.s.health(snap)
+	wa.advance(l, snap, health)
+	wa.explain(l, health)
+	wa.wonder(l, health)
+	l.Events = wa.missed(ctx, api.EventsDefault)
+	return l
+}
+
+// subscribe begins a subscription if the store is there; a short patience
+// keeps a store that vanishes at this moment from holding up the watch.
+func (wa *watcher) subscribe(ctx context.Context, live bool) {
+	if !live {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, sub, err := wa.lease.Subscribe(ctx); err == nil {
+		wa.sub = sub
+	}
+}
+
+// missed reads the events since the last one told: from the store, or those
+// that are known of it where it is lost.
+func (wa *watcher) missed(ctx context.Context, limit int) []cluster.Event {
+	list := wa.lease.Events(wa.lastEvent.Time, limit)
+	if wa.store.Connected {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		stored, err := wa.s.cfg.Store.Events(ctx, wa.lastEvent.Time, limit)
+		if err != nil {
+			wa.s.cfg.Log.Debug("a watch goes on with the events that are known, as the store doesn't answer", "error", err)
+		} else {
+			list = stored
+		}
+	}
+	since := wa.lastEvent.ID
+	wa.caught = make(map[string]bool, len(list))
+	var out []cluster.Event
+	for _, ev := range list {
+		wa.caught[ev.ID] = true
+		if ev.ID > since {
+			out = wa.event(out, ev)
+		}
+	}
+	return out
+}
+
+// event appends an event if the reader wants it.
+func (wa *watcher) event(out []cluster.Event, ev cluster.Event) []cluster.Event {
+	if ev.ID > wa.lastEvent.ID {
+		wa.lastEvent = ev
+	}
+	if ev.Unit != "" && !wa.units.match(ev.Unit) {
+		return out
+	}
+	if ev.Machine+ev.From+ev.To != "" && !wa.machines.match(ev.Machine) && !wa.machines.match(ev.From) && !wa.machines.match(ev.To) {
+		return out
+	}
+	return append(out, ev)
+}
+
+// run sends a line for each change until ctx ends or the reader is gone.
+func (wa *watcher) run(ctx context.Context) {
+	beat := time.NewTicker(wa.heartbeat)
+	defer beat.Stop()
+	quiet := time.NewTimer(0) // no line before it fires
+	defer quiet.Stop()
+	reasons := time.NewTimer(reasonsQuiet)
+	defer reasons.Stop()
+	var due time.Time // when the reasons are looked into at the latest, once something moved
+	for {
+		_, _, _, viewChanged := wa.lease.Latest()
+		healthChanged := wa.s.cfg.Health.Changed()
+		l, moved := wa.next(ctx)
+		if moved {
+			if due.IsZero() {
+				due = time.Now().Add(reasonsLongest)
+			}
+			reasons.Reset(max(0, min(reasonsQuiet, time.Until(due))))
+		}
+		if wa.send(l) != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+			if wa.send(&api.Line{Kind: api.LineHeartbeat, Revision: wa.snap.Revision}) != nil {
+				return
+			}
+			continue
+		case <-reasons.C:
+			due = time.Time{}
+			l := &api.Line{Kind: api.LineChange, Revision: wa.snap.Revision}
+			health := wa.s.health(wa.snap)
+			wa.explain(l, health)
+			if !wa.wonder(l, health) {
+				reasons.Reset(whatIfPause)
+			}
+			if wa.send(l) != nil {
+				return
+			}
+			continue
+		case <-viewChanged:
+		case <-healthChanged:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-quiet.C:
+			quiet.Reset(lineQuiet)
+		}
+	}
+}
+
+// next is the line that brings the reader up to date; moved tells whether
+// what it says may change what can be placed.
+func (wa *watcher) next(ctx context.Context) (l *api.Line, moved bool) {
+	snap, live, lost, _ := wa.lease.Latest()
+	l = &api.Line{Kind: api.LineChange, Revision: wa.snap.Revision}
+	if live != wa.store.Connected {
+		wa.store = api.Store{Connected: live}
+		if !live {
+			wa.store.Since = lost
+		}
+		l.Kind, l.Store = api.LineStore, &wa.store
+	}
+	if snap == nil {
+		return l, false
+	}
+	wa.drain(l)
+	if wa.sub == nil && live {
+		if wa.subscribe(ctx, live); wa.sub != nil {
+			l.Events = append(l.Events, wa.missed(ctx, api.EventsDefault)...)
+		}
+	}
+	return l, wa.advance(l, snap, wa.s.health(snap))
+}
+
+// drain takes the events the subscription has.
+func (wa *watcher) drain(l *api.Line) {
+	for wa.sub != nil {
+		select {
+		case c, ok := <-wa.sub.C():
+			if !ok {
+				wa.sub = nil
+				return
+			}
+			for _, ev := range c.Events {
+				if !wa.caught[ev.ID] {
+					l.Events = wa.event(l.Events, ev)
+				}
+			}
+		default:
+			return
+		}
+	}
+}
+
+// advance tells the reader how a snapshot and the machines' health differ from what it knows.
+func (wa *watcher) advance(l *api.Line, snap *cluster.Snapshot, health map[string]cluster.Health) (moved bool) {
+	c := diff(wa.snap, snap)
+	wa.snap, l.Revision = snap, snap.Revision
+	if c.ClusterID != nil {
+		l.ClusterID = *c.ClusterID
+	}
+	if c.Leader != nil {
+		l.Leader = c.Leader
+	}
+	rows := make(map[string]api.Machine, len(snap.Machines))
+	states := make(map[string]cluster.HealthState, len(snap.Machines))
+	for id, m := range snap.Machines {
+		states[id] = health[id].State
+		if wa.machines.match(id) {
+			rows[id] = wa.s.machine(snap, m, health[id])
+		}
+	}
+	var gone api.Gone
+	l.Machines, gone.Machines = diffRows(wa.rows, rows)
+	wa.rows = rows
+	wa.fill(l, &gone, c)
+	if !gone.Empty() {
+		l.Gone = &gone
+	}
+	moved = c.Leader != nil || len(c.Machines)+len(c.Units)+len(c.Assignments) > 0 || !maps.Equal(states, wa.states)
+	wa.states = states
+	return moved
+}
+
+// explain tells the reader what changed in why units have no place.
+func (wa *watcher) explain(l *api.Line, health map[string]cluster.Health) {
+	reasons := map[string]api.Unplaced{}
+	for name, reason := range wa.s.unplaced(planned(wa.snap, health)) {
+		if wa.units.match(name) {
+			reasons[name] = api.Unplaced{Unit: name, Reason: reason}
+		}
+	}
+	var gone []string
+	l.Unplaced, gone = diffRows(wa.unplaced, reasons)
+	wa.unplaced = reasons
+	if len(gone) > 0 {
+		if l.Gone == nil {
+			l.Gone = &api.Gone{}
+		}
+		l.Gone.Unplaced = gone
+	}
+}
+
+// wonder tells the reader what changed in what the death of a machine would
+// strand, and whether all that is worked out.
+func (wa *watcher) wonder(l *api.Line, health map[string]cluster.Health) (complete bool) {
+	if !wa.asksWhatIf {
+		return true
+	}
+	answers, complete := wa.s.whatIf.look(wa.s.cfg.Planner, wa.snap, health)
+	maps.DeleteFunc(answers, func(id string, _ api.WhatIf) bool { return !wa.machines.match(id) })
+	var gone []string
+	l.WhatIf, gone = diffRows(wa.whatIf, answers)
+	wa.whatIf = answers
+	if len(gone) > 0 {
+		if l.Gone == nil {
+			l.Gone = &api.Gone{}
+		}
+		l.Gone.WhatIf = gone
+	}
+	return complete
+}
+
+// send writes a line, unless it says nothing.
+func (wa *watcher) send(l *api.Line) error {
+	if l.Kind == api.LineChange && l.Empty() {
+		return nil
+	}
+	line, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	if err := wa.out.write(line); err != nil {
+		return err
+	}
+	return wa.out.flush()
+}
