@@ -23,8 +23,18 @@ const (
 
 // programRuns waits until the main process of a service that was started runs
 // its program, and returns a *units.JobError where that could not be executed:
-// of Type=simple systemd says that it is started once it has forked.
-func (m *Manager) programRuns(ctx context.Context, v verb, name string) error {
+// of Type=simple systemd says that it is started once it has forked. before is
+// the result of the run before.
+func (m *Manager) programRuns(ctx context.Context, s *session, v verb, name string, before unitResult) error {
+	m.mu.Lock()
+	u := m.table.byName[name]
+	told := u != nil && u.pid != 0 && u.unitResult().Begun != before.Begun
+	m.mu.Unlock()
+	if !told { // the job's end may come before the signals of what it did
+		if err := m.refresh(ctx, s, []string{name}); err != nil {
+			return ctx.Err()
+		}
+	}
 	first := 0
 	for end := time.Now().Add(execPatience); ; {
 		m.mu.Lock()

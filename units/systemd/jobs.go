@@ -65,7 +65,7 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 		if err := v.ended(name, before, o); err != nil || v == stop {
 			return err
 		}
-		return m.programRuns(ctx, v, name)
+		return m.programRuns(ctx, s, v, name, before)
 	}
 }
 
