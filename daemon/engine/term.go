@@ -79,10 +79,11 @@ func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) l
 	for _, u := range r.Unplaced {
 		l.unplaced[u.Unit], t.homeless[u.Unit] = u.Reason, true
 	}
+	healths, _ := t.withOldFailures(state.Health, now)
 	for _, id := range slices.Sorted(maps.Keys(snap.Runs)) {
 		// While this side may be the one cut off, the others are not robbed of
 		// their leases; nor is one that is coming back of its new one.
-		if h := state.Health[id]; h.State == cluster.Failed && h.BackAt.IsZero() && state.Hold == "" {
+		if h := healths[id]; h.State == cluster.Failed && h.BackAt.IsZero() && state.Hold == "" {
 			l.evict = append(l.evict, snap.Runs[id])
 		}
 	}
@@ -99,7 +100,9 @@ func (t *term) plan(snap *cluster.Snapshot, state health.State, now time.Time) (
 	if end.IsZero() {
 		t.drained = t.capacity.drained
 	}
-	in := schedule.Input{Snapshot: seen, Health: state.Health, Hold: state.Hold}
+	healths, answer := t.withOldFailures(state.Health, now)
+	end = sooner(end, answer)
+	in := schedule.Input{Snapshot: seen, Health: healths, Hold: state.Hold}
 	why, until := t.waits(state, now)
 	if why != "" {
 		in.Waits, in.WaitsFor = t.homeless, why

@@ -17,6 +17,12 @@ const (
 	// after the other; and no later than togetherMost after the first of them.
 	togetherQuiet = 400 * time.Millisecond
 	togetherMost  = 2 * time.Second
+
+	// A machine that failed oldFailure before the term began did so while no one
+	// led, and what kept the cluster from a leader may be over for it too: it has
+	// oldFailureWait to answer.
+	oldFailure     = 5 * time.Second
+	oldFailureWait = 3 * time.Second
 )
 
 // batch is changes that are seen together.
@@ -82,6 +88,23 @@ func (c *capacity) withDrains(snap *cluster.Snapshot, before map[string]bool, no
 		if m.Schedule == cluster.Drained && !before[id] {
 			m.Schedule = cluster.Cordoned
 			seen.Machines[id] = m
+		}
+	}
+	return seen, end
+}
+
+// withOldFailures is the health of machines with those that failed before the
+// term, and may be about to answer, as suspect ones: they keep what they have.
+func (t *term) withOldFailures(healths map[string]cluster.Health, now time.Time) (
+	seen map[string]cluster.Health, end time.Time) {
+	if end = t.leader.Since.Add(oldFailureWait); !now.Before(end) {
+		return healths, time.Time{}
+	}
+	seen = maps.Clone(healths)
+	for id, h := range seen {
+		if h.State == cluster.Failed && t.leader.Since.Sub(h.Since) >= oldFailure {
+			h.State = cluster.Suspect
+			seen[id] = h
 		}
 	}
 	return seen, end

@@ -212,3 +212,56 @@ func TestANewLeaderTellsInOrder(t *testing.T) {
 		t.Errorf("told %q, want %q", kinds, want)
 	}
 }
+
+// TestANewLeaderWaitsForOldFailures: where no one led for long, what kept the
+// cluster from a leader may have kept machines from being heard, and both be over.
+func TestANewLeaderWaitsForOldFailures(t *testing.T) {
+	failed := func(since, back time.Time) cluster.Health {
+		return cluster.Health{State: cluster.Failed, Since: since, BackAt: back, Evidence: "silence"}
+	}
+	const kept, moved = "n1:2 n2:2 n3:2", "n1:3 n2:3 n3:0"
+	for name, tt := range map[string]struct {
+		ago, answers, back time.Duration // before the term; within it, zero for never
+		soon, later, last  string        // after 1, 6 and 12 s
+	}{
+		"failed just now":       {ago: time.Second, soon: moved, later: moved, last: moved},
+		"failed long ago, dead": {ago: time.Minute, soon: kept, later: moved, last: moved},
+		"failed long ago, and back": {ago: time.Minute, answers: 2 * time.Second, back: 4 * time.Second,
+			soon: kept, later: kept, last: kept},
+		"failed long ago, hardly back": {ago: time.Minute, answers: 2 * time.Second, back: time.Minute,
+			soon: kept, later: kept, last: kept},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBoard(t, 3, 6)
+			b.pass(time.Second)
+			b.want(kept)
+			run := cluster.Run{ID: "r", Machine: "n3"}
+			b.snap = b.snap.With(cluster.Change{Runs: map[string]*cluster.Run{"n3": &run}})
+			began := b.now
+			b.term = newTerm(cluster.Leader{Term: 2, Machine: "n1", Since: began}, schedule.New())
+			b.state.Health["n3"] = failed(began.Add(-tt.ago), time.Time{})
+			for _, look := range []struct {
+				at   time.Duration
+				want string
+			}{{time.Second, tt.soon}, {6 * time.Second, tt.later}, {12 * time.Second, tt.last}} {
+				for ; b.now.Before(began.Add(look.at)); b.now = b.now.Add(20 * time.Millisecond) {
+					switch in := b.now.Sub(began); {
+					case tt.answers > 0 && in >= tt.back:
+						b.state.Health["n3"] = cluster.Health{State: cluster.Up, Since: began.Add(tt.back)}
+					case tt.answers > 0 && in >= tt.answers:
+						b.state.Health["n3"] = failed(began.Add(-tt.ago), began.Add(tt.back))
+					}
+					b.step()
+					if evicted, stays := len(b.look.evict) > 0, b.loads() == kept; evicted && stays {
+						t.Fatalf("after %s its lease is taken and its units stay", b.now.Sub(began))
+					}
+					waits := tt.soon == kept && b.now.Before(began.Add(time.Second))
+					if waits && (b.look.again.IsZero() || b.look.again.After(began.Add(oldFailureWait))) {
+						t.Fatalf("it looks again at %v", b.look.again)
+					}
+				}
+				b.want(look.want)
+			}
+		})
+	}
+}
