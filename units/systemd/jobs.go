@@ -44,8 +44,9 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 		u := m.table.byName[name]
 		held := u != nil && (u.visible || v == stop)
 		var before unitResult
+		var path dbus.ObjectPath
 		if held {
-			before = u.unitResult()
+			before, path = u.unitResult(), u.path
 		}
 		m.mu.Unlock()
 		if !held {
@@ -54,6 +55,11 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 		s, err := m.session(ctx)
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", v.name, name, err)
+		}
+		if v != stop {
+			if err := s.checkFiles(ctx, v, name, path); err != nil {
+				return err
+			}
 		}
 		o, err := s.job(ctx, v.method, name)
 		if errors.Is(err, errLost) && v.repeat && ctx.Err() == nil {
