@@ -26,7 +26,7 @@ func (h HealthState) Runs() bool { return h == Up || h == Suspect || h == Daemon
 type Health struct {
 	State    HealthState `json:"state"`
 	Since    time.Time   `json:"since"`    // when it entered this state
-	Evidence string      `json:"evidence"` // a phrase for people: "no answer since 0.4 s, probe timed out"
+	Evidence string      `json:"evidence"` // a phrase for people: "no answer for 0.4 s, probe timed out"
 	// SilentSince is the machine's last known sign of life, where it is suspect or failed.
 	SilentSince time.Time `json:"silentSince,omitzero"`
 	// BackAt is when a failed machine that answers again counts as back, if

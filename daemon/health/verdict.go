@@ -185,7 +185,7 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 		case e.sessionLives(now):
 			return unheard(e, "neither gossip nor probes have an answer")
 		}
-		return because(cluster.Failed, time.Time{}, "no answer since %s, probe timed out", seconds(away))
+		return because(cluster.Failed, time.Time{}, "no answer for %s, probe timed out", seconds(away))
 	case membership.Reached:
 		return because(cluster.Suspect, time.Time{},
 			"gossip lost it; the machine answers probes, its daemon not yet%s", e.slowness())

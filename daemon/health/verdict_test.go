@@ -56,29 +56,29 @@ func TestJudge(t *testing.T) {
 		}, cluster.Up, "answers", overTCPLasts - time.Second},
 		"recovered": {cluster.Suspect, func(*evidence) {}, cluster.Up, "answers", 0},
 
-		"power lost": {cluster.Suspect, silent, cluster.Failed, "no answer since 0.7 s, probe timed out", 0},
+		"power lost": {cluster.Suspect, silent, cluster.Failed, "no answer for 0.7 s, probe timed out", 0},
 		"slow, suddenly": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket = ago(100 * time.Millisecond) },
 			cluster.Suspect, "packets of it arrive and its answers don't, for 0.7 s", 400 * time.Millisecond},
 		"it sends and nothing reaches it": {cluster.Suspect, func(e *evidence) {
 			silent(e)
 			e.lastSeen, e.lastPacket = ago(2*time.Second), noon
 		},
-			cluster.Failed, "no answer since 2.0 s", 0},
+			cluster.Failed, "no answer for 2.0 s", 0},
 		"its packets arrive and its session has ended": {cluster.Suspect, func(e *evidence) {
 			silent(e)
 			e.lastPacket, e.registered = noon, false
 		},
-			cluster.Failed, "no answer since 0.7 s", 0},
+			cluster.Failed, "no answer for 0.7 s", 0},
 		"nothing but its session": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof) },
 			cluster.Suspect, "neither gossip nor probes have an answer, and its session with the store is alive: 7370/udp, 7370/tcp and 7371/tcp get no answer: a firewall?", 0},
 		"its session may be from before": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof-1) },
-			cluster.Failed, "no answer since 6.0 s", 0},
+			cluster.Failed, "no answer for 6.0 s", 0},
 		"its session is a new one": {cluster.Suspect, func(e *evidence) {
 			silent(e)
 			away(e, time.Minute)
 			e.registeredAt = ago(time.Second)
 		},
-			cluster.Failed, "no answer since 60.0 s", 0},
+			cluster.Failed, "no answer for 60.0 s", 0},
 		"one probe lost": {cluster.Suspect, func(e *evidence) { failed(e); e.probe, e.silent = membership.Silent, 1 },
 			cluster.Suspect, "no answer for 0.7 s", 9900 * time.Millisecond},
 		"not probed yet": {cluster.Suspect, failed, cluster.Suspect, "no answer", 9900 * time.Millisecond},
@@ -89,7 +89,7 @@ func TestJudge(t *testing.T) {
 		"its kernel answered a moment ago": {cluster.Suspect, func(e *evidence) {
 			failed(e)
 			e.probe, e.silent, e.lastAnswer = membership.Silent, 2, ago(500*time.Millisecond)
-		}, cluster.Failed, "no answer since 0.5 s", 0},
+		}, cluster.Failed, "no answer for 0.5 s", 0},
 		"daemon crashed": {cluster.Suspect, func(e *evidence) { failed(e); e.probe = membership.Refused },
 			cluster.DaemonGone, "refused", 9900 * time.Millisecond},
 		"daemon hangs": {cluster.Suspect, func(e *evidence) { failed(e); e.probe = membership.Hung },

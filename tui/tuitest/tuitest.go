@@ -75,9 +75,9 @@ func Event(n int, ago time.Duration, e cluster.Event) cluster.Event {
 func Failed(i int, silent time.Duration) *api.Line {
 	m := Machine(i)
 	m.Leader = false
-	m.Health = cluster.Health{State: cluster.Failed, Since: Noon.Add(-silent / 2), SilentSince: Noon.Add(-silent), Evidence: "no answer since 0.4 s, probe timed out"}
+	m.Health = cluster.Health{State: cluster.Failed, Since: Noon.Add(-silent / 2), SilentSince: Noon.Add(-silent), Evidence: "no answer for 0.4 s, probe timed out"}
 	return &api.Line{Kind: api.LineChange, Machines: []api.Machine{m},
-		Events: []cluster.Event{Event(1, silent/2, cluster.Event{Kind: cluster.EventMachine, Machine: m.ID, Text: m.Name + " failed: no answer since 0.4 s, probe timed out"})}}
+		Events: []cluster.Event{Event(1, silent/2, cluster.Event{Kind: cluster.EventMachine, Machine: m.ID, Text: m.Name + " failed: no answer for 0.4 s, probe timed out"})}}
 }
 
 // Moved is the line that gives a unit to another machine.

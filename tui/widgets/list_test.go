@@ -110,15 +110,15 @@ func TestAPromptTakesALongPaste(t *testing.T) {
 }
 
 func TestClauses(t *testing.T) {
-	const silent = "no answer since 0.7 s, probe timed out"
+	const silent = "no answer for 0.7 s, probe timed out"
 	for _, c := range []struct {
 		text         string
 		width, lines int
 		want         string
 	}{
-		{silent, 40, 1, silent}, {silent, 21, 2, "no answer since 0.7 s|probe timed out"}, {silent, 21, 1, "no answer since 0.7 s"},
-		{"no answer since 12.7 s, probe timed out", 21, 3, "no answer since|12.7 s|probe timed out"},
-		{"no answer since 12.7 s, probe timed out", 21, 2, "no answer since|12.7 s"},
+		{silent, 40, 1, silent}, {silent, 21, 2, "no answer for 0.7 s|probe timed out"}, {silent, 21, 1, "no answer for 0.7 s"},
+		{"no answer for 12.7 s, probe timed out", 19, 3, "no answer for|12.7 s|probe timed out"},
+		{"no answer for 12.7 s, probe timed out", 19, 2, "no answer for|12.7 s"},
 		{"gossip lost it; its daemon answers", 40, 1, "gossip lost it; its daemon answers"},
 		{"its daemon answers and is not connected to the store", 21, 1, "its daemon answers a…"}, {"", 20, 2, ""},
 	} {

@@ -78,7 +78,7 @@ func evidence(env *screens.Env, m *state.Machine) string {
 		text = "answers"
 	}
 	if m.Health.State == cluster.Suspect && !m.Health.SilentSince.IsZero() {
-		text = "no answer since " + widgets.Watch(env.Now.Sub(m.Health.SilentSince))
+		text = "no answer for " + widgets.Watch(env.Now.Sub(m.Health.SilentSince))
 	}
 	if m.Schedule != cluster.Schedulable {
 		text += "; " + string(m.Schedule) + ", takes no units"
