@@ -210,7 +210,9 @@ func TestNewMachineJoinsByToken(t *testing.T) {
 		t.Errorf("tokens can be tried without end: %v", err)
 	}
 	for range 70 {
-		err = fetch("ftj1-AAAA")
+		if err := fetch("ftj1-AAAA"); err == nil {
+			t.Fatal("a token that no machine made is taken")
+		}
 	}
 	if token, err = m1.client().JoinToken(ctx); err != nil {
 		t.Fatal(err)

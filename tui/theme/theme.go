@@ -128,8 +128,8 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 // eight is a sequence of attributes with the eight bright colours as the plain
 // ones: in bold, where they are of the text.
 func eight(seq string) string {
-	body, ok := strings.CutPrefix(seq, "\x1b[")
-	if body, ok = strings.CutSuffix(body, "m"); !ok {
+	body, ok := strings.CutSuffix(strings.TrimPrefix(seq, "\x1b["), "m")
+	if !ok {
 		return seq
 	}
 	var out []string
