@@ -166,7 +166,7 @@ func TestNamesOfNothing(t *testing.T) {
 // TestVisitorsTerminalsGetWhatIsPrintable: over SSH, too, a terminal obeys no unit; a program gets it byte for byte.
 func TestVisitorsTerminalsGetWhatIsPrintable(t *testing.T) {
 	v := newVisited(t, 1)
-	evil := service + "Environment=X=\x1b]0;pwned\x07\n"
+	evil := service + "Environment=X=\x1b]0;pwned\x07\nEnvironment=Y=\x1b[8mhidden\x1b[m\n"
 	v.must("operator", evil, "submit", "evil.service")
 	if out := v.must("viewer", "", "cat", "evil"); out != evil {
 		t.Errorf("a program gets %q", out)
@@ -174,7 +174,8 @@ func TestVisitorsTerminalsGetWhatIsPrintable(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	out, err := v.command(ctx, "viewer", "-tt", "127.0.0.1", "cat", "evil").CombinedOutput()
-	if err != nil || bytes.ContainsAny(out, "\x1b\x07") || !bytes.Contains(out, []byte("X=^[]0;pwned^G")) {
+	if err != nil || bytes.ContainsAny(out, "\x1b\x07") || !bytes.Contains(out, []byte("X=^[]0;pwned^G")) ||
+		!bytes.Contains(out, []byte("^[[8mhidden^[[m")) { // a colour, too, may hide a line
 		t.Errorf("a terminal gets %q, %v", out, err)
 	}
 }

@@ -70,7 +70,11 @@ func (a *app) catCommand() *cobra.Command {
 		Args:  atLeastOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.eachUnit(cmd.Context(), args, func(_ int, u *api.UnitDetail) error {
-				_, err := io.WriteString(a.out, u.Content)
+				text := u.Content
+				if shown, ok := a.out.(*output); ok && shown.terminal {
+					text = printable(text) // colours too: they could hide a line
+				}
+				_, err := io.WriteString(a.out, text)
 				return err
 			}, func(u *api.UnitDetail) any { return unitContent{u.Name, u.Content} })
 		},
