@@ -87,13 +87,17 @@ func newMachine(t *testing.T, number int, join ...*machine) *machine {
 	return m
 }
 
+// given has the ports that tests of this process were given, which they may not have opened yet.
+var given sync.Map
+
 // freePorts finds consecutive ports that nobody uses, below those the kernel
-// gives to outgoing connections.
+// gives to outgoing connections. Each is given once.
 func freePorts(t *testing.T) int {
 	t.Helper()
 	for range 200 {
 		port := 12000 + rand.IntN(4000)*ports
-		free := true
+		_, taken := given.LoadOrStore(port, true)
+		free := !taken
 		for p := port; free && p < port+ports; p++ {
 			address := "127.0.0.1:" + strconv.Itoa(p)
 			l, err := net.Listen("tcp", address)
@@ -245,6 +249,7 @@ func (m *machine) act(verb api.Verb, req api.ActionRequest) {
 }
 
 func TestRestartedDaemonAdoptsItsUnits(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 1)
 	m.start()
 	m.untilVoting(1)
@@ -279,6 +284,7 @@ func TestRestartedDaemonAdoptsItsUnits(t *testing.T) {
 }
 
 func TestGrowShrinkAndLeave(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m2, m3 := m1.startThree()
 	m3.act(api.Start, api.ActionRequest{Files: []api.File{{Name: "a.service", Content: "[Service]\nExecStart=/bin/sleep 1000\n"}}})
@@ -362,6 +368,7 @@ func (m *machine) staysOut(rest *machine) {
 
 // Machines that were told of each other and find the founder last.
 func TestJoinersMeetBeforeTheCluster(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m2 := newMachine(t, 2, m1)
 	m3 := newMachine(t, 3, m2, m1)
@@ -382,6 +389,7 @@ func TestJoinersMeetBeforeTheCluster(t *testing.T) {
 }
 
 func TestSecondDaemonWithTheSameMachineID(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m1.start()
 	m1.untilVoting(1)
@@ -401,6 +409,7 @@ func TestSecondDaemonWithTheSameMachineID(t *testing.T) {
 }
 
 func TestStateOfAnotherClusterIsRefused(t *testing.T) {
+	t.Parallel()
 	m1, m2 := newMachine(t, 1), newMachine(t, 2)
 	for _, m := range []*machine{m1, m2} {
 		m.start()

@@ -29,6 +29,7 @@ func TestServiceOf(t *testing.T) {
 // A key of another cluster that a machine has is told of before the token is
 // used, and kept when it is replaced.
 func TestJoiningKeepsTheKeyThatWasThere(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 1)
 	m.start()
 	m.untilVoting(1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,21 +18,16 @@ import (
 	"fleettop/daemon/api/client"
 )
 
+func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
+
 // startEtcd starts an etcd that belongs to no cluster of ours.
 func startEtcd(t *testing.T) *etcdserver.Server {
 	t.Helper()
-	address := func() string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return l.Addr().String()
-	}
+	port := freePorts(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s, err := etcdserver.Bootstrap(ctx, etcdserver.Config{Dir: t.TempDir(), Machine: "etcd", ClusterID: "outside",
-		PeerAddr: address(), ClientAddr: address(), Logger: slog.New(slog.DiscardHandler)})
+		PeerAddr: loopback(port), ClientAddr: loopback(port + 1), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +86,7 @@ func (m *machine) refused() *StoreTakenError {
 }
 
 func TestTwoClustersOnOneEtcd(t *testing.T) {
+	t.Parallel()
 	etcd := startEtcd(t)
 	store := etcdClient(t, etcd)
 	dump := func(prefix string) map[string]int64 {
@@ -169,6 +166,7 @@ func TestTwoClustersOnOneEtcd(t *testing.T) {
 // The identity in the store follows a rotation of the key, or the machines
 // would be refused at their next start.
 func TestStoreIdentityFollowsTheKey(t *testing.T) {
+	t.Parallel()
 	etcd := startEtcd(t)
 	m := newMachine(t, 1).onEtcd(etcd.ClientURL())
 	m.start()
@@ -189,6 +187,7 @@ func TestStoreIdentityFollowsTheKey(t *testing.T) {
 // An etcd that can't be used is said within five seconds, in the log and in
 // answers, with the cause, and never as a lost quorum.
 func TestUnusableEtcdIsSaid(t *testing.T) {
+	t.Parallel()
 	etcd := startEtcd(t)
 	nowhere, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -213,6 +212,7 @@ func TestUnusableEtcdIsSaid(t *testing.T) {
 		{"permission", guarded.ClientURL(), "etcd refuses this daemon: user name is empty"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			m := newMachine(t, 21+i).onEtcd(c.endpoint)
 			began := time.Now()
 			m.start()
@@ -243,6 +243,7 @@ func TestUnusableEtcdIsSaid(t *testing.T) {
 
 // An etcd that was used and then refuses is said as well, and that it is back.
 func TestEtcdThatGoesAndComesBack(t *testing.T) {
+	t.Parallel()
 	etcd := startEtcd(t)
 	m := newMachine(t, 1).onEtcd(etcd.ClientURL())
 	m.start()

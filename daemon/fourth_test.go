@@ -14,6 +14,7 @@ import (
 // state by itself. What it is asked for it answers all the same: a line to join
 // by, and to leave for good.
 func TestFourthMachine(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m1.startThree()
 	m4 := newMachine(t, 4, m1)

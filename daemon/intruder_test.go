@@ -149,6 +149,7 @@ func (w *lockedWriter) text() string {
 }
 
 func TestIntruders(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 1)
 	m.start()
 	m.untilVoting(1)
@@ -187,6 +188,7 @@ func TestIntruders(t *testing.T) {
 // TestJoinDoorLeadsNowhereElse makes sure that asking for the door of the
 // joining gets nobody into the API.
 func TestJoinDoorLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 1)
 	m.start()
 	m.untilVoting(1)
@@ -209,6 +211,7 @@ func TestJoinDoorLeadsNowhereElse(t *testing.T) {
 }
 
 func TestMachinesMayLookAndNotAct(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 1)
 	m.start()
 	m.untilVoting(1)
@@ -240,6 +243,7 @@ func TestMachinesMayLookAndNotAct(t *testing.T) {
 // A machine that was tried out without a key, on loopback, can become the
 // first one of a cluster.
 func TestKeyForAClusterThatHadNone(t *testing.T) {
+	t.Parallel()
 	if _, err := os.Stat(keys.DefaultFile); err == nil {
 		t.Fatalf("this machine has a key in %s, so that no daemon of the test can be without one", keys.DefaultFile)
 	}
@@ -261,6 +265,7 @@ func TestKeyForAClusterThatHadNone(t *testing.T) {
 // A daemon that has another cluster's key says so to the verbs, whether it is
 // new or comes back with its data, and finds the cluster when it has the key.
 func TestVerbsSayThatTheKeyIsAnother(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m1.start()
 	m1.untilVoting(1)

@@ -47,6 +47,8 @@ func (m *machine) untilJoinedAnew(asked *machine, since time.Time) {
 // A voter comes back with its machine-id and address and without its log: with
 // the rest of its state, with nothing, and the machine that founded the
 // cluster, which by its options has no machine to join.
+//
+// It runs alone: for how long the founder waits for word of the others is in seconds.
 func TestVoterThatLostItsData(t *testing.T) {
 	m1 := newMachine(t, 1)
 	m2, m3 := m1.startThree()
@@ -67,6 +69,7 @@ func TestVoterThatLostItsData(t *testing.T) {
 // A cluster that was founded by a machine which another one knows stays, once
 // it is in use: giving it up would end its units.
 func TestFoundedClusterInUseStays(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m2 := newMachine(t, 2, m1)
 	m1.start()

@@ -39,6 +39,7 @@ func (m *machine) untilFound(moved *machine) {
 // a cluster, a learner, and a voter that was off for so long that the others
 // can't bring it up to date before they find it.
 func TestMachinesThatMove(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m1.start()
 	m1.untilVoting(1)
@@ -78,6 +79,7 @@ func TestMachinesThatMove(t *testing.T) {
 // TestFoundByTheLeader: a machine with another address remembers nobody's, so
 // that neither it nor the others can find each other in gossip. The store knows.
 func TestFoundByTheLeader(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m2, m3 := m1.startThree()
 	m1.halt()

@@ -44,6 +44,7 @@ func TestUnreadablePeersAreMadeAgain(t *testing.T) {
 // A machine without data of its own, whose cache is unreadable, founds no
 // cluster: it waits for the others to call.
 func TestUnreadablePeersFoundNoCluster(t *testing.T) {
+	t.Parallel()
 	m1 := newMachine(t, 1)
 	m2, m3 := m1.startThree()
 	m4 := newMachine(t, 4, m1)

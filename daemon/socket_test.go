@@ -65,6 +65,7 @@ func TestOpenSocket(t *testing.T) {
 // Another program may remove the sockets, or the whole run directory: the daemon
 // notices and makes them again, and connections that are open go on.
 func TestRunDirIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t, 1)
 	m.start()
 	m.untilVoting(1)
@@ -139,6 +140,7 @@ func TestRunDirIsMadeAgain(t *testing.T) {
 // A hangup makes the daemon look at its files again, and say which of them the
 // next start would not take as it is.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	hangups := make(chan os.Signal)
 	m := newMachine(t, 1)
 	m.cfg.Reload = hangups

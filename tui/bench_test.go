@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +94,7 @@ func runConsole(t testing.TB, w, h int, plain bool) *console {
 		cancel()
 		select {
 		case <-c.ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Error("the console does not end")
 		}
 	})
@@ -140,9 +141,9 @@ func TestOneRowChangingIsFewBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.await(t, "RESTARTS", 60*time.Second)
-	time.Sleep(300 * time.Millisecond)
-	c.out.take()
+	c.silent(t, 300*time.Millisecond)
 	const seconds = 2
+	began := time.Now()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for i := range 10 * seconds {
@@ -150,9 +151,9 @@ func TestOneRowChangingIsFewBytes(t *testing.T) {
 		c.client.lines <- restarts(i)
 	}
 	n, text := c.out.take()
-	t.Logf("%d bytes a second", n/seconds)
-	if n == 0 || n/seconds > 1500 {
-		t.Errorf("%d bytes a second, want some and at most 1500: %q", n/seconds, text)
+	most := int(1500 * max(seconds, time.Since(began).Seconds())) // on a busy machine it is longer
+	if n == 0 || n > most {
+		t.Errorf("%d bytes in %s, want some and at most %d: %q", n, time.Since(began), most, text)
 	}
 }
 
@@ -160,11 +161,22 @@ func TestIdleIsSilent(t *testing.T) {
 	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(3, 30) // its ages are minutes and more
 	c.await(t, "any one machine may die", 60*time.Second)
-	time.Sleep(300 * time.Millisecond)
-	c.out.take()
-	time.Sleep(2500 * time.Millisecond)
-	if n, text := c.out.take(); n > 0 {
-		t.Errorf("%d bytes while nothing happened: %q", n, text)
+	c.silent(t, 2500*time.Millisecond)
+}
+
+// silent waits until nothing was written for a while.
+func (c *console) silent(t testing.TB, while time.Duration) {
+	t.Helper()
+	for limit := time.Now().Add(60 * time.Second); ; {
+		c.out.take()
+		time.Sleep(while)
+		n, text := c.out.take()
+		if n == 0 {
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("it isn't silent for %s, although nothing happens: the last %d bytes are %q", while, n, text)
+		}
 	}
 }
 
@@ -173,6 +185,7 @@ func TestKeyToScreenUnderLoad(t *testing.T) {
 	c := runConsole(t, 120, 40, false)
 	c.client.lines <- tuitest.Cluster(100, 1000)
 	c.await(t, "any one machine may die", 60*time.Second)
+	calm := c.threeQuarters(t)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -199,9 +212,19 @@ func TestKeyToScreenUnderLoad(t *testing.T) {
 		}
 	}()
 	defer func() { close(stop); <-stopped }()
+	busy := c.threeQuarters(t)
+	t.Logf("of four keys three are on the screen after %s, and after %s without changes", busy, calm)
+	// Others share the processor with this test: what a key takes without changes says how many.
+	if busy > 30*time.Millisecond+5*calm {
+		t.Errorf("a quarter of the keys takes longer than %s while changes come in, and %s without", busy, calm)
+	}
+}
+
+// threeQuarters presses keys, and returns what those take that aren't among the slowest quarter.
+func (c *console) threeQuarters(t *testing.T) time.Duration {
+	t.Helper()
 	const tries = 40
-	var worst, sum time.Duration
-	slow := 0
+	took := make([]time.Duration, tries)
 	for i := range tries {
 		key, want := "6", "this help"
 		if i%2 == 1 {
@@ -210,22 +233,12 @@ func TestKeyToScreenUnderLoad(t *testing.T) {
 		time.Sleep(time.Duration(37+i) * time.Millisecond)
 		c.out.take()
 		began := time.Now()
-		if _, err := c.keys.Write([]byte(key)); err != nil {
-			t.Fatal(err)
-		}
+		c.types(t, key)
 		c.await(t, want, 60*time.Second)
-		took := time.Since(began)
-		sum += took
-		worst = max(worst, took)
-		if took > 30*time.Millisecond {
-			slow++
-		}
+		took[i] = time.Since(began)
 	}
-	t.Logf("key to screen: %s on average, %s at worst, %d of %d over 30 ms", sum/tries, worst, slow, tries)
-	// Others share the processor with this test: most must be in time, all soon.
-	if slow > tries/4 {
-		t.Errorf("%d of %d keys took longer than 30 ms, the worst %s", slow, tries, worst)
-	}
+	slices.Sort(took)
+	return took[tries*3/4]
 }
 
 func TestTheConsoleOutlivesTheDaemon(t *testing.T) {

@@ -141,7 +141,7 @@ func gather(t testing.TB, n int, change func(*Config)) []*seat {
 	}
 	for _, s := range seats {
 		for i := range n {
-			s.await(t, 10*time.Second, id(i+1), Alive)
+			s.await(t, 60*time.Second, id(i+1), Alive)
 		}
 	}
 	return seats

@@ -35,7 +35,7 @@ func serve(t *testing.T, n int) string {
 			if err != nil {
 				t.Errorf("ServeProbes: %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Error("ServeProbes didn't return after its context ended")
 		}
 	})
@@ -155,10 +155,10 @@ func TestProbeCancelledSaysNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	addr := reply(t, func(net.Conn) { cancel() })
 	start := time.Now()
-	if got := probe(ctx, addr, 10*time.Second, 0); got[len(got)-1] != Unknown {
+	if got := probe(ctx, addr, 2*time.Minute, 0); got[len(got)-1] != Unknown {
 		t.Errorf("verdicts %q, want %s", got, Unknown)
 	}
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Errorf("cancelled probe took %s", d)
 	}
 }
@@ -186,7 +186,7 @@ func TestServerHangsUpOnNonsense(t *testing.T) {
 		}
 		defer c.Close()
 		fmt.Fprint(c, line)
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(60 * time.Second))
 		if n, err := c.Read(make([]byte, 100)); err == nil {
 			t.Errorf("answered %d bytes to %.10q", n, line)
 		} else if ne, ok := err.(net.Error); ok && ne.Timeout() {

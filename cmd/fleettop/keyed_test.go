@@ -39,7 +39,7 @@ func TestKeyedClient(t *testing.T) {
 	go server.Serve(tls.NewListener(l, identity.ServerConfig()))
 	defer server.Close()
 
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	m := api.Machine{Machine: cluster.Machine{ID: machine, Name: "n1", APIAddress: l.Addr().String()}}
 	c, err := keyedClient(path, m)

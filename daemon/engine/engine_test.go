@@ -19,7 +19,7 @@ import (
 
 var _ Health = (*health.Tracker)(nil)
 
-const deadline = 10 * time.Second
+const deadline = 60 * time.Second
 
 // verdicts is a Health that a test sets.
 type verdicts struct {

@@ -350,7 +350,7 @@ func (v *viewing) texts() []string {
 // until waits until so many lines and dividers were told.
 func (v *viewing) until(n int) []string {
 	v.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for {
 		got := v.texts()
 		if len(got) >= n {
@@ -371,7 +371,7 @@ func (f *fleet) all(at string, o api.JournalOptions) []string {
 	case err := <-v.done:
 		v.done <- err
 		f.must(err)
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		f.t.Fatalf("it does not end: %q", v.texts())
 	}
 	return v.texts()

@@ -50,7 +50,7 @@ func (v *viewing) wait() error {
 	case err := <-v.done:
 		v.done <- err
 		return err
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		return errors.New("it does not end")
 	}
 }
@@ -135,7 +135,7 @@ func TestOneReaderForAll(t *testing.T) {
 
 func eventually(t testing.TB, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for {
 		err := check()
 		if err == nil {
@@ -384,7 +384,7 @@ func TestSlowViewer(t *testing.T) {
 		case <-tick.C:
 			log.log("a.service", "last")
 			continue
-		case <-time.After(10 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Fatal("the slow one does not go on")
 		}
 		break

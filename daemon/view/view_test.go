@@ -48,7 +48,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 // put submits a new unit and returns the revision after it.
 func put(t *testing.T, c *memstore.Cluster, name string) int64 {
 	t.Helper()
-	errs, err := c.Open().PutUnits(within(t, 5*time.Second), []cluster.Unit{{Name: name, Generation: 1}})
+	errs, err := c.Open().PutUnits(within(t, 60*time.Second), []cluster.Unit{{Name: name, Generation: 1}})
 	if err = errors.Join(append(errs, err)...); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestSnapshotFollowsTheStore(t *testing.T) {
 	for i := range 20 {
 		name := fmt.Sprintf("u%d.service", i)
 		revision := put(t, c, name)
-		snap, err := l.Snapshot(within(t, 5*time.Second), revision)
+		snap, err := l.Snapshot(within(t, 60*time.Second), revision)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestSnapshotFollowsTheStore(t *testing.T) {
 func TestSubscribersSeeEveryChange(t *testing.T) {
 	c := memstore.New()
 	v := start(t, c.Open(), time.Second)
-	snap, sub, err := hold(t, v).Subscribe(within(t, 10*time.Second))
+	snap, sub, err := hold(t, v).Subscribe(within(t, 60*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestSlowSubscriberIsCutOff(t *testing.T) {
 	}
 	// One change at a time, so that the store can't fold them into one.
 	for i := 0; i <= subscriberQueue; i++ {
-		if _, err := l.Snapshot(within(t, 5*time.Second), put(t, c, fmt.Sprintf("u%d.service", i))); err != nil {
+		if _, err := l.Snapshot(within(t, 60*time.Second), put(t, c, fmt.Sprintf("u%d.service", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestKeepsWhatItKnewWhenTheStoreIsLost(t *testing.T) {
 	v := start(t, store, time.Second)
 	l := hold(t, v)
 	revision := put(t, c, "u.service")
-	if _, err := l.Snapshot(within(t, 5*time.Second), revision); err != nil {
+	if _, err := l.Snapshot(within(t, 60*time.Second), revision); err != nil {
 		t.Fatal(err)
 	}
 	_, sub, err := l.Subscribe(within(t, 30*time.Second))
@@ -146,7 +146,7 @@ func TestKeepsWhatItKnewWhenTheStoreIsLost(t *testing.T) {
 		t.Errorf("without the store: %v, %v; want the last known state and ErrLost", snap, err)
 	}
 	store.SetReachable(true)
-	if _, err := l.Snapshot(within(t, 10*time.Second), put(t, c, "v.service")); err != nil {
+	if _, err := l.Snapshot(within(t, 60*time.Second), put(t, c, "v.service")); err != nil {
 		t.Errorf("when the store is back: %v", err)
 	}
 	for range sub.C() { // the subscriber is told to start over
@@ -172,7 +172,7 @@ func TestUnheldViewKnowsWhatItLastSaw(t *testing.T) {
 	c := memstore.New()
 	store := c.Open()
 	put(t, c, "first.service")
-	if err := store.Record(within(t, 5*time.Second), cluster.Event{Text: "before"}); err != nil {
+	if err := store.Record(within(t, 60*time.Second), cluster.Event{Text: "before"}); err != nil {
 		t.Fatal(err)
 	}
 	v := New(store, slog.New(slog.DiscardHandler), time.Minute)
@@ -196,7 +196,7 @@ func TestUnheldViewKnowsWhatItLastSaw(t *testing.T) {
 	}
 	knows("first.service")
 	put(t, c, "second.service")
-	if err := store.Record(within(t, 5*time.Second), cluster.Event{Text: "after"}); err != nil {
+	if err := store.Record(within(t, 60*time.Second), cluster.Event{Text: "after"}); err != nil {
 		t.Fatal(err)
 	}
 	knows("second.service")
@@ -225,7 +225,7 @@ func TestUnheldViewLetsGo(t *testing.T) {
 	v := start(t, c.Open(), 10*time.Millisecond)
 	for range 2 {
 		l := v.Hold()
-		if _, err := l.Snapshot(within(t, 5*time.Second), 0); err != nil {
+		if _, err := l.Snapshot(within(t, 60*time.Second), 0); err != nil {
 			t.Fatal(err)
 		}
 		l.Release()
@@ -252,7 +252,7 @@ func TestReleaseEndsSubscriptions(t *testing.T) {
 	v := start(t, c.Open(), time.Minute)
 	l := v.Hold()
 	for range 5 {
-		_, sub, err := l.Subscribe(within(t, 10*time.Second))
+		_, sub, err := l.Subscribe(within(t, 60*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +261,7 @@ func TestReleaseEndsSubscriptions(t *testing.T) {
 		for range sub.C() {
 		}
 	}
-	_, sub, err := l.Subscribe(within(t, 10*time.Second))
+	_, sub, err := l.Subscribe(within(t, 60*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

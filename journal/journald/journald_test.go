@@ -195,7 +195,7 @@ func FuzzFile(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "system.journal"), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		s := openDir(t, dir)
 		for _, lines := range []int{0, 5} {

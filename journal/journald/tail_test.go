@@ -34,7 +34,7 @@ var aService = journal.Wanted{Units: map[string]bool{"a.service": true}}
 // that there are no more.
 func (f *follower) until(n int) []string {
 	f.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for rounds := 0; rounds < 5; {
 		select {
 		case <-f.tail.Wake():

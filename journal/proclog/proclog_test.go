@@ -201,7 +201,7 @@ func TestTail(t *testing.T) {
 	}
 	next := func(n int) {
 		t.Helper()
-		deadline := time.After(5 * time.Second)
+		deadline := time.After(60 * time.Second)
 		for len(got) < n {
 			select {
 			case <-tail.Wake():

@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 15 * time.Second
+const patience = 60 * time.Second
 
 // TestMain lets the test binary play other programs: PROCESS_TEST_ROLE says which.
 func TestMain(m *testing.M) {

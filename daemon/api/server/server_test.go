@@ -294,7 +294,7 @@ func TestStoreLost(t *testing.T) {
 		list, err := client.Machines(t.Context())
 		return err == nil && len(list.Machines) == 2 && !list.Store.Connected && !list.Store.Since.IsZero()
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	_, err := client.Act(ctx, api.ActionRequest{Verb: api.Stop, Units: []string{"a.service"}})
 	if e, ok := err.(*api.Error); !ok || e.Code != api.CodeUnavailable {

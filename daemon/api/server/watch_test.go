@@ -174,7 +174,7 @@ func TestWatchAddsUpToState(t *testing.T) {
 			query string
 		}{{everything, ""}, {filtered, filter}} {
 			var want, got string
-			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 				// A reader that comes late has only the newest events.
 				want, got = cutEvents(stateNow(t, c, f.query)), cutEvents(f.latest())
 				if want == got {
@@ -284,7 +284,7 @@ func TestFollowEvents(t *testing.T) {
 	c := apitest.Start(t, 1)
 	client := c.Client()
 	submit(t, client, api.Submit, "a.service", service)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	var got []string
 	done := errors.New("enough")

@@ -23,7 +23,7 @@ func TestWatchTellsWhatADeathWouldStrand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	var last map[string]api.WhatIf
 	done := errors.New("seen")
