@@ -56,7 +56,8 @@ type Agent struct {
 	starts   int // in flight
 	finished chan *flight
 
-	awake time.Time // since when the agent hasn't been held up
+	awake time.Time            // since when the agent hasn't been held up
+	heard map[string]time.Time // when it was told of the state that a unit held is in
 
 	notesDirty bool
 	notesLost  bool // the last write of them failed
@@ -80,7 +81,7 @@ func (f *flight) starts() bool { return f.kind == Start || f.kind == Restart }
 // New returns an Agent. Nothing happens before Run.
 func New(cfg Config) *Agent {
 	return &Agent{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), pings: make(chan struct{}),
-		flights: map[string]*flight{}, finished: make(chan *flight)}
+		heard: map[string]time.Time{}, flights: map[string]*flight{}, finished: make(chan *flight)}
 }
 
 // SetSession gives the agent the session its reports go under, in place of the one before.
@@ -141,8 +142,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			continue
 		case a.want = <-assigned:
 		case held := <-statuses:
-			a.reporter.failures(a.held, held, a.want)
-			a.held = held
+			a.hear(held, time.Now())
 		case f := <-a.finished:
 			a.land(f)
 		case s := <-a.sessions:
@@ -152,9 +152,14 @@ func (a *Agent) Run(ctx context.Context) error {
 			continue
 		case <-pass.C:
 		case <-again.C:
+			select {
+			case held := <-statuses: // what is known decides, not which came first
+				a.hear(held, time.Now())
+			default:
+			}
 		}
 		now := time.Now()
-		if now.Sub(due) > lookLeast/2 {
+		if now.Sub(due) > heldUp {
 			a.awake = now
 		}
 		a.step(ctx, now)
@@ -186,7 +191,7 @@ func (a *Agent) untilRetry(now time.Time) time.Duration {
 			least = min(least, n.RetryAt.Sub(now))
 		}
 		if h, held := a.held[unit]; held {
-			if wait := n.unsettled(h, now, a.awake); wait > 0 {
+			if wait := n.unsettled(h, now, a.since(unit)); wait > 0 {
 				least = min(least, wait)
 			}
 			if wait := settleLimit - now.Sub(h.Since); n.startFailed() && h.Active == "active" && wait > 0 {
@@ -195,6 +200,31 @@ func (a *Agent) untilRetry(now time.Time) time.Duration {
 		}
 	}
 	return max(least, 10*time.Millisecond)
+}
+
+// hear takes in what the manager holds, and when a state was heard of: that a
+// unit's next state isn't heard of yet means nothing for as long as this one took.
+func (a *Agent) hear(held map[string]units.Status, now time.Time) {
+	a.reporter.failures(a.held, held, a.want)
+	for name := range a.heard {
+		if _, ok := held[name]; !ok {
+			delete(a.heard, name)
+		}
+	}
+	for name, h := range held {
+		if before, ok := a.held[name]; !ok || !before.Since.Equal(h.Since) {
+			a.heard[name] = now
+		}
+	}
+	a.held = held
+}
+
+// since returns since when the agent would have heard of a change of a unit's state.
+func (a *Agent) since(unit string) time.Time {
+	if heard := a.heard[unit]; heard.After(a.awake) {
+		return heard
+	}
+	return a.awake
 }
 
 // step plans, sets steps going and reports.

@@ -18,13 +18,13 @@ func (a *Agent) conclude(now time.Time) {
 		h, held := a.held[unit]
 		switch {
 		case !held:
-		case !n.done.IsZero() && n.unsettled(h, now, a.awake) == 0:
-			n.started, n.done, n.told = time.Time{}, time.Time{}, false
-			if n.Error == "" && n.Desired == units.Launched && isCrashing(h) {
+		case !n.done.IsZero() && n.unsettled(h, now, a.since(unit)) == 0:
+			if n.Error == "" && n.Desired == units.Launched && n.crashes(h, now) {
 				err := units.JobError{Unit: unit, Verb: "start", Result: h.Result,
 					Detail: "it ended at once, and its Restart= starts it again"}
 				n.Error = err.Error()
 			}
+			n.started, n.done, n.told = time.Time{}, time.Time{}, false
 			a.note(unit, n)
 		case n.done.IsZero() && n.startFailed() && h.Active == "active" && now.Sub(h.Since) >= settleLimit:
 			n.Error = "" // its Restart= made good for it

@@ -37,8 +37,10 @@ const (
 	// lookLeast is how long a unit that was started is looked at before it is
 	// said to run. On a slow machine, where the job took long, it is longer.
 	lookLeast = 250 * time.Millisecond
-	// crashLimit is how much longer a unit is looked at that comes up again and
-	// again, until it is seen down: that is what is said of it then.
+	// heldUp is how late the agent may wake for others of this process, which watch the unit,
+	// not to be late themselves.
+	heldUp = 20 * time.Millisecond
+	// crashLimit is how much longer a unit is looked at that comes up again and again.
 	crashLimit = 3 * time.Second
 )
 
@@ -46,20 +48,20 @@ const (
 // of the job that was carried out; zero if it is the outcome. A status from
 // before the job says nothing of it, unless the job changed nothing, as its
 // conditions were not met; one from the middle of a restart says nothing either.
-// A unit that was started runs when it stays up for a look, of which nothing
-// counts before awake: this process was held up, and may have missed an end.
-func (n Note) unsettled(h units.Status, now, awake time.Time) time.Duration {
+// A unit that was started runs when it stays up for a look. Of that nothing counts
+// from before heard: an end would not have been heard of.
+func (n Note) unsettled(h units.Status, now, heard time.Time) time.Duration {
 	if n.done.IsZero() || n.told && n.agrees(h) {
 		return 0
 	}
-	look := min(max(lookLeast, 4*n.done.Sub(n.started)), settleLimit)
+	look := n.look()
 	passed, wait := now.Sub(n.done), settleLimit
 	switch {
 	case n.told:
 	case h.Active == "active" || h.Active == "reloading":
 		wait = look
-		if h.Since.Before(awake) {
-			h.Since = awake
+		if h.Since.Before(heard) {
+			h.Since = heard
 		}
 		if up := now.Sub(h.Since); up >= 0 && up < look {
 			wait = min(passed+look-up, look+crashLimit) // it came up once more since
@@ -68,8 +70,20 @@ func (n Note) unsettled(h units.Status, now, awake time.Time) time.Duration {
 		if !h.Since.Before(n.started) {
 			wait = look
 		}
+	case h.Active == "activating" && !h.Since.Before(n.started):
+		wait = look + crashLimit // it was started, so this is old or another start
 	}
 	return max(0, wait-passed)
+}
+
+// look is how long the unit is looked at.
+func (n Note) look() time.Duration { return min(max(lookLeast, 4*n.done.Sub(n.started)), settleLimit) }
+
+// crashes reports whether a settled status is of a unit that doesn't stay up: it is down and
+// will be started again, or came up again and again for as long as it was looked at.
+func (n Note) crashes(h units.Status, now time.Time) bool {
+	up := now.Sub(h.Since)
+	return isCrashing(h) || h.Active == "activating" && h.Restarts > 0 || h.Active == "active" && up >= 0 && up < n.look()
 }
 
 // agrees reports whether a status can be what the job said that it came to. One

@@ -206,7 +206,7 @@ func TestUnsettled(t *testing.T) {
 		active string
 		since  time.Duration // of the state, after the job began
 		now    time.Duration
-		awake  time.Duration // a minute before the job began is zero
+		heard  time.Duration // a minute before the job began is zero
 		want   time.Duration
 	}{
 		"failed before the start":         {n, "failed", -time.Second, 200 * time.Millisecond, 0, settleLimit - 150*time.Millisecond},
@@ -229,6 +229,8 @@ func TestUnsettled(t *testing.T) {
 		"failed, conditions not met now":  {n, "failed", -time.Hour, 50*time.Millisecond + settleLimit, 0, 0},
 		"of another run of the daemon":    {Note{}, "failed", 0, 0, 0, 0},
 		"runs, but the agent slept":       {n, "active", 50 * time.Millisecond, 2 * time.Second, time.Minute + 2*time.Second, lookLeast},
+		"active, heard of late":           {n, "active", 50 * time.Millisecond, 400 * time.Millisecond, time.Minute + 300*time.Millisecond, lookLeast - 100*time.Millisecond},
+		"started, and not heard of it":    {n, "activating", 10 * time.Millisecond, 50*time.Millisecond + settleLimit, 0, lookLeast + crashLimit - settleLimit},
 		"stopped, not heard of yet":       {stopped, "active", -time.Hour, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
 		"stopped":                         {stopped, "inactive", 40 * time.Millisecond, 60 * time.Millisecond, 0, 0},
 		"failed while it was stopped":     {stopped, "auto-restart", 10 * time.Millisecond, 60 * time.Millisecond, 0, settleLimit - 10*time.Millisecond},
@@ -244,10 +246,32 @@ func TestUnsettled(t *testing.T) {
 			if c.active == "auto-restart" {
 				h.Active, h.Sub = "activating", c.active
 			}
-			if got := c.note.unsettled(h, t0.Add(c.now), t0.Add(c.awake-time.Minute)); got != c.want {
+			if got := c.note.unsettled(h, t0.Add(c.now), t0.Add(c.heard-time.Minute)); got != c.want {
 				t.Errorf("to be settled in %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestCrashes: what never stayed up for a look isn't said to run, even if it is up at the end of the wait.
+func TestCrashes(t *testing.T) {
+	n := Note{started: t0, done: t0.Add(50 * time.Millisecond)}
+	end := t0.Add(50*time.Millisecond + lookLeast + crashLimit)
+	for _, c := range []struct {
+		h    units.Status
+		want bool
+	}{
+		{units.Status{Active: "active", Since: end.Add(-100 * time.Millisecond)}, true},
+		{units.Status{Active: "active", Since: end.Add(-lookLeast)}, false},
+		{units.Status{Active: "active", Since: end.Add(time.Hour)}, false}, // the clock was set back
+		{units.Status{Active: "activating", Sub: "auto-restart", Since: t0}, true},
+		{units.Status{Active: "activating", Sub: "start", Restarts: 2, Since: end}, true},
+		{units.Status{Active: "activating", Sub: "start", Since: end}, false},
+		{units.Status{Active: "inactive", Since: end.Add(-100 * time.Millisecond)}, false},
+	} {
+		if got := n.crashes(c.h, end); got != c.want {
+			t.Errorf("%+v crashes: %v, want %v", c.h, got, c.want)
+		}
 	}
 }
 

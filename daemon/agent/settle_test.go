@@ -24,7 +24,8 @@ type rig struct {
 	store   *memstore.Store
 	session cluster.Session
 	leader  cluster.Leader
-	late    time.Duration // by which the agent hears of every change of a unit
+	reports chan cluster.Status // all of them, in order
+	late    time.Duration       // by which the agent hears of every change of a unit
 	end     func()
 }
 
@@ -53,7 +54,7 @@ func (m lateManager) Watch(ctx context.Context) ([]units.Status, <-chan []units.
 
 func newRig(t *testing.T, late time.Duration) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), cluster: memstore.New(), late: late}
+	r := &rig{t: t, dir: t.TempDir(), cluster: memstore.New(), late: late, reports: make(chan cluster.Status, 10000)}
 	r.store = r.cluster.Open()
 	var err error
 	if r.session, err = r.store.Register(t.Context(), cluster.Run{Machine: "m1", ID: "r1", Address: "a"}, time.Hour); err != nil {
@@ -62,6 +63,19 @@ func newRig(t *testing.T, late time.Duration) *rig {
 	if r.leader, err = r.store.Campaign(t.Context(), r.session); err != nil {
 		t.Fatal(err)
 	}
+	_, changes, err := r.store.Watch(t.Context(), cluster.Scope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for c := range changes {
+			for _, st := range c.Statuses {
+				if st != nil {
+					r.reports <- *st
+				}
+			}
+		}
+	}()
 	r.begin()
 	t.Cleanup(func() { r.end(); r.store.Close() })
 	return r
@@ -117,17 +131,28 @@ func (r *rig) assign(unit, content string, desired units.DesiredState, finished 
 	return r.await(unit, func(st cluster.Status) bool { return st.Generation == u.Generation })
 }
 
+// await reads the reports that weren't read yet up to one of a unit.
 func (r *rig) await(unit string, ok func(cluster.Status) bool) cluster.Status {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		st, reported := r.cluster.Snapshot().Statuses[cluster.UnitOnMachine{Machine: "m1", Unit: unit}]
-		if reported && ok(st) {
-			return st
-		}
-		if time.Now().After(end) {
-			r.t.Fatalf("%s is never as awaited: %+v", unit, st)
+	var st cluster.Status
+	for limit := time.After(60 * time.Second); ; {
+		select {
+		case st = <-r.reports:
+			if st.Name == unit && ok(st) {
+				return st
+			}
+		case <-limit:
+			r.t.Fatalf("%s is not as awaited after a minute; the last report is %+v", unit, st)
 		}
 	}
+}
+
+// stayedUp reports whether a unit that is said to be active was, by its
+// manager's own account, for as long as the agent has to look at it.
+func (r *rig) stayedUp(st cluster.Status) bool {
+	r.t.Helper()
+	next := r.await(st.Name, func(next cluster.Status) bool { return next.Since.After(st.Since) })
+	return next.Since.Sub(st.Since) >= lookLeast
 }
 
 // TestStartIsSettled: the first word on a start is how it went, the same each time.
@@ -147,12 +172,14 @@ func startIsSettled(t *testing.T, r *rig, times int) {
 		{"dies.service", limitless + "ExecStart=/bin/false\n", "failed", false},
 		{"ends.service", limitless + "ExecStart=/bin/true\n", "inactive", false},
 		{"once.service", limitless + "Type=oneshot\nExecStart=/bin/true\n", "inactive", false},
-		{"crashes.service", limitless + "ExecStart=/bin/false\nRestart=always\nRestartSec=50ms\n", "", true},
+		{"crashes.service", limitless + "ExecStart=/bin/false\nRestart=always\nRestartSec=100ms\n", "", true},
 	} {
 		for range times {
 			st := r.assign(c.unit, c.content, units.Launched, false)
-			if c.active != "" && st.Active != c.active || (st.Error != "") != c.error {
-				t.Errorf("%s: %s, error %q; want %s, an error: %v", c.unit, st.Active, st.Error, c.active, c.error)
+			if c.active != "active" && st.Active == "active" && r.stayedUp(st) {
+				t.Logf("%s stayed up for longer than a look: the machine is busy", c.unit)
+			} else if c.active != "" && st.Active != c.active || (st.Error != "") != c.error {
+				t.Errorf("%s is reported as %+v; want %q, an error: %v", c.unit, st, c.active, c.error)
 			}
 			st = r.assign(c.unit, c.content, units.Loaded, false)
 			if st.Active != "inactive" && st.Active != "failed" {
