@@ -14,7 +14,7 @@ import (
 	"fleettop/tui/theme"
 )
 
-// Client is the part of api.Client the console uses.
+// Client is the part of client.Client the console uses.
 type Client interface {
 	feed.Client
 	screens.Client

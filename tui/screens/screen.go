@@ -15,7 +15,7 @@ import (
 	"fleettop/tui/theme"
 )
 
-// Client is the part of api.Client that screens ask.
+// Client is the part of client.Client that screens ask.
 type Client interface {
 	Unit(ctx context.Context, name string) (*api.UnitDetail, error)
 	Explain(ctx context.Context, name string) (*api.Explanation, error)
