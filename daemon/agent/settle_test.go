@@ -190,7 +190,7 @@ func startIsSettled(t *testing.T, r *rig, times int) {
 			if !good && c.active != "active" && r.stayedUp(st) {
 				t.Logf("%s stayed up for longer than a look: the machine is busy", c.unit)
 			} else if !good {
-				t.Errorf("%s is reported as %+v; want %q, an error: %v", c.unit, st, c.active, c.error)
+				t.Errorf("%s is reported as %+v; want %q, an error: %v; it was active at %s before", c.unit, st, c.active, c.error, r.up)
 			}
 			st = r.assign(c.unit, c.content, units.Loaded, false)
 			if st.Active != "inactive" && st.Active != "failed" {
