@@ -8,9 +8,13 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 )
+
+// lateInterrupt is how long after its end an editor's interrupt may still come.
+const lateInterrupt = 2 * time.Second
 
 // Ends of a console that aren't the person's.
 var (
@@ -59,7 +63,9 @@ func (p *program) signalled(s syscall.Signal) {
 			p.post(frameMsg{})
 		}
 	case syscall.SIGINT:
-		if !p.editing.Load() { // else it is meant for the editor
+		// Else it is meant for the editor. A busy machine hands it on late; and
+		// while the console has the terminal, ctrl-c is a key and no signal.
+		if ended, ok := p.edited.Load().(time.Time); !p.editing.Load() && (!ok || time.Since(ended) > lateInterrupt) {
 			p.end(&SignalError{s})
 		}
 	default:
@@ -104,7 +110,10 @@ func (p *program) Edit(path string) (err error) {
 	cmd.WaitDelay = endPatience / 2
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.term.Files()
 	p.editing.Store(true)
-	defer p.editing.Store(false)
+	defer func() {
+		p.edited.Store(time.Now())
+		p.editing.Store(false)
+	}()
 	p.input.Pause()
 	defer p.input.Resume()
 	p.term.Leave()

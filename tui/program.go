@@ -26,7 +26,8 @@ type program struct {
 	clipboard clipboard
 	frame     func(string) string // what the terminal can show of one
 	inbox     chan tea.Msg
-	editing   atomic.Bool // an editor has the terminal
+	editing   atomic.Bool  // an editor has the terminal
+	edited    atomic.Value // time.Time: when it last gave it back
 
 	over    chan struct{} // closed when it is to end, whatever it is busy with
 	endOnce sync.Once
