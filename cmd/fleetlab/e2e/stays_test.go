@@ -144,13 +144,15 @@ func TestLeavingIsForGood(t *testing.T) {
 		t.Error("the daemon of a machine that left was started again")
 	}
 	f.said(n2, "fleettop: this machine left the cluster for good at ", aside, "join-command")
-	f.throughout("n1 to be alone", time.Second, func() error {
+	alone := func() error {
 		list, err := f.client(n1).Machines(f.ctx)
 		if err == nil && len(list.Machines) != 1 {
-			err = fmt.Errorf("there are %d machines", len(list.Machines))
+			err = fmt.Errorf("expected one machine, there are %+v", list.Machines)
 		}
 		return err
-	})
+	}
+	f.eventually("n1 to be alone", soon, alone) // gossip hears of it a moment longer
+	f.throughout("n1 alone", time.Second, alone)
 	line := strings.Fields(f.verb(n1, "join-command"))
 	f.on(n2, line[1:]...)
 	f.settled(n1, n2)
