@@ -58,7 +58,7 @@ func ParseFile(content string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, perr := unit.DeserializeOptions(strings.NewReader(content))
+	raw, perr := unit.DeserializeOptions(strings.NewReader(layout.parsable(content)))
 	if perr != nil {
 		return nil, fileErrorf(0, "the file can't be parsed (%v): compare it with systemd.syntax(7)", perr)
 	}

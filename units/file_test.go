@@ -135,7 +135,6 @@ var unreadable = []struct {
 	{"comment over a setting", "[A]\nB=c\n#d \\\nE=f\n", 4, "the comment above ends in a backslash"},
 	{"comment with a blank over a setting", "[A]\nB=c\n#d \\ \nE=f\n", 4, "the comment above ends in a backslash"},
 	{"comment over a heading", "#d \\\n[A]\nB=c\n", 2, "the comment above ends in a backslash"},
-	{"comment ends a continuation", "[A]\nB=c \\\n# d\nE=f\n", 3, "this comment ends the continued line for fleet"},
 	{"no-break space before a setting", "[A]\n\u00a0B=c\n", 2, "begins with a no-break space (U+00A0)"},
 	{"no-break space after a setting", "[A]\nB=c\u00a0\n", 2, "ends in a no-break space (U+00A0)"},
 	{"no-break space alone", "[A]\n\u00a0\nB=c\n", 2, "no-break space"},
@@ -152,7 +151,7 @@ var unreadable = []struct {
 	{"no-break space for the empty line", "[A]\nB=c \\\n\u00a0\nD=e\n", 3, "no-break space"},
 	{"ideographic space", "[A]\nB=\u3000c\n", 2, "the character U+3000"},
 	{"form feed", "[A]\nB=c\f\n", 2, "a control character (U+000C)"},
-	{"comment ends a continuation and the file", "[A]\nB=c \\\n# d", 3, "this comment ends the continued line for fleet"},
+	{"comment ends a continuation and the file", "[A]\nB=c \\\n# d", 3, "the file ends in a backslash"},
 }
 
 func TestParseFileRefuses(t *testing.T) {

@@ -89,6 +89,12 @@ func TestContinuedOptions(t *testing.T) {
 	if got, want := f.Description(), "A    long    story"; got != want {
 		t.Errorf("Description() = %q, want %q", got, want)
 	}
+	// A comment counts for nothing, wherever it stands.
+	remarked := mustParse(t, strings.Replace(f.Content(), "  long \\\n", "  long \\\n# a comment that doesn't end in a backslash\n", 1))
+	if remarked.Description() != f.Description() || remarked.Hash() != f.Hash() || !slices.Equal(remarked.Written()[1:], shifted(f.Written()[1:])) {
+		t.Errorf("with one more comment: %q, hash %s, options %+v; expected %q, %s, %+v", remarked.Description(), remarked.Hash(),
+			remarked.Written(), f.Description(), f.Hash(), f.Written())
+	}
 	req, err := f.Requirements(n)
 	if err != nil || !slices.Equal(req.Conflicts, []string{"x.service", "z.service"}) ||
 		!slices.Equal(req.Metadata["a"], []string{"b"}) || !slices.Equal(req.Metadata["c"], []string{"d"}) {
@@ -98,4 +104,13 @@ func TestContinuedOptions(t *testing.T) {
 	if err != nil || len(starts["ExecStart"]) != 3 {
 		t.Errorf("commands() = %+v, %v, want three in ExecStart", starts, err)
 	}
+}
+
+// shifted are options of a file with one line more above them.
+func shifted(list []Option) []Option {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i].Line++
+	}
+	return out
 }

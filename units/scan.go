@@ -18,6 +18,20 @@ type heading struct {
 type layout struct {
 	sections []heading
 	options  []int // the line each option starts on
+	comments []int // the lines of comments within a continued value that don't end in a backslash
+}
+
+// parsable returns the content without the comments that end a continued value
+// for go-systemd's parser, and don't for systemd.
+func (l *layout) parsable(content string) string {
+	if len(l.comments) == 0 {
+		return content
+	}
+	lines := strings.SplitAfter(content, "\n")
+	for _, n := range l.comments {
+		lines[n-1] = ""
+	}
+	return strings.Join(lines, "")
 }
 
 // scan finds the lines of a file's sections and options, and refuses what
@@ -115,13 +129,11 @@ func (s *scanner) next(raw string) error {
 			s.state = inNothing
 			return nil
 		}
-		if err := s.value(raw); err != nil {
-			return err
+		if note && !strings.HasSuffix(strings.TrimRightFunc(raw, unicode.IsSpace), `\`) {
+			s.comments = append(s.comments, s.line)
+			return nil
 		}
-		if note && s.state == inNothing {
-			return fileErrorf(s.line, "this comment ends the continued line for fleet and doesn't for systemd: move it above the setting, or end it in a backslash")
-		}
-		return nil
+		return s.value(raw)
 	}
 
 	switch {

@@ -38,6 +38,7 @@ EnvironmentFile=\
   `+vars+`
 Environment=A=1 \
   # A=2 \
+# A=3
   "B=2 3" \
 ; B=4 \
   C=a
