@@ -42,13 +42,9 @@ func (n *node) watchDisk(ctx context.Context) error {
 
 // recordDisk writes to the timeline, as soon as the store can be reached.
 func (n *node) recordDisk(ctx context.Context, text string) {
-	e := cluster.Event{Kind: cluster.EventMachine, Machine: n.cfg.MachineID, Time: time.Now(), Text: text}
-	delay := retry.NewDelay(retryLeast, retryMost)
-	for end := time.Now().Add(diskLook); time.Now().Before(end) && ctx.Err() == nil; delay.Wait(ctx) {
-		if err := n.store.Record(ctx, e); err == nil {
-			return
-		}
-	}
+	ctx, cancel := context.WithTimeout(ctx, diskLook)
+	defer cancel()
+	_ = n.record(ctx, cluster.Event{Kind: cluster.EventMachine, Machine: n.cfg.MachineID, Time: time.Now(), Text: text})
 }
 
 // diskWord says what there is to say of a disk, and whether that is new. One

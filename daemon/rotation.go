@@ -209,12 +209,7 @@ func (n *node) holders(snap *cluster.Snapshot) []keys.Holder {
 // lasts, since a rotation itself makes etcd change its leader.
 func (n *node) recordKeys(ctx context.Context, by, text string) {
 	ev := cluster.Event{Kind: cluster.EventKey, Machine: n.cfg.MachineID, Time: time.Now(), By: by, Text: text}
-	err := n.store.Record(ctx, ev)
-	for err != nil && ctx.Err() == nil {
-		retry.Pause(ctx, retryLeast)
-		err = n.store.Record(ctx, ev)
-	}
-	if err != nil {
+	if err := n.record(ctx, ev); err != nil {
 		n.log.Warn("what was done to the cluster's keys is not in the timeline", "by", by, "what", text, "error", err)
 	}
 }

@@ -73,6 +73,18 @@ func (n *node) tendVoters(ctx context.Context) error {
 	return nil
 }
 
+// record writes to the timeline, as soon as the store can be reached. It blocks
+// until then, and returns the last error when ctx ends before.
+func (n *node) record(ctx context.Context, e cluster.Event) error {
+	delay := retry.NewDelay(retryLeast, retryMost)
+	for {
+		err := n.store.Record(ctx, e)
+		if err == nil || !delay.Wait(ctx) {
+			return err
+		}
+	}
+}
+
 // aliveness is since when a machine has been alive, or dead.
 type aliveness struct {
 	name  string // it is told of also when its record is gone
@@ -83,6 +95,7 @@ type aliveness struct {
 // tendVotersOnce takes one step, and tells whether there was one to take.
 func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[string]aliveness,
 	quiet *calm) (bool, error) {
+	term := ctx
 	snap, err := lease.Snapshot(ctx, 0)
 	if err != nil {
 		return false, err
@@ -132,7 +145,8 @@ func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[s
 		etcdserver.Remove:     "%s votes no more: %s",
 		etcdserver.Readdress:  "the etcd of %s has another address: %s",
 	}[step.Kind]
-	return true, n.store.Record(ctx, cluster.Event{Kind: cluster.EventVoter, Machine: step.Machine, Time: now, Text: fmt.Sprintf(text, name, step.Reason)})
+	// The step itself may cost etcd its leader for a moment.
+	return true, n.record(term, cluster.Event{Kind: cluster.EventVoter, Machine: step.Machine, Time: now, Text: fmt.Sprintf(text, name, step.Reason)})
 }
 
 // seat keeps the machines' records in line with etcd's members, which is how a
