@@ -47,11 +47,7 @@ func (c *Client) JournalBatches(ctx context.Context, o api.JournalOptions, f fun
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {
-		raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-		if err != nil {
-			return c.explain(ctx, err)
-		}
-		return refusal(resp.Status, raw)
+		return c.refused(ctx, resp)
 	}
 	in := bufio.NewReaderSize(resp.Body, 256<<10)
 	var list []api.LogLine

@@ -63,6 +63,15 @@ func (c *Client) FollowEvents(ctx context.Context, since string, limit int, f fu
 	})
 }
 
+// refused reads why a stream was refused.
+func (c *Client) refused(ctx context.Context, resp *http.Response) error {
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return c.explain(ctx, err)
+	}
+	return refusal(resp.Status, raw)
+}
+
 // lines calls f for each line of a stream that isn't empty, and alive, unless
 // it is nil, whenever anything has arrived.
 func (c *Client) lines(ctx context.Context, path string, q url.Values, alive func(), f func([]byte) error) error {
@@ -72,11 +81,7 @@ func (c *Client) lines(ctx context.Context, path string, q url.Values, alive fun
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {
-		raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-		if err != nil {
-			return c.explain(ctx, err)
-		}
-		return refusal(resp.Status, raw)
+		return c.refused(ctx, resp)
 	}
 	in := bufio.NewScanner(notedReader{resp.Body, alive})
 	in.Buffer(make([]byte, 64<<10), maxLine)
