@@ -359,11 +359,16 @@ func (l *Lab) sweep(ctx context.Context, machines []*Machine) error {
 func (l *Lab) prefix() string { return "fleetlab-" + l.name + "-" }
 
 // DownOnSignal takes the lab down when SIGINT, SIGTERM or SIGHUP arrives, and
-// then lets the signal end the process. The returned function undoes that.
+// then lets the signal end the process. A signal that the process was started
+// to ignore, as by nohup, stays ignored. The returned function undoes that.
 func (l *Lab) DownOnSignal() (stop func()) {
 	signals := make(chan os.Signal, 1)
 	done := make(chan struct{})
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		select {

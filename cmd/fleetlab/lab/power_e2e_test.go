@@ -124,12 +124,12 @@ func TestDownOnSignal(t *testing.T) {
 	if _, err := io.ReadFull(out, make([]byte, len("up\n"))); err != nil {
 		t.Fatal(err, complaints.String())
 	}
-	must(t, cmd.Process.Signal(os.Interrupt))
+	must(t, cmd.Process.Signal(syscall.SIGTERM)) // not SIGINT, which a shell's background jobs ignore
 	exit, ok := errors.AsType[*exec.ExitError](cmd.Wait())
-	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {
+	if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("ended with %v, not by the signal: %s", exit, complaints.String())
 	}
 	for _, left := range leftovers(t, l) {
-		t.Errorf("an interrupt left %s", left)
+		t.Errorf("the signal left %s", left)
 	}
 }
