@@ -36,7 +36,14 @@ type UnitFile struct {
 	Name    string
 	Content string
 	Hash    string
+	// TakeOver says that the host's own unit of this name is to be replaced by
+	// this one while it runs on; see Host. The host's file is kept beside its
+	// place, under a name ending in AdoptedSuffix.
+	TakeOver bool
 }
+
+// AdoptedSuffix ends the name of a host's file that was taken over.
+const AdoptedSuffix = ".adopted"
 
 // Manager runs units on one machine. It is implemented by systemd.Manager and
 // process.Manager, and both pass the suite in package managertest.

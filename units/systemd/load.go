@@ -16,6 +16,8 @@ type incoming struct {
 	content string
 	held    heldFile
 	old     heldFile // what was held under this name, if anything
+	// takeOver says that a unit of the host's of this name is to be replaced.
+	takeOver bool
 }
 
 // check refuses what can't be a unit of this manager.
@@ -42,7 +44,7 @@ func check(files []units.UnitFile, errs map[string]error) []incoming {
 			errs[f.Name] = fmt.Errorf("the file of %s: %w", f.Name, err)
 			continue
 		}
-		batch = append(batch, incoming{name: name, content: f.Content,
+		batch = append(batch, incoming{name: name, content: f.Content, takeOver: f.TakeOver,
 			held: heldFile{name: f.Name, hash: parsed.Hash(), install: hasInstall(parsed)}})
 	}
 	return batch
@@ -86,6 +88,13 @@ func (m *Manager) place(ctx context.Context, s *session, batch []incoming, errs 
 	var enable []string
 	for _, in := range fresh {
 		name := in.name.String()
+		if in.takeOver {
+			if err := m.setAside(ctx, s, name, host[name]); err != nil {
+				errs[name] = err
+				continue
+			}
+			delete(host, name)
+		}
 		if err := m.files.write(name, in.content); err != nil {
 			errs[name] = err
 			if in.old.install && m.files.intact(name) { // the old file stays, and stays enabled
@@ -113,7 +122,7 @@ func (m *Manager) place(ctx context.Context, s *session, batch []incoming, errs 
 func (m *Manager) refuseHosts(ctx context.Context, s *session, host hostUnits, batch []incoming, errs map[string]error) ([]incoming, error) {
 	var names []string
 	for _, in := range batch {
-		if in.old.name == "" { // what is held is ours, whatever became of its file
+		if in.old.name == "" && !in.takeOver { // what is held is ours, whatever became of its file
 			names = append(names, in.name.String())
 		}
 	}
@@ -124,7 +133,9 @@ func (m *Manager) refuseHosts(ctx context.Context, s *session, host hostUnits, b
 	var ours []incoming
 	for _, in := range batch {
 		name := in.name.String()
-		if path := host.owner(in.name); path != "" {
+		if in.takeOver {
+			ours = append(ours, in)
+		} else if path := host.owner(in.name); path != "" {
 			errs[name] = hostError(name, path)
 		} else if path, ok := loaded[name]; ok {
 			errs[name] = hostError(name, path)

@@ -34,6 +34,7 @@ type Options struct {
 const (
 	systemDir   = "/run/fleettop/units"
 	systemLinks = "/run/systemd/system"
+	systemHost  = "/etc/systemd/system"
 
 	dialPatience   = 10 * time.Second // for systemd to answer a new connection
 	reloadPatience = 2 * time.Minute  // systemd gives its generators 90 s
@@ -67,13 +68,16 @@ type Manager struct {
 	watchers map[*watcher]struct{}
 }
 
-var _ units.Manager = (*Manager)(nil)
+var (
+	_ units.Manager = (*Manager)(nil)
+	_ units.Host    = (*Manager)(nil)
+)
 
 // Open connects to systemd and adopts the units found in the directory,
 // without touching them. It fails where systemd doesn't answer. The caller
 // closes the Manager.
 func Open(ctx context.Context, opts Options) (*Manager, error) {
-	dir, links, at := systemDir, systemLinks, systemAddresses()
+	dir, links, host, at := systemDir, systemLinks, systemHost, systemAddresses()
 	if opts.User {
 		runtime := os.Getenv("XDG_RUNTIME_DIR")
 		if runtime == "" {
@@ -81,6 +85,11 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 		}
 		dir, links = filepath.Join(runtime, "fleettop/units"), filepath.Join(runtime, "systemd/user")
 		at = userAddresses(runtime)
+		config, err := os.UserConfigDir()
+		if err != nil {
+			return nil, fmt.Errorf("this user's unit files can't be found: %w; set HOME", err)
+		}
+		host = filepath.Join(config, "systemd/user")
 	}
 	if opts.Dir != "" {
 		dir = opts.Dir
@@ -93,7 +102,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	return open(ctx, store{dir: dir, links: links}, at, opts.Known, log)
+	return open(ctx, store{dir: dir, links: links, host: host}, at, opts.Known, log)
 }
 
 func open(ctx context.Context, files store, at addresses, known []string, log *slog.Logger) (*Manager, error) {

@@ -27,6 +27,7 @@ type heldFile struct {
 type store struct {
 	dir   string
 	links string
+	host  string // where the administrator of the machine keeps unit files
 }
 
 // path and link are where a unit's file and link are. The name was parsed
