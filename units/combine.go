@@ -50,22 +50,24 @@ func (c *collector) torn(peer, option, pattern string) error {
 
 // unknownOption is the error for an option of [X-Fleet] that isn't known.
 func unknownOption(o Option) error {
-	known := fleetOptions
+	names, old := fleetOptionNames()
+	known := names
 	if strings.HasPrefix(o.Name, "X-") {
-		known = slices.Concat(fleetOptions, oldNames())
+		known = slices.Concat(names, old)
 	}
 	return fileErrorf(o.Line, "%s is no option of [X-Fleet]: did you mean %s? Known are %s",
-		o.Name, nearest(o.Name, known), andList(fleetOptions))
+		o.Name, nearest(o.Name, known), andList(names))
 }
 
-// oldNames are the keys of oldOptions, sorted.
-func oldNames() []string {
-	names := make([]string, 0, len(oldOptions))
-	for name := range oldOptions {
-		names = append(names, name)
+// fleetOptionNames returns the names of the options of [X-Fleet], and their old ones.
+func fleetOptionNames() (names, old []string) {
+	for _, o := range fleetOptions {
+		names = append(names, o.name)
+		if o.old != "" {
+			old = append(old, o.old)
+		}
 	}
-	slices.Sort(names)
-	return names
+	return names, old
 }
 
 // nearest returns the word that takes the fewest edits to become, whatever

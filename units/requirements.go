@@ -21,25 +21,41 @@ type Requirements struct {
 	Rerun     bool                // having run and finished, it runs again on the next machine it is given to
 }
 
-// The options of [X-Fleet].
+// fleetOption is an option of [X-Fleet]: its name, the one before fleet 0.8 if
+// it had another, and what takes its values. A flag is used where it is true.
+type fleetOption struct {
+	name, old string
+	take      func(c *collector, values []string, old bool) error
+	flag      func(r *Requirements) *bool
+}
+
+// The options that others name.
 const (
 	optMachineID = "MachineID"
 	optMachineOf = "MachineOf"
-	optMetadata  = "MachineMetadata"
 	optConflicts = "Conflicts"
 	optReplaces  = "Replaces"
 	optGlobal    = "Global"
-	optRerun     = "Rerun"
 )
 
-var fleetOptions = []string{optMachineID, optMachineOf, optMetadata, optConflicts, optReplaces, optGlobal, optRerun}
+// fleetOptions are all there are, in the order in which people hear of them.
+var fleetOptions = []fleetOption{
+	{name: optMachineID, old: "X-ConditionMachineID", take: (*collector).machineID},
+	{name: optMachineOf, old: "X-ConditionMachineOf", take: (*collector).machineOf},
+	{name: "MachineMetadata", old: "X-ConditionMachineMetadata", take: (*collector).metadata},
+	{name: optConflicts, old: "X-Conflicts", take: (*collector).conflicts},
+	{name: optReplaces, take: (*collector).replaces},
+	{name: optGlobal, flag: func(r *Requirements) *bool { return &r.Global }},
+	{name: "Rerun", flag: func(r *Requirements) *bool { return &r.Rerun }},
+}
 
-// oldOptions are the names before fleet 0.8.
-var oldOptions = map[string]string{
-	"X-ConditionMachineID":       optMachineID,
-	"X-ConditionMachineOf":       optMachineOf,
-	"X-ConditionMachineMetadata": optMetadata,
-	"X-Conflicts":                optConflicts,
+// findFleetOption returns the option of a name, and whether that is its old one.
+func findFleetOption(name string) (o fleetOption, old, known bool) {
+	i := slices.IndexFunc(fleetOptions, func(o fleetOption) bool { return o.name == name || o.old == name })
+	if i < 0 || name == "" {
+		return fleetOption{}, false, false
+	}
+	return fleetOptions[i], fleetOptions[i].old == name, true
 }
 
 // Requirements returns what the [X-Fleet] section asks for a unit named n,
@@ -77,39 +93,24 @@ type collector struct {
 }
 
 func (c *collector) add(o Option) error {
-	kind, old := oldOptions[o.Name]
-	if !old {
-		if !slices.Contains(fleetOptions, o.Name) {
-			return unknownOption(o)
-		}
-		kind = o.Name
+	option, old, known := findFleetOption(o.Name)
+	if !known {
+		return unknownOption(o)
 	}
 	values, err := c.values(o)
 	if err != nil {
 		return fileErrorf(o.Line, "%s: %v", o.Name, err)
 	}
-
-	switch kind {
-	case optGlobal:
-		err = c.flag(o, values, optGlobal, &c.req.Global)
-	case optRerun:
-		err = c.flag(o, values, optRerun, &c.req.Rerun)
-	case optMetadata:
-		err = c.metadata(values)
-	case optMachineID:
-		err = c.machineID(values, old)
-	case optMachineOf:
-		err = c.machineOf(values)
-	case optConflicts:
-		err = c.conflicts(values)
-	case optReplaces:
-		err = c.replaces(values)
+	if option.flag != nil {
+		err = c.flag(o, values, option)
+	} else {
+		err = option.take(c, values, old)
+		if _, seen := c.lines[option.name]; !seen && len(values) > 0 {
+			c.lines[option.name] = o.Line
+		}
 	}
 	if err != nil {
 		return fileErrorf(o.Line, "%s=%s: %v", o.Name, cut(o.Value, 80), err)
-	}
-	if _, seen := c.lines[kind]; !seen && len(values) > 0 && kind != optGlobal && kind != optRerun {
-		c.lines[kind] = o.Line
 	}
 	return nil
 }
@@ -164,7 +165,8 @@ func splitQuoted(line string) ([]string, error) {
 }
 
 // flag takes an option that is true or false; of several the last counts.
-func (c *collector) flag(o Option, values []string, name string, to *bool) error {
+func (c *collector) flag(o Option, values []string, option fleetOption) error {
+	to := option.flag(&c.req)
 	for _, v := range values {
 		yes, ok := parseBool(v)
 		if !ok {
@@ -172,9 +174,9 @@ func (c *collector) flag(o Option, values []string, name string, to *bool) error
 		}
 		*to = yes
 	}
-	delete(c.lines, name)
+	delete(c.lines, option.name)
 	if *to {
-		c.lines[name] = o.Line
+		c.lines[option.name] = o.Line
 	}
 	return nil
 }
@@ -190,7 +192,7 @@ func parseBool(s string) (value, ok bool) {
 	return false, false
 }
 
-func (c *collector) metadata(pairs []string) error {
+func (c *collector) metadata(pairs []string, _ bool) error {
 	for _, pair := range pairs {
 		key, value, ok := strings.Cut(pair, "=")
 		switch {
@@ -228,7 +230,7 @@ func (c *collector) machineID(values []string, old bool) error {
 	return nil
 }
 
-func (c *collector) machineOf(values []string) error {
+func (c *collector) machineOf(values []string, _ bool) error {
 	names := fields(values)
 	if len(names) == 0 {
 		return errors.New("no unit is named: give a unit's full name, or remove the line")
@@ -260,7 +262,7 @@ func checkPeer(name string, self Name) error {
 	return nil
 }
 
-func (c *collector) conflicts(values []string) error {
+func (c *collector) conflicts(values []string, _ bool) error {
 	for _, pattern := range fields(values) {
 		if err := c.checkPattern(pattern); err != nil {
 			return err
@@ -270,7 +272,7 @@ func (c *collector) conflicts(values []string) error {
 	return nil
 }
 
-func (c *collector) replaces(values []string) error {
+func (c *collector) replaces(values []string, _ bool) error {
 	patterns := fields(values)
 	if len(patterns) == 0 {
 		return errors.New("no unit is named: give a unit's full name or a pattern, or remove the line")

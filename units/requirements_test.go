@@ -173,7 +173,8 @@ func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{
 		"": "Rerun", "Replace": "Replaces", "MACHINEID": "MachineID", "MachineIDs": "MachineID", "Golbal": "Global",
 	} {
-		if got := nearest(word, fleetOptions); got != want {
+		names, _ := fleetOptionNames()
+		if got := nearest(word, names); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
 		}
 	}

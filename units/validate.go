@@ -32,7 +32,7 @@ func Validate(n Name, f *File) error {
 	if err := f.checkSpecifiers(); err != nil {
 		return err
 	}
-	if rerun, _ := f.last(fleetSection, optRerun); req.Rerun && !f.RunsOnce(n) {
+	if rerun, _ := f.last(fleetSection, "Rerun"); req.Rerun && !f.RunsOnce(n) {
 		return fileErrorf(rerun.Line, "Rerun= is for a service that runs once and ends (Type=oneshot without RemainAfterExit=yes): "+
 			"any other runs again wherever it moves; remove the line")
 	}

@@ -2,8 +2,6 @@ package schedule
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
 	"fleettop/cluster"
 )
@@ -34,8 +32,8 @@ func (p *plan) placeGroup(g group) {
 func (p *plan) placeOne(i int32) {
 	u := &p.units[i]
 	key := ""
-	if len(u.conflicts)+len(u.matching) > 0 && len(u.targets)+len(u.replaces)+len(u.replacers) == 0 {
-		if key = u.sameRoom(); p.noRoom[key] {
+	if len(u.bound) > 0 {
+		if key = u.room(); p.noRoom[key] {
 			p.failed[i] = true
 			return
 		}
@@ -53,20 +51,6 @@ func (p *plan) placeOne(i int32) {
 		c.with = t
 	}
 	p.commit(i, c)
-}
-
-// sameRoom is equal for units that the same machines take: where one found none, nor will the next.
-func (u *unit) sameRoom() string {
-	var b strings.Builder
-	b.WriteString(u.parsed.class)
-	for _, list := range [][]*pattern{u.conflicts, u.matching} {
-		b.WriteByte(2)
-		for _, p := range list {
-			b.WriteString(strconv.Itoa(p.id))
-			b.WriteByte(3)
-		}
-	}
-	return b.String()
 }
 
 // commit places a unit and evicts those it replaces.
@@ -132,7 +116,7 @@ func (p *plan) hasPreference(i int32) bool {
 // least is the best. First comes staying where members run, then whom it would replace.
 func (p *plan) preference(members []int32, m int32) uint64 {
 	const least = 15
-	stay, replaces, fresh := uint64(0), false, true
+	stay, replacing, fresh := uint64(0), false, true
 	for _, i := range members {
 		u := &p.units[i]
 		if len(u.given) > 0 {
@@ -142,12 +126,12 @@ func (p *plan) preference(members []int32, m int32) uint64 {
 			}
 		}
 		for _, r := range u.replaces {
-			replaces = replaces || p.units[r].at == m
+			replacing = replacing || p.units[r].at == m
 		}
 	}
 	rank := (least - min(stay, least)) << 60
 	// A new unit takes the place of the one it replaces; one that had a place spares it if it can.
-	if replaces != fresh {
+	if replacing != fresh {
 		rank |= 1 << 59
 	}
 	return rank
@@ -160,7 +144,7 @@ func (p *plan) ableFor(members []int32) []int32 {
 	}
 	for k, i := range members {
 		for _, j := range members[k+1:] {
-			if conflict(&p.units[i], &p.units[j]) || slices.Contains(p.units[i].replaces, j) || slices.Contains(p.units[j].replaces, i) {
+			if p.parted(i, j) {
 				return nil
 			}
 		}
@@ -191,88 +175,4 @@ func intersect(a, b []int32) []int32 {
 		}
 	}
 	return a[:n]
-}
-
-// able returns the machines that take a unit, in order, supposing that the
-// units in with are there too. The slice is good until the next call.
-func (p *plan) able(i int32, with []int32) []int32 {
-	u := &p.units[i]
-	if u.parsed.err != "" {
-		return nil
-	}
-	elsewhere := -1 // a machine that a target outside the group ties it to
-	tied := false
-	for _, t := range u.targets {
-		if t < 0 {
-			return nil
-		}
-		if slices.Contains(with, t) {
-			continue
-		}
-		tied = true
-		if o := &p.units[t]; !o.global() {
-			if o.at < 0 || (elsewhere >= 0 && elsewhere != int(o.at)) {
-				return nil
-			}
-			elsewhere = int(o.at)
-		}
-	}
-	among := p.classOf(&u.parsed).able
-	if elsewhere >= 0 {
-		if p.machines[elsewhere].refuses(&u.parsed).kind != fits {
-			return nil
-		}
-		among = []int32{int32(elsewhere)}
-	}
-	if !tied && len(u.conflicts)+len(u.matching)+len(u.replaces)+len(u.replacers) == 0 {
-		return among
-	}
-	p.scratch = p.scratch[:0]
-	p.markKeptOut(u)
-	for _, m := range among {
-		if p.marks[m] != p.mark && p.hostsAll(m, u.targets, with) && !p.spared(u, m) {
-			p.scratch = append(p.scratch, m)
-		}
-	}
-	return p.scratch
-}
-
-// markKeptOut marks the machines where another unit keeps this one out.
-func (p *plan) markKeptOut(u *unit) {
-	p.mark++
-	for _, pt := range u.conflicts {
-		for m := range pt.matched {
-			p.marks[m] = p.mark
-		}
-	}
-	for _, pt := range u.matching {
-		for m := range pt.owners {
-			p.marks[m] = p.mark
-		}
-	}
-	for _, r := range u.replacers {
-		if m := p.units[r].at; m >= 0 {
-			p.marks[m] = p.mark
-		}
-	}
-}
-
-func (p *plan) hostsAll(m int32, targets, with []int32) bool {
-	for _, t := range targets {
-		if !slices.Contains(with, t) && !p.hosts(m, t) {
-			return false
-		}
-	}
-	return true
-}
-
-// spared tells whether a machine runs a unit that would be replaced a second
-// time by this plan: once is enough, or plans might not end.
-func (p *plan) spared(u *unit, m int32) bool {
-	for _, r := range u.replaces {
-		if p.units[r].at == m && p.evicted[r] {
-			return true
-		}
-	}
-	return false
 }

@@ -127,7 +127,7 @@ func (p *plan) verdicts(u *unit, on []int32) []Verdict {
 		case u.parsed.err != "":
 			v.Reason = "it can't be placed: " + u.parsed.err
 		case why.kind != fits:
-			v.Reason, v.OK = p.says(why, false), here
+			v.Reason, v.OK = p.saysOne(why), here
 			if here && p.held(int32(k)) {
 				v.Reason += "; its units stay, as failovers are held"
 			}

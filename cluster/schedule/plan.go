@@ -85,7 +85,7 @@ func (p *plan) displace() {
 		if on.state.Runs() || len(on.residents) == 0 || p.held(m) {
 			continue
 		}
-		why := cause{kind: unhealthy, detail: string(on.state)}
+		why := unhealthy(on)
 		for _, i := range slices.Sorted(slices.Values(on.residents)) {
 			p.take(i, m)
 			if p.units[i].global() {
@@ -117,7 +117,7 @@ func (p *plan) spreadGlobals() {
 			for _, m := range p.classOf(&u.parsed).able {
 				_, there := u.on[m]
 				_, leaving := u.off[m]
-				if !there && !leaving && p.verdictHere(u, m).kind == fits {
+				if !there && !leaving && p.excluded(u, m).kind == fits {
 					p.put(i, m)
 				}
 			}
@@ -181,22 +181,6 @@ func onlyGlobals(w *world, failed map[int32]bool) map[int32]bool {
 	return kept
 }
 
-// evict takes a unit, and those that must be with it, off a machine for a replacer.
-func (p *plan) evict(i, m int32, why cause) {
-	p.take(i, m)
-	p.evicted[i] = true
-	delete(p.chosen, i)
-	if _, ok := p.moved[i]; !ok {
-		p.moved[i] = why
-	}
-	p.queue = append(p.queue, i)
-	for _, f := range p.units[i].followers {
-		if p.units[f].at == m && !p.units[f].global() {
-			p.evict(f, m, cause{kind: apart, unit: i})
-		}
-	}
-}
-
 // group is units that must end on one machine.
 type group struct {
 	members []int32 // targets before those that follow them
@@ -243,39 +227,4 @@ func (p *plan) groups(queue []int32) []group {
 		return cmp.Compare(a.able, b.able)
 	})
 	return groups
-}
-
-// tied returns the queued units reached from one over MachineOf in either
-// direction, targets first.
-func (p *plan) tied(start int32, queued, seen map[int32]bool) []int32 {
-	reached := []int32{start}
-	in := map[int32]bool{start: true}
-	for k := 0; k < len(reached); k++ {
-		u := &p.units[reached[k]]
-		for _, list := range [][]int32{u.targets, u.followers} {
-			for _, t := range list {
-				if t >= 0 && queued[t] && !in[t] {
-					in[t] = true
-					reached = append(reached, t)
-				}
-			}
-		}
-	}
-	slices.Sort(reached)
-	var order []int32
-	var visit func(int32)
-	visit = func(i int32) {
-		if seen[i] || !in[i] {
-			return
-		}
-		seen[i] = true
-		for _, t := range p.units[i].targets {
-			visit(t)
-		}
-		order = append(order, i)
-	}
-	for _, i := range reached {
-		visit(i)
-	}
-	return order
 }

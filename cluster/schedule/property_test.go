@@ -123,6 +123,7 @@ func checkPlaced(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 
 // checkConstraints: what is on a machine may be there.
 func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
+	w, _ := newWorld(after, nil)
 	for k, a := range after.Assignments {
 		m, ok := after.Machines[k.Machine]
 		state := in.Health[k.Machine].State
@@ -136,12 +137,12 @@ func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 		u := after.Units[k.Unit]
 		demands := parse(&u, files{})
 		req := demands.req
-		host := machine{id: k.Machine, rec: m}
+		host := &w.machines[w.byID[k.Machine]]
 		switch {
 		case !ok || !state.Runs() && !left || m.Schedule == cluster.Drained:
 			t.Fatalf("%s is on %s, which is %s %s", k.Unit, k.Machine, state, m.Schedule)
-		case host.lacks(&demands).kind != fits:
-			t.Fatalf("%s is on %s, which %+v", k.Unit, k.Machine, host.lacks(&demands))
+		case w.lacks(host, &demands).kind != fits:
+			t.Fatalf("%s is on %s, which %+v", k.Unit, k.Machine, w.lacks(host, &demands))
 		case a.Generation != u.Generation || a.Content != u.Content || a.Desired != u.Desired:
 			t.Fatalf("%s on %s is not up to date", k.Unit, k.Machine)
 		}
@@ -158,8 +159,37 @@ func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 	}
 }
 
+// TestFilterAgreesWithReasons: the machines that take a unit are those that
+// have nothing to say against it, for every constraint.
+func TestFilterAgreesWithReasons(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := New()
+		in := drawScene(t).input()
+		p.sync(in)
+		pl := p.plan(in, noon)
+		clear(pl.evicted)
+		for i := range pl.units {
+			u := &pl.units[i]
+			if u.at < 0 || u.parsed.err != "" {
+				continue
+			}
+			m := u.at
+			pl.take(int32(i), m)
+			able := slices.Clone(pl.able(int32(i), nil))
+			for m := range pl.machines {
+				why := pl.verdict(u, int32(m))
+				if slices.Contains(able, int32(m)) != (why.kind == fits) {
+					t.Fatalf("%s may be on %v, and %s %s", u.name, able, pl.machines[m].name, pl.saysOne(why))
+				}
+			}
+			pl.put(int32(i), m)
+		}
+	})
+}
+
 // checkHealthyStay: a unit that may stay on a running machine isn't moved.
 func checkHealthyStay(t *rapid.T, in Input, r Result) {
+	w, _ := newWorld(in.Snapshot, nil)
 	tied := func(name string) bool { // others can make it move
 		for _, u := range in.Snapshot.Units {
 			req := parse(&u, files{}).req
@@ -176,7 +206,7 @@ func checkHealthyStay(t *rapid.T, in Input, r Result) {
 		u, ok := in.Snapshot.Units[m.Unit]
 		rec, known := in.Snapshot.Machines[m.From.Machine]
 		demands := parse(&u, files{})
-		host := machine{id: m.From.Machine, rec: rec}
+		host := &w.machines[w.byID[m.From.Machine]]
 		twice := 0
 		for k := range in.Snapshot.Assignments {
 			if k.Unit == m.Unit {
@@ -184,7 +214,7 @@ func checkHealthyStay(t *rapid.T, in Input, r Result) {
 			}
 		}
 		if ok && wants(u) && known && in.Health[m.From.Machine].State.Runs() && rec.Schedule != cluster.Drained &&
-			host.lacks(&demands).kind == fits && twice < 2 {
+			w.lacks(host, &demands).kind == fits && twice < 2 {
 			t.Fatalf("healthy %s was moved: %s", m.Unit, m.Reason)
 		}
 	}

@@ -1,8 +1,6 @@
 package schedule
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	"fleettop/cluster"
@@ -13,17 +11,12 @@ import (
 type parsed struct {
 	hash     string
 	req      units.Requirements
-	metadata []demand // of req, sorted by key
-	template string   // of an instance
-	class    string   // equal for units that ask the same of a machine alone
-	once     bool     // it runs, ends and is done, wherever it is given to later
-	err      string   // set when the file can't be understood
-}
-
-// demand is a metadata key and the values of which a machine must have one.
-type demand struct {
-	key    string
-	values []string
+	metadata []demand     // of req, sorted by key
+	template string       // of an instance
+	asks     []constraint // those by which it matters what a machine itself is
+	class    string       // equal for units that ask the same of a machine alone
+	once     bool         // it runs, ends and is done, wherever it is given to later
+	err      string       // set when the file can't be understood
 }
 
 // files remembers parsed files by hash, for units that have the same.
@@ -63,65 +56,14 @@ func parse(u *cluster.Unit, known files) parsed {
 	}
 	// A global unit is done on each machine for itself, for as long as that is up.
 	p.once = file.RunsOnce(name) && !p.req.Rerun && !p.req.Global
+	p.metadata = demandsOf(&p.req)
 	var b strings.Builder
-	b.WriteString(p.req.MachineID)
-	for _, k := range slices.Sorted(maps.Keys(p.req.Metadata)) {
-		p.metadata = append(p.metadata, demand{k, p.req.Metadata[k]})
-		b.WriteString("\x00" + k)
-		for _, v := range p.req.Metadata[k] {
-			b.WriteString("\x01" + v)
+	for _, c := range all {
+		before := b.Len()
+		if c.class(&b, &p); b.Len() > before {
+			p.asks = append(p.asks, c)
 		}
 	}
 	p.class = b.String()
 	return p
-}
-
-// class is the machines that new units with the same MachineID and
-// MachineMetadata may go to, in order, and what keeps the others out.
-type class struct {
-	able   []int32
-	causes map[cause]int
-}
-
-func (w *world) classOf(p *parsed) *class {
-	if c, ok := w.classes[p.class]; ok {
-		return c
-	}
-	c := &class{causes: map[cause]int{}}
-	for i := range w.machines {
-		m := &w.machines[i]
-		if why := m.refuses(p); why.kind == fits {
-			c.able = append(c.able, int32(i))
-		} else {
-			c.causes[why]++
-		}
-	}
-	w.classes[p.class] = c
-	return c
-}
-
-// refuses tells why a machine takes no new unit with these requirements, other units aside.
-func (m *machine) refuses(p *parsed) cause {
-	switch {
-	case !m.known:
-		return cause{kind: unknown}
-	case m.state != cluster.Up:
-		return cause{kind: unhealthy, detail: string(m.state)}
-	case m.rec.Schedule != cluster.Schedulable:
-		return cause{kind: closed, detail: string(m.rec.Schedule)}
-	}
-	return m.lacks(p)
-}
-
-// lacks tells which requirement on the machine itself is not met.
-func (m *machine) lacks(p *parsed) cause {
-	if p.req.MachineID != "" && p.req.MachineID != m.id {
-		return cause{kind: otherID}
-	}
-	for _, d := range p.metadata {
-		if v, ok := m.rec.Metadata[d.key]; !ok || !slices.Contains(d.values, v) {
-			return cause{kind: lacking, detail: d.key + "=" + strings.Join(d.values, " or ")}
-		}
-	}
-	return cause{}
 }

@@ -69,10 +69,10 @@ func (p *plan) result() Result {
 
 // unplacedLike is unplaced, worked out once for units that fit the same machines.
 func (p *plan) unplacedLike(u *unit, known map[string]string) string {
-	if u.parsed.err != "" || len(u.targets)+len(u.replacers) > 0 {
+	key := u.room()
+	if u.parsed.err != "" || key == "" {
 		return p.unplaced(u)
 	}
-	key := u.sameRoom()
 	if _, ok := known[key]; !ok {
 		known[key] = p.unplaced(u)
 	}
@@ -92,7 +92,7 @@ func kindOf(m cluster.Move) int {
 	return 3
 }
 
-func machineOf(m cluster.Move) string {
+func placeOf(m cluster.Move) string {
 	if m.From != nil {
 		return m.From.Machine
 	}
@@ -100,7 +100,7 @@ func machineOf(m cluster.Move) string {
 }
 
 func compareMoves(a, b cluster.Move) int {
-	return cmp.Or(kindOf(a)-kindOf(b), cmp.Compare(a.Unit, b.Unit), cmp.Compare(machineOf(a), machineOf(b)))
+	return cmp.Or(kindOf(a)-kindOf(b), cmp.Compare(a.Unit, b.Unit), cmp.Compare(placeOf(a), placeOf(b)))
 }
 
 func (p *plan) move(u *unit, from, to *cluster.Assignment, reason string) cluster.Move {
@@ -170,20 +170,11 @@ func (p *plan) changedMove(r *Result, i int32) {
 // machine, which doesn't run: it is all that speaks against that machine.
 func (p *plan) keepLeft() {
 	for i, why := range p.moved {
-		if _, placed := p.chosen[i]; !placed && why.kind == unhealthy {
+		if _, placed := p.chosen[i]; !placed && why.kind == notRunning {
 			p.isLeft[i] = true
 		}
 	}
-	for again := true; again; {
-		again = false
-		for i := range p.isLeft {
-			apart := func(t int32) bool { return !p.isLeftOn(p.units[i].given[0].Machine, t) }
-			if slices.ContainsFunc(p.units[i].targets, apart) {
-				delete(p.isLeft, i)
-				again = true
-			}
-		}
-	}
+	p.leaveTogether()
 }
 
 // isLeftOn reports whether a unit is left with this machine, which doesn't run.

@@ -1,6 +1,6 @@
 package schedule
 
-import "fleettop/cluster"
+import "slices"
 
 // settle places every unit that may stay where it was given, whatever the
 // machines' health, and lists the rest as pending. Of two that exclude each
@@ -24,7 +24,9 @@ func (w *world) settle() {
 			w.add(i, m)
 		}
 	}
-	w.settleTies(standing)
+	for _, c := range slices.Backward(all) { // what follows a replaced unit goes with it
+		c.settle(w, standing)
+	}
 	for i := range w.units {
 		u := &w.units[i]
 		if u.wanted && u.parsed.once && len(u.given) > 0 && !u.done() {
@@ -56,81 +58,4 @@ func (w *world) settleGlobal(i int32, u *unit) {
 			w.add(i, m)
 		}
 	}
-}
-
-// settleTies takes away units whose replacer or whose MachineOf target says
-// so, until what is left agrees.
-func (w *world) settleTies(standing []int32) {
-	for _, i := range standing {
-		u := &w.units[i]
-		for _, r := range u.replacers {
-			if u.at >= 0 && w.units[r].at == u.at {
-				u.outOf = cause{kind: replaced, unit: r}
-				w.remove(i, u.at)
-			}
-		}
-	}
-	for again := true; again; {
-		again = false
-		for _, i := range standing {
-			u := &w.units[i]
-			if u.at < 0 {
-				continue
-			}
-			for _, t := range u.targets {
-				if !w.hosts(u.at, t) {
-					u.outOf = cause{kind: apart, unit: t}
-					w.remove(i, u.at)
-					again = true
-					break
-				}
-			}
-		}
-	}
-}
-
-// mustLeave tells why a unit can't stay on a machine it was given to.
-func (w *world) mustLeave(u *unit, m int32) cause {
-	switch on := &w.machines[m]; {
-	case !on.known:
-		return cause{kind: unknown}
-	case on.rec.Schedule == cluster.Drained:
-		return cause{kind: closed, detail: string(cluster.Drained)}
-	case u.parsed.err != "":
-		return cause{} // what runs is not stopped for a file that can't be read
-	default:
-		if why := on.lacks(&u.parsed); why.kind != fits {
-			return why
-		}
-	}
-	if w.blocked(u, m) {
-		return cause{kind: conflicting, unit: w.rival(u, m)}
-	}
-	return cause{}
-}
-
-// blocked tells whether a unit placed on a machine conflicts with another, either way.
-func (w *world) blocked(u *unit, m int32) bool {
-	for _, p := range u.conflicts {
-		if p.matched[m] > 0 {
-			return true
-		}
-	}
-	for _, p := range u.matching {
-		if p.owners[m] > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// rival returns the first unit on a machine that a unit conflicts with, or -1.
-func (w *world) rival(u *unit, m int32) int32 {
-	first := int32(-1)
-	for _, i := range w.machines[m].residents {
-		if o := &w.units[i]; o != u && (first < 0 || i < first) && conflict(u, o) {
-			first = i
-		}
-	}
-	return first
 }

@@ -14,6 +14,7 @@ type machine struct {
 	rec       cluster.Machine
 	known     bool // it has a record
 	state     cluster.HealthState
+	closed    cause   // why it takes no new units in this state
 	residents []int32 // units, in no order
 }
 
@@ -31,9 +32,10 @@ type unit struct {
 	on                  map[int32]int   // of a global unit: the machines, and the index in given, -1 for a new one
 	off                 map[int32]cause // of a global unit: the given machines it must leave, and why
 	outOf               cause           // why it can't stay where it was given, if so
-	conflicts, matching []*pattern
-	targets             []int32 // MachineOf; -1 for a unit that is on no list
-	followers           []int32
+	bound               []constraint    // those by which other units matter to it
+	conflicts, matching []*pattern      // its own patterns, and those that match it
+	targets             []int32         // MachineOf; -1 for a unit that is on no list
+	followers           []int32         // units of which it is a target
 	replaces, replacers []int32
 }
 
@@ -86,7 +88,7 @@ func (w *world) addMachines(s *cluster.Snapshot) {
 	for k := range s.Assignments {
 		if _, ok := s.Machines[k.Machine]; !ok && !gone[k.Machine] {
 			gone[k.Machine] = true
-			w.machines = append(w.machines, machine{id: k.Machine, name: s.Label(k.Machine), state: cluster.Failed})
+			w.machines = append(w.machines, machine{id: k.Machine, name: s.Label(k.Machine)})
 		}
 	}
 	slices.SortFunc(w.machines, func(a, b machine) int {
@@ -145,34 +147,18 @@ func (w *world) addUnits(s *cluster.Snapshot, memo map[string]parsed) map[string
 
 func wants(u cluster.Unit) bool { return u.Desired == units.Loaded || u.Desired == units.Launched }
 
-// link ties units to the patterns, templates and units they name.
+// link ties units to their template's other instances, and to what their constraints name.
 func (w *world) link() {
 	instances := map[string]int{}
 	for i := range w.units {
 		if u := &w.units[i]; u.wanted {
 			instances[u.parsed.template]++
-			for _, g := range u.parsed.req.Conflicts {
-				u.conflicts = append(u.conflicts, w.patterns.intern(g))
-			}
 		}
 	}
 	spreads := map[string]int32{}
 	for i := range w.units {
 		u, t := &w.units[i], w.units[i].parsed.template
-		if !u.wanted {
-			continue
-		}
-		u.matching = w.patterns.matching(u.name)
-		for _, name := range u.parsed.req.MachineOf {
-			target, ok := w.byName[name]
-			if !ok {
-				u.targets = append(u.targets, -1)
-				continue
-			}
-			u.targets = append(u.targets, target)
-			w.units[target].followers = append(w.units[target].followers, int32(i))
-		}
-		if t == "" || instances[t] < 2 || u.global() {
+		if !u.wanted || t == "" || instances[t] < 2 || u.global() {
 			continue
 		}
 		n, ok := spreads[t]
@@ -183,57 +169,17 @@ func (w *world) link() {
 		}
 		u.spread = n
 	}
-	w.linkReplaces()
-}
-
-// linkReplaces resolves Replaces= to units. Units that replace each other in a
-// circle don't replace each other at all: it would never end.
-func (w *world) linkReplaces() {
-	var replacing []int32
+	for _, c := range all {
+		c.link(w)
+	}
 	for i := range w.units {
 		u := &w.units[i]
-		if !u.wanted || len(u.parsed.req.Replaces) == 0 || u.global() {
-			continue
-		}
-		replacing = append(replacing, int32(i))
-		for j := range w.units {
-			o := &w.units[j]
-			if i != j && o.wanted && !o.global() && matchesAny(u.parsed.req.Replaces, o.name) {
-				u.replaces = append(u.replaces, int32(j))
+		for _, c := range all {
+			if c.concerns(u) {
+				u.bound = append(u.bound, c)
 			}
 		}
 	}
-	circular := map[[2]int32]bool{}
-	for _, i := range replacing {
-		for _, j := range w.units[i].replaces {
-			if w.reaches(j, i, map[int32]bool{}) {
-				circular[[2]int32{i, j}] = true
-			}
-		}
-	}
-	for _, i := range replacing {
-		u := &w.units[i]
-		u.replaces = slices.DeleteFunc(u.replaces, func(j int32) bool { return circular[[2]int32{i, j}] })
-		for _, j := range u.replaces {
-			w.units[j].replacers = append(w.units[j].replacers, i)
-		}
-	}
-}
-
-func (w *world) reaches(from, to int32, seen map[int32]bool) bool {
-	if from == to {
-		return true
-	}
-	if seen[from] {
-		return false
-	}
-	seen[from] = true
-	for _, next := range w.units[from].replaces {
-		if w.reaches(next, to, seen) {
-			return true
-		}
-	}
-	return false
 }
 
 // add places a unit on a machine; remove is its exact inverse.
@@ -267,11 +213,8 @@ func (w *world) count(u *unit, m, by int32) {
 	if u.spread >= 0 {
 		w.spreads[u.spread][m] += by
 	}
-	for _, p := range u.conflicts {
-		bump(p.owners, m, by)
-	}
-	for _, p := range u.matching {
-		bump(p.matched, m, by)
+	for _, c := range u.bound {
+		c.count(u, m, by)
 	}
 }
 
@@ -303,8 +246,10 @@ func (w *world) setHealth(health map[string]cluster.Health) (changed bool) {
 				state = stateOf(h)
 			}
 		}
-		changed = changed || m.state != state
-		m.state = state
+		if m.state != state {
+			m.state, changed = state, true
+			m.closed = w.closed(m, false)
+		}
 	}
 	if changed {
 		w.classes = map[string]*class{}
@@ -317,7 +262,9 @@ func (w *world) setHealth(health map[string]cluster.Health) (changed bool) {
 func (w *world) assume(id string, state cluster.HealthState) (was cluster.HealthState, known bool) {
 	i, known := w.byID[id]
 	if known {
-		was, w.machines[i].state = w.machines[i].state, state
+		m := &w.machines[i]
+		was, m.state = m.state, state
+		m.closed = w.closed(m, false)
 		w.classes = map[string]*class{}
 	}
 	return was, known
