@@ -107,12 +107,24 @@ type Unit struct {
 	// FromTemplate is set on an instance whose content is its template's, as
 	// that was when the instance took it; an instance with a file of its own has it not.
 	FromTemplate bool `json:"fromTemplate,omitempty"`
+	// AdoptedFrom is the machine whose own unit of this name this one takes
+	// over, or EveryMachine for a global one. It counts in Generation 1 only.
+	AdoptedFrom string `json:"adoptedFrom,omitempty"`
 	// Generation grows with every change of the unit; 1 when first submitted.
 	Generation int64 `json:"generation"`
 	// Restart is the generation at which a restart was last asked for; 0 for never.
 	Restart int64     `json:"restart,omitempty"`
 	By      string    `json:"by,omitempty"` // who made the last change
 	At      time.Time `json:"at"`           // when
+}
+
+// EveryMachine is where a global unit is adopted from.
+const EveryMachine = "*"
+
+// TakesOver reports whether the unit, placed on a machine, takes over the
+// machine's own unit of its name.
+func (u Unit) TakesOver(machine string) bool {
+	return u.Generation == 1 && u.AdoptedFrom != "" && (u.AdoptedFrom == machine || u.AdoptedFrom == EveryMachine)
 }
 
 // Assignment gives a unit to a machine. Only the leader writes it.
@@ -127,6 +139,9 @@ type Assignment struct {
 	// Finished says that it ran in this generation and ended well, and is
 	// not to run again wherever it is given to.
 	Finished bool `json:"finished,omitempty"`
+	// TakeOver says that the machine's own unit of this name becomes the
+	// cluster's, running on.
+	TakeOver bool `json:"takeOver,omitempty"`
 	// Epoch is the store revision the placement was decided on; of two
 	// assignments of one unit the higher epoch is the later. It stays the
 	// same while the unit stays on the machine.

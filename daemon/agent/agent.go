@@ -48,6 +48,7 @@ type Agent struct {
 	log      *slog.Logger
 	sessions chan cluster.Session
 	pings    chan struct{}
+	releases chan *release
 
 	want     map[string]cluster.Assignment // nil without a current snapshot
 	held     map[string]units.Status       // nil without a current list
@@ -73,6 +74,9 @@ type flight struct {
 
 	errs map[string]error // a failure of one unit
 	err  error            // a failure as a whole
+
+	path   string        // of a unit released
+	landed chan struct{} // closed when its outcome is noted; nil if no caller waits
 }
 
 // starts reports whether the flight is of the kind that is bounded.
@@ -80,7 +84,7 @@ func (f *flight) starts() bool { return f.kind == Start || f.kind == Restart }
 
 // New returns an Agent. Nothing happens before Run.
 func New(cfg Config) *Agent {
-	return &Agent{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), pings: make(chan struct{}),
+	return &Agent{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), pings: make(chan struct{}), releases: make(chan *release),
 		heard: map[string]time.Time{}, flights: map[string]*flight{}, finished: make(chan *flight)}
 }
 
@@ -145,6 +149,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.hear(held, time.Now())
 		case f := <-a.finished:
 			a.land(f)
+		case r := <-a.releases:
+			a.release(ctx, r)
 		case s := <-a.sessions:
 			a.reporter.setSession(s)
 			register()
@@ -317,9 +323,12 @@ func (a *Agent) leaving() bool {
 	return false
 }
 
-func (a *Agent) fly(ctx context.Context, kind StepKind, steps []Step) {
+func (a *Agent) fly(ctx context.Context, kind StepKind, steps []Step) *flight {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &flight{kind: kind, steps: steps, since: time.Now(), cancel: cancel}
+	if kind == Release {
+		f.landed = make(chan struct{})
+	}
 	for _, s := range steps {
 		a.flights[s.Unit] = f
 	}
@@ -330,6 +339,7 @@ func (a *Agent) fly(ctx context.Context, kind StepKind, steps []Step) {
 		a.perform(ctx, f)
 		a.finished <- f
 	}()
+	return f
 }
 
 func (a *Agent) perform(ctx context.Context, f *flight) {
@@ -345,7 +355,8 @@ func (a *Agent) perform(ctx context.Context, f *flight) {
 	case Load:
 		files := make([]units.UnitFile, len(f.steps))
 		for i, s := range f.steps {
-			files[i] = units.UnitFile{Name: s.Unit, Content: s.Assignment.Content, Hash: s.Assignment.Hash}
+			files[i] = units.UnitFile{Name: s.Unit, Content: s.Assignment.Content, Hash: s.Assignment.Hash,
+				TakeOver: s.Assignment.TakeOver}
 		}
 		f.errs, f.err = m.Load(ctx, files)
 	case Stop:
@@ -354,5 +365,9 @@ func (a *Agent) perform(ctx context.Context, f *flight) {
 		one(m.Start(ctx, name))
 	case Restart:
 		one(m.Restart(ctx, name))
+	case Release:
+		var err error
+		f.path, err = m.(units.Host).Release(ctx, name)
+		one(err)
 	}
 }

@@ -39,6 +39,9 @@ func (a *Agent) land(f *flight) {
 	if f.starts() {
 		a.starts--
 	}
+	if f.landed != nil {
+		defer close(f.landed)
+	}
 	now := time.Now()
 	for _, s := range f.steps {
 		delete(a.flights, s.Unit)
@@ -48,6 +51,8 @@ func (a *Agent) land(f *flight) {
 		}
 		switch {
 		case errors.Is(err, context.Canceled):
+		case f.kind == Release:
+			a.released(s, f.path, err)
 		case f.kind == Unload && err == nil:
 			a.forget(s.Unit)
 			a.drops(s.Unit)

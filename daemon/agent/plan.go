@@ -123,12 +123,13 @@ const (
 	Load            // hand its file to the manager
 	Start
 	Restart
-	Adopt // it already is as wanted: only remember that
+	Adopt   // it already is as wanted: only remember that
+	Release // give it to the host, by an operator's request; never planned
 )
 
 // String names the kind.
 func (k StepKind) String() string {
-	return [...]string{"stop", "unload", "load", "start", "restart", "adopt"}[k]
+	return [...]string{"stop", "unload", "load", "start", "restart", "adopt", "release"}[k]
 }
 
 // Step is the next thing to do with one unit.
