@@ -21,9 +21,12 @@ var unitTypes = []string{
 	"slice", "snapshot", "socket", "swap", "target", "timer",
 }
 
-// runnableTypes are the types a machine can be asked to run, and those that
-// may be templates, sorted.
-var runnableTypes = []string{"path", "service", "socket", "target", "timer"}
+// runnableTypes are the types a machine can be asked to run, and templateTypes
+// those that may be templates, sorted.
+var (
+	runnableTypes = []string{"automount", "mount", "path", "service", "socket", "target", "timer"}
+	templateTypes = []string{"path", "service", "socket", "target", "timer"}
+)
 
 // Name is a valid unit name. Names are comparable; the zero Name is the
 // absence of one.
@@ -61,8 +64,12 @@ func ParseName(s string) (Name, error) {
 	}
 	kind := s[dot+1:]
 	if _, ok := slices.BinarySearch(unitTypes, kind); !ok {
-		return Name{}, fmt.Errorf("unit name %q ends in .%s, which is no unit type: add or choose one of %s",
-			s, kind, orList(runnableTypes))
+		dropIn := ""
+		if kind == "conf" || kind == "d" {
+			dropIn = "; a drop-in doesn't travel with its unit: write its settings into the unit file itself"
+		}
+		return Name{}, fmt.Errorf("unit name %q ends in .%s, which is no unit type: add or choose one of %s%s",
+			s, kind, orList(runnableTypes), dropIn)
 	}
 
 	at := strings.IndexByte(s[:dot], '@')
@@ -72,9 +79,9 @@ func ParseName(s string) (Name, error) {
 	case at < 0:
 		return Name{full: s, at: dot, dot: dot}, nil
 	}
-	if _, ok := slices.BinarySearch(runnableTypes, kind); !ok {
+	if _, ok := slices.BinarySearch(templateTypes, kind); !ok {
 		return Name{}, fmt.Errorf("unit name %q: a %s unit can't be a template or an instance: drop the @, or choose one of %s",
-			s, kind, orList(runnableTypes))
+			s, kind, orList(templateTypes))
 	}
 	return Name{full: s, at: at, dot: dot}, nil
 }

@@ -12,10 +12,10 @@ const fleetSection = "X-Fleet"
 
 // Requirements is what a unit's [X-Fleet] section asks of the machine it runs on.
 type Requirements struct {
-	MachineID string              // the only machine it may run on, or ""
+	MachineID string              // the only machine it may run on, by its ID or how that begins; or ""
 	MachineOf []string            // units it must be on one machine with
 	Metadata  map[string][]string // for each key, the values of which a machine must have one; nil if there are none
-	Conflicts []string            // patterns of units it must not be on one machine with
+	Conflicts []string            // patterns of units it must not be on one machine with; they may match itself
 	Replaces  []string            // patterns of units that it drives to another machine
 	Global    bool                // runs on every machine that fits
 	Rerun     bool                // having run and finished, it runs again on the next machine it is given to
@@ -263,8 +263,8 @@ func checkPeer(name string, self Name) error {
 }
 
 func (c *collector) conflicts(values []string, _ bool) error {
-	for _, pattern := range fields(values) {
-		if err := c.checkPattern(pattern); err != nil {
+	for _, pattern := range fields(values) { // one that means the unit itself says nothing of it
+		if err := checkPattern(pattern); err != nil {
 			return err
 		}
 		c.req.Conflicts = addNew(c.req.Conflicts, pattern)
@@ -278,20 +278,20 @@ func (c *collector) replaces(values []string, _ bool) error {
 		return errors.New("no unit is named: give a unit's full name or a pattern, or remove the line")
 	}
 	for _, pattern := range patterns {
-		if err := c.checkPattern(pattern); err != nil {
+		if err := checkPattern(pattern); err != nil {
 			return err
+		}
+		if pattern == c.self.String() {
+			return errors.New("this is the unit itself: name another unit, or remove the line")
 		}
 		c.req.Replaces = addNew(c.req.Replaces, pattern)
 	}
 	return nil
 }
 
-func (c *collector) checkPattern(pattern string) error {
+func checkPattern(pattern string) error {
 	if !validGlob(pattern) {
 		return fmt.Errorf("%q is no pattern: close its brackets, as in web@[1-3].service", pattern)
-	}
-	if pattern == c.self.String() {
-		return errors.New("this is the unit itself: name another unit, or remove the line")
 	}
 	return nil
 }

@@ -40,6 +40,9 @@ func TestRequirements(t *testing.T) {
 			Requirements{Metadata: map[string][]string{"a": {"1"}, "b": {"2"}}, Conflicts: []string{"x*", "y*"}}},
 		{"conflicts", "web.1.service", []string{"Conflicts=web.*.service db*", `X-Conflicts="c.service" "d.service"`, "Conflicts=db*"},
 			Requirements{Conflicts: []string{"web.*.service", "db*", "c.service", "d.service"}}},
+		{"conflicts with itself", "web@1.service", []string{"Conflicts=web@2.service %n"}, Requirements{Conflicts: []string{"web@2.service", "web@1.service"}}},
+		{"conflicts with itself, timer", "web.timer", []string{"X-Conflicts=%p.timer"}, Requirements{Conflicts: []string{"web.timer"}}},
+		{"conflicts with itself, template", "web@.service", []string{"Conflicts=%n"}, Requirements{Conflicts: []string{"web@%i.service"}}},
 		{"replaces", "web.service", []string{"Replaces=old*.service older.service"},
 			Requirements{Replaces: []string{"old*.service", "older.service"}}},
 		{"global", "web.service", []string{"Global=true", "MachineMetadata=a=b", "Conflicts=db.service"},
@@ -143,8 +146,6 @@ func TestRequirementsRefuses(t *testing.T) {
 
 		{"beside itself", "web.service", []string{"MachineOf=web.service"}, 5, "always on its own machine"},
 		{"beside itself, template", "web@.service", []string{"MachineOf=%p@%i.service"}, 5, "always on its own machine"},
-		{"conflicts with itself", "web@1.service", []string{"Conflicts=web@2.service %n"}, 5, "this is the unit itself"},
-		{"conflicts with itself, template", "web@.service", []string{"Conflicts=%n"}, 5, "this is the unit itself"},
 		{"replaces itself", "web.service", []string{"Replaces=web.service"}, 5, "this is the unit itself"},
 
 		{"global, machine", "web.service", []string{"Global=true", "#", "MachineID=a"}, 7, "MachineID can't be used with Global (line 5)"},

@@ -2,8 +2,11 @@ package units
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
+
+	"github.com/coreos/go-systemd/v22/unit"
 )
 
 // Validate refuses what can be known to fail before it is on any machine: a
@@ -45,6 +48,10 @@ func Validate(n Name, f *File) error {
 		return validateTimer(n, f)
 	case "path":
 		return validatePath(n, f)
+	case "mount":
+		return validateMount(n, f)
+	case "automount":
+		return f.checkWhere(n, "Automount")
 	}
 	return nil
 }
@@ -129,6 +136,28 @@ func validatePath(n Name, f *File) error {
 	if !slices.ContainsFunc(watched, absolute) {
 		return fileErrorf(watched[0].Line, "%s=%s is no absolute path, and the unit watches nothing else: begin it with a slash",
 			watched[0].Name, watched[0].Value)
+	}
+	return nil
+}
+
+func validateMount(n Name, f *File) error {
+	if err := f.needSection(n, "Mount", "What="); err != nil {
+		return err
+	}
+	if len(f.settings("Mount", "What")) == 0 {
+		return fileErrorf(f.line("Mount"), "the mount unit mounts nothing: add What=")
+	}
+	return f.checkWhere(n, "Mount")
+}
+
+// checkWhere refuses a path that isn't the one the unit is named after.
+func (f *File) checkWhere(n Name, section string) error {
+	where, ok := f.last(section, "Where")
+	if !ok || where.Value[0] != '/' || strings.Contains(where.Value, "%") {
+		return nil
+	}
+	if name := unit.UnitNamePathEscape(path.Clean(where.Value)) + "." + n.Type(); name != n.String() {
+		return fileErrorf(where.Line, "Where=%s belongs to %s, and the unit is named %s: rename one of the two", where.Value, name, n)
 	}
 	return nil
 }

@@ -45,6 +45,13 @@ var acceptable = []struct{ name, unit, content string }{
 	{"path", "web.path", "[Path]\nPathExists=foo\nPathChanged=/foo\n"},
 	{"path by specifier", "web@1.path", "[Path]\nDirectoryNotEmpty=%t/%i\n"},
 	{"target", "web.target", "[Unit]\nWants=a.service\n"},
+	{"mount", "srv-data.mount", "[Mount]\nWhat=tmpfs\nWhere=/srv/data\nType=tmpfs\n"},
+	{"mount by its name", "srv-data.mount", "[Mount]\nWhat=tmpfs\nType=tmpfs\n"},
+	{"mount of an unclean path", "srv-data.mount", "[Mount]\nWhat=tmpfs\nWhere=/srv//./data/\n"},
+	{"mount of an escaped path", "srv-a\\x2db.mount", "[Mount]\nWhat=tmpfs\nWhere=/srv/a-b\n"},
+	{"mount by specifier", "run-x.mount", "[Mount]\nWhat=tmpfs\nWhere=%t/x\n"},
+	{"automount", "srv-data.automount", "[Automount]\nWhere=/srv/data\n"},
+	{"automount by its name", "srv-data.automount", "[Unit]\nDescription=a\n"},
 }
 
 func TestValidateAccepts(t *testing.T) {
@@ -120,6 +127,11 @@ var refusable = []struct {
 	{"blind path", "web.path", "[Path]\nMakeDirectory=yes\n", 1, "watches nothing: add PathExists="},
 	{"relative path", "web.path", "[Path]\nPathExists=foo\n", 2, "PathExists=foo is no absolute path"},
 	{"path without a section", "web.path", "[Unit]\nA=b\n", 0, "needs a [Path] section"},
+	{"mount without a section", "srv-data.mount", "[Unit]\nA=b\n", 0, "needs a [Mount] section: add one with What="},
+	{"mount of nothing", "srv-data.mount", "[Mount]\nWhat=a\nWhat=\nWhere=/srv/data\n", 1, "mounts nothing: add What="},
+	{"mount elsewhere", "srv-data.mount", "[Mount]\nWhat=tmpfs\nWhere=/srv/other-data\n", 3,
+		`Where=/srv/other-data belongs to srv-other\x2ddata.mount, and the unit is named srv-data.mount: rename one of the two`},
+	{"automount elsewhere", "srv-data.automount", "[Automount]\nWhere=/srv/x\n", 2, "belongs to srv-x.automount"},
 	{"misspelt X-Fleet", "web.service", "[Service]\nExecStart=/bin/a\n[x-fleet]\nGlobal=true\n", 3, "[x-fleet] would be ignored: write it as [X-Fleet]"},
 	{"X-Fleet without its X", "web.target", "[Unit]\nA=b\n[Fleet]\nGlobal=true\n", 3, "write it as [X-Fleet]"},
 	{"rerun of what runs on", "web.service", "[Service]\nExecStart=/bin/a\n[X-Fleet]\nRerun=true\n", 4, "Rerun= is for a service that runs once and ends"},
@@ -157,8 +169,8 @@ func TestValidateRefusesLongNames(t *testing.T) {
 }
 
 func TestValidateRefusesTypes(t *testing.T) {
-	err := Validate(mustName(t, "var-lib.mount"), mustParse(t, "[Mount]\nWhat=/dev/sda\nWhere=/var/lib\n"))
-	const want = "var-lib.mount is a mount unit, and only path, service, socket, target and timer units can be run"
+	err := Validate(mustName(t, "dev-sda.swap"), mustParse(t, "[Swap]\nWhat=/dev/sda\n"))
+	const want = "dev-sda.swap is a swap unit, and only automount, mount, path, service, socket, target and timer units can be run"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
 	}

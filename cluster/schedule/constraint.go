@@ -141,10 +141,10 @@ func (w *world) closed(on *machine, stays bool) cause {
 	return cause{}
 }
 
-// lacks returns which demand on the machine itself it doesn't meet.
-func (w *world) lacks(on *machine, p *parsed) cause {
+// lacks returns which demand on the machine itself it doesn't meet, for a new unit or one that stays.
+func (w *world) lacks(on *machine, p *parsed, stays bool) cause {
 	for _, c := range p.asks {
-		if why := c.admits(w, on, p, false); why.kind != fits {
+		if why := c.admits(w, on, p, stays); why.kind != fits {
 			return why
 		}
 	}
@@ -157,7 +157,7 @@ func (w *world) refuses(m int32, p *parsed) cause {
 	if on.closed.kind != fits || len(p.asks) == 0 {
 		return on.closed
 	}
-	return w.lacks(on, p)
+	return w.lacks(on, p, false)
 }
 
 // mustLeave returns why a unit can't stay on a machine it was given to.
@@ -169,7 +169,7 @@ func (w *world) mustLeave(u *unit, m int32) cause {
 	if u.parsed.err != "" {
 		return cause{} // what runs is not stopped for a file that can't be read
 	}
-	if why := w.lacks(on, &u.parsed); why.kind != fits {
+	if why := w.lacks(on, &u.parsed, true); why.kind != fits {
 		return why
 	}
 	for _, c := range u.bound {

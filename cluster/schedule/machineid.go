@@ -1,17 +1,46 @@
 package schedule
 
-import "strings"
+import (
+	"strings"
+)
 
-// machineID: MachineID names the only machine that a unit may be on.
+// machineID: MachineID names the only machine that a unit may be on, by its ID
+// or by the first digits of it.
 type machineID struct{ indifferent }
 
 func (machineID) class(b *strings.Builder, p *parsed) { b.WriteString(p.req.MachineID) }
 
-func (machineID) admits(_ *world, on *machine, p *parsed, _ bool) cause {
-	if p.req.MachineID != "" && p.req.MachineID != on.id {
-		return cause{kind: otherID}
+// admits keeps a unit where it is when another machine comes whose ID begins the same way.
+func (machineID) admits(w *world, on *machine, p *parsed, stays bool) cause {
+	named := w.named(p.req.MachineID)
+	for _, m := range named {
+		if on == &w.machines[m] && (stays || len(named) == 1) {
+			return cause{}
+		}
 	}
-	return cause{}
+	return cause{kind: otherID}
+}
+
+// leastDigits is how many digits of an ID name a machine; list-machines shows as many.
+const leastDigits = 8
+
+// named returns the machines that a MachineID names: more than one where it
+// begins several IDs.
+func (w *world) named(id string) []int32 {
+	if m, ok := w.byID[id]; ok {
+		return []int32{m}
+	}
+	named, known := w.byDigits[id]
+	if known || len(id) < leastDigits || strings.Trim(id, "0123456789abcdef") != "" {
+		return named
+	}
+	for i := range w.machines {
+		if m := &w.machines[i]; m.known && strings.HasPrefix(m.id, id) {
+			named = append(named, int32(i))
+		}
+	}
+	w.byDigits[id] = named
+	return named
 }
 
 func (machineID) says(*world, cause) (one, several string) {
@@ -25,9 +54,12 @@ func (machineID) unplaced(w *world, u *unit) string {
 	if id == "" {
 		return ""
 	}
-	m, ok := w.byID[id]
-	if !ok {
+	switch named := w.named(id); len(named) {
+	case 0:
 		return "MachineID=" + id + " names no machine of this cluster; list-machines --full shows those there are"
+	case 1:
+		return "MachineID allows only " + w.machines[named[0]].name + ", which " + w.saysOne(w.verdict(u, named[0]))
+	default:
+		return "MachineID=" + id + " begins the IDs of " + w.machines[named[0]].name + " and " + w.machines[named[1]].name + ": give more digits"
 	}
-	return "MachineID allows only " + w.machines[m].name + ", which " + w.saysOne(w.verdict(u, m))
 }

@@ -141,8 +141,8 @@ func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 		switch {
 		case !ok || !state.Runs() && !left || m.Schedule == cluster.Drained:
 			t.Fatalf("%s is on %s, which is %s %s", k.Unit, k.Machine, state, m.Schedule)
-		case w.lacks(host, &demands).kind != fits:
-			t.Fatalf("%s is on %s, which %+v", k.Unit, k.Machine, w.lacks(host, &demands))
+		case w.lacks(host, &demands, true).kind != fits:
+			t.Fatalf("%s is on %s, which %+v", k.Unit, k.Machine, w.lacks(host, &demands, true))
 		case a.Generation != u.Generation || a.Content != u.Content || a.Desired != u.Desired:
 			t.Fatalf("%s on %s is not up to date", k.Unit, k.Machine)
 		}
@@ -214,7 +214,7 @@ func checkHealthyStay(t *rapid.T, in Input, r Result) {
 			}
 		}
 		if ok && wants(u) && known && in.Health[m.From.Machine].State.Runs() && rec.Schedule != cluster.Drained &&
-			w.lacks(host, &demands).kind == fits && twice < 2 {
+			w.lacks(host, &demands, true).kind == fits && twice < 2 {
 			t.Fatalf("healthy %s was moved: %s", m.Unit, m.Reason)
 		}
 	}

@@ -17,6 +17,13 @@ import (
 
 var noon = time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 
+// IDs of machines, of which idB and idC begin the same way.
+const (
+	idA = "6d3c27f6a1b04bb1a3a0d0a4c7e6f501"
+	idB = "85c0c595b8d24f0ab1f4c6f2a6f0a2b3"
+	idC = "85c0c5950e1d4e52b4a1c29d7a3f1d44"
+)
+
 // scene is a cluster under construction.
 type scene struct {
 	snap   *cluster.Snapshot
@@ -189,6 +196,17 @@ func TestPlan(t *testing.T) {
 		"MachineID unknown": {newScene("n1").unit(a, "MachineID=n9"), []string{"a.service: MachineID=n9 names no machine of this cluster; list-machines --full shows those there are"}},
 		"MachineID failed": {newScene("n1", "n2").unit(a, "MachineID=n2").on(a, "n2").state("n2", cluster.Failed),
 			[]string{"a.service: MachineID allows only n2, which failed; it goes on there when n2 is back"}},
+		"MachineID by its first digits": {newScene(idA, idB).unit(a, "MachineID="+idB[:8]), []string{"a.service ->" + idB}},
+		"MachineID by all but a digit":  {newScene(idA, idB).unit(a, "MachineID="+idB[:31]), []string{"a.service ->" + idB}},
+		"MachineID by too few digits": {newScene(idA, idB).unit(a, "MachineID="+idB[:7]),
+			[]string{"a.service: MachineID=" + idB[:7] + " names no machine of this cluster; list-machines --full shows those there are"}},
+		"MachineID by digits that begin two IDs": {newScene(idA, idB, idC).unit(a, "MachineID="+idB[:8]),
+			[]string{"a.service: MachineID=" + idB[:8] + " begins the IDs of " + idC + " and " + idB + ": give more digits"}},
+		"MachineID by digits that another machine came with": {newScene(idA, idB, idC).unit(a, "MachineID="+idB[:8]).on(a, idB), nil},
+		"MachineID by digits of a machine that is away": {newScene(idA, idB).unit(a, "MachineID="+idB[:8]).on(a, idB).state(idB, cluster.Failed),
+			[]string{"a.service: MachineID allows only " + idB + ", which failed; it goes on there when " + idB + " is back"}},
+		"MachineID by a name": {newScene("abcdefgh1", idB).unit(a, "MachineID=abcdefgh"),
+			[]string{"a.service: MachineID=abcdefgh names no machine of this cluster; list-machines --full shows those there are"}},
 		"metadata, or": {newScene("n1").machine("n2", "r=west").unit(a, "MachineMetadata=r=east", "MachineMetadata=r=west"),
 			[]string{"a.service ->n2"}},
 		"metadata, and": {newScene("n1").machine("n2", "r=east").machine("n3", "r=east", "ssd=true").unit(a, `MachineMetadata="r=east" "ssd=true"`),

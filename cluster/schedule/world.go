@@ -51,7 +51,8 @@ type world struct {
 	loads    []int32   // units on each machine
 	machines []machine // by name and ID: the order that breaks ties
 	byID     map[string]int32
-	units    []unit // by name
+	byDigits map[string][]int32 // machines by how their IDs begin, as far as a unit names them so
+	units    []unit             // by name
 	byName   map[string]int32
 	patterns patterns
 	spreads  [][]int32 // by template with several wanted instances: instances on each machine
@@ -72,7 +73,7 @@ func (w *world) of(s *cluster.Snapshot) bool {
 
 func newWorld(s *cluster.Snapshot, memo map[string]parsed) (*world, map[string]parsed) {
 	w := &world{unitsOf: s.Units, assignmentsOf: s.Assignments, machinesOf: s.Machines,
-		patterns: patterns{all: map[string]*pattern{}}, classes: map[string]*class{}}
+		patterns: patterns{all: map[string]*pattern{}}, classes: map[string]*class{}, byDigits: map[string][]int32{}}
 	w.addMachines(s)
 	memo = w.addUnits(s, memo)
 	w.link()

@@ -12,6 +12,10 @@ import (
 
 // readUnitFile reads a local unit file and refuses what can't be one.
 func readUnitFile(path string) (*units.File, error) {
+	if filepath.Ext(path) == ".conf" && filepath.Ext(filepath.Dir(path)) == ".d" {
+		return nil, api.Refuse(api.CodeInvalid, "write its settings into the unit file itself",
+			"%s is a drop-in, which doesn't travel with its unit", path)
+	}
 	raw, err := safefile.Read(path, units.MaxFileSize)
 	switch {
 	case errors.Is(err, safefile.ErrTooLarge):

@@ -44,7 +44,12 @@ func TestBadFiles(t *testing.T) {
 	if err := os.Mkdir("folder.service", 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir("good.service.d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.file("good.service.d/10-a.conf", service)
 	for name, says := range map[string]string{
+		"good.service.d/10-a.conf": "write its settings into the unit file itself", "./good.service.d": "is a directory",
 		"big.service": "256 KiB", "binary.service": "binary.service", "empty.service": "empty.service", "typo.service": "MachineMetadata",
 		"conflicting.service": "Global", "open.service": "open.service:1:", "folder.service": "folder.service", "a/b.service": "a/b.service", "none.service": "none.service",
 	} {
