@@ -3,10 +3,9 @@
 package main
 
 import (
-	"context"
 	"os"
-	"syscall"
-	"time"
+
+	"fleettop/cmd/fleettop/internal/cli"
 )
 
 // Set by the linker: -X main.version=… -X main.commit=…
@@ -15,15 +14,4 @@ var (
 	commit  string
 )
 
-func main() {
-	began := time.Now()
-	ctx, stop := untilSignal(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	if code != 0 {
-		paceRestart(ctx, os.Args[1:], code, began)
-	}
-	stop()
-	os.Exit(code)
-}
+func main() { os.Exit(cli.Main(cli.Build{Version: version, Commit: commit})) }

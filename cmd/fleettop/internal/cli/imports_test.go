@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// forbidden says what a package, or any below it, may never import, directly
+// or through others. It is the map in CONTRIBUTING.md as rules.
+var forbidden = []struct{ pkg, imports, why string }{
+	{"fleettop/units", "fleettop/cluster", "units knows no network"},
+	{"fleettop/units", "fleettop/daemon", "units knows no daemon"},
+	{"fleettop/units", "go.etcd.io/", "units knows no store"},
+	{"fleettop/cluster", "fleettop/daemon", "cluster is below daemon"},
+	{"fleettop/cluster", "fleettop/units/systemd", "cluster knows no systemd"},
+	{"fleettop/cluster", "fleettop/units/process", "cluster starts no processes"},
+	{"fleettop/cluster/schedule", "net", "schedule is pure"},
+	{"fleettop/cluster/schedule", "go.etcd.io/", "schedule is pure"},
+	{"fleettop/cluster/etcdstore", "github.com/hashicorp/", "the store knows no serf"},
+	{"fleettop/cluster/etcdserver", "fleettop/units", "the embedded etcd knows no units"},
+	{"fleettop/cluster/membership", "go.etcd.io/", "membership knows no etcd"},
+	{"fleettop/cluster/election", "fleettop/cluster/schedule", "an election schedules nothing"},
+	{"fleettop/journal", "fleettop/cluster", "journal knows no cluster"},
+	{"fleettop/journal", "fleettop/daemon", "journal is below daemon"},
+	{"fleettop/journal", "github.com/charmbracelet/", "journal knows no screen"},
+	{"fleettop/daemon/agent", "fleettop/cluster/schedule", "the agent doesn't schedule"},
+	{"fleettop/daemon/engine", "fleettop/units/systemd", "the engine runs no units"},
+	{"fleettop/daemon/api", "fleettop/units/systemd", "the API runs no units"},
+	{"fleettop/daemon/api/client", "fleettop/daemon/api/server", "the client knows only the wire"},
+	{"fleettop/daemon/api/client", "fleettop/daemon/view", "the client knows only the wire"},
+	{"fleettop/daemon/api/client", "fleettop/cluster/schedule", "the client knows only the wire"},
+	{"fleettop/daemon/api/client", "github.com/prometheus/", "the client measures nothing"},
+	{"fleettop/daemon/api/server", "fleettop/daemon/api/client", "the server asks no other daemon"},
+	{"fleettop/daemon/peers", "fleettop/daemon/api/server", "daemons are each other's clients"},
+	{"fleettop/daemon/logs", "fleettop/daemon/api/server", "the server uses the logs, not they it"},
+	{"fleettop/daemon/stats", "fleettop/daemon/api/server", "the server uses the figures, not they it"},
+	{"fleettop/daemon", "fleettop/cmd", "cmd is the top"},
+	{"fleettop/daemon", "fleettop/tui", "the daemon has no face: cmd gives it one"},
+	{"fleettop/daemon/sshd", "fleettop/cluster/etcdstore", "the SSH server knows only the API"},
+	{"fleettop/tui", "go.etcd.io/", "the console knows only the API's client"},
+	{"fleettop/tui", "github.com/hashicorp/", "the console knows only the API's client"},
+	{"fleettop/tui", "fleettop/units/systemd", "the console runs no units"},
+	{"fleettop/tui", "fleettop/daemon/api/server", "the console knows only the API's client"},
+	{"fleettop/tui", "fleettop/daemon/engine", "the console decides nothing"},
+	{"fleettop/tui", "fleettop/cluster/schedule", "the console decides nothing"},
+	{"fleettop/tui", "fleettop/cmd", "cmd is the top"},
+	{"fleettop/tui/state", "github.com/charmbracelet/bubbletea", "the state knows no terminal"},
+	{"fleettop/tui/feed", "github.com/charmbracelet/bubbletea", "the feed knows no terminal"},
+	{"fleettop/daemon/api", "fleettop/tui", "the API has no face"},
+}
+
+// direct are rules on what a package, or any below it, imports itself: it may
+// link the rest through what it starts.
+var direct = []struct{ pkg, imports, why string }{
+	{"fleettop/cmd", "fleettop/daemon/api/server", "only the daemon serves the API"},
+	{"fleettop/cmd", "fleettop/daemon/view", "cmd knows only the API's client"},
+	{"fleettop/cmd", "fleettop/cluster/schedule", "cmd decides nothing"},
+}
+
+// wire is the package of what is said over the API, and wireImports all that it
+// imports besides the standard library.
+const wire = "fleettop/daemon/api"
+
+var wireImports = []string{"fleettop/cluster", "fleettop/units"}
+
+// primitives are leaves that every package may use, whatever the rules say of
+// the folder they are in.
+var primitives = []string{
+	"fleettop/units/atomicfile",
+	"fleettop/units/broadcast",
+	"fleettop/units/diskfault",
+	"fleettop/units/retry",
+	"fleettop/units/safefile",
+	"fleettop/units/timespan",
+	"fleettop/units/wording",
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	const each = `{{.ImportPath}}|{{join .Deps " "}}|{{join .Imports " "}}`
+	out, err := exec.Command("go", "list", "-e", "-f", each, "fleettop/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps, imports := map[string][]string{}, map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Split(strings.TrimSpace(line), "|")
+		deps[words[0]], imports[words[0]] = strings.Fields(words[1]), strings.Fields(words[2])
+	}
+	for _, rule := range forbidden {
+		hold(t, deps, rule.pkg, rule.imports, rule.why)
+	}
+	for _, rule := range direct {
+		hold(t, imports, rule.pkg, rule.imports, rule.why)
+	}
+	if len(deps[wire]) == 0 {
+		t.Errorf("the rules name %s, and there is no such package", wire)
+	}
+	for _, pkg := range imports[wire] {
+		host, _, _ := strings.Cut(pkg, "/")
+		std := host != "fleettop" && !strings.Contains(host, ".")
+		if !std && !slices.Contains(wireImports, pkg) && !slices.Contains(primitives, pkg) {
+			t.Errorf("%s imports %s: it is what is said, and imports only %v", wire, pkg, wireImports)
+		}
+	}
+}
+
+// hold fails the test where a package at or below a path has the one named, or any below that, in its list.
+func hold(t *testing.T, lists map[string][]string, under, imports, why string) {
+	t.Helper()
+	known := false
+	for pkg, list := range lists {
+		if pkg != under && !strings.HasPrefix(pkg, under+"/") {
+			continue
+		}
+		known = true
+		i := slices.IndexFunc(list, func(dep string) bool {
+			below := strings.HasPrefix(dep, strings.TrimSuffix(imports, "/")+"/")
+			return !slices.Contains(primitives, dep) && (dep == imports || below)
+		})
+		if i >= 0 {
+			t.Errorf("%s imports %s: %s", pkg, list[i], why)
+		}
+	}
+	if !known {
+		t.Errorf("the rules name %s, and there is no such package", under)
+	}
+}

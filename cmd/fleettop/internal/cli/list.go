@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
+	"fleettop/units"
+)
+
+// unitRow is a line of a table of units.
+type unitRow struct {
+	api.UnitRow
+	Name    string     `json:"machineName,omitempty"`
+	Address string     `json:"address,omitempty"`
+	Failure *api.Error `json:"error,omitempty"`
+	Store   *api.Store `json:"store,omitempty"` // where this is not current
+}
+
+// unitColumns are the fields of list-units.
+func unitColumns(full bool) []column[unitRow] {
+	return []column[unitRow]{
+		{"unit", func(r unitRow) cell { return cell{text: r.Unit} }},
+		{"machine", func(r unitRow) cell { return cell{text: orDash(machineLegend(r.Machine, r.Address, full))} }},
+		{"load", func(r unitRow) cell { return cell{orDash(r.Load), loadColour(r.Load)} }},
+		{"active", func(r unitRow) cell { return cell{orDash(r.Active), stateColour(r.Active)} }},
+		{"sub", func(r unitRow) cell { return cell{orDash(r.Sub), stateColour(r.Active)} }},
+		{"hash", func(r unitRow) cell { return cell{text: orDash(shortHash(r.runs(), full))} }},
+		{"name", func(r unitRow) cell { return cell{text: orDash(r.Name)} }},
+		{"desc", func(r unitRow) cell { return cell{text: orDash(r.Description)} }},
+		{"reason", func(r unitRow) cell { return cell{text: orDash(r.Reason)} }},
+		{"error", func(r unitRow) cell { return cell{orDash(r.Error), red} }},
+	}
+}
+
+// runs is the hash of the file the machine has.
+func (r unitRow) runs() string {
+	if r.Running != "" {
+		return r.Running
+	}
+	return r.Hash
+}
+
+func loadColour(load string) string {
+	if load == "loaded" {
+		return plain
+	}
+	return stateColour(load)
+}
+
+// fileColumns are the fields of list-unit-files.
+func fileColumns(full bool) []column[unitRow] {
+	target := func(r unitRow) cell {
+		switch {
+		case r.Global:
+			return cell{text: "global"}
+		case r.Machine != "":
+			return cell{text: machineLegend(r.Machine, r.Address, full)}
+		case r.Reason != "":
+			return cell{"-", yellow}
+		}
+		return cell{"-", dim}
+	}
+	return []column[unitRow]{
+		{"unit", func(r unitRow) cell { return cell{text: r.Unit} }},
+		{"hash", func(r unitRow) cell {
+			if r.Template != "" {
+				return cell{shortHash(r.Hash, full), yellow}
+			}
+			return cell{text: shortHash(r.Hash, full)}
+		}},
+		{"dstate", func(r unitRow) cell { return cell{text: string(r.Desired)} }},
+		{"state", func(r unitRow) cell {
+			if r.Global {
+				return cell{"-", dim}
+			}
+			return cell{string(r.State), stateColour(string(r.State))}
+		}},
+		{"target", target},
+		{"tmachine", target},
+		{"desc", func(r unitRow) cell { return cell{text: orDash(r.Description)} }},
+		{"template", func(r unitRow) cell {
+			switch {
+			case r.Template != "":
+				return cell{"another now (" + shortHash(r.Template, full) + ")", yellow}
+			case r.FromTemplate:
+				return cell{text: "same"}
+			}
+			return cell{"-", dim}
+		}},
+		{"global", func(r unitRow) cell { return cell{text: fmt.Sprint(r.Global)} }},
+		{"reason", func(r unitRow) cell { return cell{text: orDash(r.Reason)} }},
+	}
+}
+
+func (a *app) listUnitsCommand() *cobra.Command {
+	var t tableFlags
+	cmd := &cobra.Command{
+		Use:   "list-units [UNIT|GLOB...]",
+		Short: "List the units on machines and how they do",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.listUnits(cmd.Context(), &t, unitColumns, true, args)
+		},
+		ValidArgsFunction: a.completeUnits,
+	}
+	t.register(cmd, "unit,machine,active,sub", columnNames(unitColumns(false)))
+	return cmd
+}
+
+func (a *app) listUnitFilesCommand() *cobra.Command {
+	var t tableFlags
+	cmd := &cobra.Command{
+		Use:   "list-unit-files [UNIT|GLOB...]",
+		Short: "List the unit files and what is wanted of them",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.listUnits(cmd.Context(), &t, fileColumns, false, args)
+		},
+		ValidArgsFunction: a.completeUnits,
+	}
+	t.register(cmd, "unit,hash,dstate,state,target", columnNames(fileColumns(false)))
+	return cmd
+}
+
+// listUnits prints a table: with placed a row for each unit on each of its
+// machines, without it a row for each unit file.
+func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) []column[unitRow], placed bool, args []string) error {
+	columns, err := chosen(t, all(t.full))
+	if err != nil {
+		return err
+	}
+	return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
+		table, err := c.Table(ctx, placed, unitNames(args)...)
+		if err != nil {
+			return err
+		}
+		a.warnStale(table.Store)
+		a.warnHeld(table.Hold)
+		rows := unitRows(table, placed)
+		if a.json() {
+			return writeJSON(a.out, rows)
+		}
+		if err := printTable(a, t, columns, rows); err != nil {
+			return err
+		}
+		switch {
+		case len(rows) == 0 && len(args) > 0:
+			fmt.Fprintf(a.err, "Nothing matches %s.%s\n", strings.Join(args, " "), elsewhere(placed))
+		case !placed:
+			a.noteTemplates(t, rows)
+			a.noteUnplaced(t, rows)
+		default:
+			a.noteUnplaced(t, rows)
+		}
+		return nil
+	})
+}
+
+// elsewhere is where to look for units that no machine has.
+func elsewhere(placed bool) string {
+	if placed {
+		return " `fleettop list-unit-files` shows units that are on no machine, too."
+	}
+	return ""
+}
+
+func unitRows(table *api.UnitTable, placed bool) []unitRow {
+	refs := refsByID(table.Machines)
+	rows := make([]unitRow, 0, len(table.Rows))
+	for _, r := range table.Rows {
+		row := unitRow{UnitRow: r}
+		if !placed && r.Leaving {
+			row.Machine = ""
+		}
+		if n := len(rows) - 1; !placed && n >= 0 && rows[n].Unit == r.Unit {
+			if rows[n].Machine != "" || row.Machine == "" {
+				continue // a file has one row, with the machine it is assigned to
+			}
+			rows = rows[:n]
+		}
+		if row.Machine != "" {
+			m := refs[row.Machine]
+			row.Name, row.Address = m.Name, m.Address
+		}
+		row.Store = stale(table.Store)
+		if row.Error != "" {
+			row.Failure = failureText(codeFailed, row.Error)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func refsByID(list []api.MachineRef) map[string]api.MachineRef {
+	refs := make(map[string]api.MachineRef, len(list))
+	for _, m := range list {
+		refs[m.ID] = m
+	}
+	return refs
+}
+
+// noteTemplates says which instances keep an earlier content of their template.
+func (a *app) noteTemplates(t *tableFlags, rows []unitRow) {
+	var behind []string
+	for _, r := range rows {
+		if r.Template != "" {
+			behind = append(behind, r.Unit)
+		}
+	}
+	if len(behind) > 0 && !t.noLegend {
+		fmt.Fprintf(a.err, "\nTheir template's content is another now: %s. "+
+			"`fleettop start --replace` with their names takes it.\n", some(behind))
+	}
+}
+
+// noteUnplaced tells a person at a terminal what has no place and why.
+func (a *app) noteUnplaced(t *tableFlags, rows []unitRow) {
+	if t.noLegend || !isTerminal(a.out) {
+		return
+	}
+	var lines []string
+	for _, r := range rows {
+		if r.Machine == "" && r.Reason != "" && r.Desired != units.Inactive {
+			lines = append(lines, "  "+r.Unit+": "+r.Reason)
+		}
+	}
+	const most = 5
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(a.err, "\n%d not placed:\n%s\n", len(lines), strings.Join(lines[:min(most, len(lines))], "\n"))
+	if len(lines) > most {
+		fmt.Fprintf(a.err, "  and %d more: see --fields unit,reason\n", len(lines)-most)
+	}
+}

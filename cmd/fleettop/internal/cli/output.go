@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"regexp"
+	"unicode/utf8"
+
+	"fleettop/tui/draw"
+)
+
+// output is where a run of the command line prints. It remembers whether
+// something could not be written, so that no verb ends well whose answer is
+// lost, and on a terminal it makes printable what isn't.
+type output struct {
+	w        io.Writer
+	terminal bool
+	paints   bool   // colours may pass
+	rest     []byte // a character or a colour that isn't complete yet
+	wrote    bool
+	err      error // of the first write that failed
+}
+
+func newOutput(w io.Writer, terminal, paints bool) *output {
+	return &output{w: w, terminal: terminal, paints: paints}
+}
+
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	o.wrote = o.wrote || len(b) > 0
+	send := b
+	if o.terminal && (len(o.rest) > 0 || !plainText(b)) {
+		send, o.rest = appendPrintable(nil, append(o.rest, b...), o.paints)
+	}
+	if _, err := o.w.Write(send); err != nil {
+		o.err = cmp.Or(o.err, err) // the next may go well again, as a daemon's log does
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// finish writes what a character that never became complete leaves behind.
+func (o *output) finish() {
+	if rest := o.rest; len(rest) > 0 && o.err == nil {
+		o.rest = nil
+		_, o.err = io.WriteString(o.w, printable(string(rest)))
+	}
+}
+
+// plainText reports whether each byte is an ASCII character that a terminal shows, or a line end.
+func plainText[T ~string | ~[]byte](b T) bool {
+	for i := range len(b) {
+		if c := b[i]; (c < 0x20 && c != '\n') || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// printable makes readable what a terminal would act on, and bytes that are no
+// UTF-8. Tabs and line ends stay.
+func printable(text string) string {
+	if plainText(text) {
+		return text
+	}
+	out, rest := appendPrintable(nil, []byte(text), false)
+	for _, c := range rest {
+		out = fmt.Appendf(out, `\x%02x`, c)
+	}
+	return string(out)
+}
+
+// colour is a sequence that sets how text looks, and nothing else.
+var colour = regexp.MustCompile(`^\x1b\[[0-9;:]*m`)
+
+// mostColour is the length of the longest sequence that is waited for.
+const mostColour = 64
+
+// appendPrintable is printable for text that comes in pieces: what isn't
+// complete at its end is returned. Colours pass where they may.
+func appendPrintable(out, text []byte, paints bool) (printed, rest []byte) {
+	for len(text) > 0 {
+		c := text[0]
+		if c >= 0x20 && c < 0x7f || c == '\n' || c == '\t' {
+			out, text = append(out, c), text[1:]
+			continue
+		}
+		if c == '\x1b' && paints {
+			if seq := colour.Find(text); seq != nil {
+				out, text = append(out, seq...), text[len(seq):]
+				continue
+			}
+			if partOfColour(text) {
+				return out, text
+			}
+		}
+		if !utf8.FullRune(text) {
+			return out, text
+		}
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			out = fmt.Appendf(out, `\x%02x`, c)
+		case r == 0x7f:
+			out = append(out, "^?"...)
+		case r < 0x20:
+			out = append(out, '^', byte(r)+'@')
+		case draw.Steers(r):
+			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			out = append(out, text[:n]...)
+		}
+		text = text[n:]
+	}
+	return out, nil
+}
+
+// partOfColour reports whether text is the beginning of a colour, and no more.
+func partOfColour(text []byte) bool {
+	if len(text) > mostColour {
+		return false
+	}
+	for i, c := range text {
+		switch {
+		case i == 0, i == 1 && c == '[', i > 1 && (c >= '0' && c <= '9' || c == ';' || c == ':'):
+		default:
+			return false
+		}
+	}
+	return true
+}

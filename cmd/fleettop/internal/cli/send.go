@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
+)
+
+// sending is what was sent to the daemon for a verb, and what came of it.
+type sending struct {
+	*given
+	results []api.UnitResult
+	refused []outcome // what was not sent at all
+	left    []string  // units of which nothing is known, as the daemon went away
+}
+
+// send sends what the arguments mean to the daemon.
+func (a *app) send(ctx context.Context, c *client.Client, verb api.Verb, replace bool,
+	args []string) (s sending, err error) {
+	s.given = &given{names: args}
+	switch {
+	case !takesFiles(verb):
+	case a.visitor != nil:
+		if s.files, s.names, err = a.visitorsFiles(verb, args); err != nil {
+			return s, err
+		}
+	default:
+		s.given = gather(verb, replace, args)
+		s.refused = s.bad
+	}
+	req := api.ActionRequest{Verb: verb, Replace: replace, Files: s.files}
+	if len(s.names) > 0 {
+		limited, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		if req.Units, err = known(limited, c, verb, s.names); err != nil {
+			s.left = append(unitsOf(req), unitNames(s.names)...)
+			return s, err
+		}
+	}
+	if len(req.Units)+len(req.Files) == 0 {
+		return s, nil
+	}
+	list := batches(req)
+	for i, b := range list {
+		reply, err := c.Act(ctx, b)
+		if err != nil {
+			for _, b := range list[i:] {
+				s.left = append(s.left, unitsOf(b)...)
+			}
+			return s, err
+		}
+		s.results = append(s.results, reply.Results...)
+	}
+	return s, nil
+}
+
+// unitsOf are the units that a request is about.
+func unitsOf(req api.ActionRequest) []string {
+	names := make([]string, 0, len(req.Files)+len(req.Units))
+	for _, f := range req.Files {
+		names = append(names, f.Name)
+	}
+	return append(names, req.Units...)
+}
+
+// complete adds to the outcomes, for programs, what of each unit is only known
+// from what the daemon said of it, and the units that an error left out.
+func (s *sending) complete(outcomes []outcome, err error) []outcome {
+	results := map[string]api.UnitResult{}
+	for _, r := range s.results {
+		results[r.Name] = r
+	}
+	for i, o := range outcomes {
+		r := results[o.Unit]
+		outcomes[i].Warning, outcomes[i].TemplateHash = r.Warning, r.TemplateHash
+		if r.Submitted {
+			outcomes[i].File = s.paths[o.Unit]
+		}
+	}
+	for _, unit := range s.left {
+		outcomes = append(outcomes,
+			outcome{Unit: unit, Verdict: unknown, Text: err.Error(), Error: failureOf(err, nil)})
+	}
+	return outcomes
+}
+
+// explain is why the daemon refused a unit: where it knows none of that name,
+// a file at hand that can't be read may be why.
+func (s *sending) explain(r api.UnitResult) *api.Error {
+	if e := s.unread[r.Name]; e != nil && r.Error.Code == api.CodeNotFound {
+		return e
+	}
+	return r.Error
+}
+
+// saySubmitted says that a name was taken for a file's.
+func (s *sending) saySubmitted(a *app, r api.UnitResult) {
+	if path := s.paths[r.Name]; path != "" && r.Submitted && s.bare[r.Name] {
+		fmt.Fprintf(a.err, "Submitted %s from the file %s.\n", r.Name, path)
+	}
+}
