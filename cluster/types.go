@@ -113,9 +113,12 @@ type Unit struct {
 	// Generation grows with every change of the unit; 1 when first submitted.
 	Generation int64 `json:"generation"`
 	// Restart is the generation at which a restart was last asked for; 0 for never.
-	Restart int64     `json:"restart,omitempty"`
-	By      string    `json:"by,omitempty"` // who made the last change
-	At      time.Time `json:"at"`           // when
+	Restart int64 `json:"restart,omitempty"`
+	// MaxUnavailable is on how many machines at a time the last change of a
+	// global unit is carried out; 0 is 1.
+	MaxUnavailable int       `json:"maxUnavailable,omitempty"`
+	By             string    `json:"by,omitempty"` // who made the last change
+	At             time.Time `json:"at"`           // when
 }
 
 // EveryMachine is where a global unit is adopted from.

@@ -99,7 +99,11 @@ func (p *plan) standing(u *unit, i int32) string {
 		return p.why(u, c)
 	}
 	if u.global() {
-		return "a global unit runs on every eligible machine"
+		roll := p.rollOf(u)
+		if text := roll.says(p.world); text != "" {
+			return everywhere + "; " + text
+		}
+		return everywhere
 	}
 	return u.given[0].Reason
 }

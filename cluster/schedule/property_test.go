@@ -143,6 +143,7 @@ func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 			t.Fatalf("%s is on %s, which is %s %s", k.Unit, k.Machine, state, m.Schedule)
 		case w.lacks(host, &demands, true).kind != fits:
 			t.Fatalf("%s is on %s, which %+v", k.Unit, k.Machine, w.lacks(host, &demands, true))
+		case slices.ContainsFunc(r.Rolls, func(roll Roll) bool { return roll.Unit == k.Unit }): // one machine after the other
 		case a.Generation != u.Generation || a.Content != u.Content || a.Desired != u.Desired:
 			t.Fatalf("%s on %s is not up to date", k.Unit, k.Machine)
 		}

@@ -15,6 +15,7 @@ type parsed struct {
 	template string       // of an instance
 	asks     []constraint // those by which it matters what a machine itself is
 	class    string       // equal for units that ask the same of a machine alone
+	oneshot  bool         // it runs, ends and is done on a machine
 	once     bool         // it runs, ends and is done, wherever it is given to later
 	err      string       // set when the file can't be understood
 }
@@ -54,8 +55,9 @@ func parse(u *cluster.Unit, known files) parsed {
 		p.err = err.Error()
 		return p
 	}
+	p.oneshot = file.RunsOnce(name)
 	// A global unit is done on each machine for itself, for as long as that is up.
-	p.once = file.RunsOnce(name) && !p.req.Rerun && !p.req.Global
+	p.once = p.oneshot && !p.req.Rerun && !p.req.Global
 	p.metadata = demandsOf(&p.req)
 	var b strings.Builder
 	for _, c := range all {

@@ -38,7 +38,7 @@ func (p *plan) result() Result {
 	}
 	for _, i := range p.outdated {
 		u := &p.units[i]
-		if _, ok := p.moved[i]; !ok && !u.global() {
+		if _, ok := p.moved[i]; !ok {
 			r.Moves = append(r.Moves, p.update(u, &u.given[0]))
 		}
 	}
@@ -128,16 +128,20 @@ func (p *plan) withdrawExtra(r *Result, u *unit) {
 }
 
 func (p *plan) globalMoves(r *Result, u *unit) {
+	behind := false
 	for m, k := range u.on {
-		switch {
-		case k < 0:
-			r.Moves = append(r.Moves, p.move(u, nil, p.assignment(u, m, "a global unit runs on every eligible machine"),
-				"a global unit runs on every eligible machine"))
-		case u.given[k].Generation != u.rec.Generation:
-			r.Moves = append(r.Moves, p.update(u, &u.given[k]))
+		if k < 0 {
+			r.Moves = append(r.Moves, p.move(u, nil, p.assignment(u, m, everywhere), everywhere))
+		} else if u.given[k].Generation != u.rec.Generation {
+			behind = true
 		}
 	}
+	if behind {
+		p.updateGlobal(r, u)
+	}
 }
+
+const everywhere = "a global unit runs on every eligible machine"
 
 // changedMove writes down where a unit went that this plan took or placed.
 func (p *plan) changedMove(r *Result, i int32) {

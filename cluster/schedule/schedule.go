@@ -69,6 +69,8 @@ type Result struct {
 	// Left are the assignments left with machines that don't run, as there is
 	// no other place for them; by unit and machine.
 	Left []cluster.UnitOnMachine
+	// Rolls are the updates of global units that go on after this plan; by unit.
+	Rolls []Roll
 }
 
 // Planner makes plans. It remembers parsed requirements and an index of the
@@ -94,7 +96,7 @@ func (p *Planner) Plan(in Input, now time.Time) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sync(in)
-	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 && !p.world.anyEnded(in.Snapshot) {
+	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 && !p.world.rolling && !p.world.anyEnded(in.Snapshot) {
 		return *p.settled
 	}
 	pl := p.plan(in, now)

@@ -37,7 +37,7 @@ func (w *world) settle() {
 		case u.global():
 			for _, k := range u.on {
 				if u.given[k].Generation != u.rec.Generation {
-					w.outdated = append(w.outdated, int32(i))
+					w.rolling = true
 					break
 				}
 			}

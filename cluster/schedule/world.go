@@ -61,6 +61,7 @@ type world struct {
 	pending  []int32 // wanted units that have no place or can't stay, whatever the machines' health
 	outdated []int32 // units that may stay and whose assignments are older than they are
 	globals  []int32
+	rolling  bool    // a global unit isn't up to date everywhere
 	once     []int32 // units that run once and were given to a machine, not known to be done
 	extra    []int32 // units with assignments that can't stand, whatever else
 }
