@@ -204,6 +204,8 @@ type ActionRequest struct {
 	Units   []string `json:"units,omitempty"`
 	Files   []File   `json:"files,omitempty"`
 	Replace bool     `json:"replace,omitempty"`
+	// MaxUnavailable is on how many machines at a time the verb changes global units; 0 is 1.
+	MaxUnavailable int `json:"maxUnavailable,omitempty"`
 }
 
 // ActionReply is the reply to a write: a result for each unit named, in the

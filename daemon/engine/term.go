@@ -33,6 +33,7 @@ type term struct {
 	homeless  map[string]bool // units that had no place at the last look; nil before the first
 	unsure    map[string]unsure
 	left      map[cluster.UnitOnMachine]bool
+	stuck     map[string]string // updates of global units that are held by a failure, and which
 	failovers []*failover
 	pending   []cluster.Event
 }
@@ -74,6 +75,7 @@ func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) l
 	l := look{again: t.tellDoubts(now)}
 	t.started(snap, now)
 	t.leave(r, now)
+	t.rolls(r.Rolls, now)
 	l.again, l.moves = sooner(l.again, again), r.Moves
 	l.unplaced, t.homeless = make(map[string]string, len(r.Unplaced)), make(map[string]bool, len(r.Unplaced))
 	for _, u := range r.Unplaced {
@@ -111,6 +113,21 @@ func (t *term) plan(snap *cluster.Snapshot, state health.State, now time.Time) (
 		}
 	}
 	return t.planner.Plan(in, now), sooner(end, until)
+}
+
+// rolls tells of updates that a failure holds. What held them when the term began was told.
+func (t *term) rolls(rolls []schedule.Roll, now time.Time) {
+	stuck := map[string]string{}
+	for _, r := range rolls {
+		if r.Failed == "" {
+			continue
+		}
+		if stuck[r.Unit] = r.Failed; t.stuck != nil && t.stuck[r.Unit] != r.Failed {
+			t.event(cluster.Event{Kind: cluster.EventUnit, Time: now, Unit: r.Unit,
+				Text: r.Unit + " is updated on no other machine: " + r.Failed})
+		}
+	}
+	t.stuck = stuck
 }
 
 // applied takes note of what became of moves.

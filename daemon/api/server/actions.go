@@ -71,6 +71,7 @@ type action struct {
 	s       *Server
 	verb    api.Verb
 	replace bool
+	most    int // machines on which a global unit is changed at a time; 0 where it isn't said
 	by      string
 	items   []*item
 	files   map[string]*item // those that came with a file, by name
@@ -103,8 +104,11 @@ func (s *Server) newAction(req api.ActionRequest, by string) (*action, *api.Erro
 		return nil, api.Refuse(api.CodeInvalid, "name the units instead", "%s takes no files", req.Verb)
 	case req.Replace && !takesFiles(req.Verb):
 		return nil, api.Refuse(api.CodeInvalid, "it goes with submit, load and start", "%s replaces no files", req.Verb)
+	case req.MaxUnavailable < 0 || req.MaxUnavailable > 0 && !takesFiles(req.Verb) && req.Verb != api.Restart:
+		return nil, api.Refuse(api.CodeInvalid, "it goes with submit, load, start and restart, and is 1 or more",
+			"%s can't be told to change %d machines at a time", req.Verb, req.MaxUnavailable)
 	}
-	a := &action{s: s, verb: req.Verb, replace: req.Replace, by: by, files: map[string]*item{}}
+	a := &action{s: s, verb: req.Verb, replace: req.Replace, most: req.MaxUnavailable, by: by, files: map[string]*item{}}
 	for _, f := range req.Files {
 		a.addFile(f)
 	}
@@ -323,6 +327,13 @@ func (a *action) decide(it *item, snap *cluster.Snapshot, in trouble, now time.T
 	if e != nil {
 		it.fail(e)
 		return
+	}
+	if a.most > 0 {
+		if !a.s.facts.of(it.done.next).global {
+			it.fail(api.Refuse(api.CodeInvalid, "leave --max-unavailable out", "%s is on one machine at a time anyway: only a global unit is on several", name))
+			return
+		}
+		it.done.limit(a.most, a.by, now)
 	}
 	u := it.done.next
 	itsFile := f != nil && it.given != nil && (f == it.given || !it.fallback)

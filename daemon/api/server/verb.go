@@ -65,10 +65,25 @@ func decide(v api.Verb, name string, old *cluster.Unit, f *file, replace bool, i
 		s.changed = true // a new generation is tried at once, and leaves alone what runs
 	}
 	if s.changed {
-		s.next.Generation++
-		s.next.By, s.next.At = by, now
+		s.newGeneration(by, now)
 	}
 	return s, nil
+}
+
+func (s *step) newGeneration(by string, now time.Time) {
+	s.next.Generation++
+	s.next.By, s.next.At = by, now
+	s.next.MaxUnavailable = 0
+}
+
+// limit sets on how many machines at a time the change of a global unit is
+// carried out, also of one that goes on already.
+func (s *step) limit(machines int, by string, now time.Time) {
+	if !s.changed && s.next.MaxUnavailable != machines {
+		s.changed = true
+		s.newGeneration(by, now)
+	}
+	s.next.MaxUnavailable = machines
 }
 
 // trouble is in which ways a unit isn't as it is wanted on machines it is given to.

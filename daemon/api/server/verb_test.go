@@ -10,6 +10,36 @@ import (
 	"fleettop/units"
 )
 
+// TestLimit: on how many machines at a time a unit is changed belongs to that change.
+func TestLimit(t *testing.T) {
+	now := time.Unix(1000, 0)
+	old := &cluster.Unit{Name: "a.service", Content: "old", Hash: "h-old", Desired: units.Launched, Generation: 3}
+	change := func(u *cluster.Unit, content string, machines int) cluster.Unit {
+		s, e := decide(api.Start, u.Name, u, &file{content: content, hash: "h-" + content}, true, noTrouble, "me", now)
+		if e != nil {
+			t.Fatal(e)
+		}
+		if machines > 0 {
+			s.limit(machines, "me", now)
+		}
+		return s.next
+	}
+	next := change(old, "new", 2)
+	if next.MaxUnavailable != 2 || next.Generation != 4 {
+		t.Errorf("changed with a limit: %+v", next)
+	}
+	faster := change(&next, "new", 3) // while it goes on
+	if faster.MaxUnavailable != 3 || faster.Generation != 5 || faster.Restart != next.Restart {
+		t.Errorf("another limit: %+v", faster)
+	}
+	if again := change(&faster, "new", 3); again != faster {
+		t.Errorf("the same limit: %+v", again)
+	}
+	if last := change(&faster, "newer", 0); last.MaxUnavailable != 0 || last.Generation != 6 {
+		t.Errorf("changed without a limit: %+v", last)
+	}
+}
+
 func TestDecide(t *testing.T) {
 	now := time.Unix(1000, 0)
 	have := func(d units.DesiredState) *cluster.Unit {

@@ -24,6 +24,7 @@ type actFlags struct {
 	noBlock  bool
 	attempts int
 	wait     time.Duration
+	most     int
 }
 
 func (a *app) actionCommands() []*cobra.Command {
@@ -54,6 +55,9 @@ func (a *app) actionCommand(verb api.Verb, use, short string) *cobra.Command {
 			"and the template's content in that of its instances")
 	} else {
 		cmd.ValidArgsFunction = a.completeUnits
+	}
+	if takesFiles(verb) || verb == api.Restart {
+		f.IntVar(&fl.most, "max-unavailable", 0, "change a global unit on so many machines at a time; 0 is one after the other")
 	}
 	if verb == api.Load || verb == api.Start {
 		cmd.ValidArgsFunction = a.completeUnitsAndFiles
@@ -98,13 +102,16 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 	if fl.noBlock && (fl.attempts > 0 || fl.wait > 0) {
 		return usageError{errors.New("--no-block waits for nothing: leave out --block-attempts and --wait")}
 	}
+	if fl.most < 0 {
+		return usageError{errors.New("--max-unavailable can't be negative")}
+	}
 	c, err := a.dialFor(string(verb))
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	// What was done before an error is told all the same.
-	s, sendErr := a.send(ctx, c, verb, fl.replace, args)
+	s, sendErr := a.send(ctx, c, verb, fl, args)
 	a.warn(s.results)
 	outcomes := s.refused
 	var goals []goal
@@ -214,6 +221,8 @@ func immediate(verb api.Verb, r api.UnitResult) string {
 		return fmt.Sprintf("Unit %s is submitted already, and to be %s", r.Name, r.Desired)
 	case verb == api.Submit, verb == api.Stop && r.Desired == units.Inactive:
 		return fmt.Sprintf("Unit %s inactive", r.Name)
+	case r.Global && (r.Replaced || verb == api.Restart) && r.Desired == units.Launched:
+		return fmt.Sprintf("Triggered global unit %s %s, machine by machine; `fleettop explain %s` says how far it is", r.Name, verb, r.Name)
 	case r.Global:
 		return fmt.Sprintf("Triggered global unit %s %s", r.Name, verb)
 	}

@@ -369,6 +369,31 @@ func TestOutputThatIsLost(t *testing.T) {
 	}
 }
 
+func TestGlobalUpdate(t *testing.T) {
+	s := newShell(t, 3)
+	const global = "[X-Fleet]\nGlobal=true\n"
+	s.file("g.service", service+global)
+	s.must("start", "g.service")
+	for n, args := range [][]string{{"submit", "--replace"}, {"start", "--replace", "--max-unavailable", "2"}} {
+		content := service + strings.Repeat("Nice=5\n", n+1) + global
+		file, err := units.ParseFile(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.file("g.service", content)
+		s.wants(s.must(append(args, "g.service")...), []string{"Unit g.service replaced", "Triggered global unit g.service start, machine by machine"}[n])
+		apitest.Eventually(t, "the global unit is up to date everywhere", func() bool {
+			rows := strings.Fields(s.must("list-units", "--no-legend", "--fields", "hash", "g.service"))
+			return len(rows) == 3 && rows[0] == rows[1] && rows[1] == rows[2] && strings.HasPrefix(file.Hash(), rows[0])
+		})
+	}
+	s.wants(s.must("restart", "--max-unavailable", "1", "g.service"), "machine by machine; `fleettop explain g.service` says how far it is")
+	s.file("a.service", service)
+	s.fails(1, "a.service is on one machine at a time anyway", "start", "--max-unavailable", "2", "a.service")
+	s.fails(2, "can't be negative", "start", "--max-unavailable", "-1", "g.service")
+	s.fails(2, "unknown flag", "stop", "--max-unavailable", "1", "g.service")
+}
+
 func TestLooking(t *testing.T) {
 	s := newShell(t, 2)
 	s.file("a.service", service)

@@ -146,11 +146,13 @@ const maxBatch = 8 << 20
 // batches splits a request into some of bounded size.
 func batches(req api.ActionRequest) []api.ActionRequest {
 	var out []api.ActionRequest
-	rest := req.Files
+	rest, first := req.Files, req
+	first.Units = nil
 	for size, i := 0, 0; i < len(rest); i++ {
 		size += len(rest[i].Content)
 		if size > maxBatch && i > 0 {
-			out = append(out, api.ActionRequest{Verb: req.Verb, Replace: req.Replace, Files: rest[:i]})
+			first.Files = rest[:i]
+			out = append(out, first)
 			rest, size, i = rest[i:], 0, -1
 		}
 	}

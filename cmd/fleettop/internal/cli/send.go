@@ -17,7 +17,7 @@ type sending struct {
 }
 
 // send sends what the arguments mean to the daemon.
-func (a *app) send(ctx context.Context, c *client.Client, verb api.Verb, replace bool,
+func (a *app) send(ctx context.Context, c *client.Client, verb api.Verb, fl *actFlags,
 	args []string) (s sending, err error) {
 	s.given = &given{names: args}
 	switch {
@@ -27,10 +27,10 @@ func (a *app) send(ctx context.Context, c *client.Client, verb api.Verb, replace
 			return s, err
 		}
 	default:
-		s.given = gather(verb, replace, args)
+		s.given = gather(verb, fl.replace, args)
 		s.refused = s.bad
 	}
-	req := api.ActionRequest{Verb: verb, Replace: replace, Files: s.files}
+	req := api.ActionRequest{Verb: verb, Replace: fl.replace, MaxUnavailable: fl.most, Files: s.files}
 	if len(s.names) > 0 {
 		limited, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
