@@ -107,6 +107,8 @@ type Unit struct {
 	// FromTemplate is set on an instance whose content is its template's, as
 	// that was when the instance took it; an instance with a file of its own has it not.
 	FromTemplate bool `json:"fromTemplate,omitempty"`
+	// TemplateGeneration is the template's generation when it did; 0 where that isn't known.
+	TemplateGeneration int64 `json:"templateGeneration,omitempty"`
 	// AdoptedFrom is the machine whose own unit of this name this one takes
 	// over, or EveryMachine for a global one. It counts in Generation 1 only.
 	AdoptedFrom string `json:"adoptedFrom,omitempty"`

@@ -123,8 +123,10 @@ type UnitInfo struct {
 	State      units.DesiredState `json:"state"`                // fleet's current state
 	Placements []UnitPlacement    `json:"placements,omitempty"` // by machine
 	Unplaced   string             `json:"unplaced,omitempty"`   // why no machine can take it
-	// TemplateHash is that of its template's content now, where the unit keeps an earlier one.
-	TemplateHash string `json:"templateHash,omitempty"`
+	// TemplateHash is that of its template's content now, where the unit keeps
+	// an earlier one, and TemplateBehind by how many versions; 0 where that isn't known.
+	TemplateHash   string `json:"templateHash,omitempty"`
+	TemplateBehind int64  `json:"templateBehind,omitempty"`
 }
 
 // UnitPlacement is a unit on one machine. Assignment is nil where the machine

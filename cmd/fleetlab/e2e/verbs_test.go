@@ -86,7 +86,7 @@ func TestVerbsSayWhatTheyDid(t *testing.T) {
 	if again[names[2]].hash == first[names[0]].hash {
 		t.Error("the new instance has the earlier content")
 	}
-	f.must(says(f.verb(n1, "status", names[0]), "Template: its content is another now"))
+	f.must(says(f.verb(n1, "status", names[0]), "Template: it follows "))
 
 	out = f.verb(n1, "start", "--replace", names[0], names[1], names[2])
 	f.must(says(out, "web@1.service replaced, launched on", "web@2.service replaced, launched on", "Unit web@3.service launched on"))

@@ -220,9 +220,11 @@ func (a *action) run(ctx context.Context) *api.Error {
 // round decides and writes once; again tells whether somebody was faster for some unit.
 func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool, e *api.Error) {
 	now, in := time.Now(), troubles(snap)
-	for _, it := range a.items {
-		if !it.settled {
-			a.decide(it, snap, in[it.name.String()], now)
+	for _, templates := range []bool{true, false} { // what their instances take is known then
+		for _, it := range a.items {
+			if !it.settled && it.name.IsTemplate() == templates {
+				a.decide(it, snap, in[it.name.String()], now)
+			}
 		}
 	}
 	a.refuseCircles(snap)

@@ -15,20 +15,24 @@ import (
 // unasked; each answer says which ones keep the earlier content.
 
 // newerTemplate is the hash of the content that the template of a unit has
-// now, where the unit keeps an earlier one, and else "".
-func newerTemplate(u cluster.Unit, snap *cluster.Snapshot) string {
+// now, where the unit keeps an earlier one, and by how many versions that is
+// behind; 0 where it isn't known.
+func newerTemplate(u cluster.Unit, snap *cluster.Snapshot) (hash string, behind int64) {
 	if !u.FromTemplate {
-		return ""
+		return "", 0
 	}
 	n, err := units.ParseName(u.Name)
 	if err != nil {
-		return ""
+		return "", 0
 	}
 	t, known := snap.Units[n.Template()]
 	if !known || t.Hash == u.Hash {
-		return ""
+		return "", 0
 	}
-	return t.Hash
+	if u.TemplateGeneration > 0 {
+		behind = max(0, t.Generation-u.TemplateGeneration)
+	}
+	return t.Hash, behind
 }
 
 // fileFor is the file an item is to have: its own, or of its template where it
@@ -65,6 +69,9 @@ func (a *action) atHand(it *item, snap *cluster.Snapshot) (*file, *api.Error) {
 	if e == nil && f != nil && f.hash != it.given.hash {
 		return &file{content: it.given.content, hash: it.given.hash}, nil
 	}
+	if e == nil && f != nil {
+		it.given.generation = f.generation
+	}
 	return it.given, e
 }
 
@@ -76,10 +83,10 @@ func (a *action) templateOf(it *item, snap *cluster.Snapshot) (f file, known boo
 	}
 	came := a.files[it.name.Template()]
 	if t := came; t != nil && t.given != nil && t.result.Error == nil && (!t.fallback || t.old == nil) {
-		return file{content: t.given.content, hash: t.given.hash, template: true}, true
+		return file{content: t.given.content, hash: t.given.hash, template: true, generation: t.done.next.Generation}, true
 	}
 	t, known := snap.Units[it.name.Template()]
-	return file{content: t.Content, hash: t.Hash, template: true}, known
+	return file{content: t.Content, hash: t.Hash, template: true, generation: t.Generation}, known
 }
 
 // template is an instance's file by its template, nil without one.
@@ -90,7 +97,7 @@ func (a *action) template(it *item, snap *cluster.Snapshot) (*file, *api.Error) 
 	}
 	f, e := parse(it.name, t.content)
 	if e == nil {
-		f.template = true
+		f.template, f.generation = true, t.generation
 	}
 	return f, e
 }

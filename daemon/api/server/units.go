@@ -57,8 +57,9 @@ func (s *Server) unitInfos(snap *cluster.Snapshot, sel selector, placed bool) []
 		if !sel.match(name) || placed && len(where[name]) == 0 && u.Desired == units.Inactive {
 			continue
 		}
+		hash, behind := newerTemplate(u, snap)
 		out = append(out, api.UnitInfo{Unit: s.unit(u), State: current(where[name]), Placements: where[name],
-			Unplaced: reasons[name], TemplateHash: newerTemplate(u, snap)})
+			Unplaced: reasons[name], TemplateHash: hash, TemplateBehind: behind})
 	}
 	if placed {
 		for name, list := range where {

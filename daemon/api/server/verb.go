@@ -31,6 +31,8 @@ type file struct {
 	content  string
 	hash     string
 	template bool // it is the content of the unit's template
+
+	generation int64 // of the template
 }
 
 // decide is what a verb makes of a unit: old is nil where the cluster doesn't
@@ -41,7 +43,7 @@ func decide(v api.Verb, name string, old *cluster.Unit, f *file, replace bool, i
 	switch {
 	case old == nil:
 		s.next = cluster.Unit{Name: name, Content: f.content, Hash: f.hash,
-			FromTemplate: f.template, Desired: units.Inactive}
+			FromTemplate: f.template, TemplateGeneration: f.generation, Desired: units.Inactive}
 		s.changed = true
 	default:
 		s.next = *old
@@ -158,6 +160,9 @@ func (s *step) take(v api.Verb, f *file, replace bool) *api.Error {
 	}
 	if replace || !f.template {
 		s.next.FromTemplate = f.template
+	}
+	if s.next != was {
+		s.next.TemplateGeneration = f.generation
 	}
 	s.changed = s.next != was
 	return nil

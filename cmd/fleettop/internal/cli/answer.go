@@ -131,7 +131,8 @@ type unitStatus struct {
 	Description  string      `json:"description,omitempty"`
 	Hash         string      `json:"hash"`
 	FromTemplate bool        `json:"fromTemplate,omitempty"`
-	TemplateHash string      `json:"templateHash,omitempty"` // of its template's content, where it keeps an earlier one
+	TemplateHash string      `json:"templateHash,omitempty"`   // of its template's content, where it keeps an earlier one
+	Behind       int64       `json:"templateBehind,omitempty"` // by so many versions
 	Desired      string      `json:"desired"`
 	State        string      `json:"state"`
 	Global       bool        `json:"global,omitempty"`
@@ -167,7 +168,7 @@ type placement struct {
 
 func newUnitStatus(u *api.UnitDetail) unitStatus {
 	s := unitStatus{Unit: u.Name, Description: u.Description, Hash: u.Hash,
-		FromTemplate: u.FromTemplate, TemplateHash: u.TemplateHash, Desired: string(u.Desired), State: string(u.State),
+		FromTemplate: u.FromTemplate, TemplateHash: u.TemplateHash, Behind: u.TemplateBehind, Desired: string(u.Desired), State: string(u.State),
 		Global: u.Global, Once: u.Once, Generation: u.Generation, By: u.By, At: u.At,
 		Reason: u.Unplaced, Placements: []placement{}, Store: stale(u.Store)}
 	refs := refsByID(u.Machines)

@@ -12,6 +12,7 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
+	"fleettop/units"
 )
 
 // eachUnit asks the daemon for each unit the arguments mean and hands it to
@@ -74,6 +75,9 @@ func (a *app) catCommand() *cobra.Command {
 				if shown, ok := a.out.(*output); ok && shown.terminal {
 					text = printable(text) // colours too: they could hide a line
 				}
+				if u.TemplateHash != "" {
+					fmt.Fprintln(a.err, u.Name, follows(u)) // beside the file, which is printed as it is
+				}
 				_, err := io.WriteString(a.out, text)
 				return err
 			}, func(u *api.UnitDetail) any { return unitContent{u.Name, u.Content} })
@@ -100,6 +104,27 @@ func (a *app) statusCommand() *cobra.Command {
 	}
 }
 
+// follows says which template a unit follows, and whether it is behind it;
+// empty for a unit with a file of its own.
+func follows(u *api.UnitDetail) string {
+	name, err := units.ParseName(u.Name)
+	if !u.FromTemplate || err != nil {
+		return ""
+	}
+	text := "follows " + name.Template()
+	switch {
+	case u.TemplateHash == "":
+		return text
+	case u.TemplateBehind == 0:
+		text += ", an earlier version"
+	case u.TemplateBehind == 1:
+		text += ", one version behind"
+	default:
+		text += fmt.Sprintf(", %d versions behind", u.TemplateBehind)
+	}
+	return fmt.Sprintf("%s (%s): `fleettop start --replace %s` takes the new one", text, shortHash(u.TemplateHash, false), u.Name)
+}
+
 // statusText is a unit in the manner of systemctl status. What people and
 // programs had to say of it doesn't steer the terminal.
 func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
@@ -118,9 +143,10 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 	}
 	line("Desired", "%s%s", wanted, since(u.At, now))
 	line("File", "%s (generation %d)", shortHash(u.Hash, false), u.Generation)
-	if u.TemplateHash != "" {
-		line("Template", "%s", paint(colour, yellow, fmt.Sprintf("its content is another now (%s): `fleettop start --replace %s` takes it",
-			shortHash(u.TemplateHash, false), u.Name)))
+	if text := follows(u); u.TemplateHash != "" {
+		line("Template", "%s", paint(colour, yellow, "it "+text))
+	} else if text != "" {
+		line("Template", "it %s", text)
 	}
 	switch {
 	case u.Unplaced != "":

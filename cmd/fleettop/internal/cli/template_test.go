@@ -78,10 +78,18 @@ func TestVerbsSayWhoKeepsTheTemplate(t *testing.T) {
 		t.Errorf("it took the new content unasked: %v", got)
 	}
 	s.wants(s.must("status", "web@1"),
-		"Template: its content is another now ("+after[:7]+"): `fleettop start --replace web@1.service` takes it")
-	if out := s.must("status", "web@3"); strings.Contains(out, "Template: ") {
-		t.Errorf("status of one that has the new content:\n%s", out)
+		"Template: it follows web@.service, one version behind ("+after[:7]+"): `fleettop start --replace web@1.service` takes the new one")
+	s.wants(s.must("status", "web@3"), "Template: it follows web@.service\n")
+	s.says("web@1.service follows web@.service, one version behind", "cat", "web@1")
+	if code, out, errOut := s.try("cat", "web@3"); code != 0 || errOut != "" || out != otherService {
+		t.Errorf("cat of one that has the new content: %d\n%s%s", code, out, errOut)
 	}
+	s.file("web@.service", otherService+"Nice=7\n")
+	s.says("web@1.service, web@2.service, web@3.service keep the earlier", "submit", "--replace", "web@.service")
+	s.wants(s.must("status", "web@1"), "Template: it follows web@.service, 2 versions behind (")
+	s.file("web@.service", otherService)
+	s.says("web@1.service, web@2.service keep the earlier", "submit", "--replace", "web@.service")
+	s.wants(s.must("status", "web@3"), "Template: it follows web@.service\n")
 	s.says("Their template's content is another now: web@1.service, web@2.service.", "list-unit-files")
 	s.wants(s.must("list-unit-files", "--no-legend", "--fields=unit,template"),
 		"web@1.service  another now ("+after[:7]+")", "web@3.service  same", "web@.service   -")
