@@ -51,6 +51,18 @@ type Machine struct {
 // Label is what people call the machine: its name, or the beginning of its ID.
 func (m Machine) Label() string { return cmp.Or(m.Name, m.ID[:min(8, len(m.ID))]) }
 
+// OfKnown returns an update for Store.UpdateMachine that changes the record of a
+// machine which has one. Where there is none, as the machine left or was
+// forgotten, it makes none, and the update fails with ErrNotFound.
+func OfKnown(update func(*Machine) error) func(*Machine) error {
+	return func(m *Machine) error {
+		if m.Name == "" && m.Address == "" && m.GossipAddress == "" {
+			return ErrNotFound
+		}
+		return update(m)
+	}
+}
+
 // SetSchedule sets an operator's word; said again, it keeps its age.
 func (m *Machine) SetSchedule(to Schedulability, now time.Time) {
 	if m.Schedule != to {

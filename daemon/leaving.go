@@ -23,10 +23,10 @@ func (n *node) leaveForGood(ctx context.Context, by string, report func(api.Prog
 	}
 	exit := server.NewExit(snap, n.cfg.MachineID)
 	drained := cluster.Drained == snap.Machines[n.cfg.MachineID].Schedule
-	if err := n.store.UpdateMachine(ctx, n.cfg.MachineID, func(m *cluster.Machine) error {
+	if err := n.store.UpdateMachine(ctx, n.cfg.MachineID, cluster.OfKnown(func(m *cluster.Machine) error {
 		m.SetSchedule(cluster.Drained, time.Now())
 		return nil
-	}); err != nil {
+	})); err != nil {
 		return nil, err
 	}
 	if !drained {

@@ -78,9 +78,10 @@ func (l *etcdLink) join(ctx context.Context) error {
 // reports whether it may. One that was started here before has lost its log,
 // whoever says so, and must not run again: etcd would panic, as the others
 // count on what it has. The leader removes it and gives this machine another.
+// A machine that is leaving, and has no record any more, starts none.
 func (l *etcdLink) claim(ctx context.Context, member uint64, lost bool) (fresh bool, err error) {
 	said := false
-	err = l.records.UpdateMachine(ctx, l.cfg.MachineID, func(m *cluster.Machine) error {
+	err = l.records.UpdateMachine(ctx, l.cfg.MachineID, cluster.OfKnown(func(m *cluster.Machine) error {
 		fresh = !lost && (m.EtcdMember != member || l.claimed == member)
 		said = m.EtcdLost == member
 		switch {
@@ -92,8 +93,10 @@ func (l *etcdLink) claim(ctx context.Context, member uint64, lost bool) (fresh b
 			m.EtcdLost = member
 		}
 		return nil
-	})
+	}))
 	switch {
+	case errors.Is(err, cluster.ErrNotFound):
+		return false, nil
 	case err != nil && !errors.Is(err, errSaid):
 		return false, err
 	case fresh:

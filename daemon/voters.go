@@ -166,10 +166,11 @@ func (n *node) seat(ctx context.Context, snap *cluster.Snapshot, members []etcds
 		if seat == m.Seat {
 			continue
 		}
-		if err := n.store.UpdateMachine(ctx, id, func(m *cluster.Machine) error {
+		err := n.store.UpdateMachine(ctx, id, cluster.OfKnown(func(m *cluster.Machine) error {
 			m.Seat = seat
 			return nil
-		}); err != nil {
+		}))
+		if err != nil && !errors.Is(err, cluster.ErrNotFound) {
 			return err
 		}
 	}

@@ -176,11 +176,8 @@ func (s *Server) schedule(l look, req api.MachinesRequest, want cluster.Schedula
 
 // setSchedule writes an operator's word on a machine.
 func (s *Server) setSchedule(ctx context.Context, id string, want cluster.Schedulability) error {
-	return s.cfg.Store.UpdateMachine(ctx, id, func(m *cluster.Machine) error {
-		if m.Name == "" && m.Address == "" {
-			return cluster.ErrNotFound // forgotten meanwhile; must not come back as an empty record
-		}
+	return s.cfg.Store.UpdateMachine(ctx, id, cluster.OfKnown(func(m *cluster.Machine) error {
 		m.SetSchedule(want, time.Now())
 		return nil
-	})
+	}))
 }
