@@ -2,8 +2,10 @@
 package wording
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Count is a number and what it counts, a regular noun: "1 entry", "2 entries".
@@ -15,4 +17,19 @@ func Count(n int, noun string) string {
 		noun = stem + "rie"
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// Age is a duration in a sentence: 850ms, 12s, 3min, 4h 10min, 2d 3h.
+func Age(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dmin", int(d.Minutes()))
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh %dmin", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd %dh", int(d.Hours())/24, int(d.Hours())%24)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/units"
 )
@@ -148,7 +149,7 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 		}
 	}
 	if a.json() && len(outcomes) > 0 {
-		if err := writeJSON(a.out, s.complete(outcomes, sendErr)); err != nil {
+		if err := print.JSON(a.out, s.complete(outcomes, sendErr)); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/cmd/fleettop/internal/demo"
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
@@ -29,7 +30,7 @@ func (a *app) console(cmd *cobra.Command) error {
 	if a.visitor != nil {
 		return a.visitorConsole(cmd.Context())
 	}
-	if !isTerminal(a.out) || !isTerminal(a.in) {
+	if !print.IsTerminal(a.out) || !print.IsTerminal(a.in) {
 		cmd.SetOut(a.err)
 		if err := cmd.Help(); err != nil {
 			return err
@@ -69,8 +70,8 @@ func untilSignal(ctx context.Context, signals ...os.Signal) (_ context.Context, 
 
 // raw is the standard output as it is, for what speaks to the terminal itself or to a program.
 func (a *app) raw() io.Writer {
-	if o, ok := a.out.(*output); ok {
-		return o.w
+	if o, ok := a.out.(*print.Output); ok {
+		return o.Raw()
 	}
 	return a.out
 }

@@ -17,6 +17,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon"
 	"fleettop/daemon/faultlog"
 	"fleettop/daemon/keys"
@@ -180,7 +181,7 @@ func newLog(w io.Writer, level string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("unknown --log-level %q: choose debug, info, warn or error", level)
 	}
 	opts := &slog.HandlerOptions{Level: l}
-	if os.Getenv("JOURNAL_STREAM") != "" && !isTerminal(w) {
+	if os.Getenv("JOURNAL_STREAM") != "" && !print.IsTerminal(w) {
 		opts.ReplaceAttr = func(groups []string, at slog.Attr) slog.Attr {
 			if len(groups) == 0 && at.Key == slog.TimeKey {
 				return slog.Attr{}

@@ -15,6 +15,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cmd/fleettop/internal/demo"
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 )
@@ -99,7 +100,7 @@ func (a *app) runDemo(ctx context.Context, machines int) (err error) {
 	if err := d.verb(ctx, append([]string{"start"}, d.files...)...); err != nil {
 		return err
 	}
-	if isTerminal(a.out) && isTerminal(a.in) {
+	if print.IsTerminal(a.out) && print.IsTerminal(a.in) {
 		return d.console(ctx, "From another terminal: "+d.reach(binary))
 	}
 	return d.tell(ctx)

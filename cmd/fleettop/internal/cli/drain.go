@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/units/wording"
@@ -98,12 +99,12 @@ func (a *app) tellScheduled(verb string, reply *api.MachinesReply) error {
 		if a.json() {
 			continue
 		}
-		if _, err := fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", shortID(res.Machine.ID, false), orDash(res.Machine.Name), text); err != nil {
+		if _, err := fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", print.ShortID(res.Machine.ID, false), print.OrDash(res.Machine.Name), text); err != nil {
 			return err
 		}
 	}
 	if a.json() {
-		if err := writeJSON(a.out, list); err != nil {
+		if err := print.JSON(a.out, list); err != nil {
 			return err
 		}
 	}
@@ -155,7 +156,7 @@ func (a *app) mayDrain(ctx context.Context, c *client.Client, verb string, yes b
 	switch {
 	case yes:
 		return nil
-	case a.json() || !isTerminal(a.in) || !isTerminal(a.err):
+	case a.json() || !print.IsTerminal(a.in) || !print.IsTerminal(a.err):
 		return api.Refuse(api.CodeConflict, "add --yes to go on all the same, or make room for them first", "nothing was done: %s would stop units", verb)
 	}
 	switch ok, err := a.confirm(ctx, bufio.NewReader(a.in), "Go on with "+verb+"?"); {
@@ -202,7 +203,7 @@ func (a *app) leave(ctx context.Context, yes bool) error {
 	}
 	a.warnMoved(moved)
 	if a.json() {
-		return writeJSON(a.out, map[string]any{"leaving": true, "moved": moved})
+		return print.JSON(a.out, map[string]any{"leaving": true, "moved": moved})
 	}
 	_, err = fmt.Fprintf(a.out, "This machine is leaving the cluster; %s moved.\n"+
 		"Its daemon ends now, disables its service and puts the cluster's key aside: to come back it joins anew.\n", wording.Count(moved.Units, "unit"))

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/cluster"
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/journal"
@@ -47,7 +48,7 @@ func (a *app) eventsCommand() *cobra.Command {
 				}
 				a.warnStale(list.Store)
 				if a.json() {
-					return writeJSON(a.out, eventRows(list))
+					return print.JSON(a.out, eventRows(list))
 				}
 				for _, ev := range list.Events {
 					if err := a.printEvent(ev); err != nil {
@@ -129,12 +130,12 @@ func (a *app) followEvents(ctx context.Context, since string, limit int) error {
 // printEvent prints an event as a line; as JSON, too, one a line.
 func (a *app) printEvent(ev cluster.Event) error {
 	if a.json() {
-		return writeLine(a.out, ev)
+		return print.JSONLine(a.out, ev)
 	}
 	var b strings.Builder
 	on := a.coloured(a.out)
-	fmt.Fprintf(&b, "%s  %s  %s", paint(on, dim, ev.Time.Local().Format("2006-01-02 15:04:05.000")),
-		paint(on, eventColour(ev.Kind), fmt.Sprintf("%-8s", ev.Kind)), draw.Clean(ev.Text))
+	fmt.Fprintf(&b, "%s  %s  %s", print.Paint(on, print.Dim, ev.Time.Local().Format("2006-01-02 15:04:05.000")),
+		print.Paint(on, eventColour(ev.Kind), fmt.Sprintf("%-8s", ev.Kind)), draw.Clean(ev.Text))
 	if ev.By != "" {
 		fmt.Fprintf(&b, "  (by %s)", draw.Clean(ev.By))
 	}
@@ -143,14 +144,14 @@ func (a *app) printEvent(ev cluster.Event) error {
 	return err
 }
 
-func eventColour(k cluster.EventKind) string {
+func eventColour(k cluster.EventKind) print.Colour {
 	switch k {
 	case cluster.EventFailed, cluster.EventHold:
-		return red
+		return print.Red
 	case cluster.EventMoved, cluster.EventMachine, cluster.EventLeader:
-		return yellow
+		return print.Yellow
 	case cluster.EventActive, cluster.EventFailover, cluster.EventPlaced:
-		return green
+		return print.Green
 	}
-	return plain
+	return print.Plain
 }

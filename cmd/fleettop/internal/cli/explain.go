@@ -9,9 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
+	"fleettop/units/wording"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -27,7 +29,7 @@ func (a *app) explainCommand() *cobra.Command {
 				}
 				a.warnStale(ex.Store)
 				if a.json() {
-					return writeJSON(a.out, newExplanation(ex))
+					return print.JSON(a.out, newExplanation(ex))
 				}
 				return a.printExplanation(ex)
 			})
@@ -63,7 +65,7 @@ func (a *app) printExplanation(ex *api.Explanation) error {
 	now := time.Now()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", ex.Unit, draw.Clean(ex.Reason))
-	here := cell{"here", green}
+	here := print.Coloured("here", print.Green)
 	for _, p := range ex.Places {
 		fmt.Fprintf(&b, "  %s\n", draw.Clean(whereabouts(p, ex.Store, now)))
 	}
@@ -77,37 +79,37 @@ func (a *app) printExplanation(ex *api.Explanation) error {
 		return err
 	}
 	if !ex.Store.Connected {
-		here = cell{"was here", yellow}
+		here = print.Coloured("was here", print.Yellow)
 	}
 	on := map[string]bool{}
 	for _, id := range ex.On {
 		on[id] = true
 	}
-	rows := make([][]cell, 0, len(ex.Verdicts))
+	rows := make([][]print.Cell, 0, len(ex.Verdicts))
 	for _, v := range ex.Verdicts {
-		word := cell{"no", yellow}
+		word := print.Coloured("no", print.Yellow)
 		switch {
 		case on[v.Machine]:
 			word = here
 		case v.OK:
-			word = cell{"could", plain}
+			word = print.Coloured("could", print.Plain)
 		}
-		rows = append(rows, []cell{{text: "  " + orDash(v.Name)}, {text: shortID(v.Machine, false)}, word, {text: v.Reason}})
+		rows = append(rows, []print.Cell{print.Text("  " + print.OrDash(v.Name)), print.Text(print.ShortID(v.Machine, false)), word, print.Text(v.Reason)})
 	}
-	return writeTable(a.out, a.coloured(a.out), rows)
+	return print.Table(a.out, a.coloured(a.out), rows)
 }
 
 // whereabouts says where a unit is and how it does there, and how old that is.
 func whereabouts(p api.Place, st api.Store, now time.Time) string {
 	how := "nothing is reported of it"
 	if p.Active != "" {
-		how = fmt.Sprintf("%s (%s)", p.Active, orDash(p.Sub))
+		how = fmt.Sprintf("%s (%s)", p.Active, print.OrDash(p.Sub))
 	}
 	switch {
 	case p.Lost != "":
 		return fmt.Sprintf("it was on %s, which is %s%s: %s", p.Name, p.Lost, since(p.LostSince, now), how)
 	case !st.Connected:
-		return fmt.Sprintf("it was on %s when the store was last seen, %s ago: %s", p.Name, age(max(0, now.Sub(st.Since))), how)
+		return fmt.Sprintf("it was on %s when the store was last seen, %s ago: %s", p.Name, wording.Age(max(0, now.Sub(st.Since))), how)
 	}
 	return fmt.Sprintf("it is on %s%s: %s", p.Name, since(p.Placed, now), how)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fleettop/cluster"
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/tui/draw"
 	"fleettop/units"
@@ -105,7 +106,7 @@ func (g *goal) judge(s *scene) outcome {
 		return say(pending, "it has no machine yet")
 	}
 	o.Machine = a.Machine
-	on := machineLegend(a.Machine, s.Machines[a.Machine].Address, false)
+	on := print.Machine(a.Machine, s.Machines[a.Machine].Address, false)
 	if reason, h := s.Unplaced[g.unit], s.Machines[a.Machine].Health; reason != "" && !h.State.Runs() {
 		if g.verb == api.Stop {
 			return say(unplaced, "Unit %s is on %s, which is %s: if it runs there, it is stopped when that is back",
@@ -178,7 +179,7 @@ func (g *goal) judgeDestroy(s *scene, say func(verdict, string, ...any) outcome)
 	var away []string
 	for _, id := range g.on {
 		m, known := s.Machines[id]
-		on := machineLegend(id, m.Address, false)
+		on := print.Machine(id, m.Address, false)
 		switch h := m.Health; {
 		case !known || h.State == cluster.Up:
 		case h.State.Runs():
@@ -200,7 +201,7 @@ func (g *goal) judgeLeft(s *scene, verb string, say func(verdict, string, ...any
 		if !slices.Contains(g.on, st.Machine) {
 			g.on = append(g.on, st.Machine)
 		}
-		on := machineLegend(st.Machine, s.Machines[st.Machine].Address, false)
+		on := print.Machine(st.Machine, s.Machines[st.Machine].Address, false)
 		// What went wrong before belongs to an assignment.
 		if st.Error != "" && st.Epoch == 0 && st.Generation == 0 {
 			return say(failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.",

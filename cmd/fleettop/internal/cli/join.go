@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon"
 	"fleettop/daemon/api/client"
 )
@@ -29,7 +30,7 @@ func (a *app) joinCommandCommand() *cobra.Command {
 					return err
 				}
 				if a.json() {
-					return writeJSON(a.out, t)
+					return print.JSON(a.out, t)
 				}
 				fmt.Fprintf(a.err, "Run this on the other machine, where fleettop is installed. It is good for one machine, until %s:\n", t.Expires.Format(time.TimeOnly))
 				line := "fleettop join --start " + t.Token + " " + strings.Join(t.Addresses, " ")
@@ -89,7 +90,7 @@ func (a *app) joinCommand() *cobra.Command {
 				}
 			}
 			if a.json() {
-				return writeJSON(a.out, map[string]any{"key": joined.Key, "file": j.KeyFile,
+				return print.JSON(a.out, map[string]any{"key": joined.Key, "file": j.KeyFile,
 					"replaced": joined.Aside, "started": start})
 			}
 			if joined.Aside != "" {
@@ -126,7 +127,7 @@ func (a *app) mayReplaceKey(ctx context.Context, j daemon.Joining, in *bufio.Rea
 		return err
 	}
 	what := fmt.Sprintf("%s holds %s", j.KeyFile, had)
-	if !isTerminal(a.in) {
+	if !print.IsTerminal(a.in) {
 		return fmt.Errorf("%s: give --yes to replace it (it is kept beside the new one), or choose another --key-file", what)
 	}
 	replace, err := a.confirm(ctx, in, what+". Replace it? It is kept beside the new one.")

@@ -1,22 +1,21 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/charmbracelet/lipgloss"
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/journal"
-	"fleettop/tui/theme"
 	"fleettop/units"
 	"fleettop/units/retry"
 )
@@ -57,7 +56,7 @@ func (a *app) journalCommand() *cobra.Command {
 	f.BoolVar(&fl.utc, "utc", false, "times in UTC")
 	f.BoolVar(&fl.noHostname, "no-hostname", false, "don't print the machine's name")
 	f.BoolVar(&fl.sudo, "sudo", false, "for scripts made for fleet; not needed, as the daemon reads the logs")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"short", "cat", "json", "export"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(print.JournalForms, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions(journal.PriorityNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("machine", a.completeMachines)
 	return cmd
@@ -117,7 +116,7 @@ func (fl *journalFlags) options(args []string, now time.Time) (o api.JournalOpti
 	if fl.follow && fl.until != "" {
 		return o, errors.New("--follow goes on for ever and --until ends: leave one of them out")
 	}
-	if _, ok := journalForms[fl.output]; !ok {
+	if !slices.Contains(print.JournalForms, fl.output) {
 		return o, fmt.Errorf("unknown output %q: choose short, cat, json or export", fl.output)
 	}
 	o.Fields = fl.output == "json" || fl.output == "export"
@@ -155,24 +154,21 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 		return err
 	}
 	defer c.Close()
-	p := &journalPrinter{app: a, fl: fl, out: bufio.NewWriterSize(a.out, 64<<10), colour: a.coloured(a.out), terminal: isTerminal(a.out),
-		several: len(o.Units) > 1 || isGlob(o.Units[0]), names: map[string]string{},
-		look: func() map[string]string { return a.machineNames(ctx, c) }}
-	if p.colour {
-		if p.inks, err = theme.New(lipgloss.NewRenderer(a.out), theme.Options{}); err != nil {
-			return err
-		}
-	}
+	zone := time.Local
 	if fl.utc {
-		p.zone = time.UTC
-	} else {
-		p.zone = time.Local
+		zone = time.UTC
+	}
+	p, err := print.NewJournal(a.out, a.err, print.JournalOptions{Form: fl.output, Zone: zone, NoHostname: fl.noHostname,
+		Colour: a.coloured(a.out), Terminal: print.IsTerminal(a.out), Several: len(o.Units) > 1 || isGlob(o.Units[0]),
+		Names: func() map[string]string { return a.machineNames(ctx, c) }})
+	if err != nil {
+		return err
 	}
 	err = a.readJournal(ctx, c, o, p)
-	if err2 := p.out.Flush(); err == nil {
+	if err2 := p.Flush(); err == nil {
 		err = err2
 	}
-	if err == nil && !p.wrote {
+	if err == nil && !p.Wrote() {
 		fmt.Fprintln(a.err, "-- No entries --")
 		if fl.grep != "" {
 			return errReported // as grep does it
@@ -186,7 +182,7 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 
 // readJournal prints what a daemon tells. When it goes away while following,
 // it is waited for, and goes on where it was.
-func (a *app) readJournal(ctx context.Context, c *client.Client, o api.JournalOptions, p *journalPrinter) error {
+func (a *app) readJournal(ctx context.Context, c *client.Client, o api.JournalOptions, p *print.Journal) error {
 	o.Positions = o.Follow
 	began, heard := time.Now(), time.Now()
 	read := map[string]string{}
@@ -200,10 +196,10 @@ func (a *app) readJournal(ctx context.Context, c *client.Client, o api.JournalOp
 					read[l.Machine] = l.Cursor
 				}
 				if l.Kind != api.LogPosition {
-					p.print(l)
+					p.Print(l)
 				}
 			}
-			broken = p.out.Flush()
+			broken = p.Flush()
 			return broken
 		})
 		if broken != nil || err == nil || !o.Follow {

@@ -29,16 +29,6 @@ func TestUnitAndMachine(t *testing.T) {
 	}
 }
 
-func TestVisible(t *testing.T) {
-	for text, want := range map[string]string{
-		"plain ü 日本\ttab": "plain ü 日本\ttab", "\x1b[2J\x07": "^[[2J^G", "a\xffb\x00": `a\xffb^@`, "\u009b31m": `\u009b31m`, "\u202eevil": `\u202eevil`, "\x7f": "^?", "\r": "^M",
-	} {
-		if got := visible(text, true); got != want {
-			t.Errorf("%q shows as %q, not %q", text, got, want)
-		}
-	}
-}
-
 // recorded are logs that say what they are told to, once a connection.
 type recorded struct {
 	mu    sync.Mutex // guards what follows

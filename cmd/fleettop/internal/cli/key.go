@@ -10,10 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
 	"fleettop/units/retry"
+	"fleettop/units/wording"
 )
 
 func (a *app) keyCommand() *cobra.Command {
@@ -41,7 +43,7 @@ func (a *app) keyGenerateCommand() *cobra.Command {
 				return err
 			}
 			if a.json() {
-				return writeJSON(a.out, map[string]string{"file": path, "key": ring.Primary().ID()})
+				return print.JSON(a.out, map[string]string{"file": path, "key": ring.Primary().ID()})
 			}
 			fmt.Fprintf(a.out, "Made key %s in %s.\n"+
 				"Start the first daemon here (%s); then `fleettop join-command` prints the line that adds another machine.\n",
@@ -192,7 +194,7 @@ func newKeyRows(list *api.KeyList) keyRows {
 
 func (a *app) printKeys(list *api.KeyList) error {
 	if a.json() {
-		return writeJSON(a.out, newKeyRows(list))
+		return print.JSON(a.out, newKeyRows(list))
 	}
 	if list.Text != "" {
 		fmt.Fprintln(a.out, list.Text)
@@ -219,7 +221,7 @@ func (a *app) printKeys(list *api.KeyList) error {
 	if list.Phase == "" {
 		a.sayRejoin(off)
 	} else {
-		fmt.Fprintf(a.out, "rotating since %s ago", age(time.Since(list.Since)))
+		fmt.Fprintf(a.out, "rotating since %s ago", wording.Age(time.Since(list.Since)))
 		if len(live) > 0 {
 			fmt.Fprintf(a.out, "; waiting for %s", strings.Join(live, ", "))
 		}

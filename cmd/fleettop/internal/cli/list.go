@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/units"
@@ -24,16 +25,16 @@ type unitRow struct {
 // unitColumns are the fields of list-units.
 func unitColumns(full bool) []column[unitRow] {
 	return []column[unitRow]{
-		{"unit", func(r unitRow) cell { return cell{text: r.Unit} }},
-		{"machine", func(r unitRow) cell { return cell{text: orDash(machineLegend(r.Machine, r.Address, full))} }},
-		{"load", func(r unitRow) cell { return cell{orDash(r.Load), loadColour(r.Load)} }},
-		{"active", func(r unitRow) cell { return cell{orDash(r.Active), stateColour(r.Active)} }},
-		{"sub", func(r unitRow) cell { return cell{orDash(r.Sub), stateColour(r.Active)} }},
-		{"hash", func(r unitRow) cell { return cell{text: orDash(shortHash(r.runs(), full))} }},
-		{"name", func(r unitRow) cell { return cell{text: orDash(r.Name)} }},
-		{"desc", func(r unitRow) cell { return cell{text: orDash(r.Description)} }},
-		{"reason", func(r unitRow) cell { return cell{text: orDash(r.Reason)} }},
-		{"error", func(r unitRow) cell { return cell{orDash(r.Error), red} }},
+		{"unit", func(r unitRow) print.Cell { return print.Text(r.Unit) }},
+		{"machine", func(r unitRow) print.Cell { return print.Text(print.OrDash(print.Machine(r.Machine, r.Address, full))) }},
+		{"load", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.Load), print.LoadColour(r.Load)) }},
+		{"active", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.Active), print.StateColour(r.Active)) }},
+		{"sub", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.Sub), print.StateColour(r.Active)) }},
+		{"hash", func(r unitRow) print.Cell { return print.Text(print.OrDash(print.ShortHash(r.runs(), full))) }},
+		{"name", func(r unitRow) print.Cell { return print.Text(print.OrDash(r.Name)) }},
+		{"desc", func(r unitRow) print.Cell { return print.Text(print.OrDash(r.Description)) }},
+		{"reason", func(r unitRow) print.Cell { return print.Text(print.OrDash(r.Reason)) }},
+		{"error", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.Error), print.Red) }},
 	}
 }
 
@@ -45,55 +46,48 @@ func (r unitRow) runs() string {
 	return r.Hash
 }
 
-func loadColour(load string) string {
-	if load == "loaded" {
-		return plain
-	}
-	return stateColour(load)
-}
-
 // fileColumns are the fields of list-unit-files.
 func fileColumns(full bool) []column[unitRow] {
-	target := func(r unitRow) cell {
+	target := func(r unitRow) print.Cell {
 		switch {
 		case r.Global:
-			return cell{text: "global"}
+			return print.Text("global")
 		case r.Machine != "":
-			return cell{text: machineLegend(r.Machine, r.Address, full)}
+			return print.Text(print.Machine(r.Machine, r.Address, full))
 		case r.Reason != "":
-			return cell{"-", yellow}
+			return print.Coloured("-", print.Yellow)
 		}
-		return cell{"-", dim}
+		return print.Coloured("-", print.Dim)
 	}
 	return []column[unitRow]{
-		{"unit", func(r unitRow) cell { return cell{text: r.Unit} }},
-		{"hash", func(r unitRow) cell {
+		{"unit", func(r unitRow) print.Cell { return print.Text(r.Unit) }},
+		{"hash", func(r unitRow) print.Cell {
 			if r.Template != "" {
-				return cell{shortHash(r.Hash, full), yellow}
+				return print.Coloured(print.ShortHash(r.Hash, full), print.Yellow)
 			}
-			return cell{text: shortHash(r.Hash, full)}
+			return print.Text(print.ShortHash(r.Hash, full))
 		}},
-		{"dstate", func(r unitRow) cell { return cell{text: string(r.Desired)} }},
-		{"state", func(r unitRow) cell {
+		{"dstate", func(r unitRow) print.Cell { return print.Text(string(r.Desired)) }},
+		{"state", func(r unitRow) print.Cell {
 			if r.Global {
-				return cell{"-", dim}
+				return print.Coloured("-", print.Dim)
 			}
-			return cell{string(r.State), stateColour(string(r.State))}
+			return print.Coloured(string(r.State), print.StateColour(string(r.State)))
 		}},
 		{"target", target},
 		{"tmachine", target},
-		{"desc", func(r unitRow) cell { return cell{text: orDash(r.Description)} }},
-		{"template", func(r unitRow) cell {
+		{"desc", func(r unitRow) print.Cell { return print.Text(print.OrDash(r.Description)) }},
+		{"template", func(r unitRow) print.Cell {
 			switch {
 			case r.Template != "":
-				return cell{"another now (" + shortHash(r.Template, full) + ")", yellow}
+				return print.Coloured("another now ("+print.ShortHash(r.Template, full)+")", print.Yellow)
 			case r.FromTemplate:
-				return cell{text: "same"}
+				return print.Text("same")
 			}
-			return cell{"-", dim}
+			return print.Coloured("-", print.Dim)
 		}},
-		{"global", func(r unitRow) cell { return cell{text: fmt.Sprint(r.Global)} }},
-		{"reason", func(r unitRow) cell { return cell{text: orDash(r.Reason)} }},
+		{"global", func(r unitRow) print.Cell { return print.Text(fmt.Sprint(r.Global)) }},
+		{"reason", func(r unitRow) print.Cell { return print.Text(print.OrDash(r.Reason)) }},
 	}
 }
 
@@ -141,7 +135,7 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 		a.warnHeld(table.Hold)
 		rows := unitRows(table, placed)
 		if a.json() {
-			return writeJSON(a.out, rows)
+			return print.JSON(a.out, rows)
 		}
 		if err := printTable(a, t, columns, rows); err != nil {
 			return err
@@ -218,7 +212,7 @@ func (a *app) noteTemplates(t *tableFlags, rows []unitRow) {
 
 // noteUnplaced tells a person at a terminal what has no place and why.
 func (a *app) noteUnplaced(t *tableFlags, rows []unitRow) {
-	if t.noLegend || !isTerminal(a.out) {
+	if t.noLegend || !print.IsTerminal(a.out) {
 		return
 	}
 	var lines []string

@@ -9,24 +9,27 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 )
 
 func machineColumns(full bool) []column[api.MachineInfo] {
 	return []column[api.MachineInfo]{
-		{"machine", func(m api.MachineInfo) cell { return cell{text: shortID(m.ID, full)} }},
-		{"ip", func(m api.MachineInfo) cell { return cell{text: orDash(m.Address)} }},
-		{"metadata", func(m api.MachineInfo) cell { return cell{text: orDash(metadata(m.Metadata))} }},
-		{"name", func(m api.MachineInfo) cell { return cell{text: orDash(m.Name)} }},
-		{"state", func(m api.MachineInfo) cell { return cell{stateOf(m), stateColour(string(m.Health.State))} }},
-		{"schedule", func(m api.MachineInfo) cell {
-			return cell{orDash(string(m.Schedule)), stateColour(string(m.Schedule))}
+		{"machine", func(m api.MachineInfo) print.Cell { return print.Text(print.ShortID(m.ID, full)) }},
+		{"ip", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Address)) }},
+		{"metadata", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(metadata(m.Metadata))) }},
+		{"name", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Name)) }},
+		{"state", func(m api.MachineInfo) print.Cell {
+			return print.Coloured(stateOf(m), print.StateColour(string(m.Health.State)))
 		}},
-		{"units", func(m api.MachineInfo) cell { return cell{text: fmt.Sprint(m.Units)} }},
-		{"version", func(m api.MachineInfo) cell { return cell{text: orDash(m.Version)} }},
-		{"manager", func(m api.MachineInfo) cell { return cell{text: orDash(m.Manager)} }},
-		{"evidence", func(m api.MachineInfo) cell { return cell{text: orDash(m.Health.Evidence)} }},
+		{"schedule", func(m api.MachineInfo) print.Cell {
+			return print.Coloured(print.OrDash(string(m.Schedule)), print.StateColour(string(m.Schedule)))
+		}},
+		{"units", func(m api.MachineInfo) print.Cell { return print.Text(fmt.Sprint(m.Units)) }},
+		{"version", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Version)) }},
+		{"manager", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Manager)) }},
+		{"evidence", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Health.Evidence)) }},
 	}
 }
 
@@ -72,7 +75,7 @@ func (a *app) listMachinesCommand() *cobra.Command {
 				a.warnHeld(list.Hold)
 				rows := list.Machines
 				if a.json() {
-					return writeJSON(a.out, machineRows(list))
+					return print.JSON(a.out, machineRows(list))
 				}
 				var gone []string
 				if !all {
@@ -87,7 +90,7 @@ func (a *app) listMachinesCommand() *cobra.Command {
 				if err := printTable(a, &t, columns, rows); err != nil {
 					return err
 				}
-				if len(gone) > 0 && !t.noLegend && isTerminal(a.out) {
+				if len(gone) > 0 && !t.noLegend && print.IsTerminal(a.out) {
 					fmt.Fprintf(a.err, "\nNot up: %s. See `fleettop list-machines --all`.\n", strings.Join(gone, ", "))
 				}
 				return nil
@@ -132,12 +135,12 @@ func (a *app) eachMachine(ctx context.Context, args []string, done string, do fu
 			}
 			if a.json() {
 				list = append(list, newMachineRow(*m))
-			} else if _, err = fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", shortID(m.ID, false), orDash(m.Name), done); err != nil {
+			} else if _, err = fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", print.ShortID(m.ID, false), print.OrDash(m.Name), done); err != nil {
 				return err
 			}
 		}
 		if a.json() {
-			if err := writeJSON(a.out, list); err != nil {
+			if err := print.JSON(a.out, list); err != nil {
 				return err
 			}
 		}

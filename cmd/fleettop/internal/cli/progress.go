@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
@@ -32,9 +33,9 @@ func (a *app) dialFor(verb string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &progressLine{out: a.err, verb: verb, terminal: isTerminal(a.err) && os.Getenv("TERM") != "dumb"}
-	if o, ok := a.err.(*output); ok && p.terminal {
-		p.out = o.w // what is told is clean, and the line is written over
+	p := &progressLine{out: a.err, verb: verb, terminal: print.IsTerminal(a.err) && os.Getenv("TERM") != "dumb"}
+	if o, ok := a.err.(*print.Output); ok && p.terminal {
+		p.out = o.Raw() // what is told is clean, and the line is written over
 	}
 	if p.quiet = time.Now().Add(progressEvery); p.terminal {
 		p.quiet = time.Now().Add(time.Second)

@@ -15,9 +15,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/sshdial"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/daemon/sshd"
+	"fleettop/units/wording"
 )
 
 // Exit codes.
@@ -84,26 +87,26 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 
 func (a *app) run(ctx context.Context, args []string) int {
 	far := a.visitor != nil && (a.visitor.Shown || a.visitor.Terminal != nil)
-	out := newOutput(a.out, isTerminal(a.out) || far, true)
-	errOut := newOutput(a.err, isTerminal(a.err) || far, false)
+	out := print.NewOutput(a.out, print.IsTerminal(a.out) || far, true)
+	errOut := print.NewOutput(a.err, print.IsTerminal(a.err) || far, false)
 	a.out, a.err = out, errOut
 	root := a.root()
 	root.SetArgs(append([]string{}, args...)) // never nil, for which cobra takes this process's own
 	cmd, err := root.ExecuteContextC(ctx)
 	code := a.report(ctx, cmd, err)
 	// A program is told of any failure, but not behind an answer that is one already.
-	if err != nil && !errors.Is(err, errReported) && wantsJSON(args) && (!out.wrote || a.streams) {
+	if err != nil && !errors.Is(err, errReported) && wantsJSON(args) && (!out.Wrote() || a.streams) {
 		if e := map[string]any{"error": failureOf(err, cmd)}; a.streams {
-			_ = writeLine(out, e) // what can't be written is told below
+			_ = print.JSONLine(out, e) // what can't be written is told below
 		} else {
-			_ = writeJSON(out, e)
+			_ = print.JSON(out, e)
 		}
 	}
-	out.finish()
-	errOut.finish()
-	if out.err != nil && code == 0 {
-		if !errors.Is(out.err, syscall.EPIPE) { // who reads it has had enough, and knows
-			fmt.Fprintf(a.err, "fleettop: what it printed is lost: %v\n", out.err)
+	out.Finish()
+	errOut.Finish()
+	if out.Err() != nil && code == 0 {
+		if !errors.Is(out.Err(), syscall.EPIPE) { // who reads it has had enough, and knows
+			fmt.Fprintf(a.err, "fleettop: what it printed is lost: %v\n", out.Err())
 		}
 		return exitFailed
 	}
@@ -146,7 +149,7 @@ var looking = []string{"fleettop", "fleettop list-units", "fleettop list-unit-fi
 	"fleettop completion zsh", "fleettop completion fish", "fleettop completion powershell"}
 
 // textual are the verbs whose output has no form in JSON.
-var textual = []string{"fleettop", "fleettop help", "fleettop daemon", "fleettop demo", "fleettop " + dialStdio,
+var textual = []string{"fleettop", "fleettop help", "fleettop daemon", "fleettop demo", "fleettop " + sshdial.Stdio,
 	"fleettop key", "fleettop completion", "fleettop completion bash", "fleettop completion zsh",
 	"fleettop completion fish", "fleettop completion powershell"}
 
@@ -308,7 +311,7 @@ func (a *app) dial() (*client.Client, error) {
 	}
 	dial, to := client.Dial, a.endpoint
 	if a.host != "" {
-		dial, to = dialRemote, a.host
+		dial, to = sshdial.Dial, a.host
 	}
 	c, err := dial(to)
 	if err != nil {
@@ -339,8 +342,13 @@ func (a *app) warnHeld(hold string) {
 // warnStale tells when what was answered is not current.
 func (a *app) warnStale(st api.Store) {
 	if !st.Connected {
-		fmt.Fprintf(a.err, "warning: the cluster's store can't be reached; this is how it was %s ago. Units keep running.\n", age(time.Since(st.Since)))
+		fmt.Fprintf(a.err, "warning: the cluster's store can't be reached; this is how it was %s ago. Units keep running.\n", wording.Age(time.Since(st.Since)))
 	}
 }
 
 func (a *app) json() bool { return a.output == "json" }
+
+// coloured reports whether what is written may have colours.
+func (a *app) coloured(w io.Writer) bool {
+	return !a.noColor && os.Getenv("TERM") != "dumb" && print.IsTerminal(w)
+}

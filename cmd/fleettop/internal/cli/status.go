@@ -9,16 +9,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
 	"fleettop/units"
+	"fleettop/units/wording"
 )
 
 // eachUnit asks the daemon for each unit the arguments mean and hands it to
-// print, or for programs prints what element makes of each. A unit that isn't
+// show, or for programs prints what element makes of each. A unit that isn't
 // there is told, and the others still handled.
-func (a *app) eachUnit(ctx context.Context, args []string, print func(i int, u *api.UnitDetail) error, element func(*api.UnitDetail) any) error {
+func (a *app) eachUnit(ctx context.Context, args []string, show func(i int, u *api.UnitDetail) error, element func(*api.UnitDetail) any) error {
 	return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 		names, err := known(ctx, c, "", args)
 		if err != nil {
@@ -42,12 +44,12 @@ func (a *app) eachUnit(ctx context.Context, args []string, print func(i int, u *
 			}
 			if a.json() {
 				list = append(list, element(u))
-			} else if err := print(i, u); err != nil {
+			} else if err := show(i, u); err != nil {
 				return err
 			}
 		}
 		if a.json() {
-			if err := writeJSON(a.out, list); err != nil {
+			if err := print.JSON(a.out, list); err != nil {
 				return err
 			}
 		}
@@ -72,8 +74,8 @@ func (a *app) catCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.eachUnit(cmd.Context(), args, func(_ int, u *api.UnitDetail) error {
 				text := u.Content
-				if shown, ok := a.out.(*output); ok && shown.terminal {
-					text = printable(text) // colours too: they could hide a line
+				if shown, ok := a.out.(*print.Output); ok && shown.Terminal() {
+					text = print.Printable(text) // colours too: they could hide a line
 				}
 				if u.TemplateHash != "" {
 					fmt.Fprintln(a.err, u.Name, follows(u)) // beside the file, which is printed as it is
@@ -122,7 +124,7 @@ func follows(u *api.UnitDetail) string {
 	default:
 		text += fmt.Sprintf(", %d versions behind", u.TemplateBehind)
 	}
-	return fmt.Sprintf("%s (%s): `fleettop start --replace %s` takes the new one", text, shortHash(u.TemplateHash, false), u.Name)
+	return fmt.Sprintf("%s (%s): `fleettop start --replace %s` takes the new one", text, print.ShortHash(u.TemplateHash, false), u.Name)
 }
 
 // statusText is a unit in the manner of systemctl status. What people and
@@ -133,7 +135,7 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 	if u.Description != "" {
 		title += " - " + draw.Clean(u.Description)
 	}
-	fmt.Fprintf(&b, "%s %s\n", paint(colour, stateColour(activeOf(u)), "●"), title)
+	fmt.Fprintf(&b, "%s %s\n", print.Paint(colour, print.StateColour(activeOf(u)), "●"), title)
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(&b, "%9s: %s\n", label, fmt.Sprintf(format, args...))
 	}
@@ -142,15 +144,15 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 		wanted += " by " + draw.Clean(u.By)
 	}
 	line("Desired", "%s%s", wanted, since(u.At, now))
-	line("File", "%s (generation %d)", shortHash(u.Hash, false), u.Generation)
+	line("File", "%s (generation %d)", print.ShortHash(u.Hash, false), u.Generation)
 	if text := follows(u); u.TemplateHash != "" {
-		line("Template", "%s", paint(colour, yellow, "it "+text))
+		line("Template", "%s", print.Paint(colour, print.Yellow, "it "+text))
 	} else if text != "" {
 		line("Template", "it %s", text)
 	}
 	switch {
 	case u.Unplaced != "":
-		line("Unplaced", "%s", paint(colour, yellow, draw.Clean(u.Unplaced)))
+		line("Unplaced", "%s", print.Paint(colour, print.Yellow, draw.Clean(u.Unplaced)))
 	case len(u.Placements) == 0:
 		line("Active", "inactive: on no machine")
 	}
@@ -160,7 +162,7 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 			b.WriteByte('\n')
 		}
 		m := refs[p.Machine]
-		line("Machine", "%s (%s)", machineLegend(p.Machine, m.Address, false), orDash(draw.Clean(m.Name)))
+		line("Machine", "%s (%s)", print.Machine(p.Machine, m.Address, false), print.OrDash(draw.Clean(m.Name)))
 		switch a := p.Assignment; {
 		case a == nil:
 			line("Reason", "it was taken away from there and is being stopped")
@@ -168,7 +170,7 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 			line("Reason", "%s%s", draw.Clean(a.Reason), since(a.Since, now))
 		}
 		if p.Held != "" {
-			line("Held", "%s", paint(colour, yellow, "it "+draw.Clean(p.Held)))
+			line("Held", "%s", print.Paint(colour, print.Yellow, "it "+draw.Clean(p.Held)))
 		}
 		placementText(line, u, p, now, colour)
 	}
@@ -181,20 +183,20 @@ func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.U
 		line("Active", "not known: the machine reports nothing of it")
 		return
 	}
-	load := paint(colour, loadColour(st.Load), orDash(st.Load))
+	load := print.Paint(colour, print.LoadColour(st.Load), print.OrDash(st.Load))
 	if st.Hash != "" && st.Hash != u.Hash {
-		load += fmt.Sprintf(" (an older file: %s)", shortHash(st.Hash, false))
+		load += fmt.Sprintf(" (an older file: %s)", print.ShortHash(st.Hash, false))
 	}
 	line("Loaded", "%s", load)
-	active := fmt.Sprintf("%s (%s)", orDash(st.Active), orDash(st.Sub))
+	active := fmt.Sprintf("%s (%s)", print.OrDash(st.Active), print.OrDash(st.Sub))
 	if p.Lost != nil {
-		line("Active", "%s", paint(colour, yellow, fmt.Sprintf("unknown, as the machine is %s%s", p.Lost.State, since(p.Lost.Since, now))))
+		line("Active", "%s", print.Paint(colour, print.Yellow, fmt.Sprintf("unknown, as the machine is %s%s", p.Lost.State, since(p.Lost.Since, now))))
 		line("Last", "%s%s", active, since(st.Since, now))
 	} else {
-		line("Active", "%s%s", paint(colour, stateColour(st.Active), active), since(st.Since, now))
+		line("Active", "%s%s", print.Paint(colour, print.StateColour(st.Active), active), since(st.Since, now))
 	}
 	if st.Result != "" && st.Result != "success" {
-		line("Result", "%s", paint(colour, red, st.Result))
+		line("Result", "%s", print.Paint(colour, print.Red, st.Result))
 	}
 	if st.PID > 0 {
 		line("Main PID", "%d", st.PID)
@@ -203,7 +205,7 @@ func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.U
 		line("Restarts", "%d", st.Restarts)
 	}
 	if st.Error != "" {
-		line("Error", "%s", paint(colour, red, draw.Clean(st.Error)))
+		line("Error", "%s", print.Paint(colour, print.Red, draw.Clean(st.Error)))
 	}
 }
 
@@ -225,5 +227,5 @@ func since(at, now time.Time) string {
 	if at.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf(" since %s; %s ago", at.Local().Format("Mon 2006-01-02 15:04:05 MST"), age(max(0, now.Sub(at))))
+	return fmt.Sprintf(" since %s; %s ago", at.Local().Format("Mon 2006-01-02 15:04:05 MST"), wording.Age(max(0, now.Sub(at))))
 }

@@ -6,12 +6,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"fleettop/cmd/fleettop/internal/print"
 )
 
 // column is a field of a table over rows of type R.
 type column[R any] struct {
 	name string // as in --fields; the heading is in capitals
-	cell func(R) cell
+	cell func(R) print.Cell
 }
 
 // tableFlags are fleet's flags of the list verbs.
@@ -71,50 +73,20 @@ func chosen[R any](t *tableFlags, columns []column[R]) ([]column[R], error) {
 
 // printTable prints rows as the flags ask for.
 func printTable[R any](a *app, t *tableFlags, columns []column[R], list []R) error {
-	rows := make([][]cell, 0, len(list)+1)
+	rows := make([][]print.Cell, 0, len(list)+1)
 	if !t.noLegend {
-		head := make([]cell, len(columns))
+		head := make([]print.Cell, len(columns))
 		for i, c := range columns {
-			head[i] = cell{strings.ToUpper(c.name), bold}
+			head[i] = print.Coloured(strings.ToUpper(c.name), print.Bold)
 		}
 		rows = append(rows, head)
 	}
 	for _, r := range list {
-		row := make([]cell, len(columns))
+		row := make([]print.Cell, len(columns))
 		for i, c := range columns {
 			row[i] = c.cell(r)
 		}
 		rows = append(rows, row)
 	}
-	return writeTable(a.out, a.coloured(a.out), rows)
-}
-
-// shortHash and shortID are fleet's ways to shorten, unless full.
-func shortHash(hash string, full bool) string {
-	if full || len(hash) <= 7 {
-		return hash
-	}
-	return hash[:7]
-}
-
-func shortID(id string, full bool) string {
-	if full || len(id) <= 8 {
-		return id
-	}
-	return id[:8] + "..."
-}
-
-// machineLegend names a machine as fleet does: 85c0c595.../172.31.5.9.
-func machineLegend(id, address string, full bool) string {
-	if address == "" {
-		return shortID(id, full)
-	}
-	return shortID(id, full) + "/" + address
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
+	return print.Table(a.out, a.coloured(a.out), rows)
 }

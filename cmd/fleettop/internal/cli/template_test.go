@@ -2,11 +2,12 @@ package cli
 
 import (
 	"encoding/json"
-	"fleettop/daemon/api/apitest"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"fleettop/daemon/api/apitest"
 )
 
 const otherService = service + "Nice=5\n"

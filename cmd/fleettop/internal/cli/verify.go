@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/units"
@@ -74,7 +75,7 @@ func (a *app) printVerifications(list []verification) error {
 				list[i].Error = failureText(api.CodeInvalid, v.Text)
 			}
 		}
-		if err := writeJSON(a.out, list); err != nil {
+		if err := print.JSON(a.out, list); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"fleettop/cmd/fleettop/internal/print"
 )
 
 // Build is what the linker was told of the binary; empty strings where it was told nothing.
@@ -39,7 +41,7 @@ func (a *app) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			ver, rev := a.build.resolve()
 			if a.json() {
-				return writeJSON(a.out, map[string]string{"version": ver, "commit": rev, "go": runtime.Version()})
+				return print.JSON(a.out, map[string]string{"version": ver, "commit": rev, "go": runtime.Version()})
 			}
 			_, err := fmt.Fprintf(a.out, "fleettop version %s\ncommit %s\n%s %s/%s\n", ver, rev, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err

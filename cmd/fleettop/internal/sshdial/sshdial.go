@@ -1,4 +1,5 @@
-package cli
+// Package sshdial reaches the daemon of another machine through the user's own ssh.
+package sshdial
 
 import (
 	"context"
@@ -7,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -15,15 +15,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"fleettop/daemon/api/client"
 )
 
-// remote is a daemon on a machine that the user's own ssh reaches.
-type remote struct {
-	user, host, port string
-	socket           string // on the machine; empty for the usual ones
+// Stdio is fleettop's verb on the far machine, which connects its standard
+// input and output to the daemon's API.
+const Stdio = "dial-stdio"
+
+// Remote is a daemon on a machine that the user's own ssh reaches.
+type Remote struct {
+	User, Host, Port string // the host alone is always there
+	Socket           string // on the machine; empty for the usual ones
 }
 
 var (
@@ -31,10 +33,11 @@ var (
 	remoteSocket = regexp.MustCompile(`^/[A-Za-z0-9/._+-]*$`)                   // needs no quoting in any shell
 )
 
-// parseRemote reads ssh://[user@]host[:port][/path/of/socket].
-func parseRemote(text string) (remote, error) {
-	bad := func(what string) (remote, error) {
-		return remote{}, fmt.Errorf("host %q %s: give ssh://user@host or ssh://user@host:port", text, what)
+// Parse reads ssh://[user@]host[:port][/path/of/socket]. Its errors say what
+// is wrong with the text, and what to give instead.
+func Parse(text string) (Remote, error) {
+	bad := func(what string) (Remote, error) {
+		return Remote{}, fmt.Errorf("host %q %s: give ssh://user@host or ssh://user@host:port", text, what)
 	}
 	u, err := url.Parse(text)
 	if err == nil && strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "[") || err != nil && strings.Count(text, ":") > 2 && !strings.Contains(text, "[") {
@@ -48,48 +51,49 @@ func parseRemote(text string) (remote, error) {
 	case !remoteWord.MatchString(u.Hostname()):
 		return bad("has characters no host has")
 	}
-	r := remote{host: u.Hostname(), port: u.Port(), socket: strings.TrimSuffix(u.Path, "/")}
+	r := Remote{Host: u.Hostname(), Port: u.Port(), Socket: strings.TrimSuffix(u.Path, "/")}
 	if u.User != nil {
 		if _, secret := u.User.Password(); secret {
 			return bad("has a password in it, where everybody can see it; ssh asks for it, or takes a key")
 		}
-		if r.user = u.User.Username(); !remoteWord.MatchString(r.user) {
+		if r.User = u.User.Username(); !remoteWord.MatchString(r.User) {
 			return bad("has characters no user has")
 		}
 	}
-	if n, err := strconv.ParseUint(r.port, 10, 16); r.port != "" && (err != nil || n == 0) {
+	if n, err := strconv.ParseUint(r.Port, 10, 16); r.Port != "" && (err != nil || n == 0) {
 		return bad("has no port there is")
 	}
-	if r.socket != "" && !remoteSocket.MatchString(r.socket) {
+	if r.Socket != "" && !remoteSocket.MatchString(r.Socket) {
 		return bad("names a socket with characters other than letters, digits and /._+-")
 	}
 	return r, nil
 }
 
-// args is ssh's command line. All else is up to the user's configuration.
-func (r remote) args() []string {
+// Args returns ssh's arguments. All else is up to the user's configuration.
+func (r Remote) Args() []string {
 	args := []string{"-T"}
-	if r.user != "" {
-		args = append(args, "-l", r.user)
+	if r.User != "" {
+		args = append(args, "-l", r.User)
 	}
-	if r.port != "" {
-		args = append(args, "-p", r.port)
+	if r.Port != "" {
+		args = append(args, "-p", r.Port)
 	}
-	args = append(args, "--", r.host, "fleettop", dialStdio)
-	if r.socket != "" {
-		args = append(args, "--endpoint", "unix://"+r.socket)
+	args = append(args, "--", r.Host, "fleettop", Stdio)
+	if r.Socket != "" {
+		args = append(args, "--endpoint", "unix://"+r.Socket)
 	}
 	return args
 }
 
-// dialRemote returns a client whose requests all go through one ssh, which is
-// started with the first one, and anew when it has ended.
-func dialRemote(text string) (*client.Client, error) {
-	r, err := parseRemote(text)
+// Dial returns a client of the daemon at ssh://…, whose requests all go
+// through one ssh, which is started with the first one, and anew when it has
+// ended. It returns Parse's errors.
+func Dial(text string) (*client.Client, error) {
+	r, err := Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	return client.DialMultiplexed(text, func(context.Context) (net.Conn, error) { return startSSH(r.args()) }), nil
+	return client.DialMultiplexed(text, func(context.Context) (net.Conn, error) { return startSSH(r.Args()) }), nil
 }
 
 const (
@@ -215,48 +219,4 @@ func (w *lastWords) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return strings.Join(strings.Fields(string(w.text)), " ")
-}
-
-const dialStdio = "dial-stdio"
-
-// dialStdioCommand is the far side of an ssh:// host.
-func (a *app) dialStdioCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    dialStdio,
-		Short:  "Connect the standard input and output to the daemon's API",
-		Hidden: true,
-		Args:   noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.visitor != nil {
-				return a.visitorsSocket(cmd)
-			}
-			conn, err := client.DialSocket(cmd.Context(), a.endpoint)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			stop := context.AfterFunc(cmd.Context(), func() { conn.Close() })
-			defer stop()
-			return bridge(conn, a.in, a.raw())
-		},
-	}
-}
-
-// bridge copies both ways until the daemon or the other side has ended.
-func bridge(conn net.Conn, in io.Reader, out io.Writer) error {
-	go func() {
-		_, _ = io.Copy(conn, in)
-		// The other side is gone or has nothing more to ask; what is still
-		// to be answered is, unless the connection can't be half closed.
-		if half, ok := conn.(interface{ CloseWrite() error }); ok {
-			_ = half.CloseWrite()
-		} else {
-			conn.Close()
-		}
-	}()
-	_, err := io.Copy(out, conn)
-	if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
-		return nil
-	}
-	return err
 }

@@ -1,4 +1,4 @@
-package cli
+package print
 
 import (
 	"cmp"
@@ -10,10 +10,10 @@ import (
 	"fleettop/tui/draw"
 )
 
-// output is where a run of the command line prints. It remembers whether
+// Output is where a run of the command line prints. It remembers whether
 // something could not be written, so that no verb ends well whose answer is
 // lost, and on a terminal it makes printable what isn't.
-type output struct {
+type Output struct {
 	w        io.Writer
 	terminal bool
 	paints   bool   // colours may pass
@@ -22,12 +22,25 @@ type output struct {
 	err      error // of the first write that failed
 }
 
-func newOutput(w io.Writer, terminal, paints bool) *output {
-	return &output{w: w, terminal: terminal, paints: paints}
+// NewOutput returns an Output on w. Paints says whether colours may pass to a terminal.
+func NewOutput(w io.Writer, terminal, paints bool) *Output {
+	return &Output{w: w, terminal: terminal, paints: paints}
 }
 
+// Raw returns the writer below, for what speaks to the terminal itself or to a program.
+func (o *Output) Raw() io.Writer { return o.w }
+
+// Terminal reports whether a terminal shows what is written.
+func (o *Output) Terminal() bool { return o.terminal }
+
+// Wrote reports whether anything was written.
+func (o *Output) Wrote() bool { return o.wrote }
+
+// Err returns the error of the first write that failed.
+func (o *Output) Err() error { return o.err }
+
 // Write implements io.Writer.
-func (o *output) Write(b []byte) (int, error) {
+func (o *Output) Write(b []byte) (int, error) {
 	o.wrote = o.wrote || len(b) > 0
 	send := b
 	if o.terminal && (len(o.rest) > 0 || !plainText(b)) {
@@ -40,11 +53,11 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// finish writes what a character that never became complete leaves behind.
-func (o *output) finish() {
+// Finish writes what a character that never became complete leaves behind.
+func (o *Output) Finish() {
 	if rest := o.rest; len(rest) > 0 && o.err == nil {
 		o.rest = nil
-		_, o.err = io.WriteString(o.w, printable(string(rest)))
+		_, o.err = io.WriteString(o.w, Printable(string(rest)))
 	}
 }
 
@@ -58,9 +71,9 @@ func plainText[T ~string | ~[]byte](b T) bool {
 	return true
 }
 
-// printable makes readable what a terminal would act on, and bytes that are no
+// Printable makes readable what a terminal would act on, and bytes that are no
 // UTF-8. Tabs and line ends stay.
-func printable(text string) string {
+func Printable(text string) string {
 	if plainText(text) {
 		return text
 	}
@@ -77,7 +90,7 @@ var colour = regexp.MustCompile(`^\x1b\[[0-9;:]*m`)
 // mostColour is the length of the longest sequence that is waited for.
 const mostColour = 64
 
-// appendPrintable is printable for text that comes in pieces: what isn't
+// appendPrintable is Printable for text that comes in pieces: what isn't
 // complete at its end is returned. Colours pass where they may.
 func appendPrintable(out, text []byte, paints bool) (printed, rest []byte) {
 	for len(text) > 0 {

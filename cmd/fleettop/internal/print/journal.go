@@ -1,10 +1,11 @@
-package cli
+package print
 
 import (
 	"bufio"
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -12,36 +13,68 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/charmbracelet/lipgloss"
+
 	"fleettop/daemon/api"
 	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/theme"
 )
 
-// journalPrinter writes lines of logs.
-type journalPrinter struct {
-	app      *app
-	fl       *journalFlags
-	out      *bufio.Writer
-	zone     *time.Location
-	colour   bool // may be used
-	terminal bool // is written to
-	several  bool // units are asked for
-	names    map[string]string
-	inks     *theme.Theme // for the sources; nil without colour
-	look     func() map[string]string
-	looked   time.Time
-	buf      []byte
-	wrote    bool
-	told     map[string]bool // dividers of this connection and those before
+// JournalOptions say how lines of logs are printed.
+type JournalOptions struct {
+	Form       string // one of JournalForms
+	Zone       *time.Location
+	Colour     bool // may be used
+	Terminal   bool // shows what is written
+	Several    bool // units were asked for
+	NoHostname bool
+	// Names asks what the machines are called, by ID; nil where that isn't known.
+	Names func() map[string]string
 }
 
-var journalForms = map[string]func(*journalPrinter, *api.LogLine){
-	"short": (*journalPrinter).short, "cat": (*journalPrinter).cat, "json": (*journalPrinter).json, "export": (*journalPrinter).export,
+// Journal prints lines of logs.
+type Journal struct {
+	o     JournalOptions
+	out   *bufio.Writer
+	notes io.Writer // for what isn't a line of a log
+
+	names map[string]string
+	asked time.Time    // when Names was asked last
+	inks  *theme.Theme // for the sources; nil without colour
+	buf   []byte
+	wrote bool
+	told  map[string]bool // dividers of this connection and those before
 }
 
-// print writes a line in the form that was asked for.
-func (p *journalPrinter) print(l *api.LogLine) {
+// JournalForms are the forms that a Journal prints.
+var JournalForms = []string{"short", "cat", "json", "export"}
+
+var printForm = map[string]func(*Journal, *api.LogLine){
+	"short": (*Journal).short, "cat": (*Journal).cat, "json": (*Journal).json, "export": (*Journal).export,
+}
+
+// NewJournal returns a Journal on out, which gets what was printed with Flush.
+// It returns an error where the colours of the sources can't be made.
+func NewJournal(out, notes io.Writer, o JournalOptions) (*Journal, error) {
+	p := &Journal{o: o, out: bufio.NewWriterSize(out, 64<<10), notes: notes, names: map[string]string{}}
+	if o.Colour {
+		var err error
+		if p.inks, err = theme.New(lipgloss.NewRenderer(out), theme.Options{}); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// Wrote reports whether there was a line to print.
+func (p *Journal) Wrote() bool { return p.wrote }
+
+// Flush writes what was printed, and returns the error of the first write that failed.
+func (p *Journal) Flush() error { return p.out.Flush() }
+
+// Print prints a line in the form that was asked for. What can't be written is told by Flush.
+func (p *Journal) Print(l *api.LogLine) {
 	p.wrote = true
 	if l.Kind == api.LogDivider {
 		// After a reconnection those of the past are told again.
@@ -54,42 +87,42 @@ func (p *journalPrinter) print(l *api.LogLine) {
 		}
 		p.told[key] = true
 	}
-	journalForms[p.fl.output](p, l)
+	printForm[p.o.Form](p, l)
 }
 
-// machine is what a machine is called.
-func (p *journalPrinter) machine(id string) string {
+// machine returns what a machine is called.
+func (p *Journal) machine(id string) string {
 	name, ok := p.names[id]
-	if !ok && time.Since(p.looked) > time.Second {
-		p.looked = time.Now()
-		maps.Copy(p.names, p.look())
+	if !ok && time.Since(p.asked) > time.Second {
+		p.asked = time.Now()
+		maps.Copy(p.names, p.o.Names())
 		name = p.names[id]
 	}
 	if name == "" {
-		return shortID(id, false)
+		return ShortID(id, false)
 	}
 	return name
 }
 
-func priorityColour(priority int) string {
+func priorityColour(priority int) Colour {
 	switch {
 	case priority <= journal.Error:
-		return red
+		return Red
 	case priority == journal.Warning:
-		return yellow
+		return Yellow
 	case priority == journal.Notice:
-		return bold
+		return Bold
 	case priority >= journal.Debug:
-		return dim
+		return Dim
 	}
-	return plain
+	return Plain
 }
 
 // short is journalctl's form: time, machine, who, message.
-func (p *journalPrinter) short(l *api.LogLine) {
-	at := l.Time.In(p.zone).Format("Jan 02 15:04:05")
+func (p *Journal) short(l *api.LogLine) {
+	at := l.Time.In(p.o.Zone).Format("Jan 02 15:04:05")
 	if l.Kind != "" {
-		p.out.WriteString(paint(p.colour, bold, "-- "+at+" "+visible(l.Text, p.terminal)+" --"))
+		p.out.WriteString(Paint(p.o.Colour, Bold, "-- "+at+" "+visible(l.Text, p.o.Terminal)+" --"))
 		p.out.WriteByte('\n')
 		return
 	}
@@ -97,14 +130,14 @@ func (p *journalPrinter) short(l *api.LogLine) {
 	p.out.WriteByte(' ')
 	name := p.machine(l.Machine)
 	who := cmp.Or(l.Fields["SYSLOG_IDENTIFIER"], l.Fields["_COMM"])
-	if who == "" || p.several {
+	if who == "" || p.o.Several {
 		who = strings.TrimSuffix(l.Unit, ".service")
 	}
-	who = visible(who, p.terminal)
+	who = visible(who, p.o.Terminal)
 	if pid := l.Fields["_PID"]; pid != "" {
 		who += "[" + pid + "]"
 	}
-	if !p.fl.noHostname {
+	if !p.o.NoHostname {
 		who = name + " " + who
 	}
 	source := draw.Ink{}
@@ -118,35 +151,35 @@ func (p *journalPrinter) short(l *api.LogLine) {
 		indent := len("Jan 02 15:04:05 ") + draw.Width(who) + 2
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
 	}
-	p.out.WriteString(paint(p.colour, priorityColour(l.Priority), text))
+	p.out.WriteString(Paint(p.o.Colour, priorityColour(l.Priority), text))
 	p.out.WriteByte('\n')
 }
 
 // cat is the message alone, for programs as it was logged. What isn't a message is for people.
-func (p *journalPrinter) cat(l *api.LogLine) {
+func (p *Journal) cat(l *api.LogLine) {
 	if l.Kind != "" {
 		p.out.Flush()
-		fmt.Fprintf(p.app.err, "-- %s --\n", visible(l.Text, true))
+		fmt.Fprintf(p.notes, "-- %s --\n", visible(l.Text, true))
 		return
 	}
 	text := l.Content()
-	if p.terminal {
+	if p.o.Terminal {
 		text = visible(text, true)
 	}
-	p.out.WriteString(paint(p.colour, priorityColour(l.Priority), text))
+	p.out.WriteString(Paint(p.o.Colour, priorityColour(l.Priority), text))
 	p.out.WriteByte('\n')
 }
 
-// visible is printable where it has to be.
+// visible is Printable where it has to be.
 func visible(text string, always bool) string {
 	if !always {
 		return text
 	}
-	return printable(text)
+	return Printable(text)
 }
 
 // fields are an entry's as systemd names them.
-func (p *journalPrinter) fields(l *api.LogLine) map[string]string {
+func (p *Journal) fields(l *api.LogLine) map[string]string {
 	m := map[string]string{"__REALTIME_TIMESTAMP": strconv.FormatInt(l.Time.UnixMicro(), 10)}
 	if l.Kind != "" {
 		m["FLEETTOP_KIND"], m["MESSAGE"] = l.Kind, l.Text
@@ -173,7 +206,7 @@ func (p *journalPrinter) fields(l *api.LogLine) map[string]string {
 }
 
 // json is journalctl's form: an object a line, with bytes that are no UTF-8 as numbers.
-func (p *journalPrinter) json(l *api.LogLine) {
+func (p *Journal) json(l *api.LogLine) {
 	m := p.fields(l)
 	b := append(p.buf[:0], '{')
 	for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -200,7 +233,7 @@ func (p *journalPrinter) json(l *api.LogLine) {
 }
 
 // export is systemd's journal export format.
-func (p *journalPrinter) export(l *api.LogLine) {
+func (p *Journal) export(l *api.LogLine) {
 	m := p.fields(l)
 	first := []string{"__CURSOR", "__REALTIME_TIMESTAMP", "__MONOTONIC_TIMESTAMP", "_BOOT_ID"}
 	write := func(k string) {
