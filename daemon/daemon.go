@@ -163,7 +163,7 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.view = view.New(n.store, n.log, viewLinger)
 	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log}, n.etcd, n.view)
 	n.engine = engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: n.view, Health: n.health, Log: n.log})
-	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Name: cfg.Name, Store: n.store, Manager: manager,
+	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Lease: sessionTTL, Name: cfg.Name, Store: n.store, Manager: manager,
 		NotesPath: cfg.notesPath(), Log: n.log})
 	handler := server.New(server.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyKeeper(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})

@@ -17,6 +17,8 @@ type Explanation struct {
 	// are away: several for a global unit, none when it is unplaced.
 	On     []string `json:"on"`
 	Reason string   `json:"reason"`
+	// Roll says how far an update of a global unit is, while it goes on.
+	Roll string `json:"roll,omitempty"`
 	// Moving says of a unit that runs once whether it runs again when it moves.
 	Moving   string    `json:"moving,omitempty"`
 	Verdicts []Verdict `json:"verdicts"` // by machine name
@@ -59,6 +61,10 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 	} else {
 		e.Reason = pl.standing(u, i)
 	}
+	if u.wanted && u.global() {
+		roll := pl.rollOf(u)
+		e.Roll = roll.says(pl.world)
+	}
 	on := pl.machinesWith(u)
 	for _, m := range on {
 		e.On = append(e.On, pl.machines[m].id)
@@ -99,10 +105,6 @@ func (p *plan) standing(u *unit, i int32) string {
 		return p.why(u, c)
 	}
 	if u.global() {
-		roll := p.rollOf(u)
-		if text := roll.says(p.world); text != "" {
-			return everywhere + "; " + text
-		}
 		return everywhere
 	}
 	return u.given[0].Reason

@@ -24,6 +24,9 @@ type Config struct {
 	Manager   units.Manager
 	NotesPath string // a file on a file system that doesn't survive a reboot
 	Log       *slog.Logger
+	// Lease is how long a session lives without a renewal. Zero: the agent's
+	// pace doesn't depend on that.
+	Lease time.Duration
 }
 
 const (
@@ -35,8 +38,6 @@ const (
 	retryJob = 2 * time.Second
 	// stopsFirst is how long starts wait for the stops of units that were taken away.
 	stopsFirst = 5 * time.Second
-	// startsAtOnce bounds the starts and restarts in flight.
-	startsAtOnce = 256
 
 	rewatchLeast = 50 * time.Millisecond
 	rewatchMost  = 2 * time.Second
@@ -54,7 +55,11 @@ type Agent struct {
 	held     map[string]units.Status       // nil without a current list
 	notes    map[string]Note
 	flights  map[string]*flight
-	starts   int // in flight
+	session  cluster.Session // nil before the first
+	starts   int             // in flight
+	pace     pace            // of starts
+	withheld bool            // a start that is due didn't go, for the pace
+	order    order           // in which they start and stop
 	finished chan *flight
 
 	awake time.Time            // since when the agent hasn't been held up
@@ -85,7 +90,7 @@ func (f *flight) starts() bool { return f.kind == Start || f.kind == Restart }
 // New returns an Agent. Nothing happens before Run.
 func New(cfg Config) *Agent {
 	return &Agent{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), pings: make(chan struct{}), releases: make(chan *release),
-		heard: map[string]time.Time{}, flights: map[string]*flight{}, finished: make(chan *flight)}
+		pace: pace{lease: cfg.Lease}, heard: map[string]time.Time{}, flights: map[string]*flight{}, finished: make(chan *flight)}
 }
 
 // SetSession gives the agent the session its reports go under, in place of the one before.
@@ -152,6 +157,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case r := <-a.releases:
 			a.release(ctx, r)
 		case s := <-a.sessions:
+			a.session = s
 			a.reporter.setSession(s)
 			register()
 		case <-a.pings:
@@ -191,6 +197,9 @@ func (a *Agent) untilRetry(now time.Time) time.Duration {
 	least := fullPass
 	if a.leaving() {
 		least = time.Second
+	}
+	if a.withheld {
+		least = min(least, a.pace.lease/6)
 	}
 	for unit, n := range a.notes {
 		if n.RetryAt.After(now) {
@@ -237,7 +246,8 @@ func (a *Agent) since(unit string) time.Time {
 func (a *Agent) step(ctx context.Context, now time.Time) {
 	if a.want != nil && a.held != nil {
 		a.prune()
-		a.launch(ctx, Plan(a.want, a.held, a.notes, now))
+		a.order.update(a.want, a.held)
+		a.launch(ctx, Plan(a.want, a.held, a.notes, now), now)
 		a.conclude(now)
 	}
 	if a.notesDirty {
@@ -265,13 +275,25 @@ func (a *Agent) prune() {
 }
 
 // launch sets the steps going that may go now. A batch waits for the batch of its kind before it.
-func (a *Agent) launch(ctx context.Context, steps []Step) {
+func (a *Agent) launch(ctx context.Context, steps []Step, now time.Time) {
+	most := a.pace.allow(a.starts, a.renewed(), now)
+	a.withheld = false
 	batches := map[StepKind][]Step{}
+	due := make(map[string]StepKind, len(steps)+len(a.flights))
+	for _, s := range steps {
+		due[s.Unit] = s.Kind
+	}
+	for unit, f := range a.flights {
+		due[unit] = f.kind
+	}
 	for _, s := range steps {
 		if f := a.flights[s.Unit]; f != nil {
 			if f.starts() && superseded(f.steps[0], s) {
 				f.cancel()
 			}
+			continue
+		}
+		if a.order.waits(s, due) {
 			continue
 		}
 		switch s.Kind {
@@ -284,8 +306,12 @@ func (a *Agent) launch(ctx context.Context, steps []Step) {
 		case Stop:
 			a.fly(ctx, s.Kind, []Step{s})
 		case Start, Restart:
-			if a.starts < startsAtOnce && !a.leaving() {
+			switch {
+			case a.leaving():
+			case a.starts < most:
 				a.fly(ctx, s.Kind, []Step{s})
+			default:
+				a.withheld = most < startsAtOnce
 			}
 		}
 	}
@@ -294,6 +320,14 @@ func (a *Agent) launch(ctx context.Context, steps []Step) {
 			a.fly(ctx, kind, batches[kind])
 		}
 	}
+}
+
+// renewed is when the last renewal of the session that was answered was sent; zero without a session.
+func (a *Agent) renewed() time.Time {
+	if a.session == nil {
+		return time.Time{}
+	}
+	return a.session.Renewed()
 }
 
 // superseded tells whether a start in flight is no longer what is wanted.

@@ -38,6 +38,7 @@ func (a *Agent) land(f *flight) {
 	f.cancel()
 	if f.starts() {
 		a.starts--
+		a.pace.ended()
 	}
 	if f.landed != nil {
 		defer close(f.landed)

@@ -41,6 +41,72 @@ func TestNoSpin(t *testing.T) {
 	}
 }
 
+// TestPace: few starts go at first, more as they end and as the lease is
+// renewed in time, and one by one while a renewal is late.
+func TestPace(t *testing.T) {
+	const lease = 3 * time.Second
+	p := pace{lease: lease}
+	expect := func(what string, got, want int) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %d starts at once, want %d", what, got, want)
+		}
+	}
+	second := func(n float64) time.Time { return t0.Add(time.Duration(n * float64(time.Second))) }
+	expect("without a session", p.allow(0, time.Time{}, t0), startsAtOnce)
+	expect("at first", p.allow(0, second(-0.5), second(0)), startsFirst)
+	for range 8 {
+		p.ended()
+	}
+	expect("when some have ended", p.allow(20, second(-0.5), second(0.3)), startsFirst+8)
+	expect("renewed in time", p.allow(24, second(0.5), second(0.6)), 2*startsFirst+16)
+	expect("nearly late", p.allow(40, second(0.5), second(2)), 2*startsFirst+16)
+	expect("late", p.allow(40, second(0.5), second(2.1)), 1)
+	expect("later still", p.allow(40, second(0.5), second(2.9)), 1)
+	expect("renewed, and late again", p.allow(40, second(1.4), second(3)), 1)
+	expect("in time again", p.allow(40, second(3), second(3.1)), startsFirst+8)
+	for n := range 10 {
+		p.allow(300, second(4+float64(n)), second(4+float64(n)))
+	}
+	expect("after long", p.allow(300, second(13), second(13.1)), startsAtOnce)
+	expect("of the next lot", p.allow(0, second(13), second(13.2)), startsFirst)
+}
+
+// lateSession is a session whose lease isn't renewed.
+type lateSession struct {
+	cluster.Session
+	renewed time.Time
+}
+
+func (s lateSession) Renewed() time.Time { return s.renewed }
+
+// TestStartsWaitForTheLease: what is withheld is looked at again soon.
+func TestStartsWaitForTheLease(t *testing.T) {
+	a := bare()
+	a.pace.lease = 3 * time.Second
+	a.session = lateSession{renewed: t0.Add(-2 * time.Second)}
+	a.cfg.Manager = brokenManager{}
+	var steps []Step
+	for i := range 5 {
+		steps = append(steps, Step{Kind: Start, Unit: string(rune('a'+i)) + ".service", Assignment: assigned(units.Launched, 2, 0, "h1")})
+	}
+	a.launch(t.Context(), steps, t0)
+	if a.starts != 1 {
+		t.Errorf("%d starts go while a renewal is late", a.starts)
+	}
+	if wait := a.untilRetry(t0); wait > time.Second {
+		t.Errorf("the others are looked at in %v", wait)
+	}
+	a.session = lateSession{renewed: t0}
+	a.launch(t.Context(), steps, t0)
+	if a.starts != 5 || a.withheld {
+		t.Errorf("%d starts go when it is in time again", a.starts)
+	}
+	for range 5 {
+		a.land(<-a.finished)
+	}
+}
+
 // TestBatchesLeaveRoomForStarts: a batch being loaded is no start.
 func TestBatchesLeaveRoomForStarts(t *testing.T) {
 	a := bare()
@@ -52,7 +118,7 @@ func TestBatchesLeaveRoomForStarts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, unit := range []string{"x.service", "y.service"} {
-		a.launch(ctx, []Step{{Kind: Start, Unit: unit, Assignment: assigned(units.Launched, 2, 0, "h1")}})
+		a.launch(ctx, []Step{{Kind: Start, Unit: unit, Assignment: assigned(units.Launched, 2, 0, "h1")}}, t0)
 	}
 	if a.starts != 2 {
 		t.Fatalf("%d of 2 starts go while a batch is loaded", a.starts)

@@ -52,6 +52,9 @@ func explain(in schedule.Input, u cluster.Unit, plan schedule.Explanation, st ap
 			ex.Reason = p.Assignment.Reason
 		}
 	}
+	if plan.Roll != "" {
+		ex.Reason += "; it is " + plan.Roll
+	}
 	planned := slices.Clone(plan.On)
 	slices.Sort(planned)
 	switch {
