@@ -9,13 +9,10 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"fleettop/cmd/fleettop/internal/demo"
 	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
@@ -148,69 +145,3 @@ type peerClient struct {
 
 // Close releases the connections.
 func (c *peerClient) Close() { c.peers.Close() }
-
-// demoPower switches the demo's machines.
-type demoPower struct {
-	mu sync.Mutex // guards the cluster, as keys come from several goroutines
-	d  *theDemo
-}
-
-func (p *demoPower) machine(id string) (*demo.Machine, error) {
-	for _, m := range p.d.cluster.Machines {
-		if m.ID == id {
-			return m, nil
-		}
-	}
-	return nil, fmt.Errorf("machine %.8s is not of this demo", id)
-}
-
-// Off implements tui.Power.
-func (p *demoPower) Off(id string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m, err := p.machine(id)
-	if err != nil {
-		return err
-	}
-	if _, err := p.d.anyOn(m); err != nil {
-		return err
-	}
-	_, err = p.d.cluster.PowerOff(m)
-	return err
-}
-
-// On implements tui.Power.
-func (p *demoPower) On(id string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m, err := p.machine(id)
-	if err != nil {
-		return err
-	}
-	return p.d.cluster.PowerOn(m)
-}
-
-// console lets a person play with the demo's cluster.
-func (d *theDemo) console(ctx context.Context, hello string) error {
-	first, err := d.anyOn(nil)
-	if err != nil {
-		return err
-	}
-	c, err := client.Dial("unix://" + first.Socket)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	sockets := map[string]string{}
-	for _, m := range d.cluster.Machines {
-		sockets[m.ID] = m.Socket
-	}
-	return d.show(ctx, tui.Options{Client: c, Hello: hello, ReadOnly: d.readOnly, Power: &demoPower{d: d},
-		Other: func(m api.Machine) (tui.Client, error) {
-			socket, ok := sockets[m.ID]
-			if !ok {
-				return nil, fmt.Errorf("machine %s is not of this demo", strings.TrimSpace(m.Name))
-			}
-			return client.Dial("unix://" + socket)
-		}})
-}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,8 +140,7 @@ func TestNoPowerIsNoLostDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	d := &theDemo{app: &app{out: io.Discard, err: io.Discard}, cluster: c}
-	if err := d.awaitReady(t.Context()); err != nil {
+	if err := c.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	// The console writes a refusal with a capital letter, and a name keeps its own.
@@ -167,7 +165,7 @@ func TestNoPowerIsNoLostDaemon(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	off := false
+	off, errFailed := false, errors.New("failed")
 	err = client.Watch(ctx, api.WatchOptions{}, func(s *api.State, l *api.Line) error {
 		if !off {
 			off = true
@@ -180,11 +178,11 @@ func TestNoPowerIsNoLostDaemon(t *testing.T) {
 			}
 		}
 		if s.Machines[victim.ID].Health.State == cluster.Failed {
-			return errDone
+			return errFailed
 		}
 		return nil
 	})
-	if !errors.Is(err, errDone) {
+	if !errors.Is(err, errFailed) {
 		t.Fatal(err)
 	}
 }
