@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/wait"
 	"fleettop/daemon/api"
 	"fleettop/units"
 )
@@ -114,22 +115,25 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 	// What was done before an error is told all the same.
 	s, sendErr := a.send(ctx, c, verb, fl, args)
 	a.warn(s.results)
-	outcomes := s.refused
-	var goals []goal
+	var outcomes []wait.Outcome
+	for _, r := range s.Refused {
+		outcomes = append(outcomes, wait.Outcome{Unit: r.Unit, Verdict: wait.Refused, Text: r.Error.Error(), Error: r.Error})
+	}
+	var goals []wait.Goal
 	for _, r := range s.results {
 		s.saySubmitted(a, r)
-		g := goal{unit: r.Name, verb: verb, generation: r.Generation, replaced: r.Replaced, on: r.On}
+		g := wait.Goal{Unit: r.Name, Verb: verb, Generation: r.Generation, Replaced: r.Replaced, On: r.On}
 		if r.Replaced && verb != api.Start && r.Desired == units.Launched {
-			g.verb = api.Restart // it is restarted, and may fail to
+			g.Verb = api.Restart // it is restarted, and may fail to
 		}
 		switch {
 		case r.Error != nil:
 			e := s.explain(r)
-			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: refused, Text: e.Error(), Error: e})
-		case waits(g.verb, r) && !fl.noBlock && sendErr == nil:
+			outcomes = append(outcomes, wait.Outcome{Unit: r.Name, Verdict: wait.Refused, Text: e.Error(), Error: e})
+		case waits(g.Verb, r) && !fl.noBlock && sendErr == nil:
 			goals = append(goals, g)
 		default:
-			outcomes = append(outcomes, outcome{Unit: r.Name, Verdict: reached, Text: immediate(verb, r)})
+			outcomes = append(outcomes, wait.Outcome{Unit: r.Name, Verdict: wait.Reached, Text: immediate(verb, r)})
 		}
 	}
 	for _, o := range outcomes {
@@ -139,12 +143,19 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 	}
 	var waitErr error
 	if len(goals) > 0 {
-		var more []outcome
-		more, waitErr = a.await(ctx, c, goals, fl)
+		limit := cmp.Or(fl.wait, time.Duration(fl.attempts)*attempt)
+		var more []wait.Outcome
+		var left int
+		more, left, waitErr = wait.Until(ctx, c, goals,
+			wait.Options{Limit: limit, Patient: fl.wait > 0, Silence: a.timeout, Tell: a.tell})
 		outcomes = append(outcomes, more...)
+		if waitErr != nil && ctx.Err() != nil {
+			fmt.Fprintf(a.err, "Interrupted. The cluster carries on; %d of %d units not done yet: "+
+				"`fleettop list-units` shows how they stand.\n", left, len(goals))
+		}
 	}
 	for i, o := range outcomes {
-		if o.Verdict != reached && o.Error == nil {
+		if o.Verdict != wait.Reached && o.Error == nil {
 			outcomes[i].Error = failureText(api.Code(o.Verdict), o.Text)
 		}
 	}
@@ -161,7 +172,7 @@ func (a *app) act(ctx context.Context, verb api.Verb, fl *actFlags, args []strin
 	if err := cmp.Or(sendErr, waitErr); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(outcomes, func(o outcome) bool { return o.Verdict != reached }) {
+	if slices.ContainsFunc(outcomes, func(o wait.Outcome) bool { return o.Verdict != wait.Reached }) {
 		return errReported
 	}
 	return nil
@@ -231,9 +242,9 @@ func immediate(verb api.Verb, r api.UnitResult) string {
 }
 
 // tell prints an outcome: what was reached for the reader of the output, the rest for the person.
-func (a *app) tell(o outcome) (err error) {
+func (a *app) tell(o wait.Outcome) (err error) {
 	switch {
-	case o.Verdict != reached:
+	case o.Verdict != wait.Reached:
 		fmt.Fprintln(a.err, o.Text)
 	case !a.json():
 		_, err = fmt.Fprintln(a.out, o.Text)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/cmd/fleettop/internal/wait"
 	"fleettop/daemon/api/apitest"
 	"fleettop/daemon/api/server"
 	"fleettop/units"
@@ -188,7 +189,7 @@ func TestUnplaced(t *testing.T) {
 	s.file("near.service", service+"[X-Fleet]\nMachineMetadata=rack=2\n")
 	began := time.Now()
 	s.fails(1, "rack=99", "start", "far.service")
-	if took := time.Since(began); took < settle || took > 30*time.Second {
+	if took := time.Since(began); took < wait.Settle || took > 30*time.Second {
 		t.Errorf("it took %v to give up on a unit that no machine can take", took)
 	}
 	s.fails(1, "Unit far.service is not placed", "start", "--wait=100ms", "far.service")
@@ -275,8 +276,8 @@ func TestInterrupted(t *testing.T) {
 	if code := run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "start", "a.service", "nope.service", "b.service"}, nil, &out, &errOut); code != exitInterrupted {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
-	var outcomes []outcome
-	if err := json.Unmarshal(out.Bytes(), &outcomes); err != nil || len(outcomes) != 3 || outcomes[0].Verdict != refused || outcomes[1].Verdict != pending || outcomes[2].Unit != "b.service" {
+	var outcomes []wait.Outcome
+	if err := json.Unmarshal(out.Bytes(), &outcomes); err != nil || len(outcomes) != 3 || outcomes[0].Verdict != wait.Refused || outcomes[1].Verdict != wait.Pending || outcomes[2].Unit != "b.service" {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }
@@ -425,8 +426,8 @@ g.service  -         global                  true    A test
 	if err := json.Unmarshal([]byte(s.must("list-units", "-o", "json", "a.service")), &rows); err != nil || len(rows) != 1 || rows[0].Active != "active" || rows[0].Address != "198.18.1.1" {
 		t.Errorf("list-units -o json: %+v, %v", rows, err)
 	}
-	var outcomes []outcome
-	if err := json.Unmarshal([]byte(s.must("restart", "-o", "json", "a")), &outcomes); err != nil || len(outcomes) != 1 || outcomes[0].Verdict != reached || outcomes[0].Machine != apitest.Machine(1).ID {
+	var outcomes []wait.Outcome
+	if err := json.Unmarshal([]byte(s.must("restart", "-o", "json", "a")), &outcomes); err != nil || len(outcomes) != 1 || outcomes[0].Verdict != wait.Reached || outcomes[0].Machine != apitest.Machine(1).ID {
 		t.Errorf("restart -o json: %+v, %v", outcomes, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/unitfiles"
 	"fleettop/daemon/api/client"
 )
 
@@ -38,7 +39,7 @@ func (a *app) unitWords(cmd *cobra.Command, taken []string, prefix string) []cob
 		}
 		have := map[string]bool{}
 		for _, name := range taken {
-			have[unitName(name)] = true
+			have[unitfiles.Name(name)] = true
 		}
 		var words []cobra.Completion
 		for _, u := range list.Units {

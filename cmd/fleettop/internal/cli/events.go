@@ -10,6 +10,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/wait"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/journal"
@@ -121,7 +122,7 @@ func (a *app) followEvents(ctx context.Context, since string, limit int) error {
 		if !last.IsZero() {
 			since, limit = last.Format(time.RFC3339Nano), 10000
 		}
-		if !retry.Pause(ctx, askAgain) {
+		if !retry.Pause(ctx, wait.AskAgain) {
 			return ctx.Err()
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/unitfiles"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
@@ -23,7 +24,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Args:  exactlyOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withClient(cmd.Context(), func(ctx context.Context, c *client.Client) error {
-				ex, err := c.Explain(ctx, unitName(args[0]))
+				ex, err := c.Explain(ctx, unitfiles.Name(args[0]))
 				if err != nil {
 					return err
 				}

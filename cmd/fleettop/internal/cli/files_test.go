@@ -2,7 +2,6 @@ package cli
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,22 +62,6 @@ func TestBadFiles(t *testing.T) {
 	}
 	if out := s.must("list-unit-files", "--no-legend"); out != "" {
 		t.Errorf("bad files are known:\n%s", out)
-	}
-}
-
-func TestUnitName(t *testing.T) {
-	t.Chdir(t.TempDir())
-	if err := os.WriteFile("here.service", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for arg, want := range map[string]string{"a": "a.service", "a.b": "a.b.service", "a.timer": "a.timer", "web@1": "web@1.service", "a*": "a*",
-		"./here.service": "here.service", "no/where.service": "no/where.service"} {
-		if got := unitName(arg); got != want {
-			t.Errorf("unitName(%q) = %q, want %q", arg, got, want)
-		}
-	}
-	if got := localFile(filepath.Join(".", "here")); got != "here.service" {
-		t.Errorf("localFile: %q", got)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/unitfiles"
+	"fleettop/cmd/fleettop/internal/wait"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/journal"
@@ -127,15 +129,15 @@ func (fl *journalFlags) options(args []string, now time.Time) (o api.JournalOpti
 // type, as an @ before it belongs to the unit.
 func unitAndMachine(arg string) (unit, machine string) {
 	if i := strings.LastIndexByte(arg, '@'); i > 0 {
-		if name, err := units.ParseName(arg[:i]); err == nil && name.Type() != "" || isGlob(arg[:i]) && hasType(arg[:i]) {
+		if name, err := units.ParseName(arg[:i]); err == nil && name.Type() != "" || unitfiles.IsGlob(arg[:i]) && hasType(arg[:i]) {
 			return arg[:i], arg[i+1:]
 		}
 	}
-	return unitName(arg), ""
+	return unitfiles.Name(arg), ""
 }
 
 func hasType(pattern string) bool {
-	for _, t := range unitTypes {
+	for _, t := range unitfiles.Types {
 		if strings.HasSuffix(pattern, "."+t) {
 			return true
 		}
@@ -159,7 +161,7 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 		zone = time.UTC
 	}
 	p, err := print.NewJournal(a.out, a.err, print.JournalOptions{Form: fl.output, Zone: zone, NoHostname: fl.noHostname,
-		Colour: a.coloured(a.out), Terminal: print.IsTerminal(a.out), Several: len(o.Units) > 1 || isGlob(o.Units[0]),
+		Colour: a.coloured(a.out), Terminal: print.IsTerminal(a.out), Several: len(o.Units) > 1 || unitfiles.IsGlob(o.Units[0]),
 		Names: func() map[string]string { return a.machineNames(ctx, c) }})
 	if err != nil {
 		return err
@@ -217,7 +219,7 @@ func (a *app) readJournal(ctx context.Context, c *client.Client, o api.JournalOp
 				o.Since = began.Format(time.RFC3339Nano)
 			}
 		}
-		if !retry.Pause(ctx, askAgain) {
+		if !retry.Pause(ctx, wait.AskAgain) {
 			return ctx.Err()
 		}
 	}

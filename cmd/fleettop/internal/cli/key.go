@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/wait"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/daemon/keys"
@@ -142,7 +143,7 @@ func (a *app) followRotation(ctx context.Context, c *client.Client) error {
 				said = say
 			}
 		}
-		if !retry.Pause(ctx, askAgain) {
+		if !retry.Pause(ctx, wait.AskAgain) {
 			return ctx.Err()
 		}
 	}

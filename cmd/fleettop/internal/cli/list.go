@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/unitfiles"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/units"
@@ -127,7 +128,7 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 		return err
 	}
 	return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
-		table, err := c.Table(ctx, placed, unitNames(args)...)
+		table, err := c.Table(ctx, placed, unitfiles.Names(args)...)
 		if err != nil {
 			return err
 		}

@@ -4,38 +4,38 @@ import (
 	"context"
 	"fmt"
 
+	"fleettop/cmd/fleettop/internal/unitfiles"
+	"fleettop/cmd/fleettop/internal/wait"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 )
 
 // sending is what was sent to the daemon for a verb, and what came of it.
 type sending struct {
-	*given
+	*unitfiles.Given
 	results []api.UnitResult
-	refused []outcome // what was not sent at all
-	left    []string  // units of which nothing is known, as the daemon went away
+	left    []string // units of which nothing is known, as the daemon went away
 }
 
 // send sends what the arguments mean to the daemon.
 func (a *app) send(ctx context.Context, c *client.Client, verb api.Verb, fl *actFlags,
 	args []string) (s sending, err error) {
-	s.given = &given{names: args}
+	s.Given = &unitfiles.Given{Names: args}
 	switch {
 	case !takesFiles(verb):
 	case a.visitor != nil:
-		if s.files, s.names, err = a.visitorsFiles(verb, args); err != nil {
+		if s.Files, s.Names, err = a.visitorsFiles(verb, args); err != nil {
 			return s, err
 		}
 	default:
-		s.given = gather(verb, fl.replace, args)
-		s.refused = s.bad
+		s.Given = unitfiles.Gather(verb, fl.replace, args)
 	}
-	req := api.ActionRequest{Verb: verb, Replace: fl.replace, MaxUnavailable: fl.most, Files: s.files}
-	if len(s.names) > 0 {
+	req := api.ActionRequest{Verb: verb, Replace: fl.replace, MaxUnavailable: fl.most, Files: s.Files}
+	if len(s.Names) > 0 {
 		limited, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
-		if req.Units, err = known(limited, c, verb, s.names); err != nil {
-			s.left = append(unitsOf(req), unitNames(s.names)...)
+		if req.Units, err = known(limited, c, verb, s.Names); err != nil {
+			s.left = append(unitsOf(req), unitfiles.Names(s.Names)...)
 			return s, err
 		}
 	}
@@ -67,7 +67,7 @@ func unitsOf(req api.ActionRequest) []string {
 
 // complete adds to the outcomes, for programs, what of each unit is only known
 // from what the daemon said of it, and the units that an error left out.
-func (s *sending) complete(outcomes []outcome, err error) []outcome {
+func (s *sending) complete(outcomes []wait.Outcome, err error) []wait.Outcome {
 	results := map[string]api.UnitResult{}
 	for _, r := range s.results {
 		results[r.Name] = r
@@ -76,12 +76,12 @@ func (s *sending) complete(outcomes []outcome, err error) []outcome {
 		r := results[o.Unit]
 		outcomes[i].Warning, outcomes[i].TemplateHash = r.Warning, r.TemplateHash
 		if r.Submitted {
-			outcomes[i].File = s.paths[o.Unit]
+			outcomes[i].File = s.Paths[o.Unit]
 		}
 	}
 	for _, unit := range s.left {
 		outcomes = append(outcomes,
-			outcome{Unit: unit, Verdict: unknown, Text: err.Error(), Error: failureOf(err, nil)})
+			wait.Outcome{Unit: unit, Verdict: wait.Unknown, Text: err.Error(), Error: failureOf(err, nil)})
 	}
 	return outcomes
 }
@@ -89,7 +89,7 @@ func (s *sending) complete(outcomes []outcome, err error) []outcome {
 // explain is why the daemon refused a unit: where it knows none of that name,
 // a file at hand that can't be read may be why.
 func (s *sending) explain(r api.UnitResult) *api.Error {
-	if e := s.unread[r.Name]; e != nil && r.Error.Code == api.CodeNotFound {
+	if e := s.Unread[r.Name]; e != nil && r.Error.Code == api.CodeNotFound {
 		return e
 	}
 	return r.Error
@@ -97,7 +97,27 @@ func (s *sending) explain(r api.UnitResult) *api.Error {
 
 // saySubmitted says that a name was taken for a file's.
 func (s *sending) saySubmitted(a *app, r api.UnitResult) {
-	if path := s.paths[r.Name]; path != "" && r.Submitted && s.bare[r.Name] {
+	if path := s.Paths[r.Name]; path != "" && r.Submitted && s.Bare[r.Name] {
 		fmt.Fprintf(a.err, "Submitted %s from the file %s.\n", r.Name, path)
 	}
+}
+
+// maxBatch is how much content goes into one request.
+const maxBatch = 8 << 20
+
+// batches splits a request into some of bounded size.
+func batches(req api.ActionRequest) []api.ActionRequest {
+	var out []api.ActionRequest
+	rest, first := req.Files, req
+	first.Units = nil
+	for size, i := 0, 0; i < len(rest); i++ {
+		size += len(rest[i].Content)
+		if size > maxBatch && i > 0 {
+			first.Files = rest[:i]
+			out = append(out, first)
+			rest, size, i = rest[i:], 0, -1
+		}
+	}
+	req.Files = rest
+	return append(out, req)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/unitfiles"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/units"
@@ -88,7 +89,7 @@ func (a *app) printVerifications(list []verification) error {
 // verify checks a file by itself: a visitor's is the standard input.
 func (a *app) verify(path string) (verification, error) {
 	if a.visitor == nil {
-		return verifyFile(path, func() (*units.File, error) { return readUnitFile(path) }), nil
+		return verifyFile(path, func() (*units.File, error) { return unitfiles.Read(path) }), nil
 	}
 	content, err := a.standardInput(path)
 	if err == nil && content == "" {
@@ -97,14 +98,14 @@ func (a *app) verify(path string) (verification, error) {
 	return verifyFile(path, func() (*units.File, error) {
 		file, err := units.ParseFile(content)
 		if err != nil {
-			return nil, inFile(path, err)
+			return nil, unitfiles.InFile(path, err)
 		}
 		return file, nil
 	}), err
 }
 
 func verifyFile(path string, read func() (*units.File, error)) verification {
-	v := verification{File: path, Unit: unitName(filepath.Base(path))}
+	v := verification{File: path, Unit: unitfiles.Name(filepath.Base(path))}
 	name, err := units.ParseName(v.Unit)
 	if err != nil {
 		v.Text = fmt.Sprintf("%s: %v", path, err)
@@ -113,7 +114,7 @@ func verifyFile(path string, read func() (*units.File, error)) verification {
 	file, err := read()
 	if err == nil {
 		if err = units.Validate(name, file); err != nil {
-			err = inFile(path, err)
+			err = unitfiles.InFile(path, err)
 		}
 	}
 	if err != nil {

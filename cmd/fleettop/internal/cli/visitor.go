@@ -12,6 +12,7 @@ import (
 	"github.com/muesli/termenv"
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/unitfiles"
 	"fleettop/daemon/api"
 	"fleettop/daemon/sshd"
 	"fleettop/tui"
@@ -152,13 +153,13 @@ func (a *app) standardInput(name string) (string, error) {
 // names, and the content for submit comes by the standard input.
 func (a *app) visitorsFiles(verb api.Verb, args []string) (files []api.File, names []string, err error) {
 	if verb != api.Submit {
-		return nil, unitNames(args), nil
+		return nil, unitfiles.Names(args), nil
 	}
 	usage := "submit one unit at a time, its content by the standard input: ssh HOST submit web.service <web.service"
-	if len(args) != 1 || args[0] == "-" || isGlob(args[0]) {
+	if len(args) != 1 || args[0] == "-" || unitfiles.IsGlob(args[0]) {
 		return nil, nil, usageError{errors.New(usage)}
 	}
-	name := unitName(args[0])
+	name := unitfiles.Name(args[0])
 	n, err := units.ParseName(name)
 	if err != nil {
 		return nil, nil, err
