@@ -2,7 +2,7 @@ package units
 
 import "path"
 
-// MatchGlob tells whether a unit name matches a pattern of Conflicts= or
+// MatchGlob reports whether a unit name matches a pattern of Conflicts= or
 // Replaces=, or one given on a command line: * is any run of characters, ? any
 // one, [a-c] one of a set, as in path.Match. A malformed pattern matches nothing.
 func MatchGlob(pattern, name string) bool {
@@ -10,7 +10,7 @@ func MatchGlob(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// validGlob tells whether a pattern is well formed.
+// validGlob reports whether a pattern is well formed.
 func validGlob(pattern string) bool {
 	_, err := path.Match(pattern, "")
 	return err == nil

@@ -86,7 +86,7 @@ func ParseName(s string) (Name, error) {
 	return Name{full: s, at: at, dot: dot}, nil
 }
 
-// nameByte tells whether systemd allows a byte in a unit name.
+// nameByte reports whether systemd allows a byte in a unit name.
 func nameByte(c byte) bool {
 	switch {
 	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
@@ -147,10 +147,10 @@ func (n Name) Type() string {
 	return n.full[n.dot+1:]
 }
 
-// IsTemplate tells whether the name is that of a template: web@.service.
+// IsTemplate reports whether the name is that of a template: web@.service.
 func (n Name) IsTemplate() bool { return n.at < n.dot && n.at == n.dot-1 }
 
-// IsInstance tells whether the name is that of an instance of a template: web@1.service.
+// IsInstance reports whether the name is that of an instance of a template: web@1.service.
 func (n Name) IsInstance() bool { return n.at < n.dot-1 }
 
 // Template returns the name of an instance's template, web@.service, and ""

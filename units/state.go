@@ -30,7 +30,7 @@ type Status struct {
 	Restarts int `json:"restarts,omitempty"`
 }
 
-// Equal tells whether two statuses say the same.
+// Equal reports whether two statuses say the same.
 func (s Status) Equal(o Status) bool {
 	same := s.Since.Equal(o.Since)
 	s.Since, o.Since = time.Time{}, time.Time{}

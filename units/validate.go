@@ -56,7 +56,7 @@ func Validate(n Name, f *File) error {
 	return nil
 }
 
-// almostFleet tells whether a section's name is a misspelling of X-Fleet.
+// almostFleet reports whether a section's name is a misspelling of X-Fleet.
 // systemd says nothing about sections that begin with X-, so nobody else would.
 func almostFleet(section string) bool {
 	if section == fleetSection {

@@ -6,8 +6,8 @@ import (
 	"fleettop/cluster"
 )
 
-// placeGroup places a group on one machine; where none takes it whole, each
-// member goes where it can, targets first.
+// placeGroup places a group on one machine. If no machine takes all members,
+// each is placed by itself, targets first.
 func (p *plan) placeGroup(g group) {
 	if len(g.members) == 1 {
 		p.placeOne(g.members[0])
@@ -33,7 +33,7 @@ func (p *plan) placeOne(i int32) {
 	u := &p.units[i]
 	key := ""
 	if len(u.bound) > 0 {
-		if key = u.room(); p.noRoom[key] {
+		if key = u.peerKey(); p.unplaceable[key] {
 			p.failed[i] = true
 			return
 		}
@@ -42,7 +42,7 @@ func (p *plan) placeOne(i int32) {
 	if !ok {
 		p.failed[i] = true
 		if key != "" {
-			p.noRoom[key] = true
+			p.unplaceable[key] = true
 		}
 		return
 	}
@@ -63,7 +63,7 @@ func (p *plan) commit(i int32, c choice) {
 	}
 	delete(p.failed, i)
 	p.chosen[i] = c
-	p.put(i, c.machine)
+	p.assign(i, c.machine)
 }
 
 // chooseFor picks the machine for units that must be together.
@@ -105,15 +105,16 @@ func (p *plan) siblings(u *unit, m int32) int32 {
 	return p.spreads[u.spread][m]
 }
 
-// hasPreference tells whether more than instances and load matters to a unit:
-// it runs on a machine that may keep it, or replaces others.
+// hasPreference reports whether a unit prefers machines for more than their
+// instances and load: it runs on a machine that may keep it, or replaces others.
 func (p *plan) hasPreference(i int32) bool {
 	u := &p.units[i]
 	return len(u.replaces) > 0 || len(u.given) > 0 && p.machines[p.byID[u.given[0].Machine]].state == cluster.Up
 }
 
-// preference ranks a machine for a group before instances and load count; the
-// least is the best. First comes staying where members run, then whom it would replace.
+// preference ranks a machine for a group, ahead of instances and load; the
+// least is the best. Members' present machines come first, then machines of
+// units to be replaced.
 func (p *plan) preference(members []int32, m int32) uint64 {
 	const least = 15
 	stay, replacing, fresh := uint64(0), false, true
@@ -130,7 +131,7 @@ func (p *plan) preference(members []int32, m int32) uint64 {
 		}
 	}
 	rank := (least - min(stay, least)) << 60
-	// A new unit takes the place of the one it replaces; one that had a place spares it if it can.
+	// A new unit goes to the machine of the unit it replaces; one that had a machine avoids that if it can.
 	if replacing != fresh {
 		rank |= 1 << 59
 	}
@@ -144,7 +145,7 @@ func (p *plan) ableFor(members []int32) []int32 {
 	}
 	for k, i := range members {
 		for _, j := range members[k+1:] {
-			if p.parted(i, j) {
+			if p.incompatible(i, j) {
 				return nil
 			}
 		}
@@ -162,7 +163,7 @@ func (p *plan) ableFor(members []int32) []int32 {
 	return common
 }
 
-// intersect keeps of a what is in b; both are sorted.
+// intersect returns the elements of a that are in b, in a's memory. Both are sorted.
 func intersect(a, b []int32) []int32 {
 	n := 0
 	for _, m := range a {

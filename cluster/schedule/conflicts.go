@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// conflicts: no other unit is on the machine that Conflicts matches, of either of the two.
-type conflicts struct{ indifferent }
+// conflicts: no other unit is on the machine whose name the unit's Conflicts=
+// matches, or whose Conflicts= matches the unit's name.
+type conflicts struct{ unconstrained }
 
 func (conflicts) link(w *world) {
 	for i := range w.units {
@@ -59,9 +60,9 @@ func (conflicts) excludes(w *world, u *unit, m int32) cause {
 
 func (c conflicts) keeps(w *world, u *unit, m int32) cause { return c.excludes(w, u, m) }
 
-func (conflicts) parts(w *world, i, j int32) bool { return conflict(&w.units[i], &w.units[j]) }
+func (conflicts) incompatible(w *world, i, j int32) bool { return conflict(&w.units[i], &w.units[j]) }
 
-func (conflicts) room(b *strings.Builder, u *unit) bool {
+func (conflicts) writePeers(b *strings.Builder, u *unit) bool {
 	for _, list := range [][]*pattern{u.conflicts, u.matching} {
 		b.WriteByte(2)
 		for _, p := range list {
@@ -72,7 +73,7 @@ func (conflicts) room(b *strings.Builder, u *unit) bool {
 	return true
 }
 
-func (conflicts) says(w *world, why cause) (one, several string) {
+func (conflicts) describe(w *world, why cause) (one, several string) {
 	with := cmp.Or(why.detail, w.unitName(why.unit))
 	return "conflicts with " + with, "conflict with " + with
 }
@@ -103,17 +104,17 @@ func (w *world) rival(u *unit, m int32) int32 {
 	return first
 }
 
-// mostRivals is how many conflicting units a summary names.
+// mostRivals is the number of conflicting units that a summary names.
 const mostRivals = 3
 
-// excludedOn counts machines by what keeps a unit out of them. Those that
-// conflict with it are one cause, which names the first few units.
+// excludedOn counts machines by the cause that excludes a unit. All conflicts
+// are one cause, which names the first few units.
 func (w *world) excludedOn(u *unit, machines []int32) map[cause]int {
 	counts := map[cause]int{}
 	var rivals []string
 	count, others := 0, false
 	for _, m := range machines {
-		if others && blocked(u, m) { // no name is needed any more, and each is a search
+		if others && blocked(u, m) { // enough names, and each costs a search
 			count++
 			continue
 		}

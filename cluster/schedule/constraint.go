@@ -5,61 +5,64 @@ import (
 	"strings"
 )
 
-// constraint is one rule about the machines that a unit may be on. Each is a
-// type in a file of its own: what it asks, how it is said to people, and
-// nothing elsewhere but its line in constraints. It embeds indifferent, which
-// answers the questions that don't concern it.
+// constraint is one rule about which machines a unit may run on. Each
+// constraint is a type in a file of its own, which has its conditions and its
+// messages, and a line in constraints. It embeds unconstrained, which has a
+// neutral answer to each question.
 type constraint interface {
-	// class writes what a unit asks of a machine by itself: the same for units
-	// that ask the same, and nothing for one that asks nothing.
-	class(b *strings.Builder, p *parsed)
-	// admits returns why a machine by itself, whatever is on it, doesn't take a
-	// unit that asks something, or doesn't keep one that stays. A constraint on
-	// the machine's state is asked for all units, with a nil parsed.
+	// writeClass writes what a unit requires of a machine itself. It writes the
+	// same for units with the same requirements, and nothing for a unit without any.
+	writeClass(b *strings.Builder, p *parsed)
+	// admits returns why a machine, whatever runs on it, doesn't take a unit with
+	// requirements, or doesn't keep one that stays. A constraint on the machine's
+	// state is called for all units, with a nil parsed.
 	admits(w *world, on *machine, p *parsed, stays bool) cause
 
-	// link ties the units of a new world to those that they name.
+	// link resolves the names in the units of a new world.
 	link(w *world)
-	// concerns reports whether other units matter to where a unit may be. The
-	// methods below, but for settle, are called for such units only.
+	// concerns reports whether the place of a unit depends on other units. The
+	// methods below, except evictStanding, are called only if it does.
 	concerns(u *unit) bool
-	// count follows a unit that came to a machine (by is 1) or left it (-1).
+	// count updates counters when a unit came to a machine (by is 1) or left it (-1).
 	count(u *unit, m, by int32)
-	// filter returns those of the machines, in order, on which other units let
-	// a unit be, supposing that the units in with are there too.
+	// filter returns, in order, the machines where other units allow a unit,
+	// supposing that the units in with are there too.
 	filter(p *plan, u *unit, able, with []int32) []int32
-	// excludes returns why the units on a machine don't let another be there.
+	// excludes returns why the units on a machine keep another unit out.
 	excludes(w *world, u *unit, m int32) cause
-	// keeps returns why a unit can't stay with the units of a machine that have precedence over it.
+	// keeps returns why a unit can't stay on a machine beside units that take precedence.
 	keeps(w *world, u *unit, m int32) cause
-	// settle takes units away from where they stand, in a new world, that
-	// must go because of others that stay.
-	settle(w *world, standing []int32)
-	// parts reports whether two units can't be placed on one machine together.
-	parts(w *world, i, j int32) bool
-	// room writes what decides about other units: the same for units that the
-	// same machines take. It returns false where that is a question of the unit itself.
-	room(b *strings.Builder, u *unit) bool
+	// evictStanding takes units from the machines of a new world that can't stay
+	// there because of the units that do.
+	evictStanding(w *world, standing []int32)
+	// incompatible reports whether two units can't be placed on one machine together.
+	incompatible(w *world, i, j int32) bool
+	// writePeers writes what decides about other units. It writes the same for
+	// units that the same machines take, and returns false for a unit that shares
+	// its answer with no other.
+	writePeers(b *strings.Builder, u *unit) bool
 
-	// says returns a cause as said of one machine ("lacks ssd=true") and of several ("lack ssd=true").
-	says(w *world, c cause) (one, several string)
-	// leaves says why a unit left a machine, after "moved from n3: "; empty where says does.
-	leaves(w *world, c cause) string
-	// unplaced says why a unit is on no machine, where this constraint alone decides that; empty otherwise.
-	unplaced(w *world, u *unit) string
+	// describe words a cause for one machine ("lacks ssd=true") and for several ("lack ssd=true").
+	describe(w *world, c cause) (one, several string)
+	// describeLeaving words why a unit left a machine, after "moved from n3: ";
+	// empty if describe's wording fits.
+	describeLeaving(w *world, c cause) string
+	// whyUnplaced words why a unit is on no machine, if this constraint alone
+	// decides that; empty otherwise.
+	whyUnplaced(w *world, u *unit) string
 }
 
-// constraints are all there are, by the kind of their causes. Machines are asked
-// and people hear of them in this order.
+// constraints are all constraints, by the kind of their causes. They are checked
+// and reported in this order.
 var constraints = [...]constraint{
-	// The state that a machine is in, whatever the unit.
+	// The machine's state, whatever the unit.
 	unregistered: registered{},
 	notRunning:   running{},
 	notOpen:      open{},
-	// What it is by itself.
+	// The machine's identity.
 	otherID: machineID{},
 	lacking: metadata{},
-	// What is on it.
+	// The units on the machine.
 	apart:       machineOf{},
 	conflicting: conflicts{},
 	replaced:    replaces{},
@@ -84,32 +87,32 @@ var (
 	states = constraints[fits+1 : otherID]
 )
 
-// indifferent is a constraint that lets every unit be on every machine.
-type indifferent struct{}
+// unconstrained is a constraint that allows every unit on every machine.
+type unconstrained struct{}
 
-func (indifferent) class(*strings.Builder, *parsed)                  {}
-func (indifferent) admits(*world, *machine, *parsed, bool) cause     { return cause{} }
-func (indifferent) link(*world)                                      {}
-func (indifferent) concerns(*unit) bool                              { return false }
-func (indifferent) count(*unit, int32, int32)                        {}
-func (indifferent) filter(_ *plan, _ *unit, able, _ []int32) []int32 { return able }
-func (indifferent) excludes(*world, *unit, int32) cause              { return cause{} }
-func (indifferent) keeps(*world, *unit, int32) cause                 { return cause{} }
-func (indifferent) settle(*world, []int32)                           {}
-func (indifferent) parts(*world, int32, int32) bool                  { return false }
-func (indifferent) room(*strings.Builder, *unit) bool                { return true }
-func (indifferent) leaves(*world, cause) string                      { return "" }
-func (indifferent) unplaced(*world, *unit) string                    { return "" }
+func (unconstrained) writeClass(*strings.Builder, *parsed)             {}
+func (unconstrained) admits(*world, *machine, *parsed, bool) cause     { return cause{} }
+func (unconstrained) link(*world)                                      {}
+func (unconstrained) concerns(*unit) bool                              { return false }
+func (unconstrained) count(*unit, int32, int32)                        {}
+func (unconstrained) filter(_ *plan, _ *unit, able, _ []int32) []int32 { return able }
+func (unconstrained) excludes(*world, *unit, int32) cause              { return cause{} }
+func (unconstrained) keeps(*world, *unit, int32) cause                 { return cause{} }
+func (unconstrained) evictStanding(*world, []int32)                    {}
+func (unconstrained) incompatible(*world, int32, int32) bool           { return false }
+func (unconstrained) writePeers(*strings.Builder, *unit) bool          { return true }
+func (unconstrained) describeLeaving(*world, cause) string             { return "" }
+func (unconstrained) whyUnplaced(*world, *unit) string                 { return "" }
 
-// cause is why a machine doesn't take or keep a unit; its zero value means that it does.
+// cause is why a machine doesn't take or keep a unit. The zero cause means that it does.
 type cause struct {
 	kind   causeKind
 	detail string
 	unit   int32 // the other unit, where there is one; -1 where it isn't known
 }
 
-// class is the machines that new units which ask the same of a machine by
-// itself may go to, in order, and what keeps the others out.
+// class is the machines that take new units with the same requirements of a
+// machine itself, in order, and why the other machines don't.
 type class struct {
 	able   []int32
 	causes map[cause]int
@@ -131,7 +134,7 @@ func (w *world) classOf(p *parsed) *class {
 	return c
 }
 
-// closed returns why the state that a machine is in keeps new units out, or keeps those that stay no longer.
+// closed returns why a machine in its state takes no new units, or keeps none.
 func (w *world) closed(on *machine, stays bool) cause {
 	for _, c := range states {
 		if why := c.admits(w, on, nil, stays); why.kind != fits {
@@ -141,7 +144,7 @@ func (w *world) closed(on *machine, stays bool) cause {
 	return cause{}
 }
 
-// lacks returns which demand on the machine itself it doesn't meet, for a new unit or one that stays.
+// lacks returns which requirement a machine itself doesn't meet, for a new unit or one that stays.
 func (w *world) lacks(on *machine, p *parsed, stays bool) cause {
 	for _, c := range p.asks {
 		if why := c.admits(w, on, p, stays); why.kind != fits {
@@ -151,7 +154,7 @@ func (w *world) lacks(on *machine, p *parsed, stays bool) cause {
 	return cause{}
 }
 
-// refuses returns why a machine takes no new unit that asks this, other units aside.
+// refuses returns why a machine takes no new unit with these requirements, other units aside.
 func (w *world) refuses(m int32, p *parsed) cause {
 	on := &w.machines[m]
 	if on.closed.kind != fits || len(p.asks) == 0 {
@@ -180,7 +183,7 @@ func (w *world) mustLeave(u *unit, m int32) cause {
 	return cause{}
 }
 
-// verdict returns why a machine wouldn't take a unit that is on none.
+// verdict returns why a machine wouldn't take a unit that is on no machine.
 func (w *world) verdict(u *unit, m int32) cause {
 	if why := w.refuses(m, &u.parsed); why.kind != fits {
 		return why
@@ -199,7 +202,7 @@ func (w *world) excluded(u *unit, m int32) cause {
 }
 
 // able returns the machines that take a unit, in order, supposing that the
-// units in with are there too. The slice is good until the next call.
+// units in with are there too. The slice is valid until the next call.
 func (p *plan) able(i int32, with []int32) []int32 {
 	u := &p.units[i]
 	if u.parsed.err != "" {
@@ -212,7 +215,7 @@ func (p *plan) able(i int32, with []int32) []int32 {
 	return able
 }
 
-// keep returns the machines that pass, in a buffer that the next call overwrites.
+// keep returns the machines that pass, in a buffer that the next call reuses.
 func (p *plan) keep(machines []int32, pass func(m int32) bool) []int32 {
 	kept := p.scratch[:0]
 	for _, m := range machines {
@@ -224,19 +227,19 @@ func (p *plan) keep(machines []int32, pass func(m int32) bool) []int32 {
 	return kept
 }
 
-// parted reports whether two units can't be placed on one machine together.
-func (w *world) parted(i, j int32) bool {
-	parts := func(c constraint) bool { return c.parts(w, i, j) }
-	return slices.ContainsFunc(w.units[i].bound, parts) || slices.ContainsFunc(w.units[j].bound, parts)
+// incompatible reports whether two units can't be placed on one machine together.
+func (w *world) incompatible(i, j int32) bool {
+	pair := func(c constraint) bool { return c.incompatible(w, i, j) }
+	return slices.ContainsFunc(w.units[i].bound, pair) || slices.ContainsFunc(w.units[j].bound, pair)
 }
 
-// room is the same for units that the same machines take: where one found
-// none, nor will the next. It is empty where that is a question of the unit itself.
-func (u *unit) room() string {
+// peerKey is equal for units that the same machines take: if none takes the
+// first, none takes the others. It is empty for a unit that shares its answer with no other.
+func (u *unit) peerKey() string {
 	var b strings.Builder
 	b.WriteString("\x04" + u.parsed.class)
 	for _, c := range u.bound {
-		if !c.room(&b, u) {
+		if !c.writePeers(&b, u) {
 			return ""
 		}
 	}

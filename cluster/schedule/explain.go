@@ -10,21 +10,21 @@ import (
 	"fleettop/units/wording"
 )
 
-// Explanation says where a unit is or will go, and what each machine has to say to that.
+// Explanation says where a unit is or will be, and which machines take it.
 type Explanation struct {
 	Unit string `json:"unit"`
-	// On has the IDs of the machines it is or will be on, or is left with while they
-	// are away: several for a global unit, none when it is unplaced.
+	// On are the IDs of the machines that it is or will be on, or that keep it
+	// while they don't run: several for a global unit, none when it is unplaced.
 	On     []string `json:"on"`
 	Reason string   `json:"reason"`
 	// Roll says how far an update of a global unit is, while it goes on.
 	Roll string `json:"roll,omitempty"`
-	// Moving says of a unit that runs once whether it runs again when it moves.
+	// Moving says whether a unit that runs once runs again after a move.
 	Moving   string    `json:"moving,omitempty"`
 	Verdicts []Verdict `json:"verdicts"` // by machine name
 }
 
-// Verdict is one machine's answer to a unit.
+// Verdict says whether one machine takes a unit, and why.
 type Verdict struct {
 	Machine string `json:"machine"` // ID
 	Name    string `json:"name"`
@@ -32,12 +32,13 @@ type Verdict struct {
 	Reason  string `json:"reason"`
 }
 
-// Explain tells where a unit is or would be placed now, and why. It fails
-// with an error wrapping cluster.ErrNotFound for a unit that isn't there.
+// Explain returns where a unit is or would be placed now, and why. The error
+// wraps cluster.ErrNotFound if there is no such unit.
 func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 	rec, ok := in.Snapshot.Units[name]
 	if !ok {
-		return Explanation{}, fmt.Errorf("explain %s: %w; list-unit-files shows the units there are", name, cluster.ErrNotFound)
+		return Explanation{}, fmt.Errorf("explain %s: %w; list-unit-files shows the units there are",
+			name, cluster.ErrNotFound)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,22 +58,22 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 	} else if kept = pl.kept(u, i); kept != "" {
 		e.Reason = kept
 	} else if pl.failed[i] {
-		e.Reason = "unplaced: " + pl.unplaced(u) + pl.waitsFor(i)
+		e.Reason = "unplaced: " + pl.whyUnplaced(u) + pl.waitsFor(i)
 	} else {
 		e.Reason = pl.standing(u, i)
 	}
 	if u.wanted && u.global() {
 		roll := pl.rollOf(u)
-		e.Roll = roll.says(pl.world)
+		e.Roll = roll.describe(pl.world)
 	}
 	on := pl.machinesWith(u)
 	for _, m := range on {
 		e.On = append(e.On, pl.machines[m].id)
 		if u.wanted {
-			pl.take(i, m)
+			pl.unassign(i, m)
 		}
 	}
-	if kept != "" && len(on) == 0 { // its file forbids that machine by now
+	if kept != "" && len(on) == 0 { // its file doesn't allow that machine any more
 		m := u.given[0].Machine
 		e.On, on = append(e.On, m), append(on, pl.byID[m])
 	}
@@ -86,12 +87,13 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 func (p *plan) explainUnwanted(u cluster.Unit) Explanation {
 	why := "desired state " + string(u.Desired) + ": load or start it to have it placed"
 	if n, err := units.ParseName(u.Name); err == nil && n.IsTemplate() {
-		why = "a template runs on no machine itself: load or start an instance of it, such as " + n.Prefix() + "@1." + n.Type()
+		why = "a template runs on no machine itself: load or start an instance of it, such as " +
+			n.Prefix() + "@1." + n.Type()
 	}
 	return Explanation{Unit: u.Name, On: []string{}, Verdicts: []Verdict{}, Reason: why}
 }
 
-// kept says why a unit that runs once is left on a machine that failed; empty if it isn't.
+// kept says why a unit stays on a failed machine; empty if it doesn't.
 func (p *plan) kept(u *unit, i int32) string {
 	if _, moved := p.chosen[i]; moved || u.global() || len(u.given) == 0 {
 		return ""
@@ -99,7 +101,7 @@ func (p *plan) kept(u *unit, i int32) string {
 	return p.in.Held(u.given[0].Machine)
 }
 
-// standing says why a placed unit is where it is.
+// standing says why a unit is on its machine.
 func (p *plan) standing(u *unit, i int32) string {
 	if c, ok := p.chosen[i]; ok {
 		return p.why(u, c)
@@ -122,7 +124,7 @@ func (p *plan) machinesWith(u *unit) []int32 {
 	return on
 }
 
-// verdicts asks each machine about a unit that was taken from where it was.
+// verdicts returns each machine's verdict on a unit that was taken from its machines.
 func (p *plan) verdicts(u *unit, on []int32) []Verdict {
 	var list []Verdict
 	for k := range p.machines {
@@ -133,7 +135,7 @@ func (p *plan) verdicts(u *unit, on []int32) []Verdict {
 		case u.parsed.err != "":
 			v.Reason = "it can't be placed: " + u.parsed.err
 		case why.kind != fits:
-			v.Reason, v.OK = p.saysOne(why), here
+			v.Reason, v.OK = p.describeOne(why), here
 			if here && p.held(int32(k)) {
 				v.Reason += "; its units stay, as failovers are held"
 			}

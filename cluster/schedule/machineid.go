@@ -4,13 +4,13 @@ import (
 	"strings"
 )
 
-// machineID: MachineID names the only machine that a unit may be on, by its ID
-// or by the first digits of it.
-type machineID struct{ indifferent }
+// machineID: MachineID= names the only machine that a unit may run on, by its
+// ID or by the first digits of the ID.
+type machineID struct{ unconstrained }
 
-func (machineID) class(b *strings.Builder, p *parsed) { b.WriteString(p.req.MachineID) }
+func (machineID) writeClass(b *strings.Builder, p *parsed) { b.WriteString(p.req.MachineID) }
 
-// admits keeps a unit where it is when another machine comes whose ID begins the same way.
+// admits keeps a unit in place when a machine joins whose ID begins with the same digits.
 func (machineID) admits(w *world, on *machine, p *parsed, stays bool) cause {
 	named := w.named(p.req.MachineID)
 	for _, m := range named {
@@ -21,11 +21,10 @@ func (machineID) admits(w *world, on *machine, p *parsed, stays bool) cause {
 	return cause{kind: otherID}
 }
 
-// leastDigits is how many digits of an ID name a machine; list-machines shows as many.
+// leastDigits is the least number of digits that name a machine; list-machines shows as many.
 const leastDigits = 8
 
-// named returns the machines that a MachineID names: more than one where it
-// begins several IDs.
+// named returns the machines that a MachineID= names: several if their IDs begin with it.
 func (w *world) named(id string) []int32 {
 	if m, ok := w.byID[id]; ok {
 		return []int32{m}
@@ -43,13 +42,13 @@ func (w *world) named(id string) []int32 {
 	return named
 }
 
-func (machineID) says(*world, cause) (one, several string) {
+func (machineID) describe(*world, cause) (one, several string) {
 	return "is not the one MachineID names", "are not the one MachineID names"
 }
 
-func (machineID) leaves(*world, cause) string { return "MachineID names another machine" }
+func (machineID) describeLeaving(*world, cause) string { return "MachineID names another machine" }
 
-func (machineID) unplaced(w *world, u *unit) string {
+func (machineID) whyUnplaced(w *world, u *unit) string {
 	id := u.parsed.req.MachineID
 	if id == "" {
 		return ""
@@ -58,8 +57,9 @@ func (machineID) unplaced(w *world, u *unit) string {
 	case 0:
 		return "MachineID=" + id + " names no machine of this cluster; list-machines --full shows those there are"
 	case 1:
-		return "MachineID allows only " + w.machines[named[0]].name + ", which " + w.saysOne(w.verdict(u, named[0]))
+		return "MachineID allows only " + w.machines[named[0]].name + ", which " + w.describeOne(w.verdict(u, named[0]))
 	default:
-		return "MachineID=" + id + " begins the IDs of " + w.machines[named[0]].name + " and " + w.machines[named[1]].name + ": give more digits"
+		return "MachineID=" + id + " begins the IDs of " + w.machines[named[0]].name + " and " +
+			w.machines[named[1]].name + ": give more digits"
 	}
 }

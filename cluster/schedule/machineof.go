@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// machineOf: the units that MachineOf names are on the machine. Units that are
-// placed at the same time and tied this way form a group.
-type machineOf struct{ indifferent }
+// machineOf: the units that MachineOf= names are on the machine. Units that name
+// each other and are placed at the same time form a group.
+type machineOf struct{ unconstrained }
 
 func (machineOf) link(w *world) {
 	for i := range w.units {
@@ -57,7 +57,7 @@ func (machineOf) excludes(w *world, u *unit, m int32) cause {
 	return cause{}
 }
 
-func (c machineOf) settle(w *world, standing []int32) {
+func (c machineOf) evictStanding(w *world, standing []int32) {
 	for again := true; again; {
 		again = false
 		for _, i := range standing {
@@ -74,15 +74,17 @@ func (c machineOf) settle(w *world, standing []int32) {
 	}
 }
 
-func (machineOf) room(*strings.Builder, *unit) bool { return false }
+func (machineOf) writePeers(*strings.Builder, *unit) bool { return false }
 
-func (machineOf) says(w *world, why cause) (one, several string) {
+func (machineOf) describe(w *world, why cause) (one, several string) {
 	return "does not run " + w.unitName(why.unit), "do not run " + w.unitName(why.unit)
 }
 
-func (machineOf) leaves(w *world, why cause) string { return "follows " + w.unitName(why.unit) }
+func (machineOf) describeLeaving(w *world, why cause) string {
+	return "follows " + w.unitName(why.unit)
+}
 
-func (machineOf) unplaced(w *world, u *unit) string {
+func (machineOf) whyUnplaced(w *world, u *unit) string {
 	for k, t := range u.targets {
 		name := u.parsed.req.MachineOf[k]
 		if t < 0 || (w.units[t].at < 0 && len(w.units[t].on) == 0) {
@@ -94,13 +96,13 @@ func (machineOf) unplaced(w *world, u *unit) string {
 		}
 		if why := w.verdict(u, m); why.kind != fits {
 			on := w.machines[m].name
-			return "MachineOf=" + name + ", which is on " + on + "; " + on + " " + w.saysOne(why)
+			return "MachineOf=" + name + ", which is on " + on + "; " + on + " " + w.describeOne(why)
 		}
 	}
 	return ""
 }
 
-// tied returns the queued units reached from one over MachineOf in either
+// tied returns the queued units that MachineOf= connects with one, in either
 // direction, targets first.
 func (p *plan) tied(start int32, queued, seen map[int32]bool) []int32 {
 	reached := []int32{start}
@@ -135,8 +137,8 @@ func (p *plan) tied(start int32, queued, seen map[int32]bool) []int32 {
 	return order
 }
 
-// leaveTogether takes from the units left with machines that don't run those
-// whose targets aren't left there too.
+// leaveTogether removes from the units left with machines that don't run those
+// whose targets aren't left there.
 func (p *plan) leaveTogether() {
 	for again := true; again; {
 		again = false

@@ -3,7 +3,7 @@ package schedule
 import "fleettop/cluster"
 
 // registered: the machine has a record in the cluster.
-type registered struct{ indifferent }
+type registered struct{ unconstrained }
 
 func (registered) admits(_ *world, on *machine, _ *parsed, _ bool) cause {
 	if !on.known {
@@ -12,14 +12,15 @@ func (registered) admits(_ *world, on *machine, _ *parsed, _ bool) cause {
 	return cause{}
 }
 
-func (registered) says(*world, cause) (one, several string) {
+func (registered) describe(*world, cause) (one, several string) {
 	return "was removed from the cluster", "were removed from the cluster"
 }
 
-func (registered) leaves(*world, cause) string { return "machine was removed" }
+func (registered) describeLeaving(*world, cause) string { return "machine was removed" }
 
-// running: the machine is up. What is on another stays until plan.displace finds it a place.
-type running struct{ indifferent }
+// running: the machine is up. The units of a machine that isn't stay assigned to it until
+// plan.displace finds them another.
+type running struct{ unconstrained }
 
 func (running) admits(_ *world, on *machine, _ *parsed, stays bool) cause {
 	if on.state != cluster.Up && !stays {
@@ -30,7 +31,7 @@ func (running) admits(_ *world, on *machine, _ *parsed, stays bool) cause {
 
 func unhealthy(on *machine) cause { return cause{kind: notRunning, detail: string(on.state)} }
 
-func (running) says(_ *world, why cause) (one, several string) {
+func (running) describe(_ *world, why cause) (one, several string) {
 	switch cluster.HealthState(why.detail) {
 	case cluster.Failed:
 		return "failed", "failed"
@@ -40,10 +41,10 @@ func (running) says(_ *world, why cause) (one, several string) {
 	return "is " + why.detail, "are " + why.detail
 }
 
-func (c running) leaves(w *world, why cause) string { return ofMachine(c.says(w, why)) }
+func (c running) describeLeaving(w *world, why cause) string { return ofMachine(c.describe(w, why)) }
 
-// open: no operator has cordoned the machine, which keeps what it has then, or drained it.
-type open struct{ indifferent }
+// open: the operator has neither cordoned nor drained the machine. A cordoned machine keeps its units.
+type open struct{ unconstrained }
 
 func (open) admits(_ *world, on *machine, _ *parsed, stays bool) cause {
 	if s := on.rec.Schedule; s == cluster.Drained || s != cluster.Schedulable && !stays {
@@ -52,11 +53,11 @@ func (open) admits(_ *world, on *machine, _ *parsed, stays bool) cause {
 	return cause{}
 }
 
-func (open) says(_ *world, why cause) (one, several string) {
+func (open) describe(_ *world, why cause) (one, several string) {
 	return "is " + why.detail, "are " + why.detail
 }
 
-func (c open) leaves(w *world, why cause) string { return ofMachine(c.says(w, why)) }
+func (c open) describeLeaving(w *world, why cause) string { return ofMachine(c.describe(w, why)) }
 
-// ofMachine is what a constraint says of one machine, as a sentence.
+// ofMachine makes a phrase of the wording for one machine.
 func ofMachine(one, _ string) string { return "machine " + one }

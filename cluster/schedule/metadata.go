@@ -8,8 +8,8 @@ import (
 	"fleettop/units"
 )
 
-// metadata: the machine has, for each key of MachineMetadata, one of its values.
-type metadata struct{ indifferent }
+// metadata: for each key of MachineMetadata=, the machine has one of the values.
+type metadata struct{ unconstrained }
 
 // demand is a metadata key and the values of which a machine must have one.
 type demand struct {
@@ -17,7 +17,7 @@ type demand struct {
 	values []string
 }
 
-// demandsOf returns what a unit demands of a machine's metadata, by key.
+// demandsOf returns the metadata that a unit requires, by key.
 func demandsOf(req *units.Requirements) []demand {
 	var demands []demand
 	for _, k := range slices.Sorted(maps.Keys(req.Metadata)) {
@@ -26,7 +26,7 @@ func demandsOf(req *units.Requirements) []demand {
 	return demands
 }
 
-func (metadata) class(b *strings.Builder, p *parsed) {
+func (metadata) writeClass(b *strings.Builder, p *parsed) {
 	for _, d := range p.metadata {
 		b.WriteString("\x00" + d.key)
 		for _, v := range d.values {
@@ -44,8 +44,8 @@ func (metadata) admits(_ *world, on *machine, p *parsed, _ bool) cause {
 	return cause{}
 }
 
-func (metadata) says(_ *world, why cause) (one, several string) {
+func (metadata) describe(_ *world, why cause) (one, several string) {
 	return "lacks " + why.detail, "lack " + why.detail
 }
 
-func (c metadata) leaves(w *world, why cause) string { return ofMachine(c.says(w, why)) }
+func (c metadata) describeLeaving(w *world, why cause) string { return ofMachine(c.describe(w, why)) }

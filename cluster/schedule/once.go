@@ -5,10 +5,10 @@ import (
 	"fleettop/units"
 )
 
-// A unit that runs once and ended well is done: it isn't run again because its
-// machine fails or is drained. Its machine's status says so; as that is gone
-// with the machine, it is written into the assignment, which keeps it wherever
-// the unit goes. A new generation, as a start asks for, is not done yet.
+// A unit that runs once and succeeded is done: it isn't run again when its
+// machine fails or is drained. The machine reports that in its status, which is
+// lost with the machine; the leader therefore copies it into the assignment,
+// which keeps it when the unit moves. A new generation isn't done.
 
 // done reports whether the unit's assignment says that it is done.
 func (u *unit) done() bool {
@@ -24,7 +24,7 @@ func (u *unit) endedWell(s *cluster.Snapshot) bool {
 		st.Load == "loaded" && st.Active == "inactive" && st.Result == "success"
 }
 
-// anyEnded reports whether a unit is done that no assignment says it of.
+// anyEnded reports whether a unit is done and its assignment doesn't say so yet.
 func (w *world) anyEnded(s *cluster.Snapshot) bool {
 	for _, i := range w.once {
 		if w.units[i].endedWell(s) {
@@ -34,12 +34,12 @@ func (w *world) anyEnded(s *cluster.Snapshot) bool {
 	return false
 }
 
-// isDone reports whether the unit is not to run again where this plan puts it.
+// isDone reports whether the unit is not to run again on the machine of this plan.
 func (p *plan) isDone(u *unit) bool {
 	return u.done() || u.parsed.once && len(u.given) > 0 && u.endedWell(p.in.Snapshot)
 }
 
-// finish writes down which units are done, of those that stay where they are.
+// finish marks the assignments of units that are done, of those that stay.
 func (p *plan) finish(r *Result) {
 	for _, i := range p.once {
 		u := &p.units[i]
@@ -52,7 +52,7 @@ func (p *plan) finish(r *Result) {
 	}
 }
 
-// runsAgain says what becomes of a unit that runs once when it moves; empty of others.
+// runsAgain says whether a unit that runs once runs again after a move; empty for other units.
 func (p *plan) runsAgain(u *unit) string {
 	switch {
 	case u.parsed.req.Rerun:

@@ -16,7 +16,7 @@ type pattern struct {
 	matched map[int32]int32
 }
 
-// patterns are the distinct globs of all units.
+// patterns are the distinct Conflicts= globs of all units.
 type patterns struct {
 	all   map[string]*pattern
 	globs []*pattern // those that aren't plain names
@@ -55,7 +55,7 @@ func bump(m map[int32]int32, k, by int32) {
 	}
 }
 
-// conflict tells whether one unit's Conflicts match the other's name.
+// conflict reports whether one unit's Conflicts match the other's name.
 func conflict(a, b *unit) bool {
 	return matchesAny(a.parsed.req.Conflicts, b.name) || matchesAny(b.parsed.req.Conflicts, a.name)
 }

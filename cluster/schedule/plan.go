@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// plan is one run of the planner over a world. It keeps a log of what it did to the world, to undo it.
+// plan is one run of the planner over a world. It logs its changes to the world, to undo them.
 type plan struct {
 	*world
 	in  Input
 	now time.Time
 
-	log     []step
-	moved   map[int32]cause  // units taken from where they stood, and why
-	chosen  map[int32]choice // units placed by this plan
-	failed  map[int32]bool   // units that found no machine
-	evicted map[int32]bool   // units a replacer took the place of
-	queue   []int32          // units to place in the next round
-	waiting []int32          // units that get no place by this plan
-	gone    []departure      // global units taken from machines
-	left    []departure      // global units left with machines that don't run
-	isLeft  map[int32]bool   // units that run once and are left with theirs
-	noRoom  map[string]bool  // keys of units that fit nowhere as the world is
+	log         []step
+	moved       map[int32]cause  // units taken from their machines, and why
+	chosen      map[int32]choice // units placed by this plan
+	failed      map[int32]bool   // units that found no machine
+	evicted     map[int32]bool   // units that were replaced
+	queue       []int32          // units to place in the next round
+	waiting     []int32          // units that get no place by this plan
+	gone        []departure      // global units taken from machines
+	left        []departure      // global units left with machines that don't run
+	isLeft      map[int32]bool   // units that aren't global and are left with theirs
+	unplaceable map[string]bool  // peerKeys of units that no machine takes
 
 	scratch, common []int32 // reused buffers
-	marks           []int   // machines marked with mark are kept from the unit at hand
+	marks           []int   // machines marked with mark don't take the current unit
 	mark            int
 }
 
@@ -39,7 +39,7 @@ type departure struct {
 	why           cause
 }
 
-// choice is a machine picked for a unit, with what speaks for it.
+// choice is the machine chosen for a unit, and the reasons.
 type choice struct {
 	machine  int32
 	eligible int   // machines to choose from
@@ -52,7 +52,7 @@ type choice struct {
 func (p *Planner) plan(in Input, now time.Time) *plan {
 	pl := &plan{world: p.world, in: in, now: now, moved: map[int32]cause{}, chosen: map[int32]choice{},
 		failed: map[int32]bool{}, isLeft: map[int32]bool{}, evicted: map[int32]bool{},
-		noRoom: map[string]bool{}, marks: make([]int, len(p.world.machines))}
+		unplaceable: map[string]bool{}, marks: make([]int, len(p.world.machines))}
 	for _, i := range pl.pending {
 		u := &pl.units[i]
 		if len(u.given) > 0 {
@@ -73,12 +73,12 @@ func (p *Planner) plan(in Input, now time.Time) *plan {
 	return pl
 }
 
-// held tells whether a failed machine's units are to stay because too many vanished at once.
+// held reports whether a failed machine keeps its units because too many machines failed at once.
 func (p *plan) held(m int32) bool { return p.in.Held(p.machines[m].id) != "" }
 
-// displace looks for another place for the units of machines that don't run.
-// Where there is none, as for a global unit, the assignment is left with the
-// machine: a machine that was only cut off goes on with the same process.
+// displace queues the units of machines that don't run for another machine. If
+// there is none, as for a global unit, the assignment is left with the machine:
+// a machine that was only cut off then continues with the same process.
 func (p *plan) displace() {
 	for k := range p.machines {
 		m, on := int32(k), &p.machines[k]
@@ -87,7 +87,7 @@ func (p *plan) displace() {
 		}
 		why := unhealthy(on)
 		for _, i := range slices.Sorted(slices.Values(on.residents)) {
-			p.take(i, m)
+			p.unassign(i, m)
 			if p.units[i].global() {
 				p.left = append(p.left, departure{i, m, why})
 				continue
@@ -118,7 +118,7 @@ func (p *plan) spreadGlobals() {
 				_, there := u.on[m]
 				_, leaving := u.off[m]
 				if !there && !leaving && p.excluded(u, m).kind == fits {
-					p.put(i, m)
+					p.assign(i, m)
 				}
 			}
 		}
@@ -128,17 +128,17 @@ func (p *plan) spreadGlobals() {
 	}
 }
 
-func (p *plan) put(i, m int32) {
+func (p *plan) assign(i, m int32) {
 	p.add(i, m)
 	p.log = append(p.log, step{i, m, true})
 }
 
-func (p *plan) take(i, m int32) {
+func (p *plan) unassign(i, m int32) {
 	p.remove(i, m)
 	p.log = append(p.log, step{i, m, false})
 }
 
-// undo gives the world back as it was.
+// undo reverts the plan's changes to the world.
 func (p *plan) undo() {
 	for _, s := range slices.Backward(p.log) {
 		if s.added {
@@ -150,13 +150,13 @@ func (p *plan) undo() {
 	p.log = nil
 }
 
-// placeAll places what is queued, in rounds: a unit that replaces others puts
-// them back into the queue, and their leaving may make room for units that found none.
+// placeAll places the queued units, in rounds: a unit that replaces others puts
+// them back into the queue, and may make room for units that found no machine.
 func (p *plan) placeAll() {
 	for len(p.queue) > 0 {
 		groups := p.groups(p.queue)
 		p.queue = nil
-		clear(p.noRoom)
+		clear(p.unplaceable)
 		for _, g := range groups {
 			p.placeGroup(g)
 		}
@@ -181,15 +181,15 @@ func onlyGlobals(w *world, failed map[int32]bool) map[int32]bool {
 	return kept
 }
 
-// group is units that must end on one machine.
+// group is units that must be on one machine.
 type group struct {
 	members []int32 // targets before those that follow them
 	running bool    // a member ran before
-	able    int     // machines that take the pickiest member, other units aside
+	able    int     // machines that take the member with the fewest, other units aside
 }
 
-// groups ties queued units by MachineOf and orders the groups: what ran
-// before comes first, then what fits on the fewest machines, then by name.
+// groups joins queued units by MachineOf= and orders the groups: first those
+// that ran before, then those with the fewest machines, then by name.
 func (p *plan) groups(queue []int32) []group {
 	slices.Sort(queue)
 	queue = slices.Compact(queue)

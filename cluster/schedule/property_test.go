@@ -175,15 +175,15 @@ func TestFilterAgreesWithReasons(t *testing.T) {
 				continue
 			}
 			m := u.at
-			pl.take(int32(i), m)
+			pl.unassign(int32(i), m)
 			able := slices.Clone(pl.able(int32(i), nil))
 			for m := range pl.machines {
 				why := pl.verdict(u, int32(m))
 				if slices.Contains(able, int32(m)) != (why.kind == fits) {
-					t.Fatalf("%s may be on %v, and %s %s", u.name, able, pl.machines[m].name, pl.saysOne(why))
+					t.Fatalf("%s may be on %v, and %s %s", u.name, able, pl.machines[m].name, pl.describeOne(why))
 				}
 			}
-			pl.put(int32(i), m)
+			pl.assign(int32(i), m)
 		}
 	})
 }

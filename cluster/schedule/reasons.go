@@ -18,25 +18,25 @@ func (w *world) unitName(i int32) string {
 	return w.units[i].name
 }
 
-// saysOne returns a cause as said of one machine.
-func (w *world) saysOne(c cause) string {
+// describeOne words a cause for one machine.
+func (w *world) describeOne(c cause) string {
 	if c.kind == fits {
 		return "can take it"
 	}
-	one, _ := constraints[c.kind].says(w, c)
+	one, _ := constraints[c.kind].describe(w, c)
 	return one
 }
 
-// leaving says why a unit left a machine, after "moved from n3: ".
-func (w *world) leaving(c cause) string {
+// whyLeft words why a unit left a machine, after "moved from n3: ".
+func (w *world) whyLeft(c cause) string {
 	if c.kind == fits {
-		return w.saysOne(c)
+		return w.describeOne(c)
 	}
-	return cmp.Or(constraints[c.kind].leaves(w, c), w.saysOne(c))
+	return cmp.Or(constraints[c.kind].describeLeaving(w, c), w.describeOne(c))
 }
 
-// unplaced says why a unit is on no machine.
-func (w *world) unplaced(u *unit) string {
+// whyUnplaced words why a unit is on no machine.
+func (w *world) whyUnplaced(u *unit) string {
 	switch {
 	case u.parsed.err != "":
 		return "it can't be placed: " + u.parsed.err
@@ -44,25 +44,25 @@ func (w *world) unplaced(u *unit) string {
 		return "there are no machines; start a daemon that joins this cluster"
 	}
 	for _, c := range all {
-		if why := c.unplaced(w, u); why != "" {
+		if why := c.whyUnplaced(w, u); why != "" {
 			return why
 		}
 	}
 	return w.summary(u)
 }
 
-// summary counts the machines by what keeps a unit from them.
+// summary counts the machines by the causes that keep a unit out.
 func (w *world) summary(u *unit) string {
 	class := w.classOf(&u.parsed)
 	counts := w.excludedOn(u, class.able)
-	maps.Copy(counts, class.causes) // by a machine itself: never the same as by what is on it
+	maps.Copy(counts, class.causes) // causes of other kinds
 	delete(counts, cause{})
 	causes := slices.SortedFunc(maps.Keys(counts), func(a, b cause) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), a.compare(b))
 	})
 	parts := make([]string, len(causes))
 	for i, c := range causes {
-		one, several := constraints[c.kind].says(w, c)
+		one, several := constraints[c.kind].describe(w, c)
 		if counts[c] == 1 {
 			several = one
 		}

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// replaces: a unit that Replaces matches leaves the machine to the unit that
-// names it. Units that replace each other in a circle don't replace each other
-// at all: it would never end.
-type replaces struct{ indifferent }
+// replaces: a unit whose name Replaces= matches leaves the machine to the unit
+// with that option. Units that replace each other in a circle are left alone,
+// because replacing would never end.
+type replaces struct{ unconstrained }
 
 func (replaces) link(w *world) {
 	var replacing []int32
@@ -60,8 +60,8 @@ func (w *world) reaches(from, to int32, seen map[int32]bool) bool {
 
 func (replaces) concerns(u *unit) bool { return len(u.replaces)+len(u.replacers) > 0 }
 
-// filter also spares the machines of units that this plan replaced before:
-// once is enough, or plans might not end.
+// filter also leaves out the machines of units that this plan has replaced
+// once, because plans might not end otherwise.
 func (replaces) filter(p *plan, u *unit, able, _ []int32) []int32 {
 	p.mark++
 	for _, r := range u.replacers {
@@ -86,7 +86,7 @@ func (replaces) excludes(w *world, u *unit, m int32) cause {
 	return cause{}
 }
 
-func (c replaces) settle(w *world, standing []int32) {
+func (c replaces) evictStanding(w *world, standing []int32) {
 	for _, i := range standing {
 		u := &w.units[i]
 		if u.at < 0 {
@@ -99,22 +99,24 @@ func (c replaces) settle(w *world, standing []int32) {
 	}
 }
 
-func (replaces) parts(w *world, i, j int32) bool {
+func (replaces) incompatible(w *world, i, j int32) bool {
 	return slices.Contains(w.units[i].replaces, j) || slices.Contains(w.units[j].replaces, i)
 }
 
-func (replaces) room(*strings.Builder, *unit) bool { return false }
+func (replaces) writePeers(*strings.Builder, *unit) bool { return false }
 
-func (replaces) says(w *world, why cause) (one, several string) {
+func (replaces) describe(w *world, why cause) (one, several string) {
 	rest := w.unitName(why.unit) + ", which replaces it"
 	return "runs " + rest, "run " + rest
 }
 
-func (replaces) leaves(w *world, why cause) string { return "replaced by " + w.unitName(why.unit) }
+func (replaces) describeLeaving(w *world, why cause) string {
+	return "replaced by " + w.unitName(why.unit)
+}
 
-// evict takes a unit, and those that must be with it, off a machine for a replacer.
+// evict takes a unit and its followers off a machine for the unit that replaces it.
 func (p *plan) evict(i, m int32, why cause) {
-	p.take(i, m)
+	p.unassign(i, m)
 	p.evicted[i] = true
 	delete(p.chosen, i)
 	if _, ok := p.moved[i]; !ok {

@@ -7,20 +7,20 @@ import (
 	"fleettop/units"
 )
 
-// parsed is what a unit's file asks of a machine, as of a hash.
+// parsed are the requirements in a unit's file, as of a hash.
 type parsed struct {
 	hash     string
 	req      units.Requirements
 	metadata []demand     // of req, sorted by key
 	template string       // of an instance
-	asks     []constraint // those by which it matters what a machine itself is
-	class    string       // equal for units that ask the same of a machine alone
-	oneshot  bool         // it runs, ends and is done on a machine
-	once     bool         // it runs, ends and is done, wherever it is given to later
+	asks     []constraint // those with requirements of a machine itself
+	class    string       // equal for units with the same requirements of a machine itself
+	oneshot  bool         // it runs, ends and is then done
+	once     bool         // the same, and it isn't run again on another machine
 	err      string       // set when the file can't be understood
 }
 
-// files remembers parsed files by hash, for units that have the same.
+// files caches parsed files by hash.
 type files map[string]*units.File
 
 func (f files) parse(u *cluster.Unit) (*units.File, error) {
@@ -56,13 +56,13 @@ func parse(u *cluster.Unit, known files) parsed {
 		return p
 	}
 	p.oneshot = file.RunsOnce(name)
-	// A global unit is done on each machine for itself, for as long as that is up.
+	// A global unit is done on each machine separately, until that fails.
 	p.once = p.oneshot && !p.req.Rerun && !p.req.Global
 	p.metadata = demandsOf(&p.req)
 	var b strings.Builder
 	for _, c := range all {
 		before := b.Len()
-		if c.class(&b, &p); b.Len() > before {
+		if c.writeClass(&b, &p); b.Len() > before {
 			p.asks = append(p.asks, c)
 		}
 	}

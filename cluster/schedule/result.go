@@ -9,7 +9,7 @@ import (
 	"fleettop/units"
 )
 
-// result turns what the plan did to the world into moves.
+// result returns the plan's changes as moves.
 func (p *plan) result() Result {
 	var r Result
 	for _, i := range p.extra {
@@ -19,7 +19,7 @@ func (p *plan) result() Result {
 		u := &p.units[d.unit]
 		k := u.givenTo(p.machines[d.machine].id)
 		r.Moves = append(r.Moves, p.move(u, &u.given[k], nil,
-			"taken from "+p.machines[d.machine].name+": "+p.leaving(d.why)))
+			"taken from "+p.machines[d.machine].name+": "+p.whyLeft(d.why)))
 	}
 	for _, d := range p.left {
 		u := &p.units[d.unit]
@@ -59,7 +59,8 @@ func (p *plan) result() Result {
 	for k := range r.Moves {
 		m := &r.Moves[k]
 		if m.From != nil && m.To == nil {
-			if n, ok := slices.BinarySearchFunc(r.Unplaced, m.Unit, func(u Unplaced, name string) int { return cmp.Compare(u.Unit, name) }); ok {
+			byUnit := func(u Unplaced, name string) int { return cmp.Compare(u.Unit, name) }
+			if n, ok := slices.BinarySearchFunc(r.Unplaced, m.Unit, byUnit); ok {
 				m.Reason += "; no other place for it: " + r.Unplaced[n].Reason
 			}
 		}
@@ -67,19 +68,19 @@ func (p *plan) result() Result {
 	return r
 }
 
-// unplacedLike is unplaced, worked out once for units that fit the same machines.
+// unplacedLike is whyUnplaced, computed once for units that the same machines take.
 func (p *plan) unplacedLike(u *unit, known map[string]string) string {
-	key := u.room()
+	key := u.peerKey()
 	if u.parsed.err != "" || key == "" {
-		return p.unplaced(u)
+		return p.whyUnplaced(u)
 	}
 	if _, ok := known[key]; !ok {
-		known[key] = p.unplaced(u)
+		known[key] = p.whyUnplaced(u)
 	}
 	return known[key]
 }
 
-// order of moves by kind: what ends first, what is most urgent next.
+// kindOf orders moves by kind: withdrawals, moves, placements, updates.
 func kindOf(m cluster.Move) int {
 	switch {
 	case m.To == nil:
@@ -107,8 +108,8 @@ func (p *plan) move(u *unit, from, to *cluster.Assignment, reason string) cluste
 	return cluster.Move{Unit: u.name, From: from, To: to, Reason: reason, Generation: u.rec.Generation}
 }
 
-// withdrawExtra takes away assignments that can't stand: of a unit nobody
-// wants, and all but the latest of one that runs once.
+// withdrawExtra withdraws all assignments of a unit that isn't wanted, and all
+// but the latest of a unit that isn't global.
 func (p *plan) withdrawExtra(r *Result, u *unit) {
 	extra, reason := u.given, ""
 	switch {
@@ -143,7 +144,7 @@ func (p *plan) globalMoves(r *Result, u *unit) {
 
 const everywhere = "a global unit runs on every eligible machine"
 
-// changedMove writes down where a unit went that this plan took or placed.
+// changedMove adds the move of a unit that this plan took from a machine or placed.
 func (p *plan) changedMove(r *Result, i int32) {
 	u := &p.units[i]
 	c, placed := p.chosen[i]
@@ -155,7 +156,8 @@ func (p *plan) changedMove(r *Result, i int32) {
 		p.leave(r, u, &u.given[0])
 	case !placed:
 		from := &u.given[0]
-		r.Moves = append(r.Moves, p.move(u, from, nil, "taken from "+p.machines[p.byID[from.Machine]].name+": "+p.leaving(left)))
+		why := "taken from " + p.machines[p.byID[from.Machine]].name + ": " + p.whyLeft(left)
+		r.Moves = append(r.Moves, p.move(u, from, nil, why))
 	case !had:
 		why := p.why(u, c)
 		r.Moves = append(r.Moves, p.move(u, nil, p.assignment(u, c.machine, why), why))
@@ -165,13 +167,13 @@ func (p *plan) changedMove(r *Result, i int32) {
 		}
 	default:
 		from := &u.given[0]
-		why := "moved from " + p.machines[p.byID[from.Machine]].name + ": " + p.leaving(left) + "; " + p.why(u, c)
+		why := "moved from " + p.machines[p.byID[from.Machine]].name + ": " + p.whyLeft(left) + "; " + p.why(u, c)
 		r.Moves = append(r.Moves, p.move(u, from, p.assignment(u, c.machine, why), why))
 	}
 }
 
-// keepLeft finds the units that run once and have no other place than their
-// machine, which doesn't run: it is all that speaks against that machine.
+// keepLeft finds the units, other than global ones, that no machine takes but
+// their own, which doesn't run.
 func (p *plan) keepLeft() {
 	for i, why := range p.moved {
 		if _, placed := p.chosen[i]; !placed && why.kind == notRunning {
@@ -181,7 +183,7 @@ func (p *plan) keepLeft() {
 	p.leaveTogether()
 }
 
-// isLeftOn reports whether a unit is left with this machine, which doesn't run.
+// isLeftOn reports whether a unit is left with a machine that doesn't run.
 func (p *plan) isLeftOn(machine string, i int32) bool {
 	if i < 0 {
 		return false
@@ -193,7 +195,7 @@ func (p *plan) isLeftOn(machine string, i int32) bool {
 	return p.isLeft[i] && u.given[0].Machine == machine
 }
 
-// leave keeps an assignment with a machine that doesn't run, up to date for when it does.
+// leave keeps an assignment with a machine that doesn't run, and updates it.
 func (p *plan) leave(r *Result, u *unit, a *cluster.Assignment) {
 	r.Left = append(r.Left, cluster.UnitOnMachine{Machine: a.Machine, Unit: a.Unit})
 	if a.Generation != u.rec.Generation {
@@ -236,7 +238,7 @@ func (p *plan) assignment(u *unit, m int32, reason string) *cluster.Assignment {
 	}
 }
 
-// update brings an assignment up to its unit; the placement stays what it was.
+// update brings an assignment up to date with its unit, on the same machine.
 func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
 	to := *a
 	to.Content, to.Hash, to.Desired = u.rec.Content, u.rec.Hash, u.rec.Desired
@@ -253,7 +255,7 @@ func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
 	return p.move(u, a, &to, reason)
 }
 
-// why says what spoke for a machine.
+// why says why a machine was chosen.
 func (p *plan) why(u *unit, c choice) string {
 	switch {
 	case c.with >= 0:

@@ -13,26 +13,26 @@ import (
 // Roll is an update of a global unit that hasn't reached all of its machines.
 type Roll struct {
 	Unit string
-	// Text says how far it is, and what it waits for.
+	// Text says how many machines are updated, and what the others wait for.
 	Text string
-	// Failed says what went wrong where: while it does, no other machine is
-	// updated. Empty while the roll goes on.
+	// Failed says what failed on which machine. No other machine is updated until
+	// that is mended. Empty while the roll continues.
 	Failed string
 }
 
-// roll is how far an update of a global unit is. All of it is read from the
-// assignments and statuses, so that a new leader goes on where the last one was.
+// roll is the state of an update of a global unit. It is computed from the
+// assignments and statuses only, so a new leader continues where the last one was.
 type roll struct {
 	now     []int32 // machines to be updated by this plan
 	behind  []int32 // machines to be updated later
-	busy    []int32 // machines that are updated, where it isn't active yet
+	busy    []int32 // machines with the update on which it isn't active yet
 	trouble string  // what went wrong on one of them
 	done    int     // machines on which the update is active
 }
 
-// rollOf decides which machines are updated now: no more at a time than the
-// unit allows, those first where it isn't active anyway, and none after a
-// failure. A machine is done when the unit is active there.
+// rollOf decides which machines are updated now: at most as many at a time as
+// the unit allows, first those on which it isn't active, and none after a
+// failure. A machine is done when the updated unit is active on it.
 func (p *plan) rollOf(u *unit) roll {
 	var r roll
 	var idle, active []int32
@@ -73,14 +73,14 @@ func (p *plan) rollOf(u *unit) roll {
 	return r
 }
 
-// disturbedBy reports whether the update of an assignment interrupts what runs.
+// disturbedBy reports whether the update of an assignment interrupts a running unit.
 func (u *unit) disturbedBy(a *cluster.Assignment) bool {
 	return a.Desired == units.Launched && u.rec.Desired == units.Launched &&
 		(a.Hash != u.rec.Hash || a.Restart != u.rec.Restart)
 }
 
-// isUp reports whether an assignment was carried out and its unit is active,
-// or has nothing to do on this machine.
+// isUp reports whether an assignment was carried out, and its unit is active or
+// has nothing to do on this machine.
 func (u *unit) isUp(a *cluster.Assignment, st *cluster.Status) bool {
 	if st.Epoch != a.Epoch || st.Generation < a.Generation || st.Error != "" {
 		return false
@@ -94,7 +94,7 @@ func (u *unit) isUp(a *cluster.Assignment, st *cluster.Status) bool {
 	return false
 }
 
-// failure returns what went wrong when an assignment was carried out.
+// failure words what went wrong with an assignment; empty if nothing did.
 func failure(a *cluster.Assignment, st *cluster.Status) string {
 	switch {
 	case st.Epoch != a.Epoch || st.Generation < a.Generation:
@@ -109,12 +109,13 @@ func failure(a *cluster.Assignment, st *cluster.Status) string {
 	return ""
 }
 
-// says returns how far a roll is; empty where there is none.
-func (r *roll) says(w *world) string {
+// describe words how far a roll is; empty if it is complete.
+func (r *roll) describe(w *world) string {
 	if len(r.behind) == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("updated on %d of %s", r.done, wording.Count(r.done+len(r.busy)+len(r.now)+len(r.behind), "machine"))
+	machines := r.done + len(r.busy) + len(r.now) + len(r.behind)
+	text := fmt.Sprintf("updated on %d of %s", r.done, wording.Count(machines, "machine"))
 	switch busy := slices.Concat(r.busy, r.now); {
 	case r.trouble != "":
 		return text + "; the others wait, as " + r.trouble
@@ -124,13 +125,13 @@ func (r *roll) says(w *world) string {
 	return text + "; the others wait until " + w.machines[r.behind[0]].name + " is up"
 }
 
-// updateGlobal brings the assignments of a global unit up to date, as far as its roll is.
+// updateGlobal adds the next updates of a global unit's assignments.
 func (p *plan) updateGlobal(r *Result, u *unit) {
 	roll := p.rollOf(u)
 	for _, m := range roll.now {
 		r.Moves = append(r.Moves, p.update(u, &u.given[u.on[m]]))
 	}
-	if text := roll.says(p.world); text != "" {
+	if text := roll.describe(p.world); text != "" {
 		r.Rolls = append(r.Rolls, Roll{Unit: u.name, Text: text, Failed: roll.trouble})
 	}
 }

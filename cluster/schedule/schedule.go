@@ -7,23 +7,23 @@ import (
 	"fleettop/cluster"
 )
 
-// Input is all a plan depends on.
+// Input is everything that a plan depends on.
 type Input struct {
 	Snapshot *cluster.Snapshot
-	// Health has the verdict on each machine, by ID. One that nobody has judged
-	// yet keeps its units and takes no more; one without a record has failed.
+	// Health is each machine's health, by ID. A machine without a verdict keeps its
+	// units and takes no more; a machine without a record counts as failed.
 	Health map[string]cluster.Health
-	// Hold, if not empty, keeps the units of failed machines where they are,
-	// and says why: too many vanished at once. A machine that an operator
-	// drained or removed, or that said goodbye, is not held.
+	// Hold, if not empty, keeps the units of failed machines assigned to them, and
+	// says why: too many failed at once. It doesn't apply to a machine that an
+	// operator drained or removed, or that announced its departure.
 	Hold string
-	// Waits are units that get no place now if they have none, or none that
-	// runs, and WaitsFor is why: other machines are about to take units, too.
+	// Waits are units that aren't placed now if they are on no machine that runs,
+	// and WaitsFor says why: other machines are about to join.
 	Waits    map[string]bool
 	WaitsFor string
 }
 
-// Homeless are the units of a snapshot that are wanted and on no machine.
+// Homeless returns the units of a snapshot that are wanted and on no machine.
 func Homeless(s *cluster.Snapshot) map[string]bool {
 	homeless := map[string]bool{}
 	for name, u := range s.Units {
@@ -37,7 +37,7 @@ func Homeless(s *cluster.Snapshot) map[string]bool {
 	return homeless
 }
 
-// Held tells why a machine's units stay with it though it failed; empty if they don't.
+// Held says why a failed machine keeps its units; empty if it doesn't.
 func (in Input) Held(id string) string {
 	m, known := in.Snapshot.Machines[id]
 	if in.Hold == "" || !known || m.Schedule == cluster.Drained || stateOf(in.Health[id]) != cluster.Failed {
@@ -46,8 +46,8 @@ func (in Input) Held(id string) string {
 	return "stays on " + in.Snapshot.Label(id) + ", which failed, as failovers are held: " + in.Hold
 }
 
-// stateOf is what counts for a plan: a machine that failed and answers again
-// keeps what it still has, as that runs, and gets nothing until it is back.
+// stateOf returns the state that a plan uses: a failed machine that answers again
+// keeps the units that it still has, which run, and gets none until it is back.
 func stateOf(h cluster.Health) cluster.HealthState {
 	if h.State == cluster.Failed && !h.BackAt.IsZero() {
 		return cluster.Suspect
@@ -55,43 +55,43 @@ func stateOf(h cluster.Health) cluster.HealthState {
 	return h.State
 }
 
-// Unplaced is a unit that is wanted and on no machine that runs, and why.
+// Unplaced is a wanted unit that is on no machine that runs, and the reason.
 type Unplaced struct {
 	Unit   string `json:"unit"`
 	Reason string `json:"reason"` // "4 machines: 2 lack ssd=true, 2 conflict with db@1.service"
 }
 
-// Result is a plan. Its order depends on nothing but the input: withdrawals,
-// moves, placements, updates, each by unit and machine.
+// Result is a plan. Its order depends on the input only: withdrawals, moves,
+// placements, updates, each by unit and machine.
 type Result struct {
 	Moves    []cluster.Move
 	Unplaced []Unplaced // by unit
-	// Left are the assignments left with machines that don't run, as there is
-	// no other place for them; by unit and machine.
+	// Left are the assignments left with machines that don't run, because no
+	// other machine takes them; by unit and machine.
 	Left []cluster.UnitOnMachine
 	// Rolls are the updates of global units that go on after this plan; by unit.
 	Rolls []Roll
 }
 
-// Planner makes plans. It remembers parsed requirements and an index of the
-// last snapshot, which makes it fast and never changes what it answers: a
-// snapshot is immutable, so maps that two snapshots share need no second look.
-// Methods may be called from several goroutines; the zero value is not usable, call New.
+// Planner makes plans. It caches parsed requirements and an index of the last
+// snapshot, which never changes a plan: a snapshot is immutable, so maps that two
+// snapshots share haven't changed. Methods may be called from several
+// goroutines. The zero Planner is not usable; call New.
 type Planner struct {
 	mu      sync.Mutex // guards what follows
 	parsed  map[string]parsed
 	world   *world
-	settled *Result         // the last result, if it moved nothing and its input still stands
+	settled *Result         // the last result, if it moved nothing and its input hasn't changed
 	hold    string          // of the last plan
-	without map[string]bool // units without a place whoever dies, if asked for and the input still stands
-	heldFor string          // the hold under which they are
+	without map[string]bool // units without a machine whichever machine fails; nil if not computed for this input
+	heldFor string          // the hold that without was computed with
 }
 
 // New returns a Planner.
 func New() *Planner { return &Planner{parsed: map[string]parsed{}} }
 
-// Plan returns what must change to give every wanted unit a place. now is
-// written into new assignments.
+// Plan returns the moves that give every wanted unit a machine. now is written
+// into new assignments.
 func (p *Planner) Plan(in Input, now time.Time) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,8 +109,8 @@ func (p *Planner) Plan(in Input, now time.Time) Result {
 	return res
 }
 
-// sync brings the index up to a snapshot and the machines' health, and forgets
-// what was remembered where anything that matters to a plan has changed.
+// sync updates the index to a snapshot and the machines' health, and drops
+// cached results if anything that a plan depends on has changed.
 func (p *Planner) sync(in Input) {
 	same := true
 	if p.world == nil || !p.world.of(in.Snapshot) {
@@ -125,12 +125,12 @@ func (p *Planner) sync(in Input) {
 	}
 }
 
-// WhatIf returns the units that would have no place left if a machine died, by name.
+// WhatIf returns the units that no machine could take if a machine failed, by name.
 func (p *Planner) WhatIf(in Input, machineID string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	in.Waits = nil
-	// What has no place anyway is the same whichever machine is asked about.
+	// The units without a machine now are the same for every question.
 	if p.sync(in); p.without == nil || p.heldFor != in.Hold {
 		p.without, p.heldFor = map[string]bool{}, in.Hold
 		for _, u := range p.unplaced(in) {
@@ -153,7 +153,7 @@ func (p *Planner) WhatIf(in Input, machineID string) []string {
 	return names
 }
 
-// unplaced returns what a plan of the world as it is leaves without a place.
+// unplaced returns the units that a plan of the world leaves without a machine.
 func (p *Planner) unplaced(in Input) []Unplaced {
 	pl := p.plan(in, time.Time{})
 	res := pl.result()

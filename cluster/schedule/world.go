@@ -21,28 +21,28 @@ type machine struct {
 // unit is one unit that is wanted or assigned.
 type unit struct {
 	name   string
-	rec    cluster.Unit // zero when the unit is gone
+	rec    cluster.Unit // zero when the unit was destroyed
 	wanted bool
 	parsed parsed
 	spread int32 // index of its template's counts; -1 when it has no siblings
-	// given has its assignments in the snapshot. Of a unit that isn't
-	// global only the first, with the highest epoch, can stand.
+	// given are its assignments in the snapshot. Of a unit that isn't
+	// global only the first, with the highest epoch, is valid.
 	given               []cluster.Assignment
-	at                  int32           // where it is placed now; -1 for nowhere
+	at                  int32           // the machine it is placed on now; -1 for none
 	on                  map[int32]int   // of a global unit: the machines, and the index in given, -1 for a new one
 	off                 map[int32]cause // of a global unit: the given machines it must leave, and why
-	outOf               cause           // why it can't stay where it was given, if so
-	bound               []constraint    // those by which other units matter to it
+	outOf               cause           // why it can't stay on the machine it was given to
+	bound               []constraint    // those that depend on other units
 	conflicts, matching []*pattern      // its own patterns, and those that match it
-	targets             []int32         // MachineOf; -1 for a unit that is on no list
+	targets             []int32         // MachineOf; -1 for a unit that isn't wanted
 	followers           []int32         // units of which it is a target
 	replaces, replacers []int32
 }
 
 func (u *unit) global() bool { return u.parsed.req.Global }
 
-// world is the index of a snapshot: every unit that can stay placed where it
-// stands. A plan changes it and takes its changes back.
+// world is the index of a snapshot, in which every unit that can stay is placed
+// on its machine. A plan changes it and undoes its changes.
 type world struct {
 	unitsOf       map[string]cluster.Unit
 	assignmentsOf map[cluster.UnitOnMachine]cluster.Assignment
@@ -51,19 +51,19 @@ type world struct {
 	loads    []int32   // units on each machine
 	machines []machine // by name and ID: the order that breaks ties
 	byID     map[string]int32
-	byDigits map[string][]int32 // machines by how their IDs begin, as far as a unit names them so
+	byDigits map[string][]int32 // machines by the first digits of their IDs, for those that a MachineID names
 	units    []unit             // by name
 	byName   map[string]int32
 	patterns patterns
 	spreads  [][]int32 // by template with several wanted instances: instances on each machine
 	classes  map[string]*class
 
-	pending  []int32 // wanted units that have no place or can't stay, whatever the machines' health
-	outdated []int32 // units that may stay and whose assignments are older than they are
+	pending  []int32 // wanted units without a machine, or which can't stay whatever the machine's health
+	outdated []int32 // units that may stay, with assignments of an earlier generation
 	globals  []int32
 	rolling  bool    // a global unit isn't up to date everywhere
-	once     []int32 // units that run once and were given to a machine, not known to be done
-	extra    []int32 // units with assignments that can't stand, whatever else
+	once     []int32 // assigned units that run once, not marked as done
+	extra    []int32 // units with assignments to be withdrawn
 }
 
 // of reports whether the index is of this snapshot.
@@ -78,7 +78,7 @@ func newWorld(s *cluster.Snapshot, memo map[string]parsed) (*world, map[string]p
 	w.addMachines(s)
 	memo = w.addUnits(s, memo)
 	w.link()
-	w.settle()
+	w.placeStanding()
 	return w, memo
 }
 
@@ -149,7 +149,7 @@ func (w *world) addUnits(s *cluster.Snapshot, memo map[string]parsed) map[string
 
 func wants(u cluster.Unit) bool { return u.Desired == units.Loaded || u.Desired == units.Launched }
 
-// link ties units to their template's other instances, and to what their constraints name.
+// link resolves what units name: their template's other instances, and the names in constraints.
 func (w *world) link() {
 	instances := map[string]int{}
 	for i := range w.units {
@@ -184,7 +184,7 @@ func (w *world) link() {
 	}
 }
 
-// add places a unit on a machine; remove is its exact inverse.
+// add places a unit on a machine; remove is its inverse.
 func (w *world) add(i, m int32) {
 	u := &w.units[i]
 	if u.global() {
@@ -225,7 +225,7 @@ func (u *unit) givenTo(id string) int {
 	return slices.IndexFunc(u.given, func(a cluster.Assignment) bool { return a.Machine == id })
 }
 
-// hosts tells whether a unit is placed on a machine.
+// hosts reports whether a unit is placed on a machine.
 func (w *world) hosts(m, i int32) bool {
 	if i < 0 {
 		return false
@@ -237,13 +237,13 @@ func (w *world) hosts(m, i int32) bool {
 	return ok
 }
 
-// setHealth takes the machines' verdicts and tells whether any is another than before.
+// setHealth sets the machines' health and reports whether any changed.
 func (w *world) setHealth(health map[string]cluster.Health) (changed bool) {
 	for i := range w.machines {
 		m := &w.machines[i]
 		state := cluster.Failed
 		if m.known {
-			state = cluster.Suspect // until somebody has judged it
+			state = cluster.Suspect // until there is a verdict
 			if h, ok := health[m.id]; ok {
 				state = stateOf(h)
 			}
@@ -259,8 +259,8 @@ func (w *world) setHealth(health map[string]cluster.Health) (changed bool) {
 	return changed
 }
 
-// assume overrides one machine's verdict until the next assume or setHealth, and
-// returns the one it had, and whether there is such a machine.
+// assume overrides one machine's health until the next assume or setHealth. It
+// returns the previous health, and whether there is such a machine.
 func (w *world) assume(id string, state cluster.HealthState) (was cluster.HealthState, known bool) {
 	i, known := w.byID[id]
 	if known {
@@ -272,9 +272,9 @@ func (w *world) assume(id string, state cluster.HealthState) (was cluster.Health
 	return was, known
 }
 
-// standingOrder returns the wanted units as they have precedence where they
-// stand: those that stay as their file can't be read, those whose file didn't
-// change, then the longest placed, then by name.
+// standingOrder returns the wanted units that have a machine, by precedence:
+// those with an unreadable file, which stay, those with an unchanged file, then
+// those placed the longest ago, then by name.
 func (w *world) standingOrder() []int32 {
 	var order []int32
 	for i := range w.units {

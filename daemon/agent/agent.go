@@ -330,13 +330,13 @@ func (a *Agent) renewed() time.Time {
 	return a.session.Renewed()
 }
 
-// superseded tells whether a start in flight is no longer what is wanted.
+// superseded reports whether a start in flight is no longer what is wanted.
 func superseded(flying, due Step) bool {
 	return due.Kind == Unload || due.Kind == Stop || due.Kind == Load ||
 		due.Assignment.Restart > flying.Assignment.Restart
 }
 
-// flying tells whether a batch of a kind is in flight.
+// flying reports whether a batch of a kind is in flight.
 func (a *Agent) flying(kind StepKind) bool {
 	for _, f := range a.flights {
 		if f.kind == kind {
@@ -346,7 +346,7 @@ func (a *Agent) flying(kind StepKind) bool {
 	return false
 }
 
-// leaving tells whether a unit that was taken away is being stopped: starts
+// leaving reports whether a unit that was taken away is being stopped: starts
 // wait for it, as one may conflict with the other, but not for ever.
 func (a *Agent) leaving() bool {
 	for name, f := range a.flights {

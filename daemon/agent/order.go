@@ -15,6 +15,8 @@ type order struct {
 	files    map[string]relations // by unit
 	first    map[string][]string  // by unit: those that start before it
 	triggers map[string][]string  // by unit: those that start it on occasion
+
+	want map[string]cluster.Assignment // as of the last update
 }
 
 // relations are those of a file, as of its hash.
@@ -24,8 +26,12 @@ type relations struct {
 }
 
 // update takes in what is assigned. Units that were taken away keep their
-// order for as long as they are held.
+// order while they are held.
 func (o *order) update(want map[string]cluster.Assignment, held map[string]units.Status) {
+	if o.files != nil && cluster.SameMap(o.want, want) {
+		return
+	}
+	o.want = want
 	files := make(map[string]relations, len(want))
 	same := true
 	for name, r := range o.files {

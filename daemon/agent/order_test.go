@@ -119,7 +119,7 @@ func TestOrderOfWhatWasTakenAway(t *testing.T) {
 		t.Error("the service is stopped before its socket")
 	}
 	delete(held, "call.socket")
-	if o.update(nil, held); o.waits(stop, due) {
+	if o.update(map[string]cluster.Assignment{}, held); o.waits(stop, due) {
 		t.Error("the service waits for a socket that is gone")
 	}
 }

@@ -103,7 +103,7 @@ func (n Note) startFailed() bool {
 // isCrashing reports whether a unit ended and its Restart= is to start it again.
 func isCrashing(h units.Status) bool { return strings.Contains(h.Sub, "auto-restart") }
 
-// covers tells whether the note is of this very assignment.
+// covers reports whether the note is of this very assignment.
 func (n Note) covers(a cluster.Assignment) bool {
 	return n.Epoch == a.Epoch && n.Generation == a.Generation && n.Restart == a.Restart && n.Desired == a.Desired && n.Hash == a.Hash
 }

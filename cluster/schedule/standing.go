@@ -2,10 +2,10 @@ package schedule
 
 import "slices"
 
-// settle places every unit that may stay where it was given, whatever the
-// machines' health, and lists the rest as pending. Of two that exclude each
-// other the one that was there first stays.
-func (w *world) settle() {
+// placeStanding places every unit that may stay on the machine it was given to,
+// whatever the machine's health, and lists the others as pending. Of two units
+// that exclude each other the one that was there first stays.
+func (w *world) placeStanding() {
 	for i := range w.units {
 		if u := &w.units[i]; u.wanted && u.global() {
 			u.on, u.off = map[int32]int{}, map[int32]cause{}
@@ -16,7 +16,7 @@ func (w *world) settle() {
 	for _, i := range standing {
 		u := &w.units[i]
 		if u.global() {
-			w.settleGlobal(i, u)
+			w.placeStandingGlobal(i, u)
 			continue
 		}
 		m := w.byID[u.given[0].Machine]
@@ -24,8 +24,8 @@ func (w *world) settle() {
 			w.add(i, m)
 		}
 	}
-	for _, c := range slices.Backward(all) { // what follows a replaced unit goes with it
-		c.settle(w, standing)
+	for _, c := range slices.Backward(all) { // the followers of a replaced unit leave with it
+		c.evictStanding(w, standing)
 	}
 	for i := range w.units {
 		u := &w.units[i]
@@ -49,7 +49,7 @@ func (w *world) settle() {
 	}
 }
 
-func (w *world) settleGlobal(i int32, u *unit) {
+func (w *world) placeStandingGlobal(i int32, u *unit) {
 	for _, a := range u.given {
 		m := w.byID[a.Machine]
 		if why := w.mustLeave(u, m); why.kind != fits {
