@@ -14,7 +14,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/membership"
 	"fleettop/daemon/keys"
 )
@@ -83,7 +82,7 @@ type Config struct {
 	// one each, and none begins with another's.
 	EtcdPrefix string
 	// EtcdTLS is for EtcdEndpoints.
-	EtcdTLS etcdserver.TLS
+	EtcdTLS keys.Files
 
 	// DaemonGrace is how long a machine whose daemon is gone, but which
 	// still answers, keeps its units.

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,21 +130,4 @@ func TestLockDirRefusesTheSecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-}
-
-func TestPeerBook(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "peers.json")
-	quiet := slog.New(slog.DiscardHandler)
-	b := openPeerBook(path, quiet)
-	if b.existed || len(b.list()) > 0 {
-		t.Fatalf("a new book: %v", b)
-	}
-	for _, list := range [][]string{{"b:1", "a:1"}, nil} { // nobody found is no reason to forget
-		if err := b.keep(list); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if b = openPeerBook(path, quiet); !b.existed || strings.Join(b.list(), " ") != "a:1 b:1" {
-		t.Errorf("read back %v", b)
-	}
 }

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fleettop/cluster"
-	"fleettop/cluster/etcdserver"
 	"fleettop/cluster/etcdstore"
 	"fleettop/cluster/membership"
 	"fleettop/cluster/schedule"
 	"fleettop/daemon/agent"
 	"fleettop/daemon/api/server"
 	"fleettop/daemon/engine"
+	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/health"
 	"fleettop/daemon/peers"
 	"fleettop/daemon/view"
@@ -49,7 +49,7 @@ type node struct {
 	guard   *guard
 	run     cluster.Run
 	members *membership.Membership
-	etcd    *etcdLink
+	etcd    *etcdnode.Node
 	peers   *peers.Peers // the other machines' APIs
 	store   *etcdstore.Store
 	view    *view.View
@@ -86,10 +86,10 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	for {
-		if err = run(ctx, cfg); !errors.Is(err, errKnownElsewhere) {
+		if err = run(ctx, cfg); !errors.Is(err, etcdnode.ErrKnownElsewhere) {
 			return err
 		}
-		if err := etcdserver.Discard(cfg.StateDir); err != nil {
+		if err := etcdnode.Discard(cfg.StateDir); err != nil {
 			return err
 		}
 	}
@@ -137,8 +137,8 @@ func run(ctx context.Context, cfg Config) (err error) {
 	conflicts := make(chan error, 1)
 	n.members, err = membership.Open(membership.Config{
 		ID: cfg.MachineID, BindAddr: cfg.Address, BindPort: cfg.Port, AdvertiseAddr: cfg.Address,
-		Tags: map[string]string{tagName: cfg.Name}, ProbeInterval: cfg.ProbeInterval, Logger: n.log,
-		SecretKey: g.gossipKey(), OtherKeys: g.otherGossipKeys(), Refused: g.refuser("gossip"),
+		Tags: map[string]string{etcdnode.TagName: cfg.Name}, ProbeInterval: cfg.ProbeInterval, Logger: n.log,
+		SecretKey: g.gossipKey(), OtherKeys: g.otherGossipKeys(), Refused: g.RejectionLogger("gossip"),
 		OnConflict: func(c *membership.ConflictError) {
 			select {
 			case conflicts <- c:
@@ -150,18 +150,22 @@ func run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.members.Close()) }()
-	if n.etcd, err = openEtcd(ctx, &n.cfg, g, n.members); err != nil {
+	n.etcd, err = etcdnode.Open(ctx, etcdnode.Config{Machine: cfg.MachineID, Name: cfg.Name, StateDir: cfg.StateDir,
+		NewCluster: newRunID(), Join: cfg.Join, PeerAddr: cfg.etcdPeer(), ClientAddr: cfg.etcdClient(),
+		Endpoints: cfg.EtcdEndpoints, TLS: cfg.EtcdTLS, Prefix: cfg.EtcdPrefix,
+		Credentials: g, Gossip: n.members, Log: n.log})
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.etcd.close()) }()
-	n.store = etcdstore.New(n.etcd.client, etcdstore.Options{Prefix: n.cfg.EtcdPrefix + "/v1/", Logger: n.log, Gate: n.etcd.gate, Trouble: n.etcd.trouble})
-	n.etcd.records = n.store
+	defer func() { err = errors.Join(err, n.etcd.Close()) }()
+	n.store = etcdstore.New(n.etcd.Client(), etcdstore.Options{Prefix: n.cfg.EtcdPrefix + "/v1/", Logger: n.log, Gate: n.etcd.Gate, Trouble: n.etcd.Trouble})
 	defer func() { err = errors.Join(err, n.store.Close()) }()
 
 	n.peers = peers.New(peers.Config{Identity: g.identity, Address: n.peerAddress})
 	defer n.peers.Close()
 	n.view = view.New(n.store, n.log, viewLinger)
-	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log}, n.etcd, n.view)
+	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log},
+		etcdnode.ClusterMembers{Node: n.etcd}, n.view)
 	n.engine = engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: n.view, Health: n.health, Log: n.log})
 	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Lease: sessionTTL, Name: cfg.Name, Store: n.store, Manager: manager,
 		NotesPath: cfg.notesPath(), Log: n.log})
@@ -177,7 +181,7 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, handler 
 	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	defer unlink()
 	link, linkCtx := errgroup.WithContext(linkCtx)
-	link.Go(func() error { return n.etcd.run(linkCtx) })
+	link.Go(func() error { return n.etcd.Run(linkCtx, n.store) })
 
 	partsCtx, stop := context.WithCancel(linkCtx)
 	defer stop()
@@ -186,11 +190,11 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, handler 
 	background(n.view.Run)
 	background(n.health.Run)
 	background(func(ctx context.Context) { notifySystemd(ctx, n.agent.Ping) })
-	background(n.watchOwnRecord)
+	background(func(ctx context.Context) { n.etcd.FollowSeat(ctx, n.store) })
 	parts.Go(func() error { return membership.ServeProbes(partsCtx, probes, n.cfg.MachineID) })
 	parts.Go(func() error { return n.serveAPI(partsCtx, d, handler) })
 	parts.Go(func() error {
-		n.etcd.awaitAdmission(partsCtx)
+		n.etcd.AwaitAdmission(partsCtx)
 		return n.followKeys(partsCtx)
 	})
 	if n.keepLog != nil {
@@ -201,8 +205,9 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, handler 
 	parts.Go(func() error { return n.stand(partsCtx) })
 	parts.Go(func() error { return n.judgeConflicts(partsCtx, conflicts) })
 	parts.Go(func() error { return n.stayAddressed(partsCtx) })
-	parts.Go(func() error { return n.findHome(partsCtx) })
-	parts.Go(func() error { return n.watchDisk(partsCtx) })
+	parts.Go(func() error { return n.etcd.FindHome(partsCtx, n.peers, n.view) })
+	disk := &etcdnode.Disk{Dir: n.cfg.StateDir, Machine: n.cfg.MachineID, Name: n.cfg.Name, Timeline: timeline{n.store}, Log: n.log}
+	parts.Go(func() error { return disk.Run(partsCtx) })
 
 	departure := cluster.Restarting
 	select {

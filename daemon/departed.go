@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/keys"
 	"fleettop/units/atomicfile"
 	"fleettop/units/safefile"
@@ -50,8 +51,7 @@ func (n *node) part(ctx context.Context) {
 			n.log.Info("the cluster's key was put aside", "file", aside)
 		}
 	}
-	// With these addresses a new cluster here would look for the old one.
-	if err := os.Remove(filepath.Join(n.cfg.StateDir, peersFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := etcdnode.ForgetSeeds(n.cfg.StateDir); err != nil {
 		n.log.Warn("the addresses of the cluster's machines are still here", "error", err)
 	}
 	raw, err := json.Marshal(d)

@@ -17,6 +17,7 @@ import (
 	"fleettop/cluster/membership"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/server"
+	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/keys"
 	"fleettop/daemon/sshd"
 )
@@ -59,7 +60,7 @@ func (n *node) serveAPI(ctx context.Context, d *doors, handler *server.Server) e
 	machines, door := d.machines, server.HTTPServer(ctx, n.forMachines(handler), n.log)
 	if n.guard.identity != nil {
 		machines = tls.NewListener(machines, n.guard.identity.ServerConfig())
-		door.ErrorLog = log.New(&handshakes{refused: n.guard.refuser("API"), next: door.ErrorLog}, "", 0)
+		door.ErrorLog = log.New(&handshakes{refused: n.guard.RejectionLogger("API"), next: door.ErrorLog}, "", 0)
 	}
 	g.Go(func() error { return serve(ctx, machines, door) })
 	if d.people != nil {
@@ -108,7 +109,7 @@ func (n *node) forMachines(next http.Handler) http.Handler {
 		// nothing is answered on it any more, and what is being answered ends.
 		ctx, cancel := context.WithCancel(server.WithActor(r.Context(), keys.PeerName(r.TLS)))
 		defer cancel()
-		changed := n.guard.changed()
+		changed := n.guard.Changed()
 		if err := n.guard.identity.Trusts(r.TLS); err != nil {
 			w.Header().Set("Connection", "close")
 			w.WriteHeader(http.StatusForbidden)
@@ -123,7 +124,7 @@ func (n *node) forMachines(next http.Handler) http.Handler {
 					return
 				case <-changed:
 				}
-				changed = n.guard.changed()
+				changed = n.guard.Changed()
 				if n.guard.identity.Trusts(r.TLS) != nil {
 					cancel()
 				}
@@ -151,7 +152,7 @@ func (n *node) peerAddress(machineID string) (string, error) {
 			return "", fmt.Errorf("machine %s: %w", machineID, err)
 		}
 		if m.State == membership.Failed || m.State == membership.Left {
-			return "", fmt.Errorf("machine %s at %s is gone: see `fleettop list-machines --all`", cmp.Or(m.Tags[tagName], machineID), host)
+			return "", fmt.Errorf("machine %s at %s is gone: see `fleettop list-machines --all`", cmp.Or(m.Tags[etcdnode.TagName], machineID), host)
 		}
 		return net.JoinHostPort(host, strconv.Itoa(first+apiPort)), nil
 	}

@@ -16,6 +16,7 @@ import (
 	"fleettop/cluster/etcdserver"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
+	"fleettop/daemon/etcdnode"
 )
 
 func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
@@ -70,16 +71,16 @@ func (m *machine) untilUp(n int) {
 }
 
 // refused waits for the end of a daemon that must not run, and returns why it ended.
-func (m *machine) refused() *StoreTakenError {
+func (m *machine) refused() *etcdnode.StoreTakenError {
 	m.t.Helper()
 	select {
 	case <-m.done:
 	case <-time.After(patience):
 		m.t.Fatalf("%s runs on", m.cfg.Name)
 	}
-	taken := new(StoreTakenError)
+	taken := new(etcdnode.StoreTakenError)
 	if !errors.As(m.err, &taken) {
-		m.t.Fatalf("%s ended with %v; expected a StoreTakenError", m.cfg.Name, m.err)
+		m.t.Fatalf("%s ended with %v; expected an etcdnode.StoreTakenError", m.cfg.Name, m.err)
 	}
 	m.t.Log(m.err)
 	return taken

@@ -9,12 +9,10 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"fleettop/cluster/etcdserver"
 	"fleettop/daemon/keys"
 	"fleettop/units/broadcast"
 )
@@ -103,17 +101,15 @@ func (g *guard) setRing(r keys.Ring) error {
 	return nil
 }
 
-// changed returns a channel closed at the next change of the ring.
-func (g *guard) changed() <-chan struct{} { return g.change.Changed() }
+// Changed returns a channel closed at the next change of the ring.
+func (g *guard) Changed() <-chan struct{} { return g.change.Changed() }
 
-// accepted names the accepted keys, in no order of theirs.
-func (g *guard) accepted() string {
+// KeyIDs are the IDs of the accepted keys, the one in use first; nil without a key.
+func (g *guard) KeyIDs() []string {
 	if g.identity == nil {
-		return ""
+		return nil
 	}
-	ids := g.identity.Ring().IDs()
-	slices.Sort(ids)
-	return strings.Join(ids, " ")
+	return g.identity.Ring().IDs()
 }
 
 func (g *guard) gossipKey() []byte {
@@ -134,16 +130,16 @@ func (g *guard) otherGossipKeys() [][]byte {
 	return others
 }
 
-// etcdServer is what an embedded etcd serves with.
-func (g *guard) etcdServer() etcdserver.TLS {
+// EtcdServer is what an embedded etcd serves with.
+func (g *guard) EtcdServer() keys.Files {
 	if g.identity == nil {
-		return etcdserver.TLS{}
+		return keys.Files{}
 	}
-	return etcdserver.TLS(g.identity.Files())
+	return g.identity.Files()
 }
 
-// etcdClient is what its clients use; nil is plain text.
-func (g *guard) etcdClient() (*tls.Config, error) {
+// EtcdClient is what its clients use; nil is plain text.
+func (g *guard) EtcdClient() (*tls.Config, error) {
 	if g.identity == nil {
 		return nil, nil
 	}
@@ -152,7 +148,7 @@ func (g *guard) etcdClient() (*tls.Config, error) {
 
 // refuser returns what a door tells of somebody it didn't let in: from which
 // address, and why.
-func (g *guard) refuser(door string) func(source, why string) {
+func (g *guard) RejectionLogger(listener string) func(source, why string) {
 	return func(source, why string) {
 		if strings.HasSuffix(why, "EOF") || strings.HasSuffix(why, "reset by peer") || strings.HasSuffix(why, net.ErrClosed.Error()) {
 			return // a mere look at the port, or our own end
@@ -160,8 +156,8 @@ func (g *guard) refuser(door string) func(source, why string) {
 		if host, _, err := net.SplitHostPort(source); err == nil {
 			source = host
 		}
-		if g.tellOf(door+" "+source, time.Now()) {
-			g.log.Warn("refused: "+why, "door", door, "source", source)
+		if g.tellOf(listener+" "+source, time.Now()) {
+			g.log.Warn("refused: "+why, "door", listener, "source", source)
 		}
 	}
 }

@@ -54,18 +54,18 @@ func TestRefusalsAreToldOncePerSource(t *testing.T) {
 	g := &guard{log: slog.New(slog.NewTextHandler(&log, nil)), told: map[string]time.Time{}}
 	lines := func() int { return strings.Count(log.text(), "\n") }
 	for range 5 {
-		g.refuser("API")("198.18.0.9:1234", "tls: bad certificate")
-		g.refuser("API")("198.18.0.9:1235", "tls: bad certificate")
+		g.RejectionLogger("API")("198.18.0.9:1234", "tls: bad certificate")
+		g.RejectionLogger("API")("198.18.0.9:1235", "tls: bad certificate")
 	}
-	g.refuser("gossip")("198.18.0.9:1", "it speaks in clear")
+	g.RejectionLogger("gossip")("198.18.0.9:1", "it speaks in clear")
 	for _, own := range []string{"EOF", "read tcp: connection reset by peer", "accept: use of closed network connection"} {
-		g.refuser("etcd")("198.18.0.8:1", own)
+		g.RejectionLogger("etcd")("198.18.0.8:1", own)
 	}
 	if lines() != 2 || !strings.Contains(log.text(), "198.18.0.9") {
 		t.Errorf("logged:\n%s", log.text())
 	}
 	for i := range 4 * refusedMost {
-		g.refuser("API")(fmt.Sprintf("198.18.%d.%d:1", i/256, i%256), "no certificate")
+		g.RejectionLogger("API")(fmt.Sprintf("198.18.%d.%d:1", i/256, i%256), "no certificate")
 	}
 	if n := lines(); n > refusedMost+1 || !strings.Contains(log.text(), "very many addresses") {
 		t.Errorf("logged %d lines", n)

@@ -12,10 +12,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
+	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/keys"
 	"fleettop/units/diskfault"
 )
@@ -131,8 +131,7 @@ func keepKey(j Joining, reply joinReply) (Joined, error) {
 	if err := os.MkdirAll(j.StateDir, 0o700); err != nil {
 		return Joined{}, fmt.Errorf("%w: %s%s", err, diskfault.Advice(err, "--state-dir"), again)
 	}
-	book := &peerBook{path: filepath.Join(j.StateDir, peersFile)}
-	if err := book.keep(reply.Gossip); err != nil {
+	if err := etcdnode.SaveSeeds(j.StateDir, reply.Gossip); err != nil {
 		return Joined{}, err
 	}
 	joined := Joined{Key: ring.Primary().ID()}

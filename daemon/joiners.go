@@ -59,7 +59,7 @@ func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	reply, status := j.join(r, source)
 	if status != http.StatusOK {
-		j.n.guard.refuser("join")(source, reply.Error)
+		j.n.guard.RejectionLogger("join")(source, reply.Error)
 	}
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(reply)
@@ -88,7 +88,7 @@ func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
 	if err != nil {
 		j.n.log.Warn("a machine can't join now", "source", source, "error", err)
 		reply := joinReply{Error: "the cluster's store can't be reached, so no machine can join: try again when it has its quorum back"}
-		if known := j.n.etcd.trouble(); known != nil {
+		if known := j.n.etcd.Trouble(); known != nil {
 			reply.Error = known.Error() + ": see the log of the daemon that was asked"
 		}
 		return reply, http.StatusServiceUnavailable

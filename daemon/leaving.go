@@ -53,5 +53,5 @@ func (n *node) vanish(ctx context.Context) error {
 	if err := n.store.DeleteMachine(ctx, n.cfg.MachineID); err != nil && !errors.Is(err, cluster.ErrNotFound) {
 		return err
 	}
-	return n.etcd.leave(ctx)
+	return n.etcd.Leave(ctx)
 }

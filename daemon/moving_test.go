@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,20 +82,16 @@ func TestFoundByTheLeader(t *testing.T) {
 	m1 := newMachine(t, 1)
 	m2, m3 := m1.startThree()
 	m1.halt()
-	book := filepath.Join(m1.cfg.StateDir, peersFile)
+	seeds := filepath.Join(m1.cfg.StateDir, seedsFile)
 	nobody := []byte(`["127.0.0.9:1"]`)
-	if err := os.WriteFile(book, nobody, 0o600); err != nil {
+	if err := os.WriteFile(seeds, nobody, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m1.move("127.0.0.2")
 	m2.untilFound(m1)
 	m1.untilVoting(3)
-	m1.until("the others' addresses in its book", func(context.Context, *client.Client) (bool, error) {
-		raw, err := os.ReadFile(book)
-		var known []string
-		if err == nil {
-			err = json.Unmarshal(raw, &known)
-		}
-		return slices.Contains(known, m2.cfg.gossipAddress()) && slices.Contains(known, m3.cfg.gossipAddress()), err
+	m1.until("the others' addresses among its seeds", func(context.Context, *client.Client) (bool, error) {
+		known := m1.seeds()
+		return slices.Contains(known, m2.cfg.gossipAddress()) && slices.Contains(known, m3.cfg.gossipAddress()), nil
 	})
 }

@@ -74,11 +74,11 @@ func (n *node) adopt(ctx context.Context, s keys.Sealed) error {
 		}
 		n.guard.reach(func(r *rings) { r.gossip = ring })
 	}
-	if n.etcd.outdated() {
+	if n.etcd.Outdated() {
 		if err := n.waitForTurn(ctx, ring.IDs()); err != nil {
 			return err
 		}
-		if err := n.etcd.reload(ctx); err != nil {
+		if err := n.etcd.Reload(ctx); err != nil {
 			return err
 		}
 	}
@@ -134,7 +134,7 @@ func (n *node) tendKeys(ctx context.Context) error {
 	lease := n.view.Hold()
 	defer lease.Release()
 	for ctx.Err() == nil && n.guard.identity != nil {
-		keysChanged := n.guard.changed()
+		keysChanged := n.guard.Changed()
 		if len(n.guard.identity.Ring().IDs()) < 2 {
 			select {
 			case <-ctx.Done():
@@ -209,9 +209,9 @@ func (n *node) holders(snap *cluster.Snapshot) []keys.Holder {
 // lasts, since a rotation itself makes etcd change its leader.
 func (n *node) recordKeys(ctx context.Context, by, text string) {
 	ev := cluster.Event{Kind: cluster.EventKey, Machine: n.cfg.MachineID, Time: time.Now(), By: by, Text: text}
-	if err := n.record(ctx, ev); err != nil {
+	if err := (timeline{n.store}).Record(ctx, ev); err != nil {
 		n.log.Warn("what was done to the cluster's keys is not in the timeline", "by", by, "what", text, "error", err)
 	}
 }
 
-func (n *node) vault() vault { return vault{n.etcd.client, n.cfg.EtcdPrefix} }
+func (n *node) vault() vault { return vault{n.etcd.Client(), n.cfg.EtcdPrefix} }

@@ -12,6 +12,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/election"
 	"fleettop/cluster/membership"
+	"fleettop/daemon/etcdnode"
 	"fleettop/units/retry"
 )
 
@@ -32,7 +33,7 @@ const (
 // stayRegistered keeps a session open, and says who this machine is. It
 // returns only for a duplicate machine-id, or nil when ctx ends.
 func (n *node) stayRegistered(ctx context.Context) error {
-	if err := n.enterStore(ctx); err != nil {
+	if err := n.etcd.EnterStore(ctx); err != nil {
 		return err
 	}
 	delay := retry.NewDelay(retryLeast, retryMost)
@@ -52,7 +53,7 @@ func (n *node) stayRegistered(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			if known := n.etcd.diagnose(ctx, err); known == nil {
+			if known := n.etcd.Diagnose(ctx, err); known == nil {
 				failures++
 			}
 			if failures == complainAfter && ctx.Err() == nil {
@@ -63,7 +64,7 @@ func (n *node) stayRegistered(ctx context.Context) error {
 		}
 		delay.Reset()
 		failures = 0
-		n.etcd.usable()
+		n.etcd.MarkUsable()
 		n.log.Info("registered with the cluster")
 		n.mu.Lock()
 		n.session = s
@@ -110,7 +111,7 @@ func (n *node) describe(m *cluster.Machine) error {
 	m.GossipAddress, m.ProbeAddress, m.APIAddress = n.cfg.gossipAddress(), n.cfg.probeAddress(), n.cfg.apiAddress()
 	m.EtcdPeerURL, m.EtcdClientURL = "", ""
 	if n.cfg.embedsEtcd() {
-		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.peerURL(), n.etcd.clientURL()
+		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.PeerURL(), n.etcd.ClientURL()
 	}
 	m.Keys = nil
 	if n.guard.identity != nil {
@@ -122,7 +123,7 @@ func (n *node) describe(m *cluster.Machine) error {
 
 // sayGoodbye tells the cluster how this daemon leaves, so that it need not guess.
 func (n *node) sayGoodbye(ctx context.Context, d cluster.Departure) {
-	if !n.etcd.isAdmitted() {
+	if !n.etcd.Admitted() {
 		return // the cluster doesn't know it
 	}
 	ctx, cancel := context.WithTimeout(ctx, farewellLimit)
@@ -159,7 +160,7 @@ func (n *node) stand(ctx context.Context) error {
 	var session cluster.Session
 	for {
 		changed := n.members.Changed()
-		linkChanged := n.etcd.changed()
+		linkChanged := n.etcd.Changed()
 		var sessionLost <-chan struct{}
 		if session != nil {
 			sessionLost = session.Done()
@@ -201,7 +202,7 @@ func (n *node) campaign(ctx context.Context, s cluster.Session) error {
 	})
 	g.Go(func() error {
 		for {
-			changed, linkChanged := n.members.Changed(), n.etcd.changed()
+			changed, linkChanged := n.members.Changed(), n.etcd.Changed()
 			if !n.isCandidate() {
 				cancel()
 			}
@@ -222,9 +223,11 @@ func (n *node) lead(ctx context.Context, l cluster.Leader) error {
 	g.Go(func() error { return n.engine.Lead(ctx, l) })
 	g.Go(func() error { return n.tendGossip(ctx) })
 	g.Go(func() error { return n.tendKeys(ctx) })
-	g.Go(func() error { return n.tendIdentity(ctx) })
+	g.Go(func() error { return n.etcd.KeepIdentity(ctx) })
 	if n.cfg.embedsEtcd() {
-		g.Go(func() error { return n.tendVoters(ctx) })
+		voters := &etcdnode.Voters{Client: n.etcd.Client(), Records: n.store, Timeline: timeline{n.store},
+			View: n.view, Health: n.health, Log: n.log}
+		g.Go(func() error { return voters.Run(ctx) })
 	}
 	return g.Wait()
 }
@@ -233,7 +236,7 @@ func (n *node) lead(ctx context.Context, l cluster.Leader) error {
 // where etcd isn't embedded the first few machines alive.
 func (n *node) isCandidate() bool {
 	if n.cfg.embedsEtcd() {
-		return n.etcd.votes()
+		return n.etcd.Votes()
 	}
 	var alive []string
 	for _, m := range n.members.Members() {

@@ -40,5 +40,5 @@ func openSSH(cfg *Config, g *guard) (*sshd.Server, error) {
 		return nil, nil
 	}
 	return sshd.Open(sshd.Config{Listen: cfg.SSH.Listen, AuthorizedKeys: cfg.SSH.AuthorizedKeys, StateDir: cfg.StateDir,
-		Run: cfg.SSH.Run, Refused: g.refuser("SSH"), Log: cfg.Log})
+		Run: cfg.SSH.Run, Refused: g.RejectionLogger("SSH"), Log: cfg.Log})
 }

@@ -19,6 +19,7 @@ import (
 	"fleettop/cluster/membership"
 	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon"
+	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/faultlog"
 	"fleettop/daemon/keys"
 	"fleettop/units/process"
@@ -142,9 +143,9 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	process.KeepInherited() // what this daemon inherited is no business of units
 	tls := cfg.EtcdTLS
 	switch {
-	case tls != (etcdserver.TLS{}) && len(cfg.EtcdEndpoints) == 0:
+	case tls != (keys.Files{}) && len(cfg.EtcdEndpoints) == 0:
 		return usageError{errors.New("--etcd-cert, --etcd-key and --etcd-ca go with --etcd-endpoints: give that too, or leave them out")}
-	case tls != (etcdserver.TLS{}) && (tls.CertFile == "" || tls.KeyFile == "" || tls.CAFile == ""):
+	case tls != (keys.Files{}) && (tls.CertFile == "" || tls.KeyFile == "" || tls.CAFile == ""):
 		return usageError{errors.New("TLS to etcd needs all three of --etcd-cert, --etcd-key and --etcd-ca")}
 	}
 	for flag, path := range map[string]string{"--etcd-cert": tls.CertFile, "--etcd-key": tls.KeyFile, "--etcd-ca": tls.CAFile} {
@@ -159,7 +160,7 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	}
 	err := daemon.Run(ctx, cfg)
 	duplicate, conflict := (*cluster.DuplicateError)(nil), (*membership.ConflictError)(nil)
-	stray, foreign, stranger := (*daemon.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil), (*daemon.StoreTakenError)(nil)
+	stray, foreign, stranger := (*etcdnode.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil), (*etcdnode.StoreTakenError)(nil)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return nil // told to stop before it was up

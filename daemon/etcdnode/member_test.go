@@ -1,4 +1,4 @@
-package daemon
+package etcdnode
 
 import (
 	"testing"
@@ -10,8 +10,8 @@ import (
 // as it leaves. Its record stays gone.
 func TestMachineThatLeftStartsNoMember(t *testing.T) {
 	mem := memstore.New()
-	l := &etcdLink{cfg: &Config{MachineID: "m1"}, records: mem.Open()}
-	if fresh, err := l.claim(t.Context(), 7, false); fresh || err != nil {
+	n := &Node{cfg: Config{Machine: "m1"}}
+	if fresh, err := n.claim(t.Context(), mem.Open(), 7, false); fresh || err != nil {
 		t.Errorf("claim: %t, %v", fresh, err)
 	}
 	if left := mem.Snapshot().Machines; len(left) != 0 {

@@ -1,11 +1,14 @@
-package daemon
+package etcdnode
 
 import (
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"fleettop/cluster"
 	"fleettop/cluster/etcdserver"
@@ -25,18 +28,34 @@ const (
 // errNotCalm means that a step waits until etcd is calm.
 var errNotCalm = errors.New("etcd isn't calm")
 
-// tendVoters grows, mends and shrinks the embedded etcd, one step at a time,
-// until ctx ends. Only the leader does.
-func (n *node) tendVoters(ctx context.Context) error {
-	lease := n.view.Hold()
+// Health is the word on each machine.
+type Health interface {
+	Health() map[string]cluster.Health
+	Changed() <-chan struct{}
+}
+
+// Voters decides which machines vote in the embedded etcd. Only the leader's may run.
+type Voters struct {
+	Client   *clientv3.Client
+	Records  Records
+	Timeline Timeline
+	View     View
+	Health   Health
+	Log      *slog.Logger
+}
+
+// Run grows, mends and shrinks the embedded etcd, one step at a time, until ctx
+// ends. It returns nil: what fails is logged and tried again.
+func (v *Voters) Run(ctx context.Context) error {
+	lease := v.View.Hold()
 	defer lease.Release()
 	alive := map[string]aliveness{}
 	last := time.Now()
 	quiet, complained, delay := &calm{}, false, retry.NewDelay(voterRetry, voterLook)
 	for ctx.Err() == nil {
 		_, _, _, viewChanged := lease.Latest()
-		healthChanged := n.health.Changed()
-		stepped, err := n.tendVotersOnce(ctx, lease, alive, quiet)
+		healthChanged := v.Health.Changed()
+		stepped, err := v.step(ctx, lease, alive, quiet)
 		switch {
 		case errors.Is(err, etcdserver.ErrNotReady):
 			retry.Pause(ctx, voterRetry)
@@ -46,7 +65,7 @@ func (n *node) tendVoters(ctx context.Context) error {
 			continue
 		case err != nil:
 			if ctx.Err() == nil && !complained {
-				n.log.Warn("etcd's voters", "error", err)
+				v.Log.Warn("etcd's voters", "error", err)
 			}
 			complained = true
 			delay.Wait(ctx)
@@ -73,34 +92,22 @@ func (n *node) tendVoters(ctx context.Context) error {
 	return nil
 }
 
-// record writes to the timeline, as soon as the store can be reached. It blocks
-// until then, and returns the last error when ctx ends before.
-func (n *node) record(ctx context.Context, e cluster.Event) error {
-	delay := retry.NewDelay(retryLeast, retryMost)
-	for {
-		err := n.store.Record(ctx, e)
-		if err == nil || !delay.Wait(ctx) {
-			return err
-		}
-	}
-}
-
 // aliveness is since when a machine has been alive, or dead.
 type aliveness struct {
-	name  string // it is told of also when its record is gone
+	name  string // for messages about it when its record is gone
 	alive bool
 	since time.Time
 }
 
-// tendVotersOnce takes one step, and tells whether there was one to take.
-func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[string]aliveness,
+// step takes one step, and reports whether there was one to take.
+func (v *Voters) step(ctx context.Context, lease *view.Lease, seen map[string]aliveness,
 	quiet *calm) (bool, error) {
 	term := ctx
 	snap, err := lease.Snapshot(ctx, 0)
 	if err != nil {
 		return false, err
 	}
-	healths := n.health.Health()
+	healths := v.Health.Health()
 	now := time.Now()
 	var candidates []etcdserver.Candidate
 	for id, m := range snap.Machines {
@@ -118,13 +125,13 @@ func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[s
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	asked := time.Now()
-	members, err := etcdserver.Members(ctx, n.etcd.client)
+	members, err := etcdserver.Members(ctx, v.Client)
 	if err != nil {
 		quiet.observe(time.Now(), slowLook, true)
 		return false, err
 	}
 	quiet.observe(time.Now(), time.Since(asked), doubtful(members, healths))
-	if err := n.seat(ctx, snap, members); err != nil {
+	if err := v.writeSeats(ctx, snap, members); err != nil {
 		return false, err
 	}
 	step, ok := etcdserver.NextStep(members, candidates, now, replaceAfter)
@@ -134,11 +141,11 @@ func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[s
 	if !quiet.allows(step, members, time.Now()) {
 		return false, errNotCalm
 	}
-	if err := etcdserver.Do(ctx, n.etcd.client, step); err != nil {
+	if err := etcdserver.Do(ctx, v.Client, step); err != nil {
 		return false, err
 	}
 	name := cmp.Or(seen[step.Machine].name, "machine "+cmp.Or(step.Machine, "at "+step.PeerURL))
-	n.log.Info("etcd's voters change", "step", step.Kind, "machine", name, "reason", step.Reason)
+	v.Log.Info("etcd's voters change", "step", step.Kind, "machine", name, "reason", step.Reason)
 	text := map[etcdserver.StepKind]string{
 		etcdserver.AddLearner: "%s learns to become a voter: %s",
 		etcdserver.Promote:    "%s votes: %s",
@@ -146,12 +153,13 @@ func (n *node) tendVotersOnce(ctx context.Context, lease *view.Lease, seen map[s
 		etcdserver.Readdress:  "the etcd of %s has another address: %s",
 	}[step.Kind]
 	// The step itself may cost etcd its leader for a moment.
-	return true, n.record(term, cluster.Event{Kind: cluster.EventVoter, Machine: step.Machine, Time: now, Text: fmt.Sprintf(text, name, step.Reason)})
+	return true, v.Timeline.Record(term, cluster.Event{Kind: cluster.EventVoter, Machine: step.Machine, Time: now,
+		Text: fmt.Sprintf(text, name, step.Reason)})
 }
 
-// seat keeps the machines' records in line with etcd's members, which is how a
+// writeSeats keeps the machines' records in line with etcd's members, which is how a
 // machine learns that it was given a seat.
-func (n *node) seat(ctx context.Context, snap *cluster.Snapshot, members []etcdserver.Member) error {
+func (v *Voters) writeSeats(ctx context.Context, snap *cluster.Snapshot, members []etcdserver.Member) error {
 	for id, m := range snap.Machines {
 		seat := cluster.NoSeat
 		for _, member := range members {
@@ -166,7 +174,7 @@ func (n *node) seat(ctx context.Context, snap *cluster.Snapshot, members []etcds
 		if seat == m.Seat {
 			continue
 		}
-		err := n.store.UpdateMachine(ctx, id, cluster.OfKnown(func(m *cluster.Machine) error {
+		err := v.Records.UpdateMachine(ctx, id, cluster.OfKnown(func(m *cluster.Machine) error {
 			m.Seat = seat
 			return nil
 		}))

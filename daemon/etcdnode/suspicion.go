@@ -1,4 +1,4 @@
-package daemon
+package etcdnode
 
 import (
 	"time"
@@ -15,24 +15,24 @@ const (
 	doubtMemory   = time.Minute
 )
 
-// doubts remembers how often each voter was suspected for nothing. Leaving one
+// suspicions remembers how often each voter was suspected for nothing. Leaving one
 // and coming back costs a TLS handshake, every watch and the requests under way,
 // on each machine: where voters are only slow, that keeps them slow.
-type doubts map[string]*doubt
+type suspicions map[string]*suspicion
 
-type doubt struct {
+type suspicion struct {
 	suspected time.Time // since when; zero while it isn't
 	wrong     int       // suspicions in a row that came to nothing
 	last      time.Time // when the last of them ended
 }
 
-// look takes in what gossip says of a voter, and reports whether it is to be
+// observe takes in what gossip says of a voter, and reports whether it is to be
 // taken for gone; if not yet, at says when.
-func (d doubts) look(m membership.Member, now time.Time) (gone bool, at time.Time) {
-	one := d[m.ID]
+func (s suspicions) observe(m membership.Member, now time.Time) (gone bool, at time.Time) {
+	one := s[m.ID]
 	if one == nil {
-		one = &doubt{}
-		d[m.ID] = one
+		one = &suspicion{}
+		s[m.ID] = one
 	}
 	if m.State != membership.Suspect {
 		if !one.suspected.IsZero() && m.State == membership.Alive {

@@ -1,4 +1,4 @@
-package daemon
+package etcdnode
 
 import (
 	"testing"
@@ -12,10 +12,10 @@ import (
 // A voter that is suspected again and again and lives is left ever later; one
 // that dies out of the blue is left at once, and one that failed always.
 func TestVotersInDoubt(t *testing.T) {
-	d := doubts{}
+	s := suspicions{}
 	now := time.Unix(1000, 0)
 	look := func(state membership.State, since time.Time) (bool, time.Time) {
-		return d.look(membership.Member{ID: "v", State: state, Since: since}, now)
+		return s.observe(membership.Member{ID: "v", State: state, Since: since}, now)
 	}
 	leftAfter := func() time.Duration {
 		t.Helper()

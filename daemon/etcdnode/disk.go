@@ -1,8 +1,9 @@
-package daemon
+package etcdnode
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"fleettop/cluster"
@@ -19,32 +20,40 @@ const (
 	ample  = 1 << 30
 )
 
-// watchDisk warns, in the log and the timeline, while the disk with this
-// daemon's state is nearly full: etcd ends when it can't write.
-func (n *node) watchDisk(ctx context.Context) error {
+// Disk watches the disk with a daemon's state.
+type Disk struct {
+	Dir           string // on the disk
+	Machine, Name string
+	Timeline      Timeline
+	Log           *slog.Logger
+}
+
+// Run warns, in the log and the timeline, while the disk is nearly full, until
+// ctx ends: etcd ends when it can't write. It returns nil.
+func (d *Disk) Run(ctx context.Context) error {
 	low := false
 	for ctx.Err() == nil {
-		room, err := diskfault.SpaceOf(n.cfg.StateDir)
+		room, err := diskfault.SpaceOf(d.Dir)
 		if text, changed := diskWord(room, low); err == nil && changed {
 			low = !low
 			if low {
-				n.log.Warn("the state disk is nearly full: free some space, as etcd ends when it can't write",
-					"dir", n.cfg.StateDir, "free", megabytes(room.Free))
+				d.Log.Warn("the state disk is nearly full: free some space, as etcd ends when it can't write",
+					"dir", d.Dir, "free", megabytes(room.Free))
 			} else {
-				n.log.Info("the state disk has room again", "dir", n.cfg.StateDir, "free", megabytes(room.Free))
+				d.Log.Info("the state disk has room again", "dir", d.Dir, "free", megabytes(room.Free))
 			}
-			n.recordDisk(ctx, n.cfg.Name+"'s state disk, "+n.cfg.StateDir+", "+text)
+			d.record(ctx, d.Name+"'s state disk, "+d.Dir+", "+text)
 		}
 		retry.Pause(ctx, diskLook)
 	}
 	return nil
 }
 
-// recordDisk writes to the timeline, as soon as the store can be reached.
-func (n *node) recordDisk(ctx context.Context, text string) {
+// record writes to the timeline, if the store can be reached by the next look.
+func (d *Disk) record(ctx context.Context, text string) {
 	ctx, cancel := context.WithTimeout(ctx, diskLook)
 	defer cancel()
-	_ = n.record(ctx, cluster.Event{Kind: cluster.EventMachine, Machine: n.cfg.MachineID, Time: time.Now(), Text: text})
+	_ = d.Timeline.Record(ctx, cluster.Event{Kind: cluster.EventMachine, Machine: d.Machine, Time: time.Now(), Text: text})
 }
 
 // diskWord says what there is to say of a disk, and whether that is new. One

@@ -1,0 +1,27 @@
+package daemon
+
+import (
+	"context"
+
+	"fleettop/cluster"
+	"fleettop/units/retry"
+)
+
+// timeline records in a store as soon as that can be reached.
+type timeline struct {
+	store interface {
+		Record(ctx context.Context, e ...cluster.Event) error
+	}
+}
+
+// Record writes to the timeline. It blocks until that is done, and returns the
+// last error when ctx ends before.
+func (t timeline) Record(ctx context.Context, e ...cluster.Event) error {
+	delay := retry.NewDelay(retryLeast, retryMost)
+	for {
+		err := t.store.Record(ctx, e...)
+		if err == nil || !delay.Wait(ctx) {
+			return err
+		}
+	}
+}
