@@ -9,11 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
-
-	"fleettop/units/retry"
 )
 
 const (
@@ -136,34 +133,4 @@ func mainAddress() string {
 		}
 	}
 	return "127.0.0.1"
-}
-
-const (
-	addressPatience = 15 * time.Second // how long a start waits for this machine's address
-	addressTry      = 200 * time.Millisecond
-)
-
-// listenPatiently listens on this machine's address, which may come up after
-// the daemon: it waits a while for one that isn't the machine's yet.
-func listenPatiently(ctx context.Context, cfg *Config, address string) (net.Listener, error) {
-	var listen net.ListenConfig
-	began, told := time.Now(), false
-	for {
-		l, err := listen.Listen(ctx, "tcp", address)
-		if !errors.Is(err, syscall.EADDRNOTAVAIL) {
-			return l, err
-		}
-		if time.Since(began) > addressPatience {
-			return nil, fmt.Errorf("%w: %s is not an address of this machine: give one that is with --address; "+
-				"`ip -brief address` lists them", err, cfg.Address)
-		}
-		if !told {
-			told = true
-			cfg.Log.Warn("this machine doesn't have its address yet; waiting for it",
-				"address", cfg.Address, "for", addressPatience)
-		}
-		if !retry.Pause(ctx, addressTry) {
-			return nil, context.Cause(ctx)
-		}
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"fleettop/cluster/membership"
+	"fleettop/daemon/api"
 	"fleettop/daemon/keys"
 )
 
@@ -223,6 +224,9 @@ const (
 func (c *Config) at(offset int) string {
 	return net.JoinHostPort(c.Address, strconv.Itoa(c.Port+offset))
 }
+
+// viewSocket is where viewers find the API, beside the socket for operators.
+func (c *Config) viewSocket() string { return api.ViewSocket(c.Socket) }
 
 func (c *Config) embedsEtcd() bool { return len(c.EtcdEndpoints) == 0 }
 

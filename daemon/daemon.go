@@ -19,11 +19,14 @@ import (
 	"fleettop/cluster/membership"
 	"fleettop/cluster/schedule"
 	"fleettop/daemon/agent"
+	"fleettop/daemon/api"
 	"fleettop/daemon/api/server"
 	"fleettop/daemon/engine"
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/health"
+	"fleettop/daemon/listen"
 	"fleettop/daemon/peers"
+	"fleettop/daemon/sshd"
 	"fleettop/daemon/view"
 	"fleettop/units"
 	"fleettop/units/process"
@@ -38,7 +41,6 @@ const (
 	viewLinger    = 30 * time.Second // how long a view that no lease holds is kept current
 	viewPatience  = 5 * time.Second  // how long a request waits for a view to be current
 	farewellLimit = 1500 * time.Millisecond
-	stopLimit     = 3 * time.Second
 	leaveLimit    = 20 * time.Second // etcd refuses to lose a member for some seconds after the last change
 )
 
@@ -104,20 +106,11 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n := &node{cfg: cfg, log: cfg.Log, guard: g, sessions: make(chan cluster.Session, 1), leave: make(chan struct{})}
 	n.run = cluster.Run{Machine: cfg.MachineID, ID: newRunID(), Address: cfg.gossipAddress(), Boot: bootID(), Since: time.Now()}
 
-	d := &doors{}
-	defer d.close()
-	if d.machines, err = listenPatiently(ctx, &cfg, cfg.apiAddress()); err != nil {
-		return fmt.Errorf("listen for the other machines: %w: choose another --address or --port", err)
-	}
-	if d.operators, err = openSocket(cfg.Socket, socketGroup, cfg.Log); err != nil {
+	listeners, err := openListeners(ctx, &cfg, g)
+	if err != nil {
 		return err
 	}
-	if d.viewers, err = openSocket(cfg.viewSocket(), viewGroup, cfg.Log); err != nil {
-		return err
-	}
-	if d.people, err = openSSH(&cfg, g); err != nil {
-		return err
-	}
+	defer listeners.Close()
 	probes, err := net.Listen("tcp", cfg.probeAddress())
 	if err != nil {
 		return fmt.Errorf("listen for probes: %w: choose another --address or --port", err)
@@ -161,7 +154,7 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.store = etcdstore.New(n.etcd.Client(), etcdstore.Options{Prefix: n.cfg.EtcdPrefix + "/v1/", Logger: n.log, Gate: n.etcd.Gate, Trouble: n.etcd.Trouble})
 	defer func() { err = errors.Join(err, n.store.Close()) }()
 
-	n.peers = peers.New(peers.Config{Identity: g.identity, Address: n.peerAddress})
+	n.peers = peers.New(peers.Config{Identity: g.identity, Address: func(id string) (string, error) { return peerAddress(n.members, id) }})
 	defer n.peers.Close()
 	n.view = view.New(n.store, n.log, viewLinger)
 	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log},
@@ -173,11 +166,11 @@ func run(ctx context.Context, cfg Config) (err error) {
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyKeeper(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})
 
 	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket, "keys", g.String())
-	return n.work(ctx, d, probes, handler, conflicts)
+	return n.work(ctx, listeners, probes, handler, conflicts)
 }
 
 // work runs the parts until ctx ends, the machine leaves or a part fails, and takes them apart.
-func (n *node) work(ctx context.Context, d *doors, probes net.Listener, handler *server.Server, conflicts <-chan error) error {
+func (n *node) work(ctx context.Context, listeners *listen.Listeners, probes net.Listener, handler *server.Server, conflicts <-chan error) error {
 	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	defer unlink()
 	link, linkCtx := errgroup.WithContext(linkCtx)
@@ -192,7 +185,8 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, handler 
 	background(func(ctx context.Context) { notifySystemd(ctx, n.agent.Ping) })
 	background(func(ctx context.Context) { n.etcd.FollowSeat(ctx, n.store) })
 	parts.Go(func() error { return membership.ServeProbes(partsCtx, probes, n.cfg.MachineID) })
-	parts.Go(func() error { return n.serveAPI(partsCtx, d, handler) })
+	parts.Go(func() error { return listeners.Run(partsCtx, handler, &joiners{n: n, now: time.Now}) })
+	parts.Go(func() error { return n.keepRunDir(partsCtx, listeners) })
 	parts.Go(func() error {
 		n.etcd.AwaitAdmission(partsCtx)
 		return n.followKeys(partsCtx)
@@ -239,6 +233,21 @@ func (n *node) work(ctx context.Context, d *doors, probes net.Listener, handler 
 		err = ErrLeft
 	}
 	return err
+}
+
+// openListeners opens the ways into the API.
+func openListeners(ctx context.Context, cfg *Config, g *guard) (*listen.Listeners, error) {
+	c := listen.Config{Address: cfg.apiAddress(), Credentials: g, Log: cfg.Log, Sockets: []listen.Socket{
+		{Path: cfg.Socket, Group: api.Group, Role: api.Operator},
+		{Path: cfg.viewSocket(), Group: api.ViewGroup, Role: api.Viewer},
+	}}
+	if cfg.SSH.Listen != "" {
+		c.OpenSSH = func() (listen.SSH, error) {
+			return sshd.Open(sshd.Config{Listen: cfg.SSH.Listen, AuthorizedKeys: cfg.SSH.AuthorizedKeys, StateDir: cfg.StateDir,
+				Run: cfg.SSH.Run, Refused: g.RejectionLogger("SSH"), Log: cfg.Log})
+		}
+	}
+	return listen.Open(ctx, c)
 }
 
 func openManager(ctx context.Context, cfg *Config) (units.Manager, error) {

@@ -104,6 +104,9 @@ func (g *guard) setRing(r keys.Ring) error {
 // Changed returns a channel closed at the next change of the ring.
 func (g *guard) Changed() <-chan struct{} { return g.change.Changed() }
 
+// Identity is what this machine proves itself with; nil without a key.
+func (g *guard) Identity() *keys.Identity { return g.identity }
+
 // KeyIDs are the IDs of the accepted keys, the one in use first; nil without a key.
 func (g *guard) KeyIDs() []string {
 	if g.identity == nil {

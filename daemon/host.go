@@ -15,15 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fleettop/cluster"
-	"fleettop/daemon/api"
 	"fleettop/units/diskfault"
-)
-
-// Groups that may use the API beside root, where the host has them: one may do
-// everything, one may look.
-const (
-	socketGroup = api.Group
-	viewGroup   = api.ViewGroup
 )
 
 // lockDir makes sure that one daemon at a time works in a directory. The lock

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fleettop/daemon/keys"
+	"fleettop/daemon/listen"
 	"fleettop/units/diskfault"
 )
 
@@ -29,7 +30,7 @@ func makeRunDir(dir string) error {
 // keepRunDir makes again what vanished from the run directory, and renews the
 // certificate's files, until ctx ends. It returns an error where only systemd
 // can make the directory, which it does when it starts the daemon again.
-func (n *node) keepRunDir(ctx context.Context, d *doors) error {
+func (n *node) keepRunDir(ctx context.Context, listeners *listen.Listeners) error {
 	tick := time.NewTicker(runDirLook)
 	defer tick.Stop()
 	for {
@@ -38,7 +39,7 @@ func (n *node) keepRunDir(ctx context.Context, d *doors) error {
 			return nil
 		case <-tick.C:
 		case <-n.cfg.Reload:
-			n.reload(d)
+			n.reload(listeners)
 		}
 		_, err := os.Lstat(n.cfg.RunDir)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -54,9 +55,7 @@ func (n *node) keepRunDir(ctx context.Context, d *doors) error {
 			n.log.Warn("the run directory is gone and can't be made again; trying again", "error", err)
 			continue
 		}
-		for _, s := range []*socket{d.operators, d.viewers} {
-			s.look()
-		}
+		listeners.Restore()
 		if n.guard.identity == nil {
 			continue
 		}
@@ -68,10 +67,8 @@ func (n *node) keepRunDir(ctx context.Context, d *doors) error {
 }
 
 // reload reads again what can be read again while the daemon runs.
-func (n *node) reload(d *doors) {
-	if d.people != nil {
-		d.people.Reload()
-	}
+func (n *node) reload(listeners *listen.Listeners) {
+	listeners.Reload()
 	n.log.Info("asked to read everything again: SSH keys and certificates are; " +
 		"each flag needs a restart, which leaves the units as they are")
 	if n.guard.identity == nil {

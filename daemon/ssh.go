@@ -33,12 +33,3 @@ func (s *SSH) complete(address string) error {
 	s.Listen = net.JoinHostPort(orDefault(host, address), port)
 	return nil
 }
-
-// openSSH opens the SSH server, if there is to be one.
-func openSSH(cfg *Config, g *guard) (*sshd.Server, error) {
-	if cfg.SSH.Listen == "" {
-		return nil, nil
-	}
-	return sshd.Open(sshd.Config{Listen: cfg.SSH.Listen, AuthorizedKeys: cfg.SSH.AuthorizedKeys, StateDir: cfg.StateDir,
-		Run: cfg.SSH.Run, Refused: g.RejectionLogger("SSH"), Log: cfg.Log})
-}

@@ -1,4 +1,4 @@
-package daemon
+package listen
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 	"syscall"
 )
 
-// socket is a unix socket of the API. It is made again when its file vanishes:
-// without the file it can't be reached, however well it listens.
-type socket struct {
+// unixSocket is a unix socket of the API. It is made again when its file
+// vanishes: without the file it can't be reached, however well it listens.
+type unixSocket struct {
 	path  string
 	group string // that may use it beside root, where the host has it
 	log   *slog.Logger
@@ -31,15 +31,15 @@ type socket struct {
 	closed   bool
 }
 
-// openSocket listens on a unix socket, in a directory that must be there. A
+// openUnixSocket listens on a unix socket, in a directory that must be there. A
 // socket left behind by a dead daemon is replaced, a living one's is not.
-func openSocket(path, group string, log *slog.Logger) (*socket, error) {
-	s := &socket{path: path, group: group, log: log, listeners: make(chan net.Listener, 1)}
+func openUnixSocket(path, group string, log *slog.Logger) (*unixSocket, error) {
+	s := &unixSocket{path: path, group: group, log: log, listeners: make(chan net.Listener, 1)}
 	return s, s.open()
 }
 
 // open makes the socket and hands its listener to serve.
-func (s *socket) open() error {
+func (s *unixSocket) open() error {
 	l, err := listenUnix(s.path, s.group)
 	if err != nil {
 		return err
@@ -57,12 +57,16 @@ func (s *socket) open() error {
 		s.listener.Close()
 	}
 	s.listener, s.made = l, made
-	offer(s.listeners, net.Listener(l))
+	select {
+	case <-s.listeners: // was never served
+	default:
+	}
+	s.listeners <- l
 	return nil
 }
 
-// look makes the socket again if its file is gone, or is another one.
-func (s *socket) look() {
+// restore makes the socket again if its file is gone, or is another one.
+func (s *unixSocket) restore() {
 	s.mu.Lock()
 	made := s.made
 	s.mu.Unlock()
@@ -78,7 +82,7 @@ func (s *socket) look() {
 }
 
 // close removes the socket's file, if it is this socket's.
-func (s *socket) close() {
+func (s *unixSocket) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -96,7 +100,7 @@ func (s *socket) close() {
 
 // serve serves connections of the socket until ctx ends. Those that came before
 // it was made again go on.
-func (s *socket) serve(ctx context.Context, server *http.Server) error {
+func (s *unixSocket) serve(ctx context.Context, server *http.Server) error {
 	var serving sync.WaitGroup
 	for {
 		select {
@@ -127,7 +131,7 @@ func listenUnix(path, group string) (*net.UnixListener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	// The umask keeps everybody else out from the first moment on.
+	// The umask keeps everyone else out from the first moment on.
 	old := syscall.Umask(0o117)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	syscall.Umask(old)
