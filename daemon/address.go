@@ -23,7 +23,7 @@ const (
 // everything listens there. It blocks until then, or until ctx ends.
 func (n *node) stayAddressed(ctx context.Context) error {
 	own := netip.MustParseAddr(n.cfg.Address)
-	if !n.cfg.addressFound || own.IsLoopback() && n.guard.gossipKey() == nil { // or it would be refused there
+	if !n.cfg.addressFound || own.IsLoopback() && n.credentials.Identity() == nil { // or it would be refused there
 		return nil
 	}
 	tick := time.NewTicker(addressLook)

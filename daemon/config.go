@@ -17,6 +17,7 @@ import (
 	"fleettop/cluster/membership"
 	"fleettop/daemon/api"
 	"fleettop/daemon/keys"
+	"fleettop/daemon/trust"
 )
 
 // Defaults of a Config.
@@ -223,6 +224,11 @@ const (
 
 func (c *Config) at(offset int) string {
 	return net.JoinHostPort(c.Address, strconv.Itoa(c.Port+offset))
+}
+
+func (c *Config) trust() trust.Config {
+	return trust.Config{Machine: c.MachineID, Address: c.Address, KeyFile: c.KeyFile, KeyOptional: c.keyIsDefault, PKI: c.PKI,
+		Dir: filepath.Join(c.RunDir, "tls"), Log: c.Log}
 }
 
 // viewSocket is where viewers find the API, beside the socket for operators.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fleettop/daemon/keys"
+	"fleettop/daemon/trust"
 )
 
 const someID = "0123456789abcdef0123456789abcdef"
@@ -84,7 +85,7 @@ func TestUsersOwn(t *testing.T) {
 	if cfg.StateDir != "/home/ann/.local/state/fleettop" || cfg.Socket != "/run/user/7/fleettop/fleettop.sock" || cfg.KeyFile != "/home/ann/.config/fleettop/key" {
 		t.Errorf("%+v", cfg)
 	}
-	if g, err := openGuard(&cfg); err != nil || g.identity != nil {
+	if c, err := trust.Open(cfg.trust()); err != nil || c.Identity() != nil {
 		t.Errorf("on loopback a key that nobody named is not needed: %v", err)
 	}
 	t.Setenv("XDG_STATE_HOME", "/srv/state")

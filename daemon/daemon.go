@@ -27,6 +27,7 @@ import (
 	"fleettop/daemon/listen"
 	"fleettop/daemon/peers"
 	"fleettop/daemon/sshd"
+	"fleettop/daemon/trust"
 	"fleettop/daemon/view"
 	"fleettop/units"
 	"fleettop/units/process"
@@ -39,26 +40,26 @@ var ErrLeft = errors.New("this machine left the cluster")
 const (
 	sessionTTL    = 3 * time.Second
 	viewLinger    = 30 * time.Second // how long a view that no lease holds is kept current
-	viewPatience  = 5 * time.Second  // how long a request waits for a view to be current
 	farewellLimit = 1500 * time.Millisecond
 	leaveLimit    = 20 * time.Second // etcd refuses to lose a member for some seconds after the last change
 )
 
 // node is a daemon at work.
 type node struct {
-	cfg     Config
-	log     *slog.Logger
-	guard   *guard
-	run     cluster.Run
-	members *membership.Membership
-	etcd    *etcdnode.Node
-	peers   *peers.Peers // the other machines' APIs
-	store   *etcdstore.Store
-	view    *view.View
-	health  *health.Tracker
-	engine  *engine.Engine
-	agent   *agent.Agent
-	keepLog func(context.Context) error // nil where nothing has to run for it
+	cfg         Config
+	log         *slog.Logger
+	credentials *trust.Credentials
+	keys        *trust.Service
+	run         cluster.Run
+	members     *membership.Membership
+	etcd        *etcdnode.Node
+	peers       *peers.Peers // the other machines' APIs
+	store       *etcdstore.Store
+	view        *view.View
+	health      *health.Tracker
+	engine      *engine.Engine
+	agent       *agent.Agent
+	keepLog     func(context.Context) error // nil where nothing has to run for it
 
 	sessions chan cluster.Session // the newest, for the election
 	leave    chan struct{}        // closed when this machine shall leave for good
@@ -99,14 +100,14 @@ func Run(ctx context.Context, cfg Config) error {
 
 // run is a daemon's life in one cluster.
 func run(ctx context.Context, cfg Config) (err error) {
-	g, err := openGuard(&cfg)
+	credentials, err := trust.Open(cfg.trust())
 	if err != nil {
 		return err
 	}
-	n := &node{cfg: cfg, log: cfg.Log, guard: g, sessions: make(chan cluster.Session, 1), leave: make(chan struct{})}
+	n := &node{cfg: cfg, log: cfg.Log, credentials: credentials, sessions: make(chan cluster.Session, 1), leave: make(chan struct{})}
 	n.run = cluster.Run{Machine: cfg.MachineID, ID: newRunID(), Address: cfg.gossipAddress(), Boot: bootID(), Since: time.Now()}
 
-	listeners, err := openListeners(ctx, &cfg, g)
+	listeners, err := openListeners(ctx, &cfg, credentials)
 	if err != nil {
 		return err
 	}
@@ -128,10 +129,11 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.keepLog = keepLog
 
 	conflicts := make(chan error, 1)
+	primary, others := credentials.GossipKeys()
 	n.members, err = membership.Open(membership.Config{
 		ID: cfg.MachineID, BindAddr: cfg.Address, BindPort: cfg.Port, AdvertiseAddr: cfg.Address,
 		Tags: map[string]string{etcdnode.TagName: cfg.Name}, ProbeInterval: cfg.ProbeInterval, Logger: n.log,
-		SecretKey: g.gossipKey(), OtherKeys: g.otherGossipKeys(), Refused: g.RejectionLogger("gossip"),
+		SecretKey: primary, OtherKeys: others, Refused: credentials.RejectionLogger("gossip"),
 		OnConflict: func(c *membership.ConflictError) {
 			select {
 			case conflicts <- c:
@@ -146,7 +148,7 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.etcd, err = etcdnode.Open(ctx, etcdnode.Config{Machine: cfg.MachineID, Name: cfg.Name, StateDir: cfg.StateDir,
 		NewCluster: newRunID(), Join: cfg.Join, PeerAddr: cfg.etcdPeer(), ClientAddr: cfg.etcdClient(),
 		Endpoints: cfg.EtcdEndpoints, TLS: cfg.EtcdTLS, Prefix: cfg.EtcdPrefix,
-		Credentials: g, Gossip: n.members, Log: n.log})
+		Credentials: credentials, Gossip: n.members, Log: n.log})
 	if err != nil {
 		return err
 	}
@@ -154,7 +156,7 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.store = etcdstore.New(n.etcd.Client(), etcdstore.Options{Prefix: n.cfg.EtcdPrefix + "/v1/", Logger: n.log, Gate: n.etcd.Gate, Trouble: n.etcd.Trouble})
 	defer func() { err = errors.Join(err, n.store.Close()) }()
 
-	n.peers = peers.New(peers.Config{Identity: g.identity, Address: func(id string) (string, error) { return peerAddress(n.members, id) }})
+	n.peers = peers.New(peers.Config{Identity: credentials.Identity(), Address: func(id string) (string, error) { return peerAddress(n.members, id) }})
 	defer n.peers.Close()
 	n.view = view.New(n.store, n.log, viewLinger)
 	n.health = health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log},
@@ -162,10 +164,14 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.engine = engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: n.view, Health: n.health, Log: n.log})
 	n.agent = agent.New(agent.Config{Machine: cfg.MachineID, Lease: sessionTTL, Name: cfg.Name, Store: n.store, Manager: manager,
 		NotesPath: cfg.notesPath(), Log: n.log})
+	n.keys = trust.NewService(trust.ServiceConfig{Machine: cfg.MachineID, GossipAddress: cfg.gossipAddress(), APIAddress: cfg.apiAddress(),
+		KeyFile: cfg.KeyFile, UserManager: cfg.Manager == ManagerSystemdUser, Credentials: credentials,
+		Keystore: trust.Keystore{Client: n.etcd.Client(), Prefix: cfg.EtcdPrefix}, Store: n.store, Timeline: timeline{n.store},
+		View: n.view, Health: n.health, Gossip: n.members, Etcd: n.etcd, Log: n.log})
 	handler := server.New(server.Config{Store: n.store, View: n.view, Health: n.health, Planner: schedule.New(),
-		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyKeeper(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})
+		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaveForGood, Keys: n.keyService(), Logs: n.logs(log), Stats: n.stats(), Log: n.log})
 
-	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket, "keys", g.String())
+	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager, "socket", cfg.Socket, "keys", credentials.String())
 	return n.work(ctx, listeners, probes, handler, conflicts)
 }
 
@@ -185,12 +191,9 @@ func (n *node) work(ctx context.Context, listeners *listen.Listeners, probes net
 	background(func(ctx context.Context) { notifySystemd(ctx, n.agent.Ping) })
 	background(func(ctx context.Context) { n.etcd.FollowSeat(ctx, n.store) })
 	parts.Go(func() error { return membership.ServeProbes(partsCtx, probes, n.cfg.MachineID) })
-	parts.Go(func() error { return listeners.Run(partsCtx, handler, &joiners{n: n, now: time.Now}) })
+	parts.Go(func() error { return listeners.Run(partsCtx, handler, n.keys.JoinServer()) })
 	parts.Go(func() error { return n.keepRunDir(partsCtx, listeners) })
-	parts.Go(func() error {
-		n.etcd.AwaitAdmission(partsCtx)
-		return n.followKeys(partsCtx)
-	})
+	parts.Go(func() error { return n.keys.Run(partsCtx) })
 	if n.keepLog != nil {
 		parts.Go(func() error { return n.keepLog(partsCtx) })
 	}
@@ -236,18 +239,26 @@ func (n *node) work(ctx context.Context, listeners *listen.Listeners, probes net
 }
 
 // openListeners opens the ways into the API.
-func openListeners(ctx context.Context, cfg *Config, g *guard) (*listen.Listeners, error) {
-	c := listen.Config{Address: cfg.apiAddress(), Credentials: g, Log: cfg.Log, Sockets: []listen.Socket{
+func openListeners(ctx context.Context, cfg *Config, credentials *trust.Credentials) (*listen.Listeners, error) {
+	c := listen.Config{Address: cfg.apiAddress(), Credentials: credentials, Log: cfg.Log, Sockets: []listen.Socket{
 		{Path: cfg.Socket, Group: api.Group, Role: api.Operator},
 		{Path: cfg.viewSocket(), Group: api.ViewGroup, Role: api.Viewer},
 	}}
 	if cfg.SSH.Listen != "" {
 		c.OpenSSH = func() (listen.SSH, error) {
 			return sshd.Open(sshd.Config{Listen: cfg.SSH.Listen, AuthorizedKeys: cfg.SSH.AuthorizedKeys, StateDir: cfg.StateDir,
-				Run: cfg.SSH.Run, Refused: g.RejectionLogger("SSH"), Log: cfg.Log})
+				Run: cfg.SSH.Run, Refused: credentials.RejectionLogger("SSH"), Log: cfg.Log})
 		}
 	}
 	return listen.Open(ctx, c)
+}
+
+// keyService is nil without a key.
+func (n *node) keyService() server.KeyKeeper {
+	if n.credentials.Identity() == nil {
+		return nil
+	}
+	return n.keys
 }
 
 func openManager(ctx context.Context, cfg *Config) (units.Manager, error) {

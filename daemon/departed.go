@@ -41,8 +41,7 @@ func departedPath(stateDir string) string { return filepath.Join(stateDir, depar
 // the service.
 func (n *node) part(ctx context.Context) {
 	d := departed{Time: time.Now().UTC().Truncate(time.Second)}
-	if n.guard.identity != nil {
-		d.Keys = n.guard.identity.Ring().IDs()
+	if d.Keys = n.credentials.KeyIDs(); d.Keys != nil {
 		aside, err := keys.PutAside(n.cfg.KeyFile)
 		if err != nil {
 			n.log.Warn("the cluster's key is still here; remove it", "file", n.cfg.KeyFile, "error", err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"fleettop/daemon/keys"
+	"fleettop/daemon/trust"
 )
 
 func TestServiceOf(t *testing.T) {
@@ -40,10 +41,10 @@ func TestJoiningKeepsTheKeyThatWasThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	j := Joining{Token: token.Token, Addresses: token.Addresses, KeyFile: filepath.Join(dir, "key"), StateDir: dir}
+	j := JoinConfig{Token: token.Token, Addresses: token.Addresses, KeyFile: filepath.Join(dir, "key"), StateDir: dir}
 	inTheWay := func(want string) {
 		t.Helper()
-		if got, err := KeyInTheWay(j); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
+		if got, err := trust.KeyInTheWay(j.Token, j.KeyFile); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("in the way is %q (%v), expected %q", got, err, want)
 		}
 	}
@@ -61,7 +62,7 @@ func TestJoiningKeepsTheKeyThatWasThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	inTheWay(foreign.Primary().ID())
-	joined, err := FetchKey(ctx, j)
+	joined, err := Join(ctx, j)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,17 @@ import (
 	"fleettop/daemon/api/server"
 )
 
+const viewPatience = 5 * time.Second // how long a request waits for a view to be current
+
 // leaveForGood moves this machine's units away, reporting how far that is, and
 // makes Run end. Where ctx ends before, the machine stays drained, and another
 // call goes on.
 func (n *node) leaveForGood(ctx context.Context, by string, report func(api.Progress)) (*api.Moved, error) {
-	snap, err := n.snapshot(ctx)
+	lease := n.view.Hold()
+	defer lease.Release()
+	waiting, cancel := context.WithTimeout(ctx, viewPatience)
+	snap, err := lease.Snapshot(waiting, 0)
+	cancel()
 	if err != nil {
 		return nil, err
 	}
@@ -36,8 +42,6 @@ func (n *node) leaveForGood(ctx context.Context, by string, report func(api.Prog
 			n.log.Warn("the leave is not in the timeline", "error", err)
 		}
 	}
-	lease := n.view.Hold()
-	defer lease.Release()
 	moved, err := exit.Await(ctx, lease, report)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"fleettop/daemon/keys"
 	"fleettop/daemon/listen"
 	"fleettop/units/diskfault"
 )
@@ -56,10 +55,7 @@ func (n *node) keepRunDir(ctx context.Context, listeners *listen.Listeners) erro
 			continue
 		}
 		listeners.Restore()
-		if n.guard.identity == nil {
-			continue
-		}
-		if err := n.guard.identity.Refresh(); err != nil {
+		if err := n.credentials.Refresh(); err != nil {
 			n.log.Warn("this machine's certificate can't be renewed or written; the one in use goes on, trying again",
 				"error", err)
 		}
@@ -71,17 +67,7 @@ func (n *node) reload(listeners *listen.Listeners) {
 	listeners.Reload()
 	n.log.Info("asked to read everything again: SSH keys and certificates are; " +
 		"each flag needs a restart, which leaves the units as they are")
-	if n.guard.identity == nil {
-		return
-	}
-	ring, err := keys.Load(n.cfg.KeyFile)
-	switch {
-	case err != nil:
-		n.log.Warn("the cluster key can't be read any more, so the daemon would not start again", "error", err)
-	case !ring.Equal(n.guard.reached().file):
-		n.log.Warn("the key file holds another key than the one in use, which the next start takes",
-			"file", n.cfg.KeyFile, "used", n.guard.String(), "there", ring.String())
-	}
+	n.credentials.CheckKeyFile()
 }
 
 // underSystemd reports whether systemd started this process and waits for its word.

@@ -113,10 +113,7 @@ func (n *node) describe(m *cluster.Machine) error {
 	if n.cfg.embedsEtcd() {
 		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.PeerURL(), n.etcd.ClientURL()
 	}
-	m.Keys = nil
-	if n.guard.identity != nil {
-		m.Keys = n.guard.reached().done.IDs()
-	}
+	m.Keys = n.credentials.InUse()
 	m.Departure, m.DepartureAt = cluster.NotDeparted, time.Time{}
 	return nil
 }
@@ -222,7 +219,7 @@ func (n *node) lead(ctx context.Context, l cluster.Leader) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.engine.Lead(ctx, l) })
 	g.Go(func() error { return n.tendGossip(ctx) })
-	g.Go(func() error { return n.tendKeys(ctx) })
+	g.Go(func() error { return n.keys.Lead(ctx) })
 	g.Go(func() error { return n.etcd.KeepIdentity(ctx) })
 	if n.cfg.embedsEtcd() {
 		voters := &etcdnode.Voters{Client: n.etcd.Client(), Records: n.store, Timeline: timeline{n.store},

@@ -22,6 +22,7 @@ import (
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/faultlog"
 	"fleettop/daemon/keys"
+	"fleettop/daemon/trust"
 	"fleettop/units/process"
 	"fleettop/units/safefile"
 )
@@ -168,7 +169,7 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 		return exitError{exitLeft, err}
 	case errors.As(err, &duplicate), errors.As(err, &conflict), errors.As(err, &stray), errors.As(err, &foreign), errors.As(err, &stranger):
 		return exitError{exitBarred, err}
-	case errors.Is(err, daemon.ErrNoKey):
+	case errors.Is(err, trust.ErrNoKey):
 		return exitError{exitNoKey, err}
 	}
 	return err

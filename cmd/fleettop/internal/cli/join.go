@@ -13,6 +13,7 @@ import (
 
 	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon"
+	"fleettop/daemon/trust"
 	"fleettop/daemon/api/client"
 )
 
@@ -46,7 +47,7 @@ func (a *app) joinCommandCommand() *cobra.Command {
 }
 
 func (a *app) joinCommand() *cobra.Command {
-	var j daemon.Joining
+	var j daemon.JoinConfig
 	var start, yes bool
 	usual := usualPlaces()
 	cmd := &cobra.Command{
@@ -80,7 +81,7 @@ func (a *app) joinCommand() *cobra.Command {
 					return err
 				}
 			}
-			joined, err := daemon.FetchKey(cmd.Context(), j)
+			joined, err := daemon.Join(cmd.Context(), j)
 			if err != nil {
 				return err
 			}
@@ -121,8 +122,8 @@ func (a *app) joinCommand() *cobra.Command {
 }
 
 // mayReplaceKey asks before a key of another cluster is replaced.
-func (a *app) mayReplaceKey(ctx context.Context, j daemon.Joining, in *bufio.Reader, yes bool) error {
-	had, err := daemon.KeyInTheWay(j)
+func (a *app) mayReplaceKey(ctx context.Context, j daemon.JoinConfig, in *bufio.Reader, yes bool) error {
+	had, err := trust.KeyInTheWay(j.Token, j.KeyFile)
 	if err != nil || had == "" || yes {
 		return err
 	}

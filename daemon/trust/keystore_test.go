@@ -1,11 +1,10 @@
-package daemon
+package trust
 
 import (
 	"context"
 	"errors"
 	"log/slog"
 	"net"
-	"strconv"
 	"testing"
 	"time"
 
@@ -46,25 +45,44 @@ func (t *forgetfulTxn) Commit() (*clientv3.TxnResponse, error) {
 	return nil, errors.New("server closed the stream without sending trailers")
 }
 
-// TestSwapWithoutAnAnswer: a new ring makes this machine's etcd restart, often
-// before it has told that the ring was taken.
-func TestSwapWithoutAnAnswer(t *testing.T) {
-	log, port := slog.New(slog.DiscardHandler), freePorts(t)
-	at := func(offset int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port+offset)) }
-	server, err := etcdserver.Bootstrap(t.Context(), etcdserver.Config{Dir: t.TempDir(), Machine: "m1", ClusterID: "c1", ClientAddr: at(0), PeerAddr: at(1), Logger: log})
+// startEtcd returns a client of an etcd that ends with the test.
+func startEtcd(t *testing.T) *clientv3.Client {
+	t.Helper()
+	var addresses [2]string
+	var listeners []net.Listener // closed when both are chosen
+	for i := range addresses {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses[i] = l.Addr().String()
+		listeners = append(listeners, l)
+	}
+	for _, l := range listeners {
+		l.Close()
+	}
+	server, err := etcdserver.Bootstrap(t.Context(), etcdserver.Config{Dir: t.TempDir(), Machine: "m1", ClusterID: "c1",
+		ClientAddr: addresses[0], PeerAddr: addresses[1], Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Close()
+	t.Cleanup(server.Close)
 	client, err := server.Client()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// TestSwapWithoutAnAnswer: a new ring makes this machine's etcd restart, often
+// before it has told that the ring was taken.
+func TestSwapWithoutAnAnswer(t *testing.T) {
+	client := startEtcd(t)
 	forgets := &forgetful{KV: client.KV}
-	sure := vault{client: &clientv3.Client{KV: client.KV}}
+	sure := Keystore{Client: &clientv3.Client{KV: client.KV}}
 	client.KV = forgets
-	v := vault{client: client}
+	k := Keystore{Client: client}
 	seal := func(generation int64, newest string) keys.Sealed {
 		s, err := keys.NewRing(keys.Generate()).Seal(generation, newest, time.Now())
 		if err != nil {
@@ -81,7 +99,7 @@ func TestSwapWithoutAnAnswer(t *testing.T) {
 	}
 
 	forgets.losses = 2
-	if err := v.swap(t.Context(), 0, seal(1, "a")); err != nil {
+	if err := k.swap(t.Context(), 0, seal(1, "a")); err != nil {
 		t.Errorf("what was written: %v", err)
 	}
 	forgets.losses, forgets.after = 1, func() {
@@ -89,7 +107,7 @@ func TestSwapWithoutAnAnswer(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := v.swap(t.Context(), revision(), seal(2, "b")); err != nil {
+	if err := k.swap(t.Context(), revision(), seal(2, "b")); err != nil {
 		t.Errorf("what was written, and carried on since: %v", err)
 	}
 	forgets.losses, forgets.after = 1, func() {
@@ -97,7 +115,7 @@ func TestSwapWithoutAnAnswer(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := v.swap(t.Context(), revision()-1, seal(4, "d")); !errors.Is(err, cluster.ErrConflict) {
+	if err := k.swap(t.Context(), revision()-1, seal(4, "d")); !errors.Is(err, cluster.ErrConflict) {
 		t.Errorf("what somebody else was faster with: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
-package daemon
+package trust
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,16 +24,19 @@ const (
 	joinTime     = 5 * time.Second // for a request's body, and for its answer
 )
 
-// joiners serves machines that have no key: they hand in a token for it, and
+// joinServer serves machines that have no key: they hand in a token for it, and
 // can do nothing else.
-type joiners struct {
-	n   *node
+type joinServer struct {
+	*Service
 	now func() time.Time
 
 	mu       sync.Mutex     // guards what follows
 	minute   time.Time      // when counting began
 	failures map[string]int // by IP
 }
+
+// JoinServer serves machines that have no key.
+func (s *Service) JoinServer() http.Handler { return &joinServer{Service: s, now: time.Now} }
 
 // joinReply is the key and where the cluster is.
 type joinReply struct {
@@ -42,7 +46,7 @@ type joinReply struct {
 }
 
 // ServeHTTP implements http.Handler.
-func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (j *joinServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Connection", "close")
@@ -59,7 +63,7 @@ func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	reply, status := j.join(r, source)
 	if status != http.StatusOK {
-		j.n.guard.RejectionLogger("join")(source, reply.Error)
+		j.credentials.RejectionLogger("join")(source, reply.Error)
 	}
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(reply)
@@ -68,7 +72,7 @@ func (j *joiners) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // join checks a token and gives the key away. A token that is good is taken
 // however many bad ones came from the same address: who guesses keeps no
 // machine out.
-func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
+func (j *joinServer) join(r *http.Request, source string) (joinReply, int) {
 	now := j.now()
 	var body struct {
 		Token string `json:"token"`
@@ -80,15 +84,15 @@ func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
 	if err != nil {
 		return j.fail(source, now, err)
 	}
-	ring := j.n.guard.identity.Ring()
+	ring := j.credentials.identity.Ring()
 	if err := ring.Check(t, now); err != nil {
 		return j.fail(source, now, err)
 	}
-	first, err := j.n.vault().use(r.Context(), t, now)
+	first, err := j.cfg.Keystore.use(r.Context(), t, now)
 	if err != nil {
-		j.n.log.Warn("a machine can't join now", "source", source, "error", err)
+		j.log.Warn("a machine can't join now", "source", source, "error", err)
 		reply := joinReply{Error: "the cluster's store can't be reached, so no machine can join: try again when it has its quorum back"}
-		if known := j.n.etcd.Trouble(); known != nil {
+		if known := j.cfg.Etcd.Trouble(); known != nil {
 			reply.Error = known.Error() + ": see the log of the daemon that was asked"
 		}
 		return reply, http.StatusServiceUnavailable
@@ -102,7 +106,7 @@ func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
 	}
 	j.record(r, source, "a new machine at "+source+" was given the cluster's key, by token "+t.ID())
 	reply := joinReply{Ring: string(ring.Text())}
-	for _, m := range j.n.members.Members() {
+	for _, m := range j.cfg.Gossip.Members() {
 		if m.State == membership.Alive {
 			reply.Gossip = append(reply.Gossip, m.Address)
 		}
@@ -110,16 +114,18 @@ func (j *joiners) join(r *http.Request, source string) (joinReply, int) {
 	return reply, http.StatusOK
 }
 
-func (j *joiners) record(r *http.Request, source, text string) {
-	j.n.log.Info("join: " + text)
-	ev := cluster.Event{Kind: cluster.EventKey, Machine: j.n.cfg.MachineID, Time: j.now(), By: source, Text: text}
-	if err := j.n.store.Record(r.Context(), ev); err != nil {
-		j.n.log.Warn("a join is not in the timeline", "error", err)
+func (j *joinServer) record(r *http.Request, source, text string) {
+	j.log.Info("join: " + text)
+	ev := cluster.Event{Kind: cluster.EventKey, Machine: j.cfg.Machine, Time: j.now(), By: source, Text: text}
+	ctx, cancel := context.WithTimeout(r.Context(), joinTime)
+	defer cancel()
+	if err := j.cfg.Timeline.Record(ctx, ev); err != nil {
+		j.log.Warn("a join is not in the timeline", "error", err)
 	}
 }
 
 // fail counts a refusal, and words it.
-func (j *joiners) fail(source string, now time.Time, err error) (joinReply, int) {
+func (j *joinServer) fail(source string, now time.Time, err error) (joinReply, int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if since := now.Sub(j.minute); since < 0 || since >= time.Minute || len(j.failures) >= joinSources {

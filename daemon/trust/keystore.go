@@ -1,4 +1,4 @@
-package daemon
+package trust
 
 import (
 	"bytes"
@@ -16,25 +16,25 @@ import (
 	"fleettop/units/retry"
 )
 
-// vault is where the cluster keeps its sealed ring, and the tokens that were
+// Keystore is where the cluster keeps its sealed ring, and the tokens that were
 // used. Its keys are outside of the store's, which all machines watch.
-type vault struct {
-	client *clientv3.Client
-	prefix string // of all keys of the cluster, without a slash at its end
+type Keystore struct {
+	Client *clientv3.Client
+	Prefix string // of all keys of the cluster, without a slash at its end
 }
 
-func (v vault) ring() string           { return v.prefix + "/keys/ring" }
-func (v vault) token(id string) string { return v.prefix + "/keys/token/" + id }
+func (k Keystore) ring() string           { return k.Prefix + "/keys/ring" }
+func (k Keystore) token(id string) string { return k.Prefix + "/keys/token/" + id }
 
-// vaultPatience is how long a request is tried again that fails.
-const vaultPatience = 5 * time.Second
+// storePatience is how long a request is tried again that fails.
+const storePatience = 5 * time.Second
 
-// patiently tries again what fails: this machine's etcd is away for a moment
+// tryAgain tries again what fails: this machine's etcd is away for a moment
 // when it takes up a new key.
-func patiently(ctx context.Context, try func() error) error {
+func tryAgain(ctx context.Context, try func() error) error {
 	began := time.Now()
 	err := try()
-	for err != nil && ctx.Err() == nil && time.Since(began) < vaultPatience {
+	for err != nil && ctx.Err() == nil && time.Since(began) < storePatience {
 		retry.Pause(ctx, retryLeast)
 		err = try()
 	}
@@ -43,10 +43,10 @@ func patiently(ctx context.Context, try func() error) error {
 
 // load returns the sealed ring and the revision to swap it by. Its generation
 // is 0 if the cluster never rotated its key.
-func (v vault) load(ctx context.Context) (keys.Sealed, int64, error) {
+func (k Keystore) load(ctx context.Context) (keys.Sealed, int64, error) {
 	var r *clientv3.GetResponse
-	err := patiently(ctx, func() (err error) {
-		r, err = v.client.Get(ctx, v.ring())
+	err := tryAgain(ctx, func() (err error) {
+		r, err = k.Client.Get(ctx, k.ring())
 		return err
 	})
 	if err != nil {
@@ -70,17 +70,17 @@ func unmarshalSealed(raw []byte) (keys.Sealed, error) {
 // swap replaces the sealed ring, if it is still the one of that revision. An
 // answer may be lost, as this machine's etcd restarts for what was written; what
 // became of it is found out then.
-func (v vault) swap(ctx context.Context, revision int64, s keys.Sealed) error {
+func (k Keystore) swap(ctx context.Context, revision int64, s keys.Sealed) error {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
 	var r *clientv3.TxnResponse
 	tries := 0
-	err = patiently(ctx, func() (err error) {
+	err = tryAgain(ctx, func() (err error) {
 		tries++
-		r, err = v.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(v.ring()), "=", revision)).
-			Then(clientv3.OpPut(v.ring(), string(raw))).Else(clientv3.OpGet(v.ring())).Commit()
+		r, err = k.Client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(k.ring()), "=", revision)).
+			Then(clientv3.OpPut(k.ring(), string(raw))).Else(clientv3.OpGet(k.ring())).Commit()
 		return err
 	})
 	if err != nil {
@@ -107,10 +107,10 @@ func isOrFollows(there []*mvccpb.KeyValue, raw []byte, s keys.Sealed) bool {
 
 // watch calls f with the sealed ring now and after each change, until f fails,
 // the connection breaks or ctx ends.
-func (v vault) watch(ctx context.Context, f func(keys.Sealed) error) error {
+func (k Keystore) watch(ctx context.Context, f func(keys.Sealed) error) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	r, err := v.client.Get(ctx, v.ring())
+	r, err := k.Client.Get(ctx, k.ring())
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (v vault) watch(ctx context.Context, f func(keys.Sealed) error) error {
 			return err
 		}
 	}
-	changes := v.client.Watch(ctx, v.ring(), clientv3.WithRev(r.Header.Revision+1))
+	changes := k.Client.Watch(ctx, k.ring(), clientv3.WithRev(r.Header.Revision+1))
 	for {
 		if err := f(s); err != nil {
 			return err
@@ -145,13 +145,13 @@ func (v vault) watch(ctx context.Context, f func(keys.Sealed) error) error {
 
 // use notes that a token was used, and reports whether this was the first time.
 // It is forgotten once the token would be too old anyway.
-func (v vault) use(ctx context.Context, t keys.Token, now time.Time) (bool, error) {
-	lease, err := v.client.Grant(ctx, int64((t.Expires.Sub(now)+2*keys.TokenLifetime)/time.Second))
+func (k Keystore) use(ctx context.Context, t keys.Token, now time.Time) (bool, error) {
+	lease, err := k.Client.Grant(ctx, int64((t.Expires.Sub(now)+2*keys.TokenLifetime)/time.Second))
 	if err != nil {
 		return false, fmt.Errorf("%w: note the token's use: %w", cluster.ErrUnavailable, err)
 	}
-	key := v.token(t.ID())
-	r, err := v.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+	key := k.token(t.ID())
+	r, err := k.Client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 		Then(clientv3.OpPut(key, now.UTC().Format(time.RFC3339), clientv3.WithLease(lease.ID))).Commit()
 	if err != nil {
 		return false, fmt.Errorf("%w: note the token's use: %w", cluster.ErrUnavailable, err)
