@@ -13,8 +13,8 @@ import (
 
 	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon"
-	"fleettop/daemon/trust"
 	"fleettop/daemon/api/client"
+	"fleettop/daemon/trust"
 )
 
 func (a *app) joinCommandCommand() *cobra.Command {
