@@ -29,19 +29,12 @@ type actFlags struct {
 	most     int
 }
 
-func (a *app) actionCommands() []*cobra.Command {
-	return []*cobra.Command{
-		a.actionCommand(api.Submit, "submit FILE...", "Make unit files known to the cluster"),
-		a.actionCommand(api.Load, "load UNIT|FILE...", "Give units to machines, without starting them"),
-		a.actionCommand(api.Start, "start UNIT|FILE...", "Start units, submitting local files first"),
-		a.actionCommand(api.Stop, "stop UNIT|GLOB...", "Stop units; they stay loaded on their machines"),
-		a.actionCommand(api.Restart, "restart UNIT|GLOB...", "Stop and start units where they are"),
-		a.actionCommand(api.Unload, "unload UNIT|GLOB...", "Stop units and take them from their machines"),
-		a.actionCommand(api.Destroy, "destroy UNIT|GLOB...", "Stop units and forget them"),
-	}
-}
-
 func takesFiles(v api.Verb) bool { return v == api.Submit || v == api.Load || v == api.Start }
+
+// action returns what makes the command of a verb about units.
+func action(verb api.Verb, use, short string) func(*app) *cobra.Command {
+	return func(a *app) *cobra.Command { return a.actionCommand(verb, use, short) }
+}
 
 func (a *app) actionCommand(verb api.Verb, use, short string) *cobra.Command {
 	var fl actFlags

@@ -50,7 +50,7 @@ func (s *shell) try(args ...string) (code int, out, errOut string) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 60*time.Second)
 	defer cancel()
 	var o, e bytes.Buffer
-	code = run(ctx, append([]string{"--endpoint", s.Endpoint}, args...), strings.NewReader(""), &o, &e)
+	code = Run(ctx, append([]string{"--endpoint", s.Endpoint}, args...), strings.NewReader(""), &o, &e)
 	return code, o.String(), e.String()
 }
 
@@ -248,7 +248,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(300*time.Millisecond, cancel)
 	var out, errOut bytes.Buffer
-	if code := run(ctx, []string{"--endpoint", s.Endpoint, "start", "a.service"}, nil, &out, &errOut); code != exitInterrupted {
+	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "start", "a.service"}, nil, &out, &errOut); code != exitInterrupted {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
 	s.wants(errOut.String(), "The cluster carries on; 1 of 1 units")
@@ -263,7 +263,7 @@ func TestInterrupted(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, cancel)
 	out.Reset()
 	errOut.Reset()
-	if code := run(ctx, []string{"--endpoint", hung.URL, "destroy", "a.service"}, nil, &out, &errOut); code != exitInterrupted {
+	if code := Run(ctx, []string{"--endpoint", hung.URL, "destroy", "a.service"}, nil, &out, &errOut); code != exitInterrupted {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
 	s.wants(errOut.String(), "Interrupted. 0 of 1 units were done; what became of the others isn't known")
@@ -273,7 +273,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	time.AfterFunc(300*time.Millisecond, cancel)
 	out.Reset()
-	if code := run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "start", "a.service", "nope.service", "b.service"}, nil, &out, &errOut); code != exitInterrupted {
+	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "start", "a.service", "nope.service", "b.service"}, nil, &out, &errOut); code != exitInterrupted {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
 	var outcomes []wait.Outcome
@@ -364,7 +364,7 @@ func TestOutputThatIsLost(t *testing.T) {
 	s.file("a.service", service)
 	for _, args := range []string{"start a.service", "start --no-block a.service", "-o json start a.service", "list-units", "status a", "cat a", "explain a", "events", "list-machines"} {
 		var errOut bytes.Buffer
-		if code := run(t.Context(), append([]string{"--endpoint", s.Endpoint}, strings.Fields(args)...), nil, full{}, &errOut); code != exitFailed || !strings.Contains(errOut.String(), "no space left") {
+		if code := Run(t.Context(), append([]string{"--endpoint", s.Endpoint}, strings.Fields(args)...), nil, full{}, &errOut); code != exitFailed || !strings.Contains(errOut.String(), "no space left") {
 			t.Errorf("%s: exit %d, %s", args, code, errOut.String())
 		}
 	}
@@ -454,7 +454,7 @@ func TestFollowEvents(t *testing.T) {
 	out := &watched{want: "destroyed a.service", found: cancel}
 	done := make(chan int)
 	go func() {
-		done <- run(ctx, []string{"--endpoint", s.Endpoint, "events", "-f"}, nil, out, &bytes.Buffer{})
+		done <- Run(ctx, []string{"--endpoint", s.Endpoint, "events", "-f"}, nil, out, &bytes.Buffer{})
 	}()
 	s.must("submit", "a.service")
 	s.must("destroy", "a.service")

@@ -16,7 +16,7 @@ const completionTime = 2 * time.Second
 
 // complete asks the daemon for words to complete with; without an answer there are none.
 func (a *app) complete(cmd *cobra.Command, ask func(context.Context, *client.Client) ([]cobra.Completion, error)) []cobra.Completion {
-	c, err := a.dial()
+	c, err := a.env.client()
 	if err != nil {
 		return nil
 	}

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
-	"os"
-	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -22,55 +19,23 @@ import (
 	"fleettop/tui/config"
 )
 
-// console shows the console, or says that it needs a terminal.
-func (a *app) console(cmd *cobra.Command) error {
-	if a.visitor != nil {
-		return a.visitorConsole(cmd.Context())
-	}
+// console shows the console on this terminal.
+func (p *ownProcess) console(cmd *cobra.Command, a *app) error {
 	if !print.IsTerminal(a.out) || !print.IsTerminal(a.in) {
 		cmd.SetOut(a.err)
 		if err := cmd.Help(); err != nil {
 			return err
 		}
 		fmt.Fprintln(a.err)
-		return usageError{errors.New("without a verb fleettop opens its console, which needs a terminal: give a verb, such as list-units, or run it on a terminal")}
+		return usageError{errors.New("without a verb fleettop opens its console, which needs a terminal: " +
+			"give a verb, such as list-units, or run it on a terminal")}
 	}
-	c, err := a.dial()
+	c, err := p.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return a.show(cmd.Context(), tui.Options{Client: c, Other: a.otherDaemon, ReadOnly: a.readOnly})
-}
-
-// untilSignal returns a context that one of the signals ends, with it as the
-// cause. Until stop is called the signals do nothing else.
-func untilSignal(ctx context.Context, signals ...os.Signal) (_ context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	got := make(chan os.Signal, 1)
-	signal.Notify(got, signals...)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case s := <-got:
-			cancel(signalled{s.(syscall.Signal)})
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		cancel(nil)
-		<-ended
-		signal.Stop(got)
-	}
-}
-
-// raw is the standard output as it is, for what speaks to the terminal itself or to a program.
-func (a *app) raw() io.Writer {
-	if o, ok := a.out.(*print.Output); ok {
-		return o.Raw()
-	}
-	return a.out
+	return a.show(cmd.Context(), tui.Options{Client: c, Other: p.otherDaemon, ReadOnly: a.readOnly})
 }
 
 // show runs the console on this terminal. The console itself handles the
@@ -82,7 +47,7 @@ func (a *app) show(ctx context.Context, o tui.Options) error {
 	} else {
 		o.Config, o.Warnings = config.Load(path)
 	}
-	o.In, o.Out, o.NoColor = a.in, a.raw(), a.noColor
+	o.In, o.Out, o.NoColor = a.in, print.Raw(a.out), a.noColor
 	err = tui.Run(context.WithoutCancel(ctx), o)
 	var sig *tui.SignalError
 	switch {
@@ -99,8 +64,8 @@ func (a *app) show(ctx context.Context, o tui.Options) error {
 // otherDaemon reaches another machine's daemon while the one of --endpoint is
 // away: the way that one is reached, or with the cluster's key where the
 // endpoint is this machine's own socket and the user may read the key.
-func (a *app) otherDaemon(m api.Machine) (tui.Client, error) {
-	u, err := url.Parse(a.endpoint)
+func (p *ownProcess) otherDaemon(m api.Machine) (tui.Client, error) {
+	u, err := url.Parse(p.endpoint)
 	switch {
 	case err != nil:
 		return nil, err

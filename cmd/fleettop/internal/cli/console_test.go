@@ -266,7 +266,7 @@ func TestNoEscapeCodeWithoutAConsole(t *testing.T) {
 
 func TestNoTerminalNoConsole(t *testing.T) {
 	var out, errOut bytes.Buffer
-	code := run(t.Context(), nil, strings.NewReader(""), &out, &errOut)
+	code := Run(t.Context(), nil, strings.NewReader(""), &out, &errOut)
 	if code != exitUsage || !strings.Contains(errOut.String(), "which needs a terminal") || !strings.Contains(errOut.String(), "list-units") || out.Len() > 0 {
 		t.Errorf("code %d, out %q, err %q", code, out.String(), errOut.String())
 	}

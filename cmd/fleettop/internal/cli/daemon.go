@@ -62,7 +62,7 @@ func (a *app) daemonCommand() *cobra.Command {
 			}
 			cfg.Log, cfg.Manager = log, daemon.ManagerKind(manager)
 			cfg.Version, _ = a.build.resolve()
-			cfg.SSH.Run = serveVisitor
+			cfg.SSH.Run = serveSession
 			hangups := make(chan os.Signal, 1)
 			signal.Notify(hangups, syscall.SIGHUP) // which would end it
 			defer signal.Stop(hangups)

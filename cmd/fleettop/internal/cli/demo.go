@@ -49,7 +49,7 @@ func (a *app) demo(ctx context.Context, machines int) (err error) {
 		return err
 	}
 	o := demo.Options{Binary: binary, Machines: machines, Out: a.out, Verb: func(ctx context.Context, args ...string) int {
-		return run(ctx, args, a.in, a.out, a.err)
+		return Run(ctx, args, a.in, a.out, a.err)
 	}}
 	if print.IsTerminal(a.out) && print.IsTerminal(a.in) {
 		o.Console = func(ctx context.Context, o tui.Options) error {

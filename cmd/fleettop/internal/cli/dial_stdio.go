@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/cmd/fleettop/internal/sshdial"
-	"fleettop/daemon/api/client"
 )
 
 // dialStdioCommand is the far side of an ssh:// host.
@@ -21,17 +21,14 @@ func (a *app) dialStdioCommand() *cobra.Command {
 		Hidden: true,
 		Args:   noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.visitor != nil {
-				return a.visitorsSocket(cmd)
-			}
-			conn, err := client.DialSocket(cmd.Context(), a.endpoint)
+			conn, err := a.env.socket(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer conn.Close()
 			stop := context.AfterFunc(cmd.Context(), func() { conn.Close() })
 			defer stop()
-			return bridge(conn, a.in, a.raw())
+			return bridge(conn, a.in, print.Raw(a.out))
 		},
 	}
 }

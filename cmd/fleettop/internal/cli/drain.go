@@ -15,6 +15,10 @@ import (
 	"fleettop/units/wording"
 )
 
+func (a *app) cordonCommand() *cobra.Command   { return a.scheduleCommand("cordon") }
+func (a *app) drainCommand() *cobra.Command    { return a.scheduleCommand("drain") }
+func (a *app) uncordonCommand() *cobra.Command { return a.scheduleCommand("uncordon") }
+
 func (a *app) scheduleCommand(verb string) *cobra.Command {
 	short := map[string]string{
 		"cordon":   "Give a machine no more units; it keeps those it has",

@@ -85,7 +85,7 @@ func eventRows(list *api.EventList) []eventRow {
 // followEvents prints events as they come. When the daemon goes away it waits
 // for it, and goes on where it was.
 func (a *app) followEvents(ctx context.Context, since string, limit int) error {
-	c, err := a.dial()
+	c, err := a.env.client()
 	if err != nil {
 		return err
 	}

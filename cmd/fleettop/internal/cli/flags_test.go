@@ -38,7 +38,7 @@ var flagWord = regexp.MustCompile(`(?:^|[^-\w])--([a-z][a-z0-9-]*[a-z0-9])`)
 
 // TestMessagesNameFlagsThatExist looks at every string of the program.
 func TestMessagesNameFlagsThatExist(t *testing.T) {
-	a := &app{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+	a := &app{env: &ownProcess{}, in: strings.NewReader(""), out: io.Discard, err: io.Discard}
 	known := map[string]bool{}
 	flagsOf(a.root(), known)
 	if !known["state-dir"] || !known["help"] || !known["request-timeout"] {

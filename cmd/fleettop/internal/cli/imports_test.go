@@ -49,6 +49,13 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"fleettop/tui/state", "github.com/charmbracelet/bubbletea", "the state knows no terminal"},
 	{"fleettop/tui/feed", "github.com/charmbracelet/bubbletea", "the feed knows no terminal"},
 	{"fleettop/daemon/api", "fleettop/tui", "the API has no face"},
+	{"fleettop/cmd/fleettop/internal/print", "fleettop/daemon/api/client", "printing asks no daemon"},
+	{"fleettop/cmd/fleettop/internal/print", "github.com/spf13/cobra", "printing knows no flags"},
+	{"fleettop/cmd/fleettop/internal/unitfiles", "fleettop/daemon/api/client", "files and names are found without a daemon"},
+	{"fleettop/cmd/fleettop/internal/wait", "github.com/spf13/cobra", "waiting knows no flags"},
+	{"fleettop/cmd/fleettop/internal/wait", "go.etcd.io/", "waiting knows only the API's client"},
+	{"fleettop/cmd/fleettop/internal/sshdial", "go.etcd.io/", "the way to a daemon links none"},
+	{"fleettop/cmd/fleettop/internal/sshdial", "github.com/charmbracelet/", "the way to a daemon has no face"},
 }
 
 // direct are rules on what a package, or any below it, imports itself: it may
@@ -64,6 +71,11 @@ var direct = []struct{ pkg, imports, why string }{
 const wire = "fleettop/daemon/api"
 
 var wireImports = []string{"fleettop/cluster", "fleettop/units"}
+
+// program is main, and programImports all that it imports.
+const program = "fleettop/cmd/fleettop"
+
+var programImports = []string{"fleettop/cmd/fleettop/internal/cli", "os"}
 
 // primitives are leaves that every package may use, whatever the rules say of
 // the folder they are in.
@@ -93,6 +105,9 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 	for _, rule := range direct {
 		hold(t, imports, rule.pkg, rule.imports, rule.why)
+	}
+	if got := imports[program]; !slices.Equal(got, programImports) {
+		t.Errorf("%s imports %v: it is one line, and imports only %v", program, got, programImports)
 	}
 	if len(deps[wire]) == 0 {
 		t.Errorf("the rules name %s, and there is no such package", wire)

@@ -151,7 +151,7 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 	if err != nil {
 		return usageError{err}
 	}
-	c, err := a.dial()
+	c, err := a.env.client()
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func someLines() []api.LogLine {
 func journalOutput(t *testing.T, c *apitest.Cluster, args ...string) (out, errOut string, code int) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code = run(t.Context(), append([]string{"--endpoint", c.Endpoint, "journal"}, args...), strings.NewReader(""), &stdout, &stderr)
+	code = Run(t.Context(), append([]string{"--endpoint", c.Endpoint, "journal"}, args...), strings.NewReader(""), &stdout, &stderr)
 	return stdout.String(), stderr.String(), code
 }
 
@@ -189,7 +189,7 @@ func TestJournalGoesOn(t *testing.T) {
 	reader, writer := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, []string{"--endpoint", c.Endpoint, "journal", "-f", "-o", "cat", "db"}, strings.NewReader(""), writer, io.Discard)
+		done <- Run(ctx, []string{"--endpoint", c.Endpoint, "journal", "-f", "-o", "cat", "db"}, strings.NewReader(""), writer, io.Discard)
 		writer.Close()
 	}()
 	in := bufio.NewScanner(reader)

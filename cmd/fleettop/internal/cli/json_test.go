@@ -103,7 +103,7 @@ func TestJSON(t *testing.T) {
 	s.addGone()
 	s.file("bad.service", "[Service\n")
 	cases := jsonCases(t.TempDir())
-	for _, verb := range verbsOf((&app{in: strings.NewReader(""), out: io.Discard, err: io.Discard}).root(), "") {
+	for _, verb := range verbsOf((&app{env: &ownProcess{}, in: strings.NewReader(""), out: io.Discard, err: io.Discard}).root(), "") {
 		if _, ok := cases[verb]; !ok && !strings.HasPrefix(verb, "completion ") {
 			t.Errorf("%s has no case here", verb)
 		}
@@ -276,7 +276,7 @@ func TestJSONOfWhatEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(200*time.Millisecond, cancel)
 	var out, errOut bytes.Buffer
-	if code := run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "events", "-f"}, nil, &out, &errOut); code != exitInterrupted {
+	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "events", "-f"}, nil, &out, &errOut); code != exitInterrupted {
 		t.Errorf("events -f: exit %d\n%s", code, errOut.String())
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")

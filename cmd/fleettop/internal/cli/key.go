@@ -28,7 +28,7 @@ func (a *app) keyCommand() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.keyGenerateCommand(), a.keyListCommand(), a.keyRotateCommand())
+	cmd.AddCommand(a.keyGenerateCommand(), mark(a.keyListCommand(), looks), a.keyRotateCommand())
 	return cmd
 }
 

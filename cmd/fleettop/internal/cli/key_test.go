@@ -47,7 +47,7 @@ func holders(ids ...string) []api.KeyHolder {
 func command(t *testing.T, endpoint string, args ...string) (code int, out, errOut string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(t.Context(), append([]string{"--endpoint", endpoint}, args...), strings.NewReader(""), &o, &e)
+	code = Run(t.Context(), append([]string{"--endpoint", endpoint}, args...), strings.NewReader(""), &o, &e)
 	return code, o.String(), e.String()
 }
 

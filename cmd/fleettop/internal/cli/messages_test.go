@@ -12,7 +12,7 @@ var verbWord = regexp.MustCompile(`\x60(?:sudo )?fleettop ([a-z-]+)`)
 
 // TestMessagesNameVerbsThatExist: a verb that some message tells people to use is there.
 func TestMessagesNameVerbsThatExist(t *testing.T) {
-	root := (&app{in: strings.NewReader(""), out: io.Discard, err: io.Discard}).root()
+	root := (&app{env: &ownProcess{}, in: strings.NewReader(""), out: io.Discard, err: io.Discard}).root()
 	verbs := map[string]bool{}
 	for _, cmd := range root.Commands() {
 		verbs[cmd.Name()] = true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -59,7 +60,7 @@ func TestLostOutputIsAnError(t *testing.T) {
 	}
 	for _, line := range append(lines, "destroy a.service") {
 		var errOut bytes.Buffer
-		code := run(t.Context(), append([]string{"--endpoint", s.Endpoint}, strings.Fields(line)...), nil, full{}, &errOut)
+		code := Run(t.Context(), append([]string{"--endpoint", s.Endpoint}, strings.Fields(line)...), nil, full{}, &errOut)
 		if code != exitFailed || strings.Count(errOut.String(), "no space left") != 1 {
 			t.Errorf("%s: exit %d, %s", line, code, errOut.String())
 		}
@@ -95,15 +96,17 @@ func TestReadOnly(t *testing.T) {
 	s.must("start", "./a.service")
 	before := s.Mem.Snapshot()
 	cases := jsonCases(t.TempDir())
+	root := (&app{env: &ownProcess{}, in: strings.NewReader(""), out: io.Discard, err: io.Discard}).root()
 	for _, verb := range sortedNames(cases) {
 		line := cases[verb].ok
 		if line == "" {
 			line = cases[verb].fails
 		}
-		looks := false
-		for _, path := range looking {
-			looks = looks || path == "fleettop "+verb
+		cmd, _, err := root.Find(strings.Fields(verb))
+		if err != nil {
+			t.Fatal(err)
 		}
+		looks := has(cmd, looks)
 		if line == "" {
 			line = verb
 		}
@@ -133,9 +136,9 @@ func TestNamesOfNothing(t *testing.T) {
 	s.wants(s.must("cordon", "n1"), "is cordoned")
 }
 
-// TestVisitorsTerminalsGetWhatIsPrintable: over SSH, too, a terminal obeys no unit; a program gets it byte for byte.
-func TestVisitorsTerminalsGetWhatIsPrintable(t *testing.T) {
-	v := newVisited(t, 1)
+// TestTerminalsOverSSHGetWhatIsPrintable: over SSH, too, a terminal obeys no unit; a program gets it byte for byte.
+func TestTerminalsOverSSHGetWhatIsPrintable(t *testing.T) {
+	v := newSSHCluster(t, 1)
 	evil := service + "Environment=X=\x1b]0;pwned\x07\nEnvironment=Y=\x1b[8mhidden\x1b[m\n"
 	v.must("operator", evil, "submit", "evil.service")
 	if out := v.must("viewer", "", "cat", "evil"); out != evil {

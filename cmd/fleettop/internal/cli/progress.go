@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"fleettop/cmd/fleettop/internal/print"
@@ -29,13 +28,13 @@ type progressLine struct {
 // it goes on, and given up when the daemon says nothing for the request
 // timeout. The caller closes it.
 func (a *app) dialFor(verb string) (*client.Client, error) {
-	c, err := a.dial()
+	c, err := a.env.client()
 	if err != nil {
 		return nil, err
 	}
-	p := &progressLine{out: a.err, verb: verb, terminal: print.IsTerminal(a.err) && os.Getenv("TERM") != "dumb"}
-	if o, ok := a.err.(*print.Output); ok && p.terminal {
-		p.out = o.Raw() // what is told is clean, and the line is written over
+	p := &progressLine{out: a.err, verb: verb, terminal: print.IsTerminal(a.err) && a.env.getenv("TERM") != "dumb"}
+	if p.terminal {
+		p.out = print.Raw(a.err) // what is told is clean, and the line is written over
 	}
 	if p.quiet = time.Now().Add(progressEvery); p.terminal {
 		p.quiet = time.Now().Add(time.Second)

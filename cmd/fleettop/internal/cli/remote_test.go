@@ -193,7 +193,7 @@ func TestVerbsThroughSSH(t *testing.T) {
 	} {
 		var out, errOut bytes.Buffer
 		before := far.logins.Load()
-		if code := run(t.Context(), append([]string{"-H", "ssh://far"}, x.args...), strings.NewReader(""), &out, &errOut); code != 0 || !strings.Contains(out.String(), x.says) {
+		if code := Run(t.Context(), append([]string{"-H", "ssh://far"}, x.args...), strings.NewReader(""), &out, &errOut); code != 0 || !strings.Contains(out.String(), x.says) {
 			t.Errorf("%v: %d\n%s%s", x.args, code, &out, &errOut)
 		}
 		if n := far.logins.Load() - before; n != 1 {
@@ -219,7 +219,7 @@ func TestSSHThatFails(t *testing.T) {
 		{"ssh://far", "no fleettop daemon can be reached at unix:///nowhere/fleettop.sock"},
 	} {
 		var out, errOut bytes.Buffer
-		if code := run(t.Context(), []string{"-H", c.host, "list-units"}, strings.NewReader(""), &out, &errOut); code != exitFailed || !strings.Contains(errOut.String(), c.says) {
+		if code := Run(t.Context(), []string{"-H", c.host, "list-units"}, strings.NewReader(""), &out, &errOut); code != exitFailed || !strings.Contains(errOut.String(), c.says) {
 			t.Errorf("%s: %d\n%s, want something about %q", c.host, code, &errOut, c.says)
 		}
 	}

@@ -21,14 +21,12 @@ type sending struct {
 func (a *app) send(ctx context.Context, c *client.Client, verb api.Verb, fl *actFlags,
 	args []string) (s sending, err error) {
 	s.Given = &unitfiles.Given{Names: args}
-	switch {
-	case !takesFiles(verb):
-	case a.visitor != nil:
-		if s.Files, s.Names, err = a.visitorsFiles(verb, args); err != nil {
+	if takesFiles(verb) {
+		given, err := a.env.gather(verb, fl.replace, args)
+		if err != nil {
 			return s, err
 		}
-	default:
-		s.Given = unitfiles.Gather(verb, fl.replace, args)
+		s.Given = given
 	}
 	req := api.ActionRequest{Verb: verb, Replace: fl.replace, MaxUnavailable: fl.most, Files: s.Files}
 	if len(s.Names) > 0 {

@@ -86,32 +86,18 @@ func (a *app) printVerifications(list []verification) error {
 	return nil
 }
 
-// verify checks a file by itself: a visitor's is the standard input.
+// verify checks a file by itself. Its error is a wrong command line.
 func (a *app) verify(path string) (verification, error) {
-	if a.visitor == nil {
-		return verifyFile(path, func() (*units.File, error) { return unitfiles.Read(path) }), nil
-	}
-	content, err := a.standardInput(path)
-	if err == nil && content == "" {
-		err = usageError{fmt.Errorf("nothing came for %s: ssh HOST verify web.service <web.service", path)}
-	}
-	return verifyFile(path, func() (*units.File, error) {
-		file, err := units.ParseFile(content)
-		if err != nil {
-			return nil, unitfiles.InFile(path, err)
-		}
-		return file, nil
-	}), err
-}
-
-func verifyFile(path string, read func() (*units.File, error)) verification {
 	v := verification{File: path, Unit: unitfiles.Name(filepath.Base(path))}
 	name, err := units.ParseName(v.Unit)
 	if err != nil {
 		v.Text = fmt.Sprintf("%s: %v", path, err)
-		return v
+		return v, nil
 	}
-	file, err := read()
+	file, err := a.env.unitFile(path)
+	if usage := (usageError{}); errors.As(err, &usage) {
+		return v, err
+	}
 	if err == nil {
 		if err = units.Validate(name, file); err != nil {
 			err = unitfiles.InFile(path, err)
@@ -119,11 +105,11 @@ func verifyFile(path string, read func() (*units.File, error)) verification {
 	}
 	if err != nil {
 		v.Text = err.Error()
-		return v
+		return v, nil
 	}
 	v.OK, v.local = true, file
 	v.Text = fmt.Sprintf("Unit %s is valid", v.Unit)
-	return v
+	return v, nil
 }
 
 func (v *verification) fail(e *api.Error) { v.OK, v.Text, v.Error = false, e.Error(), e }

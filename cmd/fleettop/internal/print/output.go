@@ -27,8 +27,13 @@ func NewOutput(w io.Writer, terminal, paints bool) *Output {
 	return &Output{w: w, terminal: terminal, paints: paints}
 }
 
-// Raw returns the writer below, for what speaks to the terminal itself or to a program.
-func (o *Output) Raw() io.Writer { return o.w }
+// Raw returns the writer below an Output, for what speaks to the terminal itself or to a program.
+func Raw(w io.Writer) io.Writer {
+	if o, ok := w.(*Output); ok {
+		return o.w
+	}
+	return w
+}
 
 // Terminal reports whether a terminal shows what is written.
 func (o *Output) Terminal() bool { return o.terminal }

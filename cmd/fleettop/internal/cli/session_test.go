@@ -25,31 +25,31 @@ import (
 	"fleettop/tui/tuitest"
 )
 
-// visited is a cluster with an SSH server of its own, and the keys to it.
-type visited struct {
+// sshCluster is a cluster with an SSH server of its own, and the keys to it.
+type sshCluster struct {
 	*apitest.Cluster
 	t    *testing.T
 	dir  string
 	port string
 }
 
-// newVisited starts a cluster and its SSH server. There are keys of an
+// newSSHCluster starts a cluster and its SSH server. There are keys of an
 // operator, of a viewer and of a stranger.
-func newVisited(t *testing.T, machines int) *visited {
+func newSSHCluster(t *testing.T, machines int) *sshCluster {
 	t.Helper()
 	if _, err := exec.LookPath("ssh"); err != nil {
 		t.Fatalf("these tests need OpenSSH's client: %v", err)
 	}
-	// What this process was started with must never be taken for a visitor's words.
+	// What this process was started with must never be taken for what was sent.
 	own := os.Args
 	os.Args = []string{"fleettop", "daemon"}
 	t.Cleanup(func() { os.Args = own })
-	v := &visited{Cluster: apitest.Start(t, machines), t: t, dir: t.TempDir()}
+	v := &sshCluster{Cluster: apitest.Start(t, machines), t: t, dir: t.TempDir()}
 	lines := `fleettop-role="operator" ` + v.key("operator", "op@laptop") + v.key("viewer", "view@desk")
 	v.key("stranger", "")
 	v.write("keys", lines)
 	server, err := sshd.Open(sshd.Config{Listen: "127.0.0.1:0", AuthorizedKeys: filepath.Join(v.dir, "keys"), StateDir: v.dir,
-		Run: serveVisitor, Refused: func(string, string) {}, Log: slog.New(slog.DiscardHandler)})
+		Run: serveSession, Refused: func(string, string) {}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func newVisited(t *testing.T, machines int) *visited {
 	return v
 }
 
-func (v *visited) write(name, content string) {
+func (v *sshCluster) write(name, content string) {
 	v.t.Helper()
 	if err := os.WriteFile(filepath.Join(v.dir, name), []byte(content), 0o600); err != nil {
 		v.t.Fatal(err)
@@ -84,7 +84,7 @@ func (v *visited) write(name, content string) {
 }
 
 // key makes a key and returns its line.
-func (v *visited) key(name, comment string) string {
+func (v *sshCluster) key(name, comment string) string {
 	v.t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -103,7 +103,7 @@ func (v *visited) key(name, comment string) string {
 }
 
 // command is a real ssh, with somebody's key.
-func (v *visited) command(ctx context.Context, who string, args ...string) *exec.Cmd {
+func (v *sshCluster) command(ctx context.Context, who string, args ...string) *exec.Cmd {
 	all := append([]string{"-F", v.dir + "/config", "-i", v.dir + "/" + who, "-p", v.port, "-o", "User=anybody"}, args...)
 	cmd := exec.CommandContext(ctx, "ssh", all...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + v.dir, "TERM=xterm-256color"}
@@ -111,7 +111,7 @@ func (v *visited) command(ctx context.Context, who string, args ...string) *exec
 }
 
 // ssh runs a command and returns its exit code and what it printed.
-func (v *visited) ssh(who, stdin string, args ...string) (code int, out, errOut string) {
+func (v *sshCluster) ssh(who, stdin string, args ...string) (code int, out, errOut string) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), 30*time.Second)
 	defer cancel()
@@ -128,7 +128,7 @@ func (v *visited) ssh(who, stdin string, args ...string) (code int, out, errOut 
 	return 0, o.String(), e.String()
 }
 
-func (v *visited) must(who, stdin string, args ...string) string {
+func (v *sshCluster) must(who, stdin string, args ...string) string {
 	v.t.Helper()
 	code, out, errOut := v.ssh(who, stdin, args...)
 	if code != 0 || errOut != "" {
@@ -139,7 +139,7 @@ func (v *visited) must(who, stdin string, args ...string) string {
 
 // TestVerbsOverSSH has an operator do a unit's whole life by a real ssh.
 func TestVerbsOverSSH(t *testing.T) {
-	v := newVisited(t, 3)
+	v := newSSHCluster(t, 3)
 	has := func(out string, words ...string) {
 		t.Helper()
 		for _, w := range words {
@@ -188,7 +188,7 @@ func TestVerbsOverSSH(t *testing.T) {
 
 // TestViewersOverSSH tries every verb that changes something.
 func TestViewersOverSSH(t *testing.T) {
-	v := newVisited(t, 3)
+	v := newSSHCluster(t, 3)
 	v.must("operator", service, "submit", "web.service")
 	v.must("operator", "", "start", "web.service")
 	before := v.must("viewer", "", "list-unit-files", "-o", "json") + v.must("viewer", "", "list-machines", "-o", "json")
@@ -209,7 +209,7 @@ func TestViewersOverSSH(t *testing.T) {
 
 // TestNothingElseOverSSH tries to get at this machine through the verbs.
 func TestNothingElseOverSSH(t *testing.T) {
-	v := newVisited(t, 1)
+	v := newSSHCluster(t, 1)
 	secret := filepath.Join(t.TempDir(), "secret.service")
 	if err := os.WriteFile(secret, []byte(service), 0o600); err != nil {
 		t.Fatal(err)
@@ -265,7 +265,7 @@ func TestNothingElseOverSSH(t *testing.T) {
 
 // TestStrangersOverSSH knocks with a real ssh.
 func TestStrangersOverSSH(t *testing.T) {
-	v := newVisited(t, 1)
+	v := newSSHCluster(t, 1)
 	for name, args := range map[string][]string{
 		"a wrong key": {"127.0.0.1", "list-units"},
 		"a password":  {"-o", "PreferredAuthentications=password", "-o", "PubkeyAuthentication=no", "127.0.0.1", "list-units"},
@@ -292,7 +292,7 @@ func TestStrangersOverSSH(t *testing.T) {
 }
 
 // raw runs ssh with options of one's own.
-func (v *visited) raw(who string, args ...string) (code int, out, errOut string) {
+func (v *sshCluster) raw(who string, args ...string) (code int, out, errOut string) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.t.Context(), 30*time.Second)
 	defer cancel()
@@ -309,7 +309,7 @@ func (v *visited) raw(who string, args ...string) (code int, out, errOut string)
 }
 
 // console opens the console on a terminal, by a real ssh.
-func (v *visited) console(who string, width, height int, args ...string) person {
+func (v *sshCluster) console(who string, width, height int, args ...string) person {
 	v.t.Helper()
 	cmd := v.command(context.Background(), who, append([]string{"-tt", "127.0.0.1"}, args...)...)
 	p, err := tuitest.StartPty(cmd, width, height)
@@ -327,7 +327,7 @@ func (v *visited) console(who string, width, height int, args ...string) person 
 
 // TestConsoleOverSSH drives the console on a real terminal by a real ssh.
 func TestConsoleOverSSH(t *testing.T) {
-	v := newVisited(t, 3)
+	v := newSSHCluster(t, 3)
 	v.must("operator", service, "submit", "web.service")
 	v.must("operator", "", "start", "web.service")
 
@@ -385,7 +385,7 @@ func TestConsoleOverSSH(t *testing.T) {
 
 // TestViewersConsoleOverSSH presses what acts, in vain; without colours.
 func TestViewersConsoleOverSSH(t *testing.T) {
-	v := newVisited(t, 3)
+	v := newSSHCluster(t, 3)
 	v.must("operator", service, "submit", "web.service")
 	v.must("operator", "", "start", "web.service")
 	cmd := v.command(context.Background(), "viewer", "-o", "SendEnv=NO_COLOR", "-tt", "127.0.0.1")
@@ -423,7 +423,7 @@ func TestViewersConsoleOverSSH(t *testing.T) {
 // TestFollowingOverSSH follows events on a terminal and without one; ^C and
 // the end of ssh end it.
 func TestFollowingOverSSH(t *testing.T) {
-	v := newVisited(t, 1)
+	v := newSSHCluster(t, 1)
 	p := v.console("viewer", 120, 40, "events", "-f")
 	v.must("operator", service, "submit", "web.service")
 	p.sees("web.service")
@@ -435,7 +435,7 @@ func TestFollowingOverSSH(t *testing.T) {
 
 // TestFarVerbsThroughTheDaemonsOwnServer has -H come in by the daemon's server, with this machine's files.
 func TestFarVerbsThroughTheDaemonsOwnServer(t *testing.T) {
-	v := newVisited(t, 2)
+	v := newSSHCluster(t, 2)
 	binary, err := exec.LookPath("ssh")
 	if err != nil {
 		t.Fatal(err)
@@ -454,7 +454,7 @@ func TestFarVerbsThroughTheDaemonsOwnServer(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		var out bytes.Buffer
-		code := run(ctx, append([]string{"-H", "ssh://127.0.0.1:" + v.port}, args...), strings.NewReader(""), &out, &out)
+		code := Run(ctx, append([]string{"-H", "ssh://127.0.0.1:" + v.port}, args...), strings.NewReader(""), &out, &out)
 		return code, out.String()
 	}
 	if code, out := far("start", "web.service"); code != 0 || !strings.Contains(out, "launched on") {
@@ -471,7 +471,7 @@ func TestFarVerbsThroughTheDaemonsOwnServer(t *testing.T) {
 
 // TestTenConsolesOverSSH has ten people look at once: all see what happens.
 func TestTenConsolesOverSSH(t *testing.T) {
-	v := newVisited(t, 3)
+	v := newSSHCluster(t, 3)
 	v.must("operator", service, "submit", "web.service")
 	v.must("operator", "", "start", "web.service")
 	var all []person

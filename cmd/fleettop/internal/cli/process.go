@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"fleettop/cmd/fleettop/internal/print"
+	"fleettop/cmd/fleettop/internal/sshdial"
+	"fleettop/cmd/fleettop/internal/unitfiles"
+	"fleettop/daemon/api"
+	"fleettop/daemon/api/client"
+	"fleettop/units"
+)
+
+// ownProcess is the environment of a command line on a machine: this process's
+// own files, variables and terminal, and the daemon that the flags name.
+type ownProcess struct {
+	endpoint string
+	host     string // ssh://…; instead of endpoint
+}
+
+func (p *ownProcess) complete(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&p.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), localEndpoint()),
+		"the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
+	f.StringVarP(&p.host, "host", "H", os.Getenv("FLEETTOP_HOST"),
+		"the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
+}
+
+func (p *ownProcess) checkArgs([]string) error { return nil }
+
+func (p *ownProcess) getenv(name string) string { return os.Getenv(name) }
+
+func (p *ownProcess) shows(stream io.Writer) bool { return print.IsTerminal(stream) }
+
+func (p *ownProcess) client() (*client.Client, error) {
+	dial, to := client.Dial, p.endpoint
+	if p.host != "" {
+		dial, to = sshdial.Dial, p.host
+	}
+	c, err := dial(to)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+func (p *ownProcess) socket(ctx context.Context) (net.Conn, error) {
+	return client.DialSocket(ctx, p.endpoint)
+}
+
+func (p *ownProcess) gather(verb api.Verb, replace bool, args []string) (*unitfiles.Given, error) {
+	return unitfiles.Gather(verb, replace, args), nil
+}
+
+func (p *ownProcess) unitFile(arg string) (*units.File, error) { return unitfiles.Read(arg) }
+
+// localEndpoint is that of the daemon which this user runs, if there is one,
+// and else the machine's.
+func localEndpoint() string {
+	own := filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "fleettop/fleettop.sock")
+	if info, err := os.Lstat(own); filepath.IsAbs(own) && err == nil {
+		// Not one that came along in root's environment.
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == os.Geteuid() {
+			return "unix://" + own
+		}
+	}
+	return api.DefaultEndpoint
+}
