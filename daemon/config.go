@@ -16,7 +16,9 @@ import (
 
 	"fleettop/cluster/membership"
 	"fleettop/daemon/api"
+	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/keys"
+	"fleettop/daemon/presence"
 	"fleettop/daemon/trust"
 )
 
@@ -60,7 +62,7 @@ type Config struct {
 
 	// Address is the IP other machines reach this one at; everything listens there.
 	Address      string
-	addressFound bool // nobody asked for one
+	addressFound bool // none was asked for
 	// Port is the first of five consecutive ports: gossip (TCP and UDP),
 	// probes, etcd clients, etcd peers, the API for other machines.
 	Port int
@@ -137,7 +139,7 @@ func (c *Config) Complete() error {
 		return errors.New("certificates of your own need all three of --tls-cert, --tls-key and --tls-ca")
 	}
 	if c.Address == "" {
-		c.Address, c.addressFound = mainAddress(), true
+		c.Address, c.addressFound = presence.MainAddress(), true
 	}
 	if c.Address, err = reachable(c.Address); err != nil {
 		return fmt.Errorf("--address %q %w", c.Address, err)
@@ -229,6 +231,20 @@ func (c *Config) at(offset int) string {
 func (c *Config) trust() trust.Config {
 	return trust.Config{Machine: c.MachineID, Address: c.Address, KeyFile: c.KeyFile, KeyOptional: c.keyIsDefault, PKI: c.PKI,
 		Dir: filepath.Join(c.RunDir, "tls"), Log: c.Log}
+}
+
+func (c *Config) etcdnode(credentials *trust.Credentials, gossip *membership.Membership) etcdnode.Config {
+	return etcdnode.Config{Machine: c.MachineID, Name: c.Name, StateDir: c.StateDir, NewCluster: randomID(), Join: c.Join,
+		PeerAddr: c.etcdPeer(), ClientAddr: c.etcdClient(), Endpoints: c.EtcdEndpoints, TLS: c.EtcdTLS, Prefix: c.EtcdPrefix,
+		Credentials: credentials, Gossip: gossip, Log: c.Log}
+}
+
+// watchesAddress reports whether the daemon is to start again when this machine
+// has another address: where it found the one it has by itself, and would not be
+// refused at another.
+func (c *Config) watchesAddress(credentials *trust.Credentials) bool {
+	own := net.ParseIP(c.Address)
+	return c.addressFound && (!own.IsLoopback() || credentials.Identity() != nil)
 }
 
 // viewSocket is where viewers find the API, beside the socket for operators.

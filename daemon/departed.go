@@ -36,10 +36,10 @@ type departed struct {
 
 func departedPath(stateDir string) string { return filepath.Join(stateDir, departedFile) }
 
-// part makes the machine stay out of the cluster that it has left: it puts
+// stayOut makes the machine stay out of the cluster that it has left: it puts
 // the key aside, forgets the others' addresses, notes that it left, and disables
 // the service.
-func (n *node) part(ctx context.Context) {
+func (n *node) stayOut(ctx context.Context) {
 	d := departed{Time: time.Now().UTC().Truncate(time.Second)}
 	if d.Keys = n.credentials.KeyIDs(); d.Keys != nil {
 		aside, err := keys.PutAside(n.cfg.KeyFile)

@@ -55,10 +55,10 @@ func bootID() string {
 	return boot
 }
 
-// farewell tells why the daemon was asked to stop: with its machine, or with
+// departureOf returns why the daemon was asked to stop: with its machine, or with
 // the user's systemd that runs its units, where systemd says that it is
 // stopping, else to be restarted.
-func farewell(ctx context.Context, manager ManagerKind) cluster.Departure {
+func departureOf(ctx context.Context, manager ManagerKind) cluster.Departure {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
 		return cluster.Restarting
 	}

@@ -2,9 +2,15 @@ package daemon
 
 import (
 	"context"
+	"time"
 
 	"fleettop/cluster"
 	"fleettop/units/retry"
+)
+
+const (
+	retryLeast = 50 * time.Millisecond
+	retryMost  = 2 * time.Second
 )
 
 // timeline records in a store as soon as that can be reached.

@@ -1,4 +1,4 @@
-package daemon
+package presence
 
 import (
 	"net/netip"

@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"fleettop/daemon/logs"
-	"fleettop/daemon/stats"
 	"fleettop/journal"
 	"fleettop/journal/journald"
 	"fleettop/journal/proclog"
@@ -34,14 +32,4 @@ func openLog(cfg *Config) (journal.Source, func(context.Context) error, error) {
 		}
 		return store, store.Run, nil
 	}
-}
-
-// logs serves what the units log.
-func (n *node) logs(src journal.Source) *logs.Service {
-	return logs.New(logs.Config{Self: n.cfg.MachineID, Source: src, View: n.view, Health: n.health, Peers: n.peers, Timeline: n.store, Log: n.log})
-}
-
-// stats serves what machines and units use.
-func (n *node) stats() *stats.Service {
-	return stats.New(stats.Config{Self: n.cfg.MachineID, User: n.cfg.Manager == ManagerSystemdUser, View: n.view, Health: n.health, Peers: n.peers, Log: n.log})
 }

@@ -1,4 +1,4 @@
-package daemon
+package leadership
 
 import (
 	"context"
@@ -17,19 +17,19 @@ const (
 	gossipRetry = 5 * time.Second // between calls to machines that gossip doesn't hear
 )
 
-// tendGossip calls machines that have a session with the store and that gossip
+// repairGossip calls machines that have a session with the store and that gossip
 // doesn't hear, until ctx ends: their addresses, or those they remember, have
-// changed, and nobody knows where to look but the store. Only the leader does.
-func (n *node) tendGossip(ctx context.Context) error {
-	lease := n.view.Hold()
+// changed, and only the store knows where they are.
+func (c *campaign) repairGossip(ctx context.Context) error {
+	lease := c.cfg.View.Hold()
 	defer lease.Release()
 	for ctx.Err() == nil {
 		_, _, _, viewChanged := lease.Latest()
-		membersChanged := n.members.Changed()
+		membersChanged := c.cfg.Gossip.Changed()
 		retry.Pause(ctx, gossipGrace)
-		if lost := n.unheard(lease); len(lost) > 0 {
-			if err := n.members.Join(ctx, lost); err != nil && ctx.Err() == nil {
-				n.log.Debug("gossip still doesn't hear all machines that have a session", "error", err)
+		if lost := c.unheard(lease); len(lost) > 0 {
+			if err := c.cfg.Gossip.Join(ctx, lost); err != nil && ctx.Err() == nil {
+				c.cfg.Log.Debug("gossip still doesn't hear all machines that have a session", "error", err)
 			}
 			retry.Pause(ctx, gossipRetry)
 			continue
@@ -43,15 +43,15 @@ func (n *node) tendGossip(ctx context.Context) error {
 	return nil
 }
 
-// unheard are the addresses of machines that have a session and are not alive
+// unheard returns the addresses of machines that have a session and are not alive
 // by gossip's word.
-func (n *node) unheard(lease *view.Lease) []string {
+func (c *campaign) unheard(lease *view.Lease) []string {
 	snap, live, _, _ := lease.Latest()
 	if !live {
 		return nil
 	}
-	heard := map[string]bool{n.cfg.MachineID: true}
-	for _, m := range n.members.Members() {
+	heard := map[string]bool{c.cfg.Self: true}
+	for _, m := range c.cfg.Gossip.Members() {
 		heard[m.ID] = m.State == membership.Alive || m.State == membership.Suspect
 	}
 	var lost []string
