@@ -66,6 +66,26 @@ var direct = []struct{ pkg, imports, why string }{
 	{"fleettop/cmd", "fleettop/cluster/schedule", "cmd decides nothing"},
 }
 
+// rooms are the jobs that the daemon wires together. None imports the daemon, nor
+// another room: what one needs of another it says in an interface.
+var rooms = []string{
+	"fleettop/daemon/agent", "fleettop/daemon/engine", "fleettop/daemon/etcdnode", "fleettop/daemon/leadership",
+	"fleettop/daemon/listen", "fleettop/daemon/logs", "fleettop/daemon/presence", "fleettop/daemon/sshd",
+	"fleettop/daemon/stats", "fleettop/daemon/trust",
+}
+
+// only are packages that no package imports but these.
+var only = []struct {
+	imports string
+	by      []string
+	why     string
+}{
+	{"fleettop/cluster/etcdserver", []string{"fleettop/daemon/etcdnode", "fleettop/cmd/fleettop/internal/cli"},
+		"the etcd server is etcdnode's (the command line knows its errors)"},
+	{"fleettop/cluster/etcdstore", []string{"fleettop/daemon", "fleettop/daemon/etcdnode"}, "the rest knows the store's contract"},
+	{"fleettop/cluster/election", []string{"fleettop/daemon/leadership"}, "leadership campaigns"},
+}
+
 // wire is the package of what is said over the API, and wireImports all that it
 // imports besides the standard library.
 const wire = "fleettop/daemon/api"
@@ -108,6 +128,23 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 	if got := imports[program]; !slices.Equal(got, programImports) {
 		t.Errorf("%s imports %v: it is one line, and imports only %v", program, got, programImports)
+	}
+	for _, room := range rooms {
+		if len(deps[room]) == 0 {
+			t.Errorf("the rules name %s, and there is no such package", room)
+		}
+		for _, dep := range deps[room] {
+			if dep == "fleettop/daemon" || dep != room && slices.Contains(rooms, dep) {
+				t.Errorf("%s imports %s: say what it needs in an interface", room, dep)
+			}
+		}
+	}
+	for _, rule := range only {
+		for pkg, list := range imports {
+			if slices.Contains(list, rule.imports) && !slices.Contains(rule.by, pkg) {
+				t.Errorf("%s imports %s: %s", pkg, rule.imports, rule.why)
+			}
+		}
 	}
 	if len(deps[wire]) == 0 {
 		t.Errorf("the rules name %s, and there is no such package", wire)
