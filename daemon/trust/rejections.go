@@ -36,7 +36,7 @@ func (r *rejections) add(listener, source, why string) {
 		source = host
 	}
 	if r.shouldLog(listener+" "+source, time.Now()) {
-		r.log.Warn("refused: "+why, "door", listener, "source", source)
+		r.log.Warn("refused: "+why, "listener", listener, "source", source)
 	}
 }
 

@@ -123,7 +123,7 @@ func TestStrangersStayOut(t *testing.T) {
 	})
 	log, err = ours[0].Journal(f.ctx, lab.UnitName)
 	f.must(err)
-	for _, want := range []string{"door=gossip source=" + stranger.IP.String(), "door=API source=" + f.lab.Gateway().String(), "door=etcd source=" + f.lab.Gateway().String()} {
+	for _, want := range []string{"listener=gossip source=" + stranger.IP.String(), "listener=API source=" + f.lab.Gateway().String(), "listener=etcd source=" + f.lab.Gateway().String()} {
 		if n := strings.Count(log, want); n != 1 {
 			t.Errorf("the log has %q %d times, want once", want, n)
 		}
