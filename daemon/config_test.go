@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,6 +105,76 @@ func TestUsersOwn(t *testing.T) {
 	cfg.Manager = ManagerAuto
 	if err := cfg.Complete(); err != nil || cfg.Manager == ManagerAuto || os.Geteuid() == 0 && cfg.Manager == ManagerSystemdUser {
 		t.Errorf("auto is %s, %v", cfg.Manager, err)
+	}
+}
+
+// An ordinary user of a machine without systemd has paths of their own, as on the
+// user's systemd; without a runtime directory, a private one for temporary files.
+func TestUsersOwnWithoutSystemd(t *testing.T) {
+	tmp := t.TempDir()
+	for name, value := range map[string]string{"HOME": "/home/ann", "XDG_RUNTIME_DIR": "", "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": "", "TMPDIR": tmp} {
+		t.Setenv(name, value)
+	}
+	own := Places{StateDir: "/home/ann/.local/state/fleettop", RunDir: filepath.Join(tmp, "fleettop-1000"), KeyFile: "/home/ann/.config/fleettop/key"}
+	if got, err := placesOf(ManagerProcess, 1000); err != nil || got != own {
+		t.Errorf("%+v, %v; expected %+v", got, err, own)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+	t.Setenv("XDG_STATE_HOME", "/srv/state")
+	own.RunDir, own.StateDir = "/run/user/1000/fleettop", "/srv/state/fleettop"
+	if got, err := placesOf(ManagerProcess, 1000); err != nil || got != own {
+		t.Errorf("%+v, %v; expected %+v", got, err, own)
+	}
+	machines := Places{DefaultStateDir, DefaultRunDir, keys.DefaultFile}
+	for _, c := range []struct {
+		manager ManagerKind
+		uid     int
+	}{{ManagerProcess, 0}, {ManagerSystemd, 0}, {ManagerSystemd, 1000}} {
+		if got, err := placesOf(c.manager, c.uid); err != nil || got != machines {
+			t.Errorf("%s of user %d: %+v, %v; expected the machine's", c.manager, c.uid, got, err)
+		}
+	}
+}
+
+// The directory among everyone's temporary files is this user's alone, or it isn't used.
+func TestRunDirAmongTemporaryFiles(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	dir := UserRunDir()
+	for range 2 {
+		if err := makeRunDir(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Lstat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Fatalf("made as %v, %v", info, err)
+	}
+	for what, spoil := range map[string]func() error{
+		"others can write to it": func() error { return os.Chmod(dir, 0o777) },
+		"it is a link": func() error {
+			return errors.Join(os.RemoveAll(dir), os.Symlink(t.TempDir(), dir))
+		},
+		"it is a file": func() error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if err := makeRunDir(dir); err == nil || !strings.Contains(err.Error(), "--run-dir") {
+			t.Errorf("%s: %v", what, err)
+		}
+		_ = os.RemoveAll(dir)
+		if err := makeRunDir(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+		if err := makeRunDir(dir); err == nil || !strings.Contains(err.Error(), "--run-dir") {
+			t.Errorf("another user's: %v", err)
+		}
 	}
 }
 

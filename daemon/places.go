@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"fleettop/daemon/keys"
 )
@@ -43,9 +44,12 @@ func UsualManager() ManagerKind {
 	return ManagerSystemdUser
 }
 
-// PlacesOf are the machine's places, or the user's own for the user's systemd.
-func PlacesOf(m ManagerKind) (p Places, err error) {
-	if m != ManagerSystemdUser {
+// PlacesOf are the machine's places, or an ordinary user's own where systemd
+// isn't asked to run system units.
+func PlacesOf(m ManagerKind) (Places, error) { return placesOf(m, os.Geteuid()) }
+
+func placesOf(m ManagerKind, uid int) (p Places, err error) {
+	if m != ManagerSystemdUser && (m != ManagerProcess || uid == 0) {
 		return Places{DefaultStateDir, DefaultRunDir, keys.DefaultFile}, nil
 	}
 	config, err := os.UserConfigDir()
@@ -60,9 +64,25 @@ func PlacesOf(m ManagerKind) (p Places, err error) {
 		}
 		state = filepath.Join(home, ".local/state")
 	}
-	p = Places{StateDir: filepath.Join(state, "fleettop"), KeyFile: filepath.Join(config, "fleettop/key")}
-	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
-		p.RunDir = filepath.Join(runtime, "fleettop")
+	p = Places{StateDir: filepath.Join(state, "fleettop"), RunDir: userRunDir(uid), KeyFile: filepath.Join(config, "fleettop/key")}
+	if m == ManagerSystemdUser && os.Getenv("XDG_RUNTIME_DIR") == "" {
+		p.RunDir = "" // systemd isn't found either
 	}
 	return p, nil
+}
+
+// UserRunDir is where this user's own daemon has its sockets.
+func UserRunDir() string { return userRunDir(os.Geteuid()) }
+
+func userRunDir(uid int) string {
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(runtime) {
+		return filepath.Join(runtime, "fleettop")
+	}
+	return temporaryRunDir(uid)
+}
+
+// temporaryRunDir is the run directory of a user who has no runtime directory.
+// It lies among all users' temporary files, so that it must be checked.
+func temporaryRunDir(uid int) string {
+	return filepath.Join(os.TempDir(), "fleettop-"+strconv.Itoa(uid))
 }

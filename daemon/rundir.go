@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +19,24 @@ import (
 // another program may empty /run/fleettop at any time.
 const runDirLook = 2 * time.Second
 
-// makeRunDir makes the run directory, which the sockets are in.
+// makeRunDir makes the run directory, which the sockets are in, unless it is
+// there. Among all users' temporary files it must be this user's alone.
 func makeRunDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if dir != temporaryRunDir(os.Geteuid()) {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("%w: %s", err, diskfault.Advice(err, "--run-dir"))
+		}
+		return nil
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %s", err, diskfault.Advice(err, "--run-dir"))
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s is there and isn't a directory of this user's alone (mode 0700): remove it, or choose another --run-dir", dir)
 	}
 	return nil
 }
@@ -42,7 +57,7 @@ func (n *node) keepRunDir(ctx context.Context, listeners *listen.Listeners) erro
 		}
 		_, err := os.Lstat(n.cfg.RunDir)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = os.MkdirAll(n.cfg.RunDir, 0o755); err == nil {
+			if err = makeRunDir(n.cfg.RunDir); err == nil {
 				n.log.Warn("the run directory was gone; it was made again", "directory", n.cfg.RunDir)
 			}
 		}

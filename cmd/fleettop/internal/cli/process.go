@@ -14,6 +14,7 @@ import (
 	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/cmd/fleettop/internal/sshdial"
 	"fleettop/cmd/fleettop/internal/unitfiles"
+	"fleettop/daemon"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/units"
@@ -65,8 +66,8 @@ func (p *ownProcess) unitFile(arg string) (*units.File, error) { return unitfile
 // localEndpoint is that of the daemon which this user runs, if there is one,
 // and else the machine's.
 func localEndpoint() string {
-	own := filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "fleettop/fleettop.sock")
-	if info, err := os.Lstat(own); filepath.IsAbs(own) && err == nil {
+	own := filepath.Join(daemon.UserRunDir(), "fleettop.sock")
+	if info, err := os.Lstat(own); err == nil {
 		// Not one that came along in root's environment.
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == os.Geteuid() {
 			return "unix://" + own

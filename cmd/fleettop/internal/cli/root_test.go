@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -37,8 +39,17 @@ func TestLocalEndpoint(t *testing.T) {
 		}
 	}
 	t.Setenv("XDG_RUNTIME_DIR", "")
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
 	if got := localEndpoint(); got != api.DefaultEndpoint {
 		t.Errorf("without a runtime directory it is %s", got)
+	}
+	own = filepath.Join(tmp, "fleettop-"+strconv.Itoa(os.Geteuid()), "fleettop.sock")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(own), 0o700), os.WriteFile(own, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if got := localEndpoint(); got != "unix://"+own {
+		t.Errorf("with a daemon among temporary files it is %s", got)
 	}
 }
 
