@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -41,7 +42,7 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 		NotesPath: cfg.notesPath(), Log: n.log})
 	timeline := timeline{n.store}
 	keys := trust.NewService(trust.ServiceConfig{Machine: cfg.MachineID, GossipAddress: cfg.gossipAddress(),
-		APIAddress: cfg.apiAddress(), KeyFile: cfg.KeyFile, UserManager: cfg.Manager == ManagerSystemdUser,
+		APIAddress: cfg.apiAddress(), KeyFile: cfg.KeyFile, User: cfg.Manager == ManagerSystemdUser || os.Geteuid() != 0,
 		Credentials: n.credentials, Keystore: trust.Keystore{Client: n.etcd.Client(), Prefix: cfg.EtcdPrefix},
 		Store: n.store, Timeline: timeline, View: view, Health: health, Gossip: n.gossip, Etcd: n.etcd, Log: n.log})
 	n.presence = presence.New(presence.Config{Run: n.run, Machine: n.record(), Keys: n.credentials.InUse,

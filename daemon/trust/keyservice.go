@@ -120,7 +120,7 @@ func (s *Service) JoinToken(ctx context.Context, by string) (*api.JoinToken, err
 		}
 	}
 	s.record(ctx, by, "a token to join was made; it is good for one machine until "+t.Expires.UTC().Format(time.RFC3339))
-	return &api.JoinToken{Token: t.Text(), Addresses: addresses, Expires: t.Expires, User: s.cfg.UserManager}, nil
+	return &api.JoinToken{Token: t.Text(), Addresses: addresses, Expires: t.Expires, User: s.cfg.User}, nil
 }
 
 // snapshot is the cluster's state now, for a request: it waits for the store

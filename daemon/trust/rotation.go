@@ -65,7 +65,7 @@ type ServiceConfig struct {
 	GossipAddress string
 	APIAddress    string
 	KeyFile       string
-	UserManager   bool // the daemon runs on a user's systemd
+	User          bool // the daemon is an ordinary user's
 
 	Credentials *Credentials
 	Keystore    Keystore
