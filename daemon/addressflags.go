@@ -40,7 +40,8 @@ func withPort(hostport string, port int) (string, error) {
 	}
 	if host, given, err := net.SplitHostPort(hostport); err == nil {
 		if n, err := strconv.ParseUint(given, 10, 16); err != nil || n == 0 {
-			return "", fmt.Errorf("its port %q is not a number from 1 to 65535: give host:port, or the host alone for port %d", given, port)
+			return "", fmt.Errorf("its port %q is not a number from 1 to 65535: give host:port, or the host alone for "+
+				"port %d", given, port)
 		}
 		if host == "" {
 			return "", errors.New("it names no host: give host or host:port")

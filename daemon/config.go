@@ -127,13 +127,15 @@ func (c *Config) Complete() error {
 	c.keyIsDefault = c.KeyFile == defaults.KeyFile
 	c.Socket = orDefault(c.Socket, filepath.Join(c.RunDir, "fleettop.sock"))
 	if len(c.Socket) > 107 {
-		return fmt.Errorf("the socket's path %s is longer than the 107 bytes the kernel takes: choose a shorter --run-dir or --socket", c.Socket)
+		return fmt.Errorf("the socket's path %s is longer than the 107 bytes the kernel takes: choose a shorter "+
+			"--run-dir or --socket", c.Socket)
 	}
 	if c.Port == 0 {
 		c.Port = DefaultPort
 	}
 	if c.Port < 1 || c.Port > 65536-ports {
-		return fmt.Errorf("port %d is out of range: fleettop uses %d ports from --port on, so choose one from 1 to %d", c.Port, ports, 65536-ports)
+		return fmt.Errorf("port %d is out of range: fleettop uses %d ports from --port on, so choose one from 1 to %d",
+			c.Port, ports, 65536-ports)
 	}
 	if p := c.PKI; p != (keys.Files{}) && (p.CertFile == "" || p.KeyFile == "" || p.CAFile == "") {
 		return errors.New("certificates of your own need all three of --tls-cert, --tls-key and --tls-ca")
@@ -175,7 +177,8 @@ func (c *Config) completeEtcd() error {
 	case c.embedsEtcd() && c.EtcdPrefix != DefaultEtcdPrefix:
 		return errors.New("--etcd-prefix goes with --etcd-endpoints: give that too, or leave it out")
 	case !prefixForm.MatchString(c.EtcdPrefix):
-		return fmt.Errorf("--etcd-prefix %q: give a path of letters, digits, dots, underscores and dashes, as /fleettop/berlin",
+		return fmt.Errorf("--etcd-prefix %q: give a path of letters, digits, dots, underscores and dashes, as "+
+			"/fleettop/berlin",
 			c.EtcdPrefix)
 	}
 	return nil
@@ -190,7 +193,8 @@ func (c *Config) identify() error {
 		c.MachineID = strings.TrimSpace(string(raw))
 	}
 	if !machineIDForm.MatchString(c.MachineID) {
-		return fmt.Errorf("machine-id %q is not 32 lowercase hexadecimal digits: run systemd-machine-id-setup, or give --machine-id", c.MachineID)
+		return fmt.Errorf("machine-id %q is not 32 lowercase hexadecimal digits: run systemd-machine-id-setup, or give "+
+			"--machine-id", c.MachineID)
 	}
 	if c.Name == "" {
 		host, err := os.Hostname()
@@ -229,7 +233,8 @@ func (c *Config) at(offset int) string {
 }
 
 func (c *Config) trust() trust.Config {
-	return trust.Config{Machine: c.MachineID, Address: c.Address, KeyFile: c.KeyFile, KeyOptional: c.keyIsDefault, PKI: c.PKI,
+	return trust.Config{Machine: c.MachineID, Address: c.Address, KeyFile: c.KeyFile, KeyOptional: c.keyIsDefault,
+		PKI: c.PKI,
 		Dir: filepath.Join(c.RunDir, "tls"), Log: c.Log}
 }
 

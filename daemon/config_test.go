@@ -60,7 +60,8 @@ func TestCompleteRefuses(t *testing.T) {
 }
 
 func TestCompleteFillsIn(t *testing.T) {
-	cfg := Config{MachineID: someID, Name: "n1", Manager: ManagerSystemd, Join: []string{"10.0.0.1", "fd00::1", "[fd00::2]:99", "host:1"}}
+	cfg := Config{MachineID: someID, Name: "n1", Manager: ManagerSystemd, Join: []string{"10.0.0.1", "fd00::1",
+		"[fd00::2]:99", "host:1"}}
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -68,14 +69,16 @@ func TestCompleteFillsIn(t *testing.T) {
 	if got := strings.Join(cfg.Join, " "); got != want {
 		t.Errorf("seeds are %s, want %s", got, want)
 	}
-	if cfg.Address == "" || cfg.Socket != DefaultSocket || cfg.KeyFile != keys.DefaultFile || cfg.DaemonGrace != DefaultDaemonGrace {
+	if cfg.Address == "" || cfg.Socket != DefaultSocket || cfg.KeyFile != keys.DefaultFile ||
+		cfg.DaemonGrace != DefaultDaemonGrace {
 		t.Errorf("not filled in: %+v", cfg)
 	}
 }
 
 // TestUsersOwn: on the user's systemd all is in the user's directories.
 func TestUsersOwn(t *testing.T) {
-	for name, value := range map[string]string{"HOME": "/home/ann", "XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": ""} {
+	for name, value := range map[string]string{"HOME": "/home/ann", "XDG_RUNTIME_DIR": "/run/user/7",
+		"XDG_STATE_HOME": "", "XDG_CONFIG_HOME": ""} {
 		t.Setenv(name, value)
 	}
 	user := Config{MachineID: someID, Name: "n1", Address: "127.0.0.1", Manager: ManagerSystemdUser}
@@ -83,7 +86,8 @@ func TestUsersOwn(t *testing.T) {
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}
-	if cfg.StateDir != "/home/ann/.local/state/fleettop" || cfg.Socket != "/run/user/7/fleettop/fleettop.sock" || cfg.KeyFile != "/home/ann/.config/fleettop/key" {
+	if cfg.StateDir != "/home/ann/.local/state/fleettop" || cfg.Socket != "/run/user/7/fleettop/fleettop.sock" ||
+		cfg.KeyFile != "/home/ann/.config/fleettop/key" {
 		t.Errorf("%+v", cfg)
 	}
 	if c, err := trust.Open(cfg.trust()); err != nil || c.Identity() != nil {
@@ -103,7 +107,8 @@ func TestUsersOwn(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/run/user/7")
 	cfg = user
 	cfg.Manager = ManagerAuto
-	if err := cfg.Complete(); err != nil || cfg.Manager == ManagerAuto || os.Geteuid() == 0 && cfg.Manager == ManagerSystemdUser {
+	if err := cfg.Complete(); err != nil || cfg.Manager == ManagerAuto || os.Geteuid() == 0 &&
+		cfg.Manager == ManagerSystemdUser {
 		t.Errorf("auto is %s, %v", cfg.Manager, err)
 	}
 }
@@ -112,10 +117,12 @@ func TestUsersOwn(t *testing.T) {
 // user's systemd; without a runtime directory, a private one for temporary files.
 func TestUsersOwnWithoutSystemd(t *testing.T) {
 	tmp := t.TempDir()
-	for name, value := range map[string]string{"HOME": "/home/ann", "XDG_RUNTIME_DIR": "", "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": "", "TMPDIR": tmp} {
+	for name, value := range map[string]string{"HOME": "/home/ann", "XDG_RUNTIME_DIR": "", "XDG_STATE_HOME": "",
+		"XDG_CONFIG_HOME": "", "TMPDIR": tmp} {
 		t.Setenv(name, value)
 	}
-	own := Places{StateDir: "/home/ann/.local/state/fleettop", RunDir: filepath.Join(tmp, "fleettop-1000"), KeyFile: "/home/ann/.config/fleettop/key"}
+	own := Places{StateDir: "/home/ann/.local/state/fleettop", RunDir: filepath.Join(tmp, "fleettop-1000"),
+		KeyFile: "/home/ann/.config/fleettop/key"}
 	if got, err := placesOf(ManagerProcess, 1000); err != nil || got != own {
 		t.Errorf("%+v, %v; expected %+v", got, err, own)
 	}
@@ -179,8 +186,10 @@ func TestRunDirAmongTemporaryFiles(t *testing.T) {
 }
 
 func TestSSHListensWhereTheMachineIs(t *testing.T) {
-	for listen, want := range map[string]string{":2222": "192.0.2.7:2222", "127.0.0.1:22": "127.0.0.1:22", "[fd00::1]:22": "[fd00::1]:22", "0.0.0.0:22": "0.0.0.0:22"} {
-		cfg := Config{MachineID: someID, Name: "n1", Address: "192.0.2.7", Manager: ManagerProcess, SSH: SSH{Listen: listen, AuthorizedKeys: "/etc/keys"}}
+	for listen, want := range map[string]string{":2222": "192.0.2.7:2222", "127.0.0.1:22": "127.0.0.1:22",
+		"[fd00::1]:22": "[fd00::1]:22", "0.0.0.0:22": "0.0.0.0:22"} {
+		cfg := Config{MachineID: someID, Name: "n1", Address: "192.0.2.7", Manager: ManagerProcess,
+			SSH: SSH{Listen: listen, AuthorizedKeys: "/etc/keys"}}
 		if err := cfg.Complete(); err != nil || cfg.SSH.Listen != want {
 			t.Errorf("%s: %s, %v; want %s", listen, cfg.SSH.Listen, err, want)
 		}

@@ -52,7 +52,8 @@ func Run(ctx context.Context, cfg Config) error {
 // together, and runs it.
 func run(ctx context.Context, cfg Config) (err error) {
 	n := &node{cfg: cfg, log: cfg.Log}
-	n.run = cluster.Run{Machine: cfg.MachineID, ID: randomID(), Address: cfg.gossipAddress(), Boot: bootID(), Since: time.Now()}
+	n.run = cluster.Run{Machine: cfg.MachineID, ID: randomID(), Address: cfg.gossipAddress(), Boot: bootID(),
+		Since: time.Now()}
 	if n.credentials, err = trust.Open(cfg.trust()); err != nil {
 		return err
 	}

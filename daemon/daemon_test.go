@@ -173,7 +173,8 @@ func (m *machine) pids() []int {
 
 // unit is a service that writes its PID where pids finds it.
 func (m *machine) unit() string {
-	return fmt.Sprintf("[Service]\nExecStart=/bin/sh -c 'echo $$$$ > %s/%%p.pid; exec sleep 1000'\n\n[X-Fleet]\nMachineID=%s\n", m.cfg.StateDir, m.cfg.MachineID)
+	return fmt.Sprintf("[Service]\nExecStart=/bin/sh -c 'echo $$$$ > %s/%%p.pid; exec sleep "+
+		"1000'\n\n[X-Fleet]\nMachineID=%s\n", m.cfg.StateDir, m.cfg.MachineID)
 }
 
 func (m *machine) client() *client.Client {
@@ -228,7 +229,8 @@ func (m *machine) untilActive(unit string) {
 	m.t.Helper()
 	m.until(unit+" active", func(ctx context.Context, c *client.Client) (bool, error) {
 		u, err := c.Unit(ctx, unit)
-		return err == nil && len(u.Placements) == 1 && u.Placements[0].Status != nil && u.Placements[0].Status.Active == "active", err
+		return err == nil && len(u.Placements) == 1 && u.Placements[0].Status != nil &&
+			u.Placements[0].Status.Active == "active", err
 	})
 }
 
@@ -287,7 +289,8 @@ func TestGrowShrinkAndLeave(t *testing.T) {
 	t.Parallel()
 	m1 := newMachine(t, 1)
 	m2, m3 := m1.startThree()
-	m3.act(api.Start, api.ActionRequest{Files: []api.File{{Name: "a.service", Content: "[Service]\nExecStart=/bin/sleep 1000\n"}}})
+	m3.act(api.Start, api.ActionRequest{Files: []api.File{{Name: "a.service",
+		Content: "[Service]\nExecStart=/bin/sleep 1000\n"}}})
 	m3.untilActive("a.service")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -344,13 +347,15 @@ func (m *machine) staysOut(rest *machine) {
 		m.start()
 		<-m.done
 		m.stop = nil
-		if !errors.Is(m.err, ErrLeft) || !strings.Contains(m.err.Error(), "join-command") || !strings.Contains(m.err.Error(), aside[0]) {
+		if !errors.Is(m.err, ErrLeft) || !strings.Contains(m.err.Error(), "join-command") ||
+			!strings.Contains(m.err.Error(), aside[0]) {
 			m.t.Errorf("%s it ends with %v, expected what to do, and where the key is", what, m.err)
 		}
 	}
 	again("started again")
 	key := keys.NewRing(keys.Generate())
-	for what, ring := range map[string]keys.Ring{"with the cluster's key": rest.ring(), "with another key too": keys.NewRing(key.Primary(), rest.ring().Primary())} {
+	for what, ring := range map[string]keys.Ring{"with the cluster's key": rest.ring(),
+		"with another key too": keys.NewRing(key.Primary(), rest.ring().Primary())} {
 		if err := ring.Save(m.cfg.KeyFile); err != nil {
 			m.t.Fatal(err)
 		}

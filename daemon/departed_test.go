@@ -44,7 +44,8 @@ func TestJoiningKeepsTheKeyThatWasThere(t *testing.T) {
 	j := JoinConfig{Token: token.Token, Addresses: token.Addresses, KeyFile: filepath.Join(dir, "key"), StateDir: dir}
 	inTheWay := func(want string) {
 		t.Helper()
-		if got, err := trust.KeyInTheWay(j.Token, j.KeyFile); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
+		if got, err := trust.KeyInTheWay(j.Token, j.KeyFile); err != nil || (got == "") != (want == "") ||
+			!strings.Contains(got, want) {
 			t.Errorf("in the way is %q (%v), expected %q", got, err, want)
 		}
 	}

@@ -119,8 +119,9 @@ func TestTwoClustersOnOneEtcd(t *testing.T) {
 	b2 := newMachine(t, 12, b1).onEtcd(etcd.ClientURL())
 	for _, m := range []*machine{b1, b2} {
 		m.start()
-		if taken := m.refused(); taken.SameKey || taken.Theirs.Founder != "n1" || !strings.Contains(m.err.Error(), a1.ring().IDs()[0]) ||
-			!strings.Contains(m.err.Error(), b1.ring().IDs()[0]) || !strings.Contains(m.err.Error(), "--etcd-prefix") {
+		if taken := m.refused(); taken.SameKey || taken.Theirs.Founder != "n1" ||
+			!strings.Contains(m.err.Error(), a1.ring().IDs()[0]) || !strings.Contains(m.err.Error(), b1.ring().IDs()[0]) ||
+			!strings.Contains(m.err.Error(), "--etcd-prefix") {
 			t.Errorf("refused with %+v", taken)
 		}
 	}
@@ -178,7 +179,8 @@ func TestStoreIdentityFollowsTheKey(t *testing.T) {
 	m.until("the new key in the identity", func(ctx context.Context, _ *client.Client) (bool, error) {
 		r, err := store.Get(ctx, "/fleettop/identity")
 		ids := m.ring().IDs()
-		return err == nil && len(ids) == 1 && len(r.Kvs) == 1 && strings.Contains(string(r.Kvs[0].Value), `["`+ids[0]+`",`), err
+		return err == nil && len(ids) == 1 && len(r.Kvs) == 1 &&
+			strings.Contains(string(r.Kvs[0].Value), `["`+ids[0]+`",`), err
 	})
 	m.halt()
 	m.start()
@@ -222,7 +224,8 @@ func TestUnusableEtcdIsSaid(t *testing.T) {
 			})
 			took := time.Since(began)
 			t.Logf("said after %s", took.Round(time.Millisecond))
-			if !m.log.contains("level=WARN msg=\"the cluster's store can't be used") || took > 20*time.Second { // five on a machine with nothing else to do
+			if !m.log.contains("level=WARN msg=\"the cluster's store can't be used") ||
+				took > 20*time.Second { // five on a machine with nothing else to do
 				t.Errorf("said after %s: %s", took, m.log.text())
 			}
 			m.until("the cause in an answer", func(ctx context.Context, client *client.Client) (bool, error) {
@@ -277,7 +280,8 @@ func TestEtcdThatGoesAndComesBack(t *testing.T) {
 }
 
 func TestEtcdPrefixForms(t *testing.T) {
-	for prefix, good := range map[string]bool{"": true, "/fleettop": true, "/a/b-c_d.1": true, "fleettop": false, "/": false, "/a/": false, "/a//b": false, "/a b": false, "/\x00": false} {
+	for prefix, good := range map[string]bool{"": true, "/fleettop": true, "/a/b-c_d.1": true, "fleettop": false,
+		"/": false, "/a/": false, "/a//b": false, "/a b": false, "/\x00": false} {
 		cfg := Config{EtcdEndpoints: []string{"http://127.0.0.1:2379"}, EtcdPrefix: prefix}
 		if err := cfg.completeEtcd(); (err == nil) != good || err != nil && !strings.Contains(err.Error(), "--etcd-prefix") {
 			t.Errorf("prefix %q: %v", prefix, err)

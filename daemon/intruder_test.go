@@ -43,7 +43,8 @@ func newIntruder(t *testing.T, target *machine, ring keys.Ring) *intruder {
 // identify mints a certificate by a clock.
 func (in *intruder) identify(now func() time.Time) {
 	in.t.Helper()
-	id, err := keys.NewIdentity(keys.Config{Machine: intruderID, Address: net.IPv4(127, 0, 0, 1), Ring: in.ring, Dir: in.t.TempDir(), Now: now})
+	id, err := keys.NewIdentity(keys.Config{Machine: intruderID, Address: net.IPv4(127, 0, 0, 1), Ring: in.ring,
+		Dir: in.t.TempDir(), Now: now})
 	if err != nil {
 		in.t.Fatal(err)
 	}
@@ -52,7 +53,8 @@ func (in *intruder) identify(now func() time.Time) {
 
 // ways are the ways in, by the port that each tries.
 func (in *intruder) ways() map[string]func() error {
-	return map[string]func() error{"gossip": in.gossip, "the API": in.api, "etcd's client port": in.etcd, "etcd's peer port": in.peer}
+	return map[string]func() error{"gossip": in.gossip, "the API": in.api, "etcd's client port": in.etcd,
+		"etcd's peer port": in.peer}
 }
 
 // tryAll returns what came of trying each port once. On a busy machine a try may
@@ -84,7 +86,8 @@ func (in *intruder) limit() (context.Context, context.CancelFunc) {
 }
 
 func (in *intruder) gossip() error {
-	cfg := membership.Config{ID: intruderID, BindAddr: "127.0.0.1", BindPort: freePorts(in.t), Logger: slog.New(slog.DiscardHandler)}
+	cfg := membership.Config{ID: intruderID, BindAddr: "127.0.0.1", BindPort: freePorts(in.t),
+		Logger: slog.New(slog.DiscardHandler)}
 	if !in.ring.Empty() {
 		cfg.SecretKey = in.ring.Primary().Gossip()
 	}
@@ -104,7 +107,8 @@ func (in *intruder) gossip() error {
 func (in *intruder) api() error {
 	ctx, cancel := in.limit()
 	defer cancel()
-	p := peers.New(peers.Config{Identity: in.id, Address: func(string) (string, error) { return in.target.cfg.apiAddress(), nil }})
+	p := peers.New(peers.Config{Identity: in.id,
+		Address: func(string) (string, error) { return in.target.cfg.apiAddress(), nil }})
 	defer p.Close()
 	c, err := p.Client(in.target.cfg.MachineID)
 	if err != nil {
@@ -127,7 +131,8 @@ func (in *intruder) etcd() error {
 		// Whatever the server shows is fine with an intruder.
 		cfg.VerifyConnection, cfg.InsecureSkipVerify = nil, true
 	}
-	c, err := etcdserver.NewClient(etcdserver.ClientConfig{Endpoints: []string{scheme + in.target.cfg.etcdClient()}, TLSConfig: cfg, Logger: slog.New(slog.DiscardHandler)})
+	c, err := etcdserver.NewClient(etcdserver.ClientConfig{Endpoints: []string{scheme + in.target.cfg.etcdClient()},
+		TLSConfig: cfg, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -199,7 +204,8 @@ func TestIntruders(t *testing.T) {
 	}
 	newIntruder(t, m, m.ring()).untilIn()
 	refused := newIntruder(t, m, keys.NewRing(keys.Generate()))
-	for listener, try := range map[string]func() error{"gossip": refused.gossip, "API": refused.api, "etcd": refused.etcd} {
+	for listener, try := range map[string]func() error{"gossip": refused.gossip, "API": refused.api,
+		"etcd": refused.etcd} {
 		m.until("log of who was refused at "+listener, func(context.Context, *client.Client) (bool, error) {
 			if m.log.contains("listener=" + listener) {
 				return true, nil
@@ -220,7 +226,8 @@ func TestJoinServerLeadsNowhereElse(t *testing.T) {
 	m.start()
 	m.untilVoting(1)
 	for _, path := range []string{"/v1/machines", "/v1/watch", "/metrics", "/healthz", "/join"} {
-		conn, err := tls.Dial("tcp", m.cfg.apiAddress(), &tls.Config{InsecureSkipVerify: true, ServerName: keys.JoinServerName})
+		conn, err := tls.Dial("tcp", m.cfg.apiAddress(), &tls.Config{InsecureSkipVerify: true,
+			ServerName: keys.JoinServerName})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +261,8 @@ func TestMachinesMayLookAndNotAct(t *testing.T) {
 	if _, err := c.Units(ctx, false); err != nil {
 		t.Error(err)
 	}
-	_, err = c.Act(ctx, api.ActionRequest{Verb: api.Start, Files: []api.File{{Name: "a.service", Content: "[Service]\nExecStart=/bin/true\n"}}})
+	_, err = c.Act(ctx, api.ActionRequest{Verb: api.Start, Files: []api.File{{Name: "a.service",
+		Content: "[Service]\nExecStart=/bin/true\n"}}})
 	if err == nil || !strings.Contains(err.Error(), "for operators") {
 		t.Errorf("a machine could start a unit: %v", err)
 	}
@@ -305,7 +313,8 @@ func TestVerbsSayThatTheKeyIsAnother(t *testing.T) {
 				return false, nil
 			}
 			said := err.Error()
-			return strings.Contains(said, "its cluster key is another") && strings.Contains(said, "join-command") && !strings.Contains(said, "quorum"), nil
+			return strings.Contains(said, "its cluster key is another") && strings.Contains(said, "join-command") &&
+				!strings.Contains(said, "quorum"), nil
 		})
 	}
 	m2.start()

@@ -23,10 +23,12 @@ func (m *machine) move(address string) {
 // untilFound waits until etcd's members know where a machine's etcd is now.
 func (m *machine) untilFound(moved *machine) {
 	m.t.Helper()
-	m.until("word that "+moved.cfg.Name+" is at "+moved.cfg.Address, func(ctx context.Context, c *client.Client) (bool, error) {
+	what := "word that " + moved.cfg.Name + " is at " + moved.cfg.Address
+	m.until(what, func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Events(ctx, "", 1000)
 		for _, e := range list {
-			if e.Kind == cluster.EventVoter && e.Machine == moved.cfg.MachineID && strings.HasSuffix(e.Text, " is at https://"+moved.cfg.etcdPeer()) {
+			at := " is at https://" + moved.cfg.etcdPeer()
+			if e.Kind == cluster.EventVoter && e.Machine == moved.cfg.MachineID && strings.HasSuffix(e.Text, at) {
 				return true, nil
 			}
 		}
@@ -50,7 +52,8 @@ func TestMachinesThatMove(t *testing.T) {
 	m2.start()
 	m1.until("a learner", func(ctx context.Context, c *client.Client) (bool, error) {
 		list, err := c.Machines(ctx)
-		return err == nil && len(list.Machines) == 2 && list.Machines[1].Seat == cluster.Learner && m2.log.contains("is learning"), err
+		return err == nil && len(list.Machines) == 2 && list.Machines[1].Seat == cluster.Learner &&
+			m2.log.contains("is learning"), err
 	})
 	m2.halt()
 	m2.move("127.0.0.3")

@@ -64,7 +64,8 @@ func placesOf(m ManagerKind, uid int) (p Places, err error) {
 		}
 		state = filepath.Join(home, ".local/state")
 	}
-	p = Places{StateDir: filepath.Join(state, "fleettop"), RunDir: userRunDir(uid), KeyFile: filepath.Join(config, "fleettop/key")}
+	p = Places{StateDir: filepath.Join(state, "fleettop"), RunDir: userRunDir(uid), KeyFile: filepath.Join(config,
+		"fleettop/key")}
 	if m == ManagerSystemdUser && os.Getenv("XDG_RUNTIME_DIR") == "" {
 		p.RunDir = "" // systemd isn't found either
 	}

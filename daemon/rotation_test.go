@@ -73,7 +73,9 @@ func TestRotation(t *testing.T) {
 	m1.untilKeys("one key", func(l *api.KeyList) bool { return l.Phase == "" && l.Keys[0].ID != old.Primary().ID() })
 	for _, m := range all {
 		m.untilKeys("the new key everywhere", func(l *api.KeyList) bool {
-			return !slices.ContainsFunc(l.Machines, func(h api.KeyHolder) bool { return !slices.Equal(h.Keys, []string{l.Keys[0].ID}) })
+			return !slices.ContainsFunc(l.Machines, func(h api.KeyHolder) bool {
+				return !slices.Equal(h.Keys, []string{l.Keys[0].ID})
+			})
 		})
 		if r := m.ring(); len(r.Keys()) != 1 || r.Equal(old) {
 			t.Errorf("%s keeps %s in its file, before %s", m.cfg.Name, r, old)
@@ -109,7 +111,9 @@ func TestMachineThatWasOffWhileTheKeyWasRotated(t *testing.T) {
 		if err != nil {
 			return false, err
 		}
-		return slices.ContainsFunc(list.Machines, func(x api.MachineInfo) bool { return x.Name == "n3" && !x.Health.State.Runs() }), nil
+		return slices.ContainsFunc(list.Machines, func(x api.MachineInfo) bool {
+			return x.Name == "n3" && !x.Health.State.Runs()
+		}), nil
 	})
 	m1.rotate((*client.Client).RotateKey)
 	m1.untilKeys("a wait for n3 alone", func(l *api.KeyList) bool {
@@ -145,7 +149,8 @@ func TestMachineThatWasOffWhileTheKeyWasRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	joining := JoinConfig{Token: token.Token, Addresses: token.Addresses, KeyFile: m3.cfg.KeyFile, StateDir: m3.cfg.StateDir}
+	joining := JoinConfig{Token: token.Token, Addresses: token.Addresses, KeyFile: m3.cfg.KeyFile,
+		StateDir: m3.cfg.StateDir}
 	if _, err := Join(ctx, joining); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +161,8 @@ func TestMachineThatWasOffWhileTheKeyWasRotated(t *testing.T) {
 	}
 	for _, m := range []*machine{m1, m2, m3} {
 		for _, k := range append(old.Keys(), m1.ring().Keys()...) {
-			if secret := strings.Fields(string(keys.NewRing(k).Text()))[len(strings.Fields(string(keys.NewRing(k).Text())))-1]; strings.Contains(m.log.text(), secret) {
+			text := strings.Fields(string(keys.NewRing(k).Text()))
+			if secret := text[len(text)-1]; strings.Contains(m.log.text(), secret) {
 				t.Errorf("the log of %s shows a key", m.cfg.Name)
 			}
 		}
@@ -182,7 +188,8 @@ func TestNewMachineJoinsByToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetch := func(text string) error {
-		_, err := Join(ctx, JoinConfig{Token: text, Addresses: []string{"127.0.0.1:1", token.Addresses[0]}, KeyFile: filepath.Join(t.TempDir(), "key"), StateDir: t.TempDir()})
+		_, err := Join(ctx, JoinConfig{Token: text, Addresses: []string{"127.0.0.1:1", token.Addresses[0]},
+			KeyFile: filepath.Join(t.TempDir(), "key"), StateDir: t.TempDir()})
 		return err
 	}
 	foreign, err := keys.Generate().NewToken(time.Now())
@@ -203,7 +210,8 @@ func TestNewMachineJoinsByToken(t *testing.T) {
 			t.Errorf("%s: %v, want something about %q", c.name, err, c.says)
 		}
 	}
-	if _, err := Join(ctx, JoinConfig{Token: token.Token, Addresses: token.Addresses, KeyFile: m2.cfg.KeyFile, StateDir: m2.cfg.StateDir}); err != nil {
+	if _, err := Join(ctx, JoinConfig{Token: token.Token, Addresses: token.Addresses, KeyFile: m2.cfg.KeyFile,
+		StateDir: m2.cfg.StateDir}); err != nil {
 		t.Fatal(err)
 	}
 	m2.start() // with neither --join nor data: it knows the cluster from the token's answer

@@ -35,8 +35,10 @@ func makeRunDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("%s is there and isn't a directory of this user's alone (mode 0700): remove it, or choose another --run-dir", dir)
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() || !info.IsDir() ||
+		info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s is there and isn't a directory of this user's alone (mode 0700): remove it, or choose "+
+			"another --run-dir", dir)
 	}
 	return nil
 }

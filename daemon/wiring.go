@@ -36,9 +36,11 @@ const viewLinger = 30 * time.Second // how long a view that no lease holds is ke
 func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager units.Manager, source journal.Source) {
 	cfg := &n.cfg
 	view := view.New(n.store, n.log, viewLinger)
-	health := health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log}, etcdnode.ClusterMembers{Node: n.etcd}, view)
+	health := health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log},
+		etcdnode.ClusterMembers{Node: n.etcd}, view)
 	engine := engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: view, Health: health, Log: n.log})
-	agent := agent.New(agent.Config{Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name, Store: n.store, Manager: manager,
+	agent := agent.New(agent.Config{Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name,
+		Store: n.store, Manager: manager,
 		NotesPath: cfg.notesPath(), Log: n.log})
 	timeline := timeline{n.store}
 	keys := trust.NewService(trust.ServiceConfig{Machine: cfg.MachineID, GossipAddress: cfg.gossipAddress(),
@@ -47,21 +49,25 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 		Store: n.store, Timeline: timeline, View: view, Health: health, Gossip: n.gossip, Etcd: n.etcd, Log: n.log})
 	n.presence = presence.New(presence.Config{Run: n.run, Machine: n.record(), Keys: n.credentials.InUse,
 		Store: n.store, Etcd: n.etcd, Agent: agent, Log: n.log})
-	n.leaving = &leaving{machine: cfg.MachineID, name: cfg.Name, store: n.store, view: view, log: n.log, ready: make(chan struct{})}
-	voters := &etcdnode.Voters{Client: n.etcd.Client(), Records: n.store, Timeline: timeline, View: view, Health: health, Log: n.log}
+	n.leaving = &leaving{machine: cfg.MachineID, name: cfg.Name, store: n.store, view: view, log: n.log,
+		ready: make(chan struct{})}
+	voters := &etcdnode.Voters{Client: n.etcd.Client(), Records: n.store, Timeline: timeline, View: view,
+		Health: health, Log: n.log}
 	disk := &etcdnode.Disk{Dir: cfg.StateDir, Machine: cfg.MachineID, Name: cfg.Name, Timeline: timeline, Log: n.log}
 	tasks := []func(context.Context) error{keys.Lead, n.etcd.KeepIdentity}
 	if n.etcd.Embedded() {
 		tasks = append(tasks, voters.Run)
 	}
-	campaign := leadership.Config{Self: cfg.MachineID, Store: n.store, Sessions: n.presence, Gossip: n.gossip, Etcd: n.etcd,
+	campaign := leadership.Config{Self: cfg.MachineID, Store: n.store, Sessions: n.presence, Gossip: n.gossip,
+		Etcd: n.etcd,
 		View: view, Engine: engine, Tasks: tasks, Log: n.log}
 	api := server.Config{Store: n.store, View: view, Health: health, Planner: schedule.New(),
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaving.leaveForGood,
 		Logs: logs.New(logs.Config{Self: cfg.MachineID, Source: source, View: view, Health: health, Peers: peers,
 			Timeline: n.store, Log: n.log}),
-		Stats: stats.New(stats.Config{Self: cfg.MachineID, User: cfg.Manager == ManagerSystemdUser, View: view, Health: health,
-			Peers: peers, Log: n.log}),
+		Stats: stats.New(stats.Config{Self: cfg.MachineID, User: cfg.Manager == ManagerSystemdUser, View: view,
+			Health: health,
+			Peers:  peers, Log: n.log}),
 		Log: n.log}
 	if n.credentials.Identity() != nil {
 		api.Keys = keys
@@ -88,7 +94,8 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 // record is what this machine says of itself in the store.
 func (n *node) record() cluster.Machine {
 	c := &n.cfg
-	m := cluster.Machine{Name: c.Name, Address: c.Address, Version: c.Version, Metadata: c.Metadata, Manager: string(c.Manager),
+	m := cluster.Machine{Name: c.Name, Address: c.Address, Version: c.Version, Metadata: c.Metadata,
+		Manager:       string(c.Manager),
 		GossipAddress: c.gossipAddress(), ProbeAddress: c.probeAddress(), APIAddress: c.apiAddress()}
 	if n.etcd.Embedded() {
 		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.PeerURL(), n.etcd.ClientURL()

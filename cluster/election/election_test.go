@@ -34,7 +34,8 @@ func start(t *testing.T, c *memstore.Cluster, machine string, ttl time.Duration)
 	d := &daemon{store: c.Open(), led: make(chan cluster.Leader, 10), lost: make(chan cluster.Leader, 10),
 		finish: make(chan error), result: make(chan error, 1)}
 	var err error
-	d.session, err = d.store.Register(t.Context(), cluster.Run{Machine: machine, ID: "run of " + machine, Address: machine}, ttl)
+	d.session, err = d.store.Register(t.Context(), cluster.Run{Machine: machine, ID: "run of " + machine,
+		Address: machine}, ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,10 @@ func TestLeadershipPassesOn(t *testing.T) {
 		end  func(t *testing.T, c *memstore.Cluster, first *daemon, l cluster.Leader)
 		want error // of the first's Run, where it ends
 	}{
-		"when the context ends": {end: func(_ *testing.T, _ *memstore.Cluster, first *daemon, _ cluster.Leader) { first.stop() }},
+		"when the context ends": {end: func(_ *testing.T, _ *memstore.Cluster, first *daemon,
+			_ cluster.Leader) {
+			first.stop()
+		}},
 		"when the run is evicted": {want: cluster.ErrSessionLost,
 			end: func(t *testing.T, c *memstore.Cluster, _ *daemon, l cluster.Leader) {
 				if err := c.Open().Evict(t.Context(), l.Machine, l.Run); err != nil {

@@ -47,7 +47,8 @@ func Members(ctx context.Context, client *clientv3.Client) ([]Member, error) {
 }
 
 func member(m *etcdserverpb.Member) Member {
-	return Member{ID: m.ID, Machine: m.Name, PeerURL: strings.Join(m.PeerURLs, ","), Learner: m.IsLearner, Started: m.Name != ""}
+	return Member{ID: m.ID, Machine: m.Name, PeerURL: strings.Join(m.PeerURLs, ","), Learner: m.IsLearner,
+		Started: m.Name != ""}
 }
 
 // Do carries out a step. Doing one that is done already is not an error. It
@@ -58,7 +59,8 @@ func Do(ctx context.Context, client *clientv3.Client, s Step) error {
 	switch s.Kind {
 	case AddLearner:
 		// Added again within the second it would even get the same ID.
-		if _, err = client.MemberAddAsLearner(ctx, []string{s.PeerURL}); errors.Is(err, rpctypes.ErrPeerURLExist) || errors.Is(err, rpctypes.ErrMemberExist) {
+		if _, err = client.MemberAddAsLearner(ctx, []string{s.PeerURL}); errors.Is(err, rpctypes.ErrPeerURLExist) ||
+			errors.Is(err, rpctypes.ErrMemberExist) {
 			err = nil
 		}
 	case Promote:
@@ -69,7 +71,7 @@ func Do(ctx context.Context, client *clientv3.Client, s Step) error {
 		if _, err = client.MemberRemove(ctx, s.Member); errors.Is(err, rpctypes.ErrMemberNotFound) {
 			err = nil
 		}
-	case Readdress:
+	case UpdatePeerURL:
 		_, err = client.MemberUpdate(ctx, s.Member, []string{s.PeerURL})
 	default:
 		return fmt.Errorf("no such step: %q", s.Kind)
@@ -93,7 +95,8 @@ type LostError struct{ Member uint64 }
 
 // Error implements error.
 func (e *LostError) Error() string {
-	return fmt.Sprintf("this machine's etcd member %x ran before and its log is gone: it is removed, and joins anew", e.Member)
+	return fmt.Sprintf("this machine's etcd member %x ran before and its log is gone: it is removed, and joins anew",
+		e.Member)
 }
 
 // TicketFor makes the ticket for a machine that was added as a learner at

@@ -20,7 +20,7 @@ type ClientConfig struct {
 	Endpoints []string // URLs
 	TLS       TLS
 	TLSConfig *tls.Config  // instead of TLS
-	Lines     *Lines       // where not nil, keeps the client's connections
+	Conns     *ConnTracker // where not nil, knows the client's connections
 	Logger    *slog.Logger // nil for slog.Default
 }
 
@@ -47,19 +47,20 @@ func NewClient(cfg ClientConfig) (*clientv3.Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if cfg.Lines == nil {
-		cfg.Lines = &Lines{}
+	if cfg.Conns == nil {
+		cfg.Conns = &ConnTracker{}
 	}
 	c := clientv3.Config{
 		Endpoints:            cfg.Endpoints,
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    10 * time.Second,
-		DialKeepAliveTimeout: etcdPatience, // not the socket's TCP_USER_TIMEOUT: a line is no TCP connection to gRPC
-		PermitWithoutStream:  true,
-		MaxCallSendMsgSize:   MaxRequestBytes + 512<<10,
-		BackoffWaitBetween:   50 * time.Millisecond,
-		Logger:               newZap(cfg.Logger, nil),
-		DialOptions:          []grpc.DialOption{grpc.WithContextDialer(cfg.Lines.dial)},
+		DialKeepAliveTimeout: etcdPatience,
+		// not the socket's TCP_USER_TIMEOUT: a tracked connection is no TCP connection to gRPC
+		PermitWithoutStream: true,
+		MaxCallSendMsgSize:  MaxRequestBytes + 512<<10,
+		BackoffWaitBetween:  50 * time.Millisecond,
+		Logger:              newZap(cfg.Logger, nil),
+		DialOptions:         []grpc.DialOption{grpc.WithContextDialer(cfg.Conns.dial)},
 	}
 	c.TLS = cfg.TLSConfig
 	if c.TLS == nil && cfg.TLS.enabled() {

@@ -53,7 +53,8 @@ func (t TLS) info() transport.TLSInfo {
 	}
 	// A machine with several addresses may call from another one than the
 	// certificate has; that it is signed is what counts.
-	return transport.TLSInfo{CertFile: t.CertFile, KeyFile: t.KeyFile, TrustedCAFile: t.CAFile, ClientCertAuth: true, SkipClientSANVerify: true}
+	return transport.TLSInfo{CertFile: t.CertFile, KeyFile: t.KeyFile, TrustedCAFile: t.CAFile, ClientCertAuth: true,
+		SkipClientSANVerify: true}
 }
 
 // Config says who this member is and where it keeps its data and listens.

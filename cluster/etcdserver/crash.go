@@ -44,7 +44,8 @@ func (c *Config) dataError(path string, cause error) *DataError {
 		text := diskfault.Advice(cause, "--state-dir") + "; then start the daemon again"
 		return &DataError{Path: path, Cause: cause, text: text}
 	}
-	return &DataError{Path: path, Cause: cause, text: fmt.Sprintf("restore %s from a backup of this machine; or, if other "+
+	return &DataError{Path: path, Cause: cause, text: fmt.Sprintf("restore %s from a backup of this machine; or, if "+
+		"other "+
 		"machines of the cluster vote, let this one join anew: stop the daemon, 'mv %s %s.damaged', and start it again "+
 		"with --join", path, dir, dir)}
 }

@@ -40,7 +40,8 @@ func crashChild(job string) int {
 			return 2
 		}
 	}
-	cfg := Config{Dir: j.Dir, PeerAddr: j.PeerAddr, ClientAddr: j.ClientAddr, Machine: "m0", ClusterID: testCluster, Logger: slog.New(slog.DiscardHandler)}
+	cfg := Config{Dir: j.Dir, PeerAddr: j.PeerAddr, ClientAddr: j.ClientAddr, Machine: "m0", ClusterID: testCluster,
+		Logger: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	start := Restart

@@ -54,7 +54,8 @@ func TestDiagnose(t *testing.T) {
 			if c.name == "silent" {
 				patient = look{limit: time.Second, alert: 100 * time.Millisecond}
 			}
-			cause, remedy := patient.diagnose(limit(t), ClientConfig{Endpoints: c.endpoints, TLS: c.tls, Logger: slog.New(slog.DiscardHandler)})
+			cause, remedy := patient.diagnose(limit(t), ClientConfig{Endpoints: c.endpoints, TLS: c.tls,
+				Logger: slog.New(slog.DiscardHandler)})
 			if c.name == "no such host" {
 				if cause == "" || remedy == "" {
 					t.Error("expected a cause") // which one depends on the resolver

@@ -76,7 +76,8 @@ func (c *core) level(l zapcore.Level) slog.Level {
 
 // Enabled implements zapcore.LevelEnabler.
 func (c *core) Enabled(l zapcore.Level) bool {
-	return l >= zapcore.WarnLevel && (c.ended != nil || c.refused != nil || c.log.Enabled(context.Background(), c.level(l)))
+	return l >= zapcore.WarnLevel && (c.ended != nil || c.refused != nil || c.log.Enabled(context.Background(),
+		c.level(l)))
 }
 
 // With implements zapcore.Core.
@@ -89,7 +90,8 @@ func (c *core) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Checked
 	if e.Level > zapcore.DPanicLevel {
 		return to // the hooks take it, and the daemon ends with it
 	}
-	if !c.Enabled(e.Level) || (e.Level < zapcore.DPanicLevel && !c.isRefusal(e.Message) && !c.limits.due(e.Message, e.Time)) {
+	if !c.Enabled(e.Level) || (e.Level < zapcore.DPanicLevel && !c.isRefusal(e.Message) && !c.limits.due(e.Message,
+		e.Time)) {
 		return to
 	}
 	return to.AddCore(e, c)

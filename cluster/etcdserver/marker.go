@@ -47,12 +47,13 @@ type GoneError struct{ Dir, ClusterID string }
 
 // Error implements error.
 func (e *GoneError) Error() string {
-	return fmt.Sprintf("this machine was in cluster %s by %s, and the cluster's data is gone from %s: to join that cluster "+
+	return fmt.Sprintf("this machine was in cluster %s by %s, and the cluster's data is gone from %s: to join that "+
+		"cluster "+
 		"anew, start with --join and a machine of it; to found a new cluster, remove %[2]s first",
 		e.ClusterID, filepath.Join(e.Dir, markerFile), filepath.Join(e.Dir, dataDir))
 }
 
-// HasData tells whether dir holds the data of an etcd member.
+// HasData reports whether dir holds the data of an etcd member.
 func HasData(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, dataDir, "member", "wal"))
 	return err == nil
@@ -103,7 +104,8 @@ func claim(dir string, want marker, founding bool) error {
 		return &ForeignDataError{Dir: dir, WantCluster: want.ClusterID, WantMachine: want.Machine,
 			HasCluster: has.ClusterID, HasMachine: has.Machine}
 	case HasData(dir):
-		return fmt.Errorf("%s has etcd data and nothing that says whose (%s is missing): restore it, or choose another --state-dir", dir, markerFile)
+		return fmt.Errorf("%s has etcd data and nothing that says whose (%s is missing): restore it, or choose another "+
+			"--state-dir", dir, markerFile)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w: %s", err, diskfault.Advice(err, "--state-dir"))

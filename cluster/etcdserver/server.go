@@ -54,7 +54,7 @@ type Server struct {
 	clients []*grpc.Server // what serves clients, to be cut off at once on Close
 	reason  error          // why etcd said that it ends
 	broken  error          // why etcd gave up
-	reign   reign          // the current one
+	term    raftTerm       // the current one
 
 	answering atomic.Int64 // requests taken and not answered yet, but for streams
 
@@ -167,7 +167,7 @@ func Restart(_ context.Context, cfg Config) (*Server, error) {
 
 func (c *Config) start(initial string, isNew bool) (*Server, error) {
 	s := &Server{cfg: *c, done: make(chan struct{}), stop: make(chan struct{}), gaveUp: make(chan struct{}),
-		reign: newReign()}
+		term: newRaftTerm()}
 	e, err := c.etcdConfig(initial, isNew, s)
 	if err != nil {
 		return nil, fmt.Errorf("configure etcd: %w", err)
@@ -176,7 +176,7 @@ func (c *Config) start(initial string, isNew bool) (*Server, error) {
 		return nil, c.failure(err)
 	}
 	s.watching.Go(s.watch)
-	s.watching.Go(s.watchReigns)
+	s.watching.Go(s.watchTerms)
 	s.watching.Go(s.limitStreams)
 	return s, nil
 }
@@ -205,15 +205,17 @@ func (s *Server) admission() []grpc.ServerOption {
 		}
 	}
 	return []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo,
+			handle grpc.UnaryHandler) (any, error) {
 			s.answering.Add(1)
 			defer s.answering.Add(-1)
 			if closing() {
 				return nil, errClosing
 			}
 			return handle(ctx, req)
-		}, s.withinReign),
-		grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+		}, s.withinTerm),
+		grpc.ChainStreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo,
+			handle grpc.StreamHandler) error {
 			if closing() {
 				return errClosing
 			}
@@ -294,7 +296,7 @@ func (s *Server) ClusterID() string { return s.cfg.ClusterID }
 // MemberID returns etcd's ID of this member.
 func (s *Server) MemberID() uint64 { return uint64(s.etcd.Server.MemberID()) }
 
-// IsLeader tells whether this member leads raft; not to be confused with the
+// IsLeader reports whether this member leads raft; not to be confused with the
 // cluster's leader, who is elected through it.
 func (s *Server) IsLeader() bool { return s.etcd.Server.Leader() == s.etcd.Server.MemberID() }
 

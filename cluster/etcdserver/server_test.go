@@ -364,8 +364,8 @@ func TestVotersThatMoved(t *testing.T) {
 		}
 		return s
 	}
-	second := back(m2, "readdress m1, readdress m2", "m1")
-	first := back(m1, "readdress m1")
+	second := back(m2, "update-peer-url m1, update-peer-url m2", "m1")
+	first := back(m1, "update-peer-url m1")
 	f.servers["m0"].Close()
 	write(t, clientOf(t, first, second), "k", "without m0")
 }
@@ -406,7 +406,7 @@ func TestWritesOutliveTheirLeader(t *testing.T) {
 	for name, s := range f.servers {
 		begun.Add(1)
 		writers.Go(func() {
-			_, err := s.withinReign(limit(t), nil, nil, func(ctx context.Context, _ any) (any, error) {
+			_, err := s.withinTerm(limit(t), nil, nil, func(ctx context.Context, _ any) (any, error) {
 				begun.Done()
 				<-ctx.Done()
 				return nil, ctx.Err()
@@ -528,7 +528,8 @@ func TestForeignDataIsRefused(t *testing.T) {
 	}
 	other := with(func(c *Config) { c.ClusterID = "cluster-two" })
 	twin := with(func(c *Config) { c.Machine = "m9" })
-	ticket := Ticket{ClusterID: "cluster-two", Machine: "m0", PeerURL: s.cfg.PeerURL(), InitialCluster: "m0=" + s.cfg.PeerURL()}
+	ticket := Ticket{ClusterID: "cluster-two", Machine: "m0", PeerURL: s.cfg.PeerURL(), InitialCluster: "m0=" +
+		s.cfg.PeerURL()}
 	for _, c := range []struct {
 		name  string
 		start func() (*Server, error)

@@ -49,7 +49,8 @@ func newTLS(t *testing.T) TLS {
 		return key
 	}
 	caKey, key := newKey(), newKey()
-	ca := &x509.Certificate{Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	ca := &x509.Certificate{Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}
 	caDER := sign(ca, ca, caKey, caKey)
 	der := sign(&x509.Certificate{Subject: pkix.Name{CommonName: "m0"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, ca, key, caKey)
@@ -57,7 +58,8 @@ func newTLS(t *testing.T) TLS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return TLS{CertFile: file("cert.pem", "CERTIFICATE", der), KeyFile: file("key.pem", "EC PRIVATE KEY", keyDER), CAFile: file("ca.pem", "CERTIFICATE", caDER)}
+	return TLS{CertFile: file("cert.pem", "CERTIFICATE", der), KeyFile: file("key.pem", "EC PRIVATE KEY", keyDER),
+		CAFile: file("ca.pem", "CERTIFICATE", caDER)}
 }
 
 // secured starts a cluster of one under TLS, with its own client.
@@ -87,7 +89,8 @@ func TestMutualTLS(t *testing.T) {
 	f.join(t, client, "m1")
 
 	for name, theirs := range map[string]TLS{"no certificate": {}, "certificate of another authority": newTLS(t)} {
-		stranger, err := NewClient(ClientConfig{Endpoints: []string{first.ClientURL()}, TLS: theirs, Logger: slog.New(slog.DiscardHandler)})
+		stranger, err := NewClient(ClientConfig{Endpoints: []string{first.ClientURL()}, TLS: theirs,
+			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

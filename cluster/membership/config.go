@@ -89,7 +89,8 @@ func (c *Config) complete() error {
 // serfConfig is the tuned detector. A silent machine is first probed after
 // less than one interval on average (all the others probe in turn), the probe
 // is given up after one interval, and the suspicion lasts three.
-func (c *Config) serfConfig(carrier memberlist.Transport, keyring *memberlist.Keyring, logger *log.Logger, ping memberlist.PingDelegate, seen records, events chan<- serf.Event) *serf.Config {
+func (c *Config) serfConfig(transport memberlist.Transport, keyring *memberlist.Keyring, logger *log.Logger,
+	ping memberlist.PingDelegate, alive aliveDelegate, events chan<- serf.Event) *serf.Config {
 	ml := memberlist.DefaultLANConfig()
 	ml.Name = c.ID
 	ml.BindAddr, ml.BindPort = c.BindAddr, c.BindPort
@@ -99,9 +100,9 @@ func (c *Config) serfConfig(carrier memberlist.Transport, keyring *memberlist.Ke
 	}
 	ml.SecretKey, ml.Keyring = c.SecretKey, keyring
 	ml.Logger = logger
-	ml.Transport = carrier
+	ml.Transport = transport
 	ml.Ping = ping
-	ml.Alive, ml.Merge = seen, seen
+	ml.Alive, ml.Merge = alive, alive
 
 	ml.ProbeInterval = c.ProbeInterval
 	// Half of the interval is left for indirect probes and the fallback to

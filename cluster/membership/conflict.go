@@ -19,21 +19,21 @@ const (
 	conflictEvery = time.Minute            // a conflict is reported at most this often
 )
 
-// records is memberlist's AliveDelegate and MergeDelegate: it sees what others
+// aliveDelegate is memberlist's AliveDelegate and MergeDelegate: it sees what others
 // have on record. It refuses nobody, as memberlist itself keeps two addresses
 // from having one name, and must not block.
-type records struct{ m *Membership }
+type aliveDelegate struct{ m *Membership }
 
 // NotifyAlive sees every word that a member is alive.
-func (r records) NotifyAlive(peer *memberlist.Node) error {
-	r.m.noteClaim(peer)
+func (d aliveDelegate) NotifyAlive(peer *memberlist.Node) error {
+	d.m.noteClaim(peer)
 	return nil
 }
 
 // NotifyMerge sees what a member that was joined has, also of suspects and the dead.
-func (r records) NotifyMerge(peers []*memberlist.Node) error {
+func (d aliveDelegate) NotifyMerge(peers []*memberlist.Node) error {
 	for _, peer := range peers {
-		r.m.noteClaim(peer)
+		d.m.noteClaim(peer)
 	}
 	return nil
 }
@@ -51,7 +51,7 @@ func (m *Membership) noteClaim(peer *memberlist.Node) {
 	m.mu.Unlock()
 	if foreign {
 		select {
-		case m.claims <- peer.Address():
+		case m.idClaims <- peer.Address():
 		default: // the next one will do
 		}
 	}
@@ -65,7 +65,7 @@ func (m *Membership) judgeClaims() {
 		select {
 		case <-m.stop:
 			return
-		case addr := <-m.claims:
+		case addr := <-m.idClaims:
 			if m.claimantLives(addr) {
 				m.report(addr)
 				continue
@@ -80,7 +80,7 @@ func (m *Membership) judgeClaims() {
 	}
 }
 
-// claimantLives tells whether a member other than this one answers to our ID at addr.
+// claimantLives reports whether a member other than this one answers to our ID at addr.
 func (m *Membership) claimantLives(addr string) bool {
 	udp, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil || m.isOwn(udp) {
@@ -94,7 +94,7 @@ func (m *Membership) claimantLives(addr string) bool {
 	return false
 }
 
-// isOwn tells whether addr leads back to this member, as an address does that
+// isOwn reports whether addr leads back to this member, as an address does that
 // was advertised in an earlier life.
 func (m *Membership) isOwn(addr *net.UDPAddr) bool {
 	_, port, _ := net.SplitHostPort(m.address)

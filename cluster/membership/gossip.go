@@ -13,34 +13,34 @@ import (
 // so in an event of its own, with the age of the last answer it had, and the
 // suspect, hearing that, says that it lives.
 const (
-	wordSuspect = "suspect" // payload: ID, and milliseconds since the last answer
-	wordAlive   = "alive"   // payload: ID of the sender
+	messageSuspect = "suspect" // payload: ID, and milliseconds since the last answer
+	messageAlive   = "alive"   // payload: ID of the sender
 )
 
 // poorHealth is the score, by memberlist's measure, from which on a member's own
 // network or CPU is to blame for what it doesn't hear.
 const poorHealth = 2
 
-// word is an event to be gossiped.
-type word struct{ name, payload string }
+// message is an event to be gossiped.
+type message struct{ name, payload string }
 
-// say queues a word. A full queue drops it: probes repeat, and words with them.
-func (m *Membership) say(w word) {
+// enqueue queues a message. A full queue drops it: probes repeat, and messages with them.
+func (m *Membership) enqueue(msg message) {
 	select {
-	case m.outbox <- w:
+	case m.outbox <- msg:
 	default:
 	}
 }
 
-// speak gossips what was queued.
-func (m *Membership) speak() {
+// sendLoop gossips what was queued.
+func (m *Membership) sendLoop() {
 	for {
 		select {
 		case <-m.stop:
 			return
-		case w := <-m.outbox:
-			if err := m.serf.UserEvent(w.name, []byte(w.payload), false); err != nil {
-				m.cfg.Logger.Debug("gossip: "+w.name, "error", err)
+		case msg := <-m.outbox:
+			if err := m.serf.UserEvent(msg.name, []byte(msg.payload), false); err != nil {
+				m.cfg.Logger.Debug("gossip: "+msg.name, "error", err)
 			}
 		}
 	}
@@ -63,7 +63,7 @@ func (m *Membership) doubt(id string) {
 	// One that hears nothing in time, whom it may ask, accuses nobody: it is
 	// its own network that is slow.
 	if !lastSeen.IsZero() && m.serf.Memberlist().GetHealthScore() < poorHealth {
-		m.say(word{wordSuspect, fmt.Sprintf("%s %d", id, time.Since(lastSeen).Milliseconds())})
+		m.enqueue(message{messageSuspect, fmt.Sprintf("%s %d", id, time.Since(lastSeen).Milliseconds())})
 	}
 }
 
@@ -83,13 +83,13 @@ func (m *Membership) suspect(id string, lastSeen time.Time) {
 	}
 }
 
-// hearWord takes in what a member said. Anything malformed is ignored, as it
+// handleMessage takes in what a member sent. Anything malformed is ignored, as it
 // comes from a daemon of another version.
-func (m *Membership) hearWord(name string, payload []byte) {
+func (m *Membership) handleMessage(name string, payload []byte) {
 	switch name {
-	case wordAlive:
+	case messageAlive:
 		m.update(func(t *table, now time.Time) bool { return t.seen(string(payload), now) })
-	case wordSuspect:
+	case messageSuspect:
 		id, ms, _ := strings.Cut(string(payload), " ")
 		age, err := strconv.ParseUint(ms, 10, 32)
 		if err != nil {
@@ -115,17 +115,17 @@ func (m *Membership) refute() {
 	}
 	m.mu.Unlock()
 	if due {
-		m.say(word{wordAlive, m.cfg.ID})
+		m.enqueue(message{messageAlive, m.cfg.ID})
 	}
 }
 
-// pings is memberlist's PingDelegate: it notes every answered probe.
-type pings struct{ m *Membership }
+// pingDelegate is memberlist's PingDelegate: it notes every answered probe.
+type pingDelegate struct{ m *Membership }
 
 // AckPayload adds nothing to our answers.
-func (pings) AckPayload() []byte { return nil }
+func (pingDelegate) AckPayload() []byte { return nil }
 
 // NotifyPingComplete notes a sign of life.
-func (p pings) NotifyPingComplete(other *memberlist.Node, _ time.Duration, _ []byte) {
+func (p pingDelegate) NotifyPingComplete(other *memberlist.Node, _ time.Duration, _ []byte) {
 	p.m.update(func(t *table, now time.Time) bool { return t.acked(other.Name, now) })
 }

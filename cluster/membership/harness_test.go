@@ -33,11 +33,13 @@ type cable struct {
 
 func plug(t testing.TB, ip string) *cable {
 	t.Helper()
-	nt, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{BindAddrs: []string{ip}, Logger: log.New(io.Discard, "", 0)})
+	nt, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{BindAddrs: []string{ip},
+		Logger: log.New(io.Discard, "", 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cable{NetTransport: nt, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), stop: make(chan struct{})}
+	c := &cable{NetTransport: nt, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn),
+		stop: make(chan struct{})}
 	c.running.Go(func() {
 		for {
 			select {

@@ -21,7 +21,8 @@ func (e *NoSeedError) Error() string {
 	if e.OtherKey {
 		return "join the cluster: " + what + ": " + OtherKeyAdvice
 	}
-	return "join the cluster: " + what + ": check that a daemon runs there, that its gossip port is open for TCP and UDP, and that both have the same cluster key"
+	return "join the cluster: " + what + ": check that a daemon runs there, that its gossip port is open for TCP " +
+		"and UDP, and that both have the same cluster key"
 }
 
 // OtherKeyAdvice is what to do where the cluster's key is another.

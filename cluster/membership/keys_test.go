@@ -30,7 +30,8 @@ func secret(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 
 func TestKeysChangeWhileItRuns(t *testing.T) {
 	open := func(id string, refused func(string, string), use []byte, others ...[]byte) *Membership {
-		m, err := Open(Config{ID: id, BindAddr: "127.0.0.1", SecretKey: use, OtherKeys: others, Refused: refused, Logger: quiet(), ProbeInterval: 50 * time.Millisecond})
+		m, err := Open(Config{ID: id, BindAddr: "127.0.0.1", SecretKey: use, OtherKeys: others, Refused: refused,
+			Logger: quiet(), ProbeInterval: 50 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,11 +103,14 @@ func TestKeysChangeWhileItRuns(t *testing.T) {
 
 func TestRefusalOf(t *testing.T) {
 	for line, want := range map[string]string{
-		"memberlist: Decrypt packet failed: no installed keys could decrypt the message from=127.0.0.1:1":            "127.0.0.1:1",
-		"memberlist: failed to receive: encryption is configured but remote state is not encrypted from=[fd00::1]:2": "[fd00::1]:2",
-		"memberlist: failed to receive: no installed keys could decrypt the message from=10.0.0.1:3":                 "10.0.0.1:3",
-		"memberlist: Failed push/pull merge: member 'x' has conflicting node ID from=10.0.0.1:3":                     "",
-		"memberlist: Suspect x has failed, no acks received":                                                         "",
+		"memberlist: Decrypt packet failed: no installed keys could decrypt the message " +
+			"from=127.0.0.1:1": "127.0.0.1:1",
+		"memberlist: failed to receive: encryption is configured but remote state is not encrypted " +
+			"from=[fd00::1]:2": "[fd00::1]:2",
+		"memberlist: failed to receive: no installed keys could decrypt the message " +
+			"from=10.0.0.1:3": "10.0.0.1:3",
+		"memberlist: Failed push/pull merge: member 'x' has conflicting node ID from=10.0.0.1:3": "",
+		"memberlist: Suspect x has failed, no acks received":                                     "",
 	} {
 		if source, why, ok := refusalOf(line); source != want || ok != (want != "") || ok != (why != "") {
 			t.Errorf("%s: %q %q %v", line, source, why, ok)

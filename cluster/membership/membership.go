@@ -21,17 +21,17 @@ import (
 // Membership is this machine's seat in the cluster. Its methods are safe for
 // concurrent use.
 type Membership struct {
-	cfg     Config
-	serf    *serf.Serf
-	keyring *memberlist.Keyring
-	address string // gossip host:port as advertised
-	events  chan serf.Event
-	outbox  chan word     // what is to be gossiped; see gossip.go
-	claims  chan string   // addresses that claim our ID; see conflict.go
-	wake    chan struct{} // a suspicion began, and with it its time limit
-	packets hearing
-	stop    chan struct{}
-	running sync.WaitGroup
+	cfg      Config
+	serf     *serf.Serf
+	keyring  *memberlist.Keyring
+	address  string // gossip host:port as advertised
+	events   chan serf.Event
+	outbox   chan message  // what is to be gossiped; see gossip.go
+	idClaims chan string   // addresses that claim our ID; see conflict.go
+	wake     chan struct{} // a suspicion began, and with it its time limit
+	packets  hearing
+	stop     chan struct{}
+	running  sync.WaitGroup
 
 	leave struct {
 		sync.Mutex               // guards started
@@ -57,8 +57,8 @@ func Open(cfg Config) (*Membership, error) {
 	m := &Membership{
 		cfg:      cfg,
 		events:   make(chan serf.Event, 256),
-		outbox:   make(chan word, 64),
-		claims:   make(chan string, 1),
+		outbox:   make(chan message, 64),
+		idClaims: make(chan string, 1),
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		table:    newTable(cfg.ID),
@@ -71,23 +71,24 @@ func Open(cfg Config) (*Membership, error) {
 	if m.keyring, err = memberlist.NewKeyring(cfg.OtherKeys, cfg.SecretKey); err != nil {
 		return nil, fmt.Errorf("gossip: the secret key: %w", err)
 	}
-	carrier := cfg.transport
-	if carrier == nil {
-		if carrier, err = openTransport(cfg.BindAddr, cfg.BindPort, cfg.Logger, m.packets.heard); err != nil {
+	transport := cfg.transport
+	if transport == nil {
+		if transport, err = openTransport(cfg.BindAddr, cfg.BindPort, cfg.Logger, m.packets.heard); err != nil {
 			return nil, m.notOpen(err)
 		}
 	}
-	entry := gate{carrier, make(chan struct{})}
-	s, err := serf.Create(cfg.serfConfig(entry, m.keyring, log.New(tap, "", 0), pings{m}, records{m}, m.events))
+	entry := startBarrier{transport, make(chan struct{})}
+	s, err := serf.Create(cfg.serfConfig(entry, m.keyring, log.New(tap, "", 0), pingDelegate{m}, aliveDelegate{m},
+		m.events))
 	close(entry.open)
 	if err != nil {
-		return nil, m.notOpen(errors.Join(err, carrier.Shutdown()))
+		return nil, m.notOpen(errors.Join(err, transport.Shutdown()))
 	}
 	m.serf = s
 	m.mu.Lock()
 	m.address = s.Memberlist().LocalNode().Address()
 	m.mu.Unlock()
-	for _, run := range []func(){m.listen, m.speak, m.judgeClaims} {
+	for _, run := range []func(){m.listen, m.sendLoop, m.judgeClaims} {
 		m.running.Go(run)
 	}
 	// The record of this member itself goes through the same channel as all
@@ -133,7 +134,8 @@ func (m *Membership) Changed() <-chan struct{} { return m.changed.Changed() }
 // are sent, a second at most.
 func (m *Membership) SetTags(tags map[string]string) error {
 	if err := m.serf.SetTags(tags); err != nil {
-		return fmt.Errorf("gossip new tags: %w: they may add up to %d bytes, and reach the others within a minute in any case", err, memberlist.MetaMaxSize)
+		return fmt.Errorf("gossip new tags: %w: they may add up to %d bytes, and reach the others within a minute in "+
+			"any case", err, memberlist.MetaMaxSize)
 	}
 	return nil
 }
@@ -182,7 +184,8 @@ func (m *Membership) Leave(ctx context.Context) error {
 	case <-done:
 		return m.leave.err
 	case <-ctx.Done():
-		return fmt.Errorf("say goodbye to the cluster: %w: the others will see this machine as failed if they didn't hear it", ctx.Err())
+		return fmt.Errorf("say goodbye to the cluster: %w: the others will see this machine as failed if they didn't "+
+			"hear it", ctx.Err())
 	}
 }
 
@@ -228,7 +231,7 @@ func (m *Membership) listen() {
 		case <-m.stop:
 			return
 		case e := <-m.events:
-			m.hear(e)
+			m.handleEvent(e)
 		case <-m.wake:
 		case <-limit.C:
 		}
@@ -245,8 +248,8 @@ func (m *Membership) listen() {
 	}
 }
 
-// hear takes in one event of serf's.
-func (m *Membership) hear(e serf.Event) {
+// handleEvent takes in one event of serf's.
+func (m *Membership) handleEvent(e serf.Event) {
 	switch e := e.(type) {
 	case serf.MemberEvent:
 		for _, sm := range e.Members {
@@ -267,6 +270,6 @@ func (m *Membership) hear(e serf.Event) {
 			})
 		}
 	case serf.UserEvent:
-		m.hearWord(e.Name, e.Payload)
+		m.handleMessage(e.Name, e.Payload)
 	}
 }

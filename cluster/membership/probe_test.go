@@ -93,7 +93,8 @@ func TestProbeVerdicts(t *testing.T) {
 			if got := told[len(told)-1]; got != c.want {
 				t.Errorf("verdict %s, want %s", got, c.want)
 			}
-			if reached := slices.Contains(told, Reached); reached != (c.want == Answered || c.want == Hung || c.name == "another ID") {
+			if reached := slices.Contains(told, Reached); reached != (c.want == Answered || c.want == Hung ||
+				c.name == "another ID") {
 				t.Errorf("told %q", told)
 			}
 			if d := time.Since(start); d > 20*time.Second {

@@ -109,7 +109,7 @@ func (t *table) suspected(id string, lastSeen, limit, now time.Time) bool {
 	return true
 }
 
-// seen records a sign of life, which ends a suspicion. It does not bring back
+// alive aliveDelegate a sign of life, which ends a suspicion. It does not bring back
 // a failed member: that is gossip's to say.
 func (t *table) seen(id string, now time.Time) bool {
 	m, ok := t.members[id]

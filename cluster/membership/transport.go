@@ -38,24 +38,24 @@ type transport struct {
 
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
 
-// gate keeps out what others send until it is opened. memberlist passes that
+// startBarrier keeps out what others send until it is opened. memberlist passes that
 // on from its first moment, to a serf that is put together only when
 // serf.Create has returned.
-type gate struct {
+type startBarrier struct {
 	memberlist.NodeAwareTransport
 	open chan struct{}
 }
 
-// PacketCh implements memberlist.Transport; it blocks until the gate is open.
-func (g gate) PacketCh() <-chan *memberlist.Packet {
-	<-g.open
-	return g.NodeAwareTransport.PacketCh()
+// PacketCh implements memberlist.Transport; it blocks until the barrier is open.
+func (b startBarrier) PacketCh() <-chan *memberlist.Packet {
+	<-b.open
+	return b.NodeAwareTransport.PacketCh()
 }
 
-// StreamCh implements memberlist.Transport; it blocks until the gate is open.
-func (g gate) StreamCh() <-chan net.Conn {
-	<-g.open
-	return g.NodeAwareTransport.StreamCh()
+// StreamCh implements memberlist.Transport; it blocks until the barrier is open.
+func (b startBarrier) StreamCh() <-chan net.Conn {
+	<-b.open
+	return b.NodeAwareTransport.StreamCh()
 }
 
 // openTransport opens a transport at an IP and port; 0 is any that is free.
@@ -197,7 +197,8 @@ func (t *transport) receive() {
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		t.heard(from, at)
-		p := &memberlist.Packet{Buf: append(make([]byte, 0, n), buf[:n]...), From: net.UDPAddrFromAddrPort(from), Timestamp: at}
+		p := &memberlist.Packet{Buf: append(make([]byte, 0, n), buf[:n]...), From: net.UDPAddrFromAddrPort(from),
+			Timestamp: at}
 		select {
 		case t.packets <- p:
 		case <-t.stop:

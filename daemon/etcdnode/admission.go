@@ -75,10 +75,12 @@ func (n *Node) setApart(err error) {
 		if none.OtherKey {
 			advice = membership.OtherKeyAdvice
 		}
-		apart = &cluster.UnusableError{Cause: "no machine of the cluster takes this one: " + strings.Join(none.Failures, "; "), Advice: advice}
+		apart = &cluster.UnusableError{Cause: "no machine of the cluster takes this one: " + strings.Join(none.Failures,
+			"; "), Advice: advice}
 	}
 	if errors.Is(err, errNoCluster) {
-		apart = &cluster.UnusableError{Cause: "the machines that answer are in no cluster yet", Advice: "start a daemon without --join on the first machine"}
+		apart = &cluster.UnusableError{Cause: "the machines that answer are in no cluster yet",
+			Advice: "start a daemon without --join on the first machine"}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

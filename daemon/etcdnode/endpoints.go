@@ -30,7 +30,8 @@ func (n *Node) inCluster() bool {
 	n.mu.Lock()
 	known := n.clusterID != "" || !n.cfg.embeds()
 	n.mu.Unlock()
-	return known || slices.ContainsFunc(n.gossip.Members(), func(m membership.Member) bool { return m.Tags[tagCluster] != "" })
+	return known || slices.ContainsFunc(n.gossip.Members(),
+		func(m membership.Member) bool { return m.Tags[tagCluster] != "" })
 }
 
 // syncEndpoints keeps the client's endpoints and this member's tags current:
@@ -62,7 +63,7 @@ func (n *Node) syncEndpoints(ctx context.Context) error {
 			}
 			// What is under way with a voter that lives may end there: a
 			// machine that begins to vote has requests out.
-			n.lines.Keep(slices.Concat(endpoints, living))
+			n.conns.Keep(slices.Concat(endpoints, living))
 		}
 		tags := map[string]string{TagName: n.cfg.Name, tagCluster: clusterID}
 		if voter {
@@ -113,7 +114,8 @@ func (c ClusterMembers) Changed() <-chan struct{} { return c.gossip.Changed() }
 // sure of a death, this machine's watches are somewhere else already. It also
 // returns when to look again, if only time changes the answer. It refuses to
 // go on where this machine was told to join a cluster and has another's data.
-func (n *Node) voters(clusterID string, suspicions suspicions, now time.Time) (list []string, again time.Time, err error) {
+func (n *Node) voters(clusterID string, suspicions suspicions, now time.Time) (
+	list []string, again time.Time, err error) {
 	var urls, doubtful []string
 	var stranger membership.Member
 	company := false

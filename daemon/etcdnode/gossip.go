@@ -55,7 +55,8 @@ func (n *Node) joinGossip(ctx context.Context) error {
 	return nil
 }
 
-var errNoCluster = errors.New("the machines that answer are in no cluster yet: start a daemon without --join on the first machine")
+var errNoCluster = errors.New("the machines that answer are in no cluster yet: start a daemon without --join on " +
+	"the first machine")
 
 // found reports whether gossip hears a machine that is in the cluster.
 func (n *Node) found() bool {

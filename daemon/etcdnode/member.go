@@ -273,7 +273,8 @@ func (n *Node) Leave(ctx context.Context) error {
 	if server == nil {
 		return nil
 	}
-	step := etcdserver.Step{Kind: etcdserver.Remove, Machine: n.cfg.Machine, PeerURL: n.PeerURL(), Member: server.MemberID()}
+	step := etcdserver.Step{Kind: etcdserver.Remove, Machine: n.cfg.Machine, PeerURL: n.PeerURL(),
+		Member: server.MemberID()}
 	// The leader removes the members of machines that left, too: whichever
 	// is first, this machine's etcd ends, and requests to it fail.
 	for n.member() == server {

@@ -87,9 +87,9 @@ type Node struct {
 	log     *slog.Logger
 	gossip  Gossip
 	client  *clientv3.Client
-	lines   etcdserver.Lines   // the client's
-	seated  chan struct{}      // the leader gave this machine a seat in etcd; capacity 1
-	reloads chan chan struct{} // the member is to read its authorities again; what is sent is closed when it has
+	conns   etcdserver.ConnTracker // the client's
+	seated  chan struct{}          // the leader gave this machine a seat in etcd; capacity 1
+	reloads chan chan struct{}     // the member is to read its authorities again; what is sent is closed when it has
 	seeds   *seedFile
 	founded bool   // by this run of the daemon: the cluster is new
 	claimed uint64 // the member that this run of the daemon claimed; only for the goroutine of runMember
@@ -119,7 +119,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		}
 	}
 	var err error
-	client := etcdserver.ClientConfig{Endpoints: cfg.Endpoints, TLS: etcdserver.TLS(cfg.TLS), Lines: &n.lines, Logger: n.log}
+	client := etcdserver.ClientConfig{Endpoints: cfg.Endpoints, TLS: etcdserver.TLS(cfg.TLS), Conns: &n.conns,
+		Logger: n.log}
 	if cfg.embeds() {
 		// Nothing listens there until this machine votes or others are found.
 		client.Endpoints = []string{n.ClientURL()}

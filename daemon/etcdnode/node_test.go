@@ -98,7 +98,8 @@ func freeAddresses(t *testing.T, n int) []string {
 func configOf(t *testing.T, net *network, id string) Config {
 	t.Helper()
 	at := freeAddresses(t, 2)
-	return Config{Machine: id, Name: id, StateDir: t.TempDir(), NewCluster: "cluster-of-" + id, PeerAddr: at[0], ClientAddr: at[1],
+	return Config{Machine: id, Name: id, StateDir: t.TempDir(), NewCluster: "cluster-of-" + id, PeerAddr: at[0],
+		ClientAddr:  at[1],
 		Credentials: credentials{"k1"}, Gossip: &gossip{net, id}, Log: slog.New(slog.DiscardHandler)}
 }
 
@@ -154,7 +155,8 @@ func TestNodeFoundsAndResumes(t *testing.T) {
 	cfg.NewCluster = "another"
 	n, stop = open(t, cfg, memstore.New().Open())
 	until(t, "vote again", n.Votes)
-	if got, err := n.Client().Get(limit(t), "k"); err != nil || len(got.Kvs) != 1 || n.cluster() != "cluster-of-m1" || n.founded {
+	if got, err := n.Client().Get(limit(t), "k"); err != nil || len(got.Kvs) != 1 || n.cluster() != "cluster-of-m1" ||
+		n.founded {
 		t.Errorf("it came back in %s (founded: %v) with %v, %v", n.cluster(), n.founded, got, err)
 	}
 	stop()
@@ -193,7 +195,8 @@ func TestVotersGrowAndShrink(t *testing.T) {
 	store, log := mem.Open(), slog.New(slog.DiscardHandler)
 	v := view.New(store, log, time.Second)
 	running.Go(func() { v.Run(ctx) })
-	voters := &Voters{Client: nodes["m1"].Client(), Records: store, Timeline: store, View: v, Health: health{ids}, Log: log}
+	voters := &Voters{Client: nodes["m1"].Client(), Records: store, Timeline: store, View: v, Health: health{ids},
+		Log: log}
 	leading, resign := context.WithCancel(ctx)
 	var leader sync.WaitGroup
 	leader.Go(func() { _ = voters.Run(leading) })
@@ -242,8 +245,9 @@ func onEtcd(t *testing.T, id, endpoint string, keyIDs ...string) Config {
 // key its identity names, and to its machines.
 func TestStoreIsOneClusters(t *testing.T) {
 	at := freeAddresses(t, 2)
-	server, err := etcdserver.Bootstrap(t.Context(), etcdserver.Config{Dir: t.TempDir(), Machine: "etcd", ClusterID: "outside",
-		PeerAddr: at[0], ClientAddr: at[1], Logger: slog.New(slog.DiscardHandler)})
+	server, err := etcdserver.Bootstrap(t.Context(), etcdserver.Config{Dir: t.TempDir(), Machine: "etcd",
+		ClusterID: "outside",
+		PeerAddr:  at[0], ClientAddr: at[1], Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,8 @@ func TestVotersChangeWhileEtcdIsCalm(t *testing.T) {
 	c.observe(now, 0, false)
 	now = now.Add(calmFor)
 	allows(grow, 3, true)
-	c.observe(now, 0, doubtful(voters(3), map[string]cluster.Health{"a": {State: cluster.Up}, "b": {State: cluster.Suspect}}))
+	c.observe(now, 0, doubtful(voters(3), map[string]cluster.Health{"a": {State: cluster.Up},
+		"b": {State: cluster.Suspect}}))
 	allows(grow, 3, false)
 	allows(grow, 1, false)
 }

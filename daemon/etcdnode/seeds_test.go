@@ -26,7 +26,8 @@ func TestUnreadableSeedsAreMadeAgain(t *testing.T) {
 			}
 			var log strings.Builder
 			s := openSeeds(dir, slog.New(slog.NewTextHandler(&log, nil)))
-			if !s.existed || len(s.list()) > 0 || !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), path) {
+			if !s.existed || len(s.list()) > 0 || !strings.Contains(log.String(), "level=WARN") ||
+				!strings.Contains(log.String(), path) {
 				t.Errorf("existed %v, %v; the log: %s", s.existed, s.list(), log.String())
 			}
 			if err := s.keep([]string{"b", "a"}); err != nil {

@@ -62,7 +62,8 @@ func (e *StoreTakenError) Error() string {
 			"or give a cluster of its own another place there with --etcd-prefix"
 	}
 	return fmt.Sprintf("%s with %s, and this machine has %s: run here the line that `fleettop join-command` prints there "+
-		"to become a member, or give this machine's cluster another place there with --etcd-prefix", where, key(e.Theirs.Keys), key(e.Keys))
+		"to become a member, or give this machine's cluster another place there with --etcd-prefix", where,
+		key(e.Theirs.Keys), key(e.Keys))
 }
 
 // errNotFounded means that a machine which is to join found an empty store.

@@ -147,10 +147,10 @@ func (v *Voters) step(ctx context.Context, lease *view.Lease, seen map[string]al
 	name := cmp.Or(seen[step.Machine].name, "machine "+cmp.Or(step.Machine, "at "+step.PeerURL))
 	v.Log.Info("etcd's voters change", "step", step.Kind, "machine", name, "reason", step.Reason)
 	text := map[etcdserver.StepKind]string{
-		etcdserver.AddLearner: "%s learns to become a voter: %s",
-		etcdserver.Promote:    "%s votes: %s",
-		etcdserver.Remove:     "%s votes no more: %s",
-		etcdserver.Readdress:  "the etcd of %s has another address: %s",
+		etcdserver.AddLearner:    "%s learns to become a voter: %s",
+		etcdserver.Promote:       "%s votes: %s",
+		etcdserver.Remove:        "%s votes no more: %s",
+		etcdserver.UpdatePeerURL: "the etcd of %s has another address: %s",
 	}[step.Kind]
 	// The step itself may cost etcd its leader for a moment.
 	return true, v.Timeline.Record(term, cluster.Event{Kind: cluster.EventVoter, Machine: step.Machine, Time: now,

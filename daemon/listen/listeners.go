@@ -147,7 +147,8 @@ func (l *Listeners) serveMachines(ctx context.Context, handler, join http.Handle
 	machines, httpServer := l.machines, server.HTTPServer(ctx, auth, l.cfg.Log)
 	if id := l.cfg.Credentials.Identity(); id != nil {
 		machines = tls.NewListener(machines, id.ServerConfig())
-		httpServer.ErrorLog = log.New(&handshakeLog{refused: l.cfg.Credentials.RejectionLogger("API"), next: httpServer.ErrorLog}, "", 0)
+		failed := &handshakeLog{refused: l.cfg.Credentials.RejectionLogger("API"), next: httpServer.ErrorLog}
+		httpServer.ErrorLog = log.New(failed, "", 0)
 	}
 	served := make(chan error, 1)
 	go func() { served <- httpServer.Serve(machines) }()

@@ -45,7 +45,8 @@ func (c *credentials) RejectionLogger(listener string) func(source, why string) 
 
 func identity(t *testing.T, ring keys.Ring) *keys.Identity {
 	t.Helper()
-	id, err := keys.NewIdentity(keys.Config{Machine: strings.Repeat("a", 32), Address: net.IPv4(127, 0, 0, 1), Ring: ring, Dir: t.TempDir()})
+	id, err := keys.NewIdentity(keys.Config{Machine: strings.Repeat("a", 32), Address: net.IPv4(127, 0, 0, 1),
+		Ring: ring, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,13 +99,14 @@ func (r *running) path(name string) string { return filepath.Join(r.dir, name) }
 
 // client is of a socket, or with config of the port for machines; "" is plain text there.
 func (r *running) client(t *testing.T, socket string, config *tls.Config) *http.Client {
-	transport := &http.Transport{TLSClientConfig: config, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	transport := &http.Transport{TLSClientConfig: config}
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		if socket != "" {
 			return d.DialContext(ctx, "unix", r.path(socket))
 		}
 		return d.DialContext(ctx, "tcp", r.machines.Addr().String())
-	}}
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }

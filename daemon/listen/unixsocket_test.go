@@ -22,7 +22,8 @@ func TestUnixSocketTakesNoOthersPlace(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("mode %v, %v; want 0660", info.Mode().Perm(), err)
 	}
-	if _, err := openUnixSocket(path, "fleettop", log); err == nil || !strings.Contains(err.Error(), "another daemon answers") {
+	if _, err := openUnixSocket(path, "fleettop", log); err == nil ||
+		!strings.Contains(err.Error(), "another daemon answers") {
 		t.Errorf("the second one: %v", err)
 	}
 	// A daemon that was killed leaves its socket behind.

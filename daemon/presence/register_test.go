@@ -59,9 +59,11 @@ type machine struct {
 func newMachine(t *testing.T, c *memstore.Cluster, runID string) *machine {
 	t.Helper()
 	m := &machine{cluster: c, store: c.Open(), etcd: &etcd{}, agent: &agent{make(chan cluster.Session, 8)}}
-	own := cluster.Machine{Name: "n1", Address: "192.0.2.1", GossipAddress: "192.0.2.1:7370", Metadata: map[string]string{"disk": "ssd"}}
+	own := cluster.Machine{Name: "n1", Address: "192.0.2.1", GossipAddress: "192.0.2.1:7370",
+		Metadata: map[string]string{"disk": "ssd"}}
 	m.Registration = New(Config{Run: cluster.Run{Machine: someID, ID: runID, Address: "192.0.2.1:7370"}, Machine: own,
-		Keys: func() []string { return []string{"k1"} }, Store: m.store, Etcd: m.etcd, Agent: m.agent, Log: slog.New(slog.DiscardHandler)})
+		Keys: func() []string { return []string{"k1"} }, Store: m.store, Etcd: m.etcd, Agent: m.agent,
+		Log: slog.New(slog.DiscardHandler)})
 	return m
 }
 

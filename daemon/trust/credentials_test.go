@@ -46,7 +46,8 @@ func TestOpen(t *testing.T) {
 	} {
 		_, err := Open(Config{Machine: someID, Address: c.address, KeyFile: c.file, KeyOptional: c.optional, PKI: c.pki,
 			Dir: filepath.Join(dir, "tls"), Log: slog.New(slog.DiscardHandler)})
-		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) || errors.Is(err, ErrNoKey) != c.barred {
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) ||
+			errors.Is(err, ErrNoKey) != c.barred {
 			t.Errorf("%s: %v, want something about %q", c.name, err, c.says)
 		}
 	}
@@ -77,7 +78,8 @@ func TestRejectionsAreLoggedOncePerSource(t *testing.T) {
 	if n := lines(); n > rejectedMost+1 || !strings.Contains(log.String(), "very many addresses") {
 		t.Errorf("logged %d lines", n)
 	}
-	if now := time.Now(); !c.rejected.shouldLog("API 198.18.0.9", now.Add(rejectedEvery)) || c.rejected.shouldLog("API 198.18.0.9", now.Add(rejectedEvery+time.Second)) {
+	if now := time.Now(); !c.rejected.shouldLog("API 198.18.0.9", now.Add(rejectedEvery)) ||
+		c.rejected.shouldLog("API 198.18.0.9", now.Add(rejectedEvery+time.Second)) {
 		t.Error("not logged again after a while")
 	}
 }

@@ -92,7 +92,8 @@ func askForKey(ctx context.Context, t keys.Token, addr string) (reply joinReply,
 	if err != nil {
 		return joinReply{}, true, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+keys.JoinServerName+joinPath, bytes.NewReader(body))
+	const joinURL = "https://" + keys.JoinServerName + joinPath // the name is for TLS: addr is dialled
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, joinURL, bytes.NewReader(body))
 	if err != nil {
 		return joinReply{}, true, err
 	}

@@ -91,7 +91,8 @@ func (j *joinServer) join(r *http.Request, source string) (joinReply, int) {
 	first, err := j.cfg.Keystore.use(r.Context(), t, now)
 	if err != nil {
 		j.log.Warn("a machine can't join now", "source", source, "error", err)
-		reply := joinReply{Error: "the cluster's store can't be reached, so no machine can join: try again when it has its quorum back"}
+		reply := joinReply{Error: "the cluster's store can't be reached, so no machine can join: try again when it has " +
+			"its quorum back"}
 		if known := j.cfg.Etcd.Trouble(); known != nil {
 			reply.Error = known.Error() + ": see the log of the daemon that was asked"
 		}

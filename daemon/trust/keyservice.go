@@ -40,7 +40,8 @@ func (s *Service) list(ctx context.Context, text string) (*api.KeyList, error) {
 	}
 	list := &api.KeyList{Phase: string(keys.PhaseOf(sealed.IDs, sealed.Newest)), Text: text}
 	for i, id := range sealed.IDs {
-		list.Keys = append(list.Keys, api.KeyInfo{ID: id, Primary: i == 0, Newest: len(sealed.IDs) == 1 || id == sealed.Newest})
+		newest := len(sealed.IDs) == 1 || id == sealed.Newest
+		list.Keys = append(list.Keys, api.KeyInfo{ID: id, Primary: i == 0, Newest: newest})
 	}
 	if list.Phase != "" {
 		list.Since = sealed.Since
@@ -68,7 +69,8 @@ func (s *Service) Rotate(ctx context.Context, by string) (*api.KeyList, error) {
 	}
 	ring := s.credentials.identity.Ring()
 	if len(sealed.IDs) > 1 || len(ring.IDs()) > 1 {
-		return nil, api.Refuse(api.CodeConflict, "see `fleettop key list`, and `fleettop key rotate --finish` if it waits for machines that stay off",
+		return nil, api.Refuse(api.CodeConflict, "see `fleettop key list`, and `fleettop key rotate --finish` if it "+
+			"waits for machines that stay off",
 			"a rotation is under way already")
 	}
 	newest := keys.Generate()
@@ -80,7 +82,8 @@ func (s *Service) Rotate(ctx context.Context, by string) (*api.KeyList, error) {
 	if err := s.cfg.Keystore.swap(ctx, revision, next); err != nil {
 		return nil, err
 	}
-	text := "key " + newest.ID() + " was made and goes to all machines; key " + ring.Primary().ID() + " is used until all have it"
+	text := "key " + newest.ID() + " was made and goes to all machines; key " + ring.Primary().ID() +
+		" is used until all have it"
 	s.log.Info("the cluster's key is rotated: "+text, "by", by)
 	s.record(ctx, by, text)
 	return s.list(ctx, text)
@@ -93,7 +96,8 @@ func (s *Service) FinishRotation(ctx context.Context, by string) (*api.KeyList, 
 	case err != nil:
 		return nil, err
 	case len(step.Wait) > 0:
-		return nil, api.Refuse(api.CodeConflict, "wait for them, or power them off first", "these machines run and don't have the keys yet: %s", strings.Join(step.Wait, ", "))
+		return nil, api.Refuse(api.CodeConflict, "wait for them, or power them off first",
+			"these machines run and don't have the keys yet: %s", strings.Join(step.Wait, ", "))
 	case step.Next.Empty():
 		return nil, api.Refuse(api.CodeConflict, "begin one with `fleettop key rotate`", "no rotation is under way")
 	}

@@ -89,7 +89,8 @@ func (k Keystore) swap(ctx context.Context, revision int64, s keys.Sealed) error
 	if r.Succeeded || tries > 1 && isOrFollows(r.Responses[0].GetResponseRange().Kvs, raw, s) {
 		return nil
 	}
-	return fmt.Errorf("somebody else changed the cluster's keys at the same time: %w: see `fleettop key list`", cluster.ErrConflict)
+	return fmt.Errorf("somebody else changed the cluster's keys at the same time: %w: see `fleettop key list`",
+		cluster.ErrConflict)
 }
 
 // isOrFollows reports whether what is there is the sealed ring that was written, or

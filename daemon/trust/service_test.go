@@ -96,7 +96,8 @@ func newRig(t *testing.T) *rig {
 	}
 	log := slog.New(slog.DiscardHandler)
 	var err error
-	r.credentials, err = Open(Config{Machine: someID, Address: "127.0.0.1", KeyFile: r.keyFile, Dir: t.TempDir(), Log: log})
+	r.credentials, err = Open(Config{Machine: someID, Address: "127.0.0.1", KeyFile: r.keyFile, Dir: t.TempDir(),
+		Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,8 @@ func newRig(t *testing.T) *rig {
 	store := r.cluster.Open()
 	v := view.New(store, log, time.Second)
 	r.run(func(ctx context.Context) error { v.Run(ctx); return nil })
-	r.service = NewService(ServiceConfig{Machine: someID, GossipAddress: "127.0.0.1:7370", APIAddress: "127.0.0.1:7374", KeyFile: r.keyFile,
+	r.service = NewService(ServiceConfig{Machine: someID, GossipAddress: "127.0.0.1:7370",
+		APIAddress: "127.0.0.1:7374", KeyFile: r.keyFile,
 		Credentials: r.credentials, Keystore: Keystore{Client: startEtcd(t), Prefix: "/fleettop"},
 		Store: store, Timeline: store, View: v, Health: health{}, Gossip: r.gossip, Etcd: r.etcd, Log: log})
 	err = store.UpdateMachine(t.Context(), someID, func(m *cluster.Machine) error {
@@ -170,7 +172,8 @@ func TestServiceRotates(t *testing.T) {
 		t.Error("gossip uses another key")
 	}
 	if r.etcd.Outdated() || r.etcd.reloads < 2 {
-		t.Errorf("etcd was begun again %d times, outdated %v; expected once for the new key and once for the end of the old one",
+		t.Errorf("etcd was begun again %d times, outdated %v; expected once for the new key and once for the end of "+
+			"the old one",
 			r.etcd.reloads, r.etcd.Outdated())
 	}
 	if list, err := r.service.Keys(t.Context()); err != nil || list.Phase != "" || len(list.Waiting) > 0 {
@@ -185,7 +188,8 @@ func TestKeyForAToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: r.service.JoinServer(), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	server := &http.Server{Handler: r.service.JoinServer(),
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	go func() { _ = server.Serve(tls.NewListener(inner, r.credentials.Identity().ServerConfig())) }()
 	t.Cleanup(func() { server.Close() })
 	token, err := r.service.JoinToken(t.Context(), "ann")
@@ -194,17 +198,20 @@ func TestKeyForAToken(t *testing.T) {
 	}
 	address := []string{inner.Addr().String()}
 	grant, err := FetchKey(t.Context(), token.Token, address)
-	if err != nil || !slices.Equal(grant.Ring.IDs(), r.credentials.KeyIDs()) || !slices.Equal(grant.Gossip, []string{"127.0.0.1:7370"}) {
+	if err != nil || !slices.Equal(grant.Ring.IDs(), r.credentials.KeyIDs()) ||
+		!slices.Equal(grant.Gossip, []string{"127.0.0.1:7370"}) {
 		t.Fatalf("granted %v %v, %v", grant.Ring.IDs(), grant.Gossip, err)
 	}
-	if _, err := FetchKey(t.Context(), token.Token, address); err == nil || !strings.Contains(err.Error(), "used already") {
+	if _, err := FetchKey(t.Context(), token.Token, address); err == nil ||
+		!strings.Contains(err.Error(), "used already") {
 		t.Errorf("the token was taken twice: %v", err)
 	}
 	foreign, err := keys.Generate().NewToken(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := FetchKey(t.Context(), foreign.Text(), address); err == nil || !strings.Contains(err.Error(), "not a machine of the cluster") {
+	if _, err := FetchKey(t.Context(), foreign.Text(), address); err == nil ||
+		!strings.Contains(err.Error(), "not a machine of the cluster") {
 		t.Errorf("another cluster's token: %v", err)
 	}
 	events, err := r.cluster.Open().Events(t.Context(), time.Time{}, 10)

@@ -37,17 +37,17 @@ type StepKind string
 
 // Steps.
 const (
-	AddLearner StepKind = "add learner"
-	Promote    StepKind = "promote"
-	Remove     StepKind = "remove"
-	Readdress  StepKind = "readdress"
+	AddLearner    StepKind = "add learner"
+	Promote       StepKind = "promote"
+	Remove        StepKind = "remove"
+	UpdatePeerURL StepKind = "update-peer-url"
 )
 
 // Step is one change of the etcd cluster's members.
 type Step struct {
 	Kind    StepKind
 	Machine string // empty for a member that never started and whose machine is unknown
-	PeerURL string // of a member that is readdressed: the new one
+	PeerURL string // of an UpdatePeerURL step: the new one
 	Member  uint64 // etcd's ID; 0 for AddLearner
 	Reason  string
 }
@@ -68,7 +68,7 @@ const learnerPatience = 30 * time.Second
 // replaceAfter, is removed when a live machine can take its place, and then
 // replaced: etcd refuses to add anybody while one of three voters is dead. A
 // member that lost its log is removed at once, and its machine joins anew.
-// A member whose machine has another address now is readdressed. Nothing is
+// A member whose machine has another address now gets a new peer URL. Nothing is
 // done without a live quorum, or that would end it. The result depends on
 // nothing but the arguments, and not on their order.
 func NextStep(members []Member, candidates []Candidate, now time.Time, replaceAfter time.Duration) (Step, bool) {
@@ -76,7 +76,7 @@ func NextStep(members []Member, candidates []Candidate, now time.Time, replaceAf
 	if c.live() < quorum(len(c.voters)) {
 		return Step{}, false
 	}
-	for _, rule := range []func() (Step, bool){c.dropLearner, c.readdress, c.dropDoomed, c.promote, c.add, c.evenOut} {
+	for _, rule := range []func() (Step, bool){c.dropLearner, c.updatePeerURL, c.dropDoomed, c.promote, c.add, c.evenOut} {
 		if step, ok := rule(); ok {
 			return step, true
 		}
@@ -192,7 +192,7 @@ func (c *cluster) place(s seat) {
 // isLostBy reports whether the machine has lost the member's log.
 func (m Member) isLostBy(c Candidate) bool { return c.Lost != 0 && c.Lost == m.ID }
 
-// is tells whether the member runs on the machine. Before its first start
+// is reports whether the member runs on the machine. Before its first start
 // etcd knows it by its URL only.
 func (m Member) is(c Candidate) bool {
 	if m.Machine != "" {
@@ -228,7 +228,7 @@ func (c *cluster) ready() []seat {
 	return slices.DeleteFunc(slices.Clone(c.learners), func(s seat) bool { return !s.alive || !s.Started || s.doomed })
 }
 
-// safe tells whether the others are a live quorum of themselves.
+// safe reports whether the others are a live quorum of themselves.
 func (c *cluster) safe(v seat) bool {
 	live := c.live()
 	if v.alive {
@@ -249,25 +249,27 @@ func (c *cluster) dropLearner() (Step, bool) {
 	return Step{}, false
 }
 
-// readdress makes members known where their machines are now. Where an address
+// updatePeerURL makes members known where their machines are now. Where an address
 // went from one machine to another, the member it was of gives it up first:
 // etcd takes it for two of them only once.
-func (c *cluster) readdress() (Step, bool) {
+func (c *cluster) updatePeerURL() (Step, bool) {
 	seats := slices.Concat(c.voters, c.learners)
 	for _, s := range seats {
 		if moved := !s.alive || s.home != s.PeerURL; moved && !s.lost && slices.Contains(c.homes, s.PeerURL) {
-			return Step{Kind: Readdress, Machine: s.Machine, PeerURL: nowhere(s.ID), Member: s.ID, Reason: s.PeerURL + " is another machine's now"}, true
+			return Step{Kind: UpdatePeerURL, Machine: s.Machine, PeerURL: nowhere(s.ID), Member: s.ID, Reason: s.PeerURL +
+				" is another machine's now"}, true
 		}
 	}
 	for _, s := range seats {
 		if s.alive && !s.doomed && !c.held(s.home) {
-			return Step{Kind: Readdress, Machine: s.Machine, PeerURL: s.home, Member: s.ID, Reason: "it was at " + s.PeerURL + " and is at " + s.home}, true
+			return Step{Kind: UpdatePeerURL, Machine: s.Machine, PeerURL: s.home, Member: s.ID, Reason: "it was at " +
+				s.PeerURL + " and is at " + s.home}, true
 		}
 	}
 	return Step{}, false
 }
 
-// held tells whether a member has a peer URL.
+// held reports whether a member has a peer URL.
 func (c *cluster) held(url string) bool {
 	has := func(s seat) bool { return s.PeerURL == url }
 	return slices.ContainsFunc(c.voters, has) || slices.ContainsFunc(c.learners, has)

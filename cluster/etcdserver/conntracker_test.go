@@ -9,7 +9,7 @@ import (
 
 // TestLinesKeep drops the connections to endpoints that are no longer wanted, and no others.
 func TestLinesKeep(t *testing.T) {
-	var lines Lines
+	var lines ConnTracker
 	conns := map[string]net.Conn{}
 	var hosts []string
 	for range 3 {
@@ -41,7 +41,7 @@ func TestLinesKeep(t *testing.T) {
 	if len(lines.open) != 1 {
 		t.Errorf("%d connections are kept", len(lines.open))
 	}
-	var none *Lines
+	var none *ConnTracker
 	conn, err := none.dial(context.Background(), hosts[0])
 	if err != nil {
 		t.Fatal(err)

@@ -16,19 +16,19 @@ import (
 // for a leader.
 const lateWrites = 250 * time.Millisecond
 
-// reign is the time of one leader of raft's.
-type reign struct {
+// raftTerm is the time of one leader of raft's.
+type raftTerm struct {
 	over context.Context
 	end  context.CancelFunc
 }
 
-func newReign() reign {
+func newRaftTerm() raftTerm {
 	over, end := context.WithCancel(context.Background())
-	return reign{over, end}
+	return raftTerm{over, end}
 }
 
-// watchReigns ends each reign when it is over and its writes had their time.
-func (s *Server) watchReigns() {
+// watchTerms ends each term when it is over and its writes had their time.
+func (s *Server) watchTerms() {
 	changed := s.etcd.Server.LeaderChangedNotify()
 	for {
 		select {
@@ -38,8 +38,8 @@ func (s *Server) watchReigns() {
 		}
 		changed = s.etcd.Server.LeaderChangedNotify()
 		s.mu.Lock()
-		last := s.reign
-		s.reign = newReign()
+		last := s.term
+		s.term = newRaftTerm()
 		s.mu.Unlock()
 		select {
 		case <-s.stop:
@@ -49,11 +49,12 @@ func (s *Server) watchReigns() {
 	}
 }
 
-// withinReign answers a request whose reign ended. Whether it was carried out
+// withinTerm answers a request whose term ended. Whether it was carried out
 // is not known then; etcd's client tries reads again by itself.
-func (s *Server) withinReign(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+func (s *Server) withinTerm(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any,
+	error) {
 	s.mu.Lock()
-	over := s.reign.over
+	over := s.term.over
 	s.mu.Unlock()
 	limited, cancel := context.WithCancel(ctx)
 	defer cancel()

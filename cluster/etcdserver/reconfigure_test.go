@@ -112,17 +112,17 @@ func TestNextStep(t *testing.T) {
 		{"four voters, four machines", "a:V b:V c:V d:V", "remove d"},
 		{"four voters, dead one goes first", "a:V b:V!1m c:V d:V", "remove b"},
 		{"superfluous learner", "a:V b:V c:V d:L", "remove d"},
-		{"voter with another address", "a:V b:V@x c:V", "readdress b http://x"},
-		{"only voter with another address", "a:V@x b:L", "readdress a http://x"},
-		{"learner with another address", "a:V b:L@x", "readdress b http://x"},
+		{"voter with another address", "a:V b:V@x c:V", "update-peer-url b http://x"},
+		{"only voter with another address", "a:V@x b:L", "update-peer-url a http://x"},
+		{"learner with another address", "a:V b:L@x", "update-peer-url b http://x"},
 		{"dead voter with another address", "a:V b:V@x!1m c:V", ""},
 		{"leaving voter with another address", "a:V b:V@x!leaving c:V", "remove b"},
 		{"learner moved before its first start", "a:V b:U@x", "remove b"},
-		{"voter moved to where another one was", "a:V b:V@c c:V@x", "readdress c http://127.0.0.3:1"},
-		{"voter moved to where a dead one was", "a:V b:V@c c:V!1m", "readdress c http://127.0.0.3:1"},
-		{"voter moved to where a forgotten one was", "a:V b:V@c c:V!forgotten", "readdress c http://127.0.0.3:1"},
-		{"new machine is where a dead voter was", "a:V b:V c:V!1m d@c", "readdress c http://127.0.0.3:1"},
-		{"voters changed places", "a:V b:V@c c:V@b", "readdress b http://127.0.0.2:1"},
+		{"voter moved to where another one was", "a:V b:V@c c:V@x", "update-peer-url c http://127.0.0.3:1"},
+		{"voter moved to where a dead one was", "a:V b:V@c c:V!1m", "update-peer-url c http://127.0.0.3:1"},
+		{"voter moved to where a forgotten one was", "a:V b:V@c c:V!forgotten", "update-peer-url c http://127.0.0.3:1"},
+		{"new machine is where a dead voter was", "a:V b:V c:V!1m d@c", "update-peer-url c http://127.0.0.3:1"},
+		{"voters changed places", "a:V b:V@c c:V@b", "update-peer-url b http://127.0.0.2:1"},
 		{"two claim one address", "a:V b:V@c c:V", ""},
 		{"new machine claims a voter's address", "a:V b@a c", "add learner c"},
 		{"voter is where a learner was to start", "a:V b:V@c c:U@x d:V", "remove c"},
@@ -134,7 +134,7 @@ func TestNextStep(t *testing.T) {
 			got := ""
 			if ok {
 				got = string(step.Kind) + " " + step.Machine
-				if step.Kind == Readdress {
+				if step.Kind == UpdatePeerURL {
 					got += " " + step.PeerURL
 				} else if step.Machine == "" {
 					got += strings.TrimPrefix(step.PeerURL, "http://")
@@ -169,7 +169,10 @@ type world struct {
 // candidate returns the machine that a member runs on, or may start on.
 func (w *world) candidate(m Member) (found Candidate, ok bool) {
 	for _, c := range w.candidates {
-		elsewhere := slices.ContainsFunc(w.members, func(other Member) bool { return other.ID != m.ID && other.Machine == c.Machine })
+		elsewhere := slices.ContainsFunc(w.members, func(other Member) bool {
+			return other.ID != m.ID &&
+				other.Machine == c.Machine
+		})
 		if m.is(c) && !elsewhere && (!ok || c.Alive) {
 			found, ok = c, true
 		}
@@ -208,7 +211,7 @@ func (w *world) do(t *rapid.T, s Step) {
 			t.Fatalf("promoted %+v, %+v", m, c)
 		}
 		m.Learner = false
-	case Readdress:
+	case UpdatePeerURL:
 		if slices.ContainsFunc(w.members, func(m Member) bool { return m.PeerURL == s.PeerURL }) {
 			t.Fatalf("%+v: a member is there already", s)
 		}
@@ -280,7 +283,10 @@ func TestGrowthConverges(t *testing.T) {
 					c.PeerURL, c.Alive, c.Left = url, true, false
 				}
 			case 6: // its disk was replaced
-				if i := slices.IndexFunc(w.members, func(m Member) bool { return m.Started && m.Machine == c.Machine }); i >= 0 && c.Alive {
+				if i := slices.IndexFunc(w.members, func(m Member) bool {
+					return m.Started &&
+						m.Machine == c.Machine
+				}); i >= 0 && c.Alive {
 					c.Lost = w.members[i].ID
 				}
 			default:
