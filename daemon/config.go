@@ -44,7 +44,7 @@ const (
 	ManagerProcess     ManagerKind = "process"      // child processes
 )
 
-// Config is all a daemon is told. Its zero value, after Complete, is a
+// Config says how a daemon runs. Its zero value, after Complete, is a
 // first daemon of a new cluster on this machine's main address.
 type Config struct {
 	Version string
@@ -62,7 +62,7 @@ type Config struct {
 
 	// Address is the IP other machines reach this one at; everything listens there.
 	Address      string
-	addressFound bool // none was asked for
+	addressFound bool // the operator gave none
 	// Port is the first of five consecutive ports: gossip (TCP and UDP),
 	// probes, etcd clients, etcd peers, the API for other machines.
 	Port int
@@ -72,7 +72,7 @@ type Config struct {
 
 	// KeyFile is the cluster's key. Without one, a daemon listens on loopback only.
 	KeyFile      string
-	keyIsDefault bool // nobody asked for a key
+	keyIsDefault bool // the operator named no key file
 	// PKI is this machine's certificate where it isn't to be made from the key.
 	PKI keys.Files
 

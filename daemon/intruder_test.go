@@ -256,7 +256,7 @@ func TestMachinesMayLookAndNotAct(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := in.limit()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := c.Units(ctx, false); err != nil {
 		t.Error(err)

@@ -10,7 +10,7 @@ import (
 	"fleettop/daemon/keys"
 )
 
-// Places are where a daemon keeps its things unless it is told.
+// Places are where a daemon keeps its files unless the operator says otherwise.
 type Places struct {
 	StateDir string
 	RunDir   string // empty where the user's is not known
@@ -20,7 +20,7 @@ type Places struct {
 var errNoRuntimeDir = errors.New("XDG_RUNTIME_DIR is not set, so this user's systemd can't be found: " +
 	"log in as the user, or set it to /run/user/UID; --manager=process runs units without systemd")
 
-// chooseManager settles who runs the units.
+// chooseManager decides who runs the units.
 func (c *Config) chooseManager() error {
 	switch c.Manager {
 	case "", ManagerAuto:
@@ -32,7 +32,7 @@ func (c *Config) chooseManager() error {
 	return nil
 }
 
-// UsualManager is what a daemon of this user takes unless it is told.
+// UsualManager is the manager of this user's daemon unless the operator names one.
 func UsualManager() ManagerKind {
 	st, err := os.Stat("/run/systemd/system")
 	switch {

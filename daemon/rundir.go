@@ -87,5 +87,5 @@ func (n *node) reload(listeners *listen.Listeners) {
 	n.credentials.CheckKeyFile()
 }
 
-// underSystemd reports whether systemd started this process and waits for its word.
+// underSystemd reports whether systemd started this process and waits for its notifications.
 func underSystemd() bool { return os.Getenv("NOTIFY_SOCKET") != "" }

@@ -59,7 +59,7 @@ func Run(ctx context.Context, store Store, session cluster.Session, log *slog.Lo
 		if err != nil {
 			log.Warn("leading the cluster failed; campaigning again", "error", err, "in", pause)
 		}
-		// Even after a success: whoever waits for the leadership gets it now.
+		// Even after a success: another candidate gets the leadership now.
 		wait(ctx, session, pause)
 	}
 }

@@ -69,7 +69,7 @@ type Config struct {
 	PeerAddr, ClientAddr             string
 	ListenPeerAddr, ListenClientAddr string
 	TLS                              TLS
-	// Refused is told of connections whose TLS handshake failed: from which
+	// Refused is called for connections whose TLS handshake failed: from which
 	// address and why. It must not block. Nil logs them.
 	Refused func(source, why string)
 	Logger  *slog.Logger // nil for slog.Default
@@ -106,7 +106,7 @@ func (c *Config) complete() error {
 }
 
 // etcdConfig is etcd's configuration for a member of initial, a list of
-// name=URL, in a cluster that is new or exists, for a server that is told of
+// name=URL, in a cluster that is new or exists, for a server that knows of
 // its gRPC server and of why etcd ends by itself or crashes.
 func (c *Config) etcdConfig(initial string, isNew bool, s *Server) (*embed.Config, error) {
 	e := embed.NewConfig()

@@ -107,7 +107,7 @@ func (s *Server) giveUp(err error) {
 	}
 }
 
-// launch is embed.StartEtcd. It also returns when etcd gives up meanwhile, or
+// launch is embed.StartEtcd. It also returns when etcd gives up before, or
 // when what it reads is not what it expects.
 func (s *Server) launch(e *embed.Config) error {
 	var etcd *embed.Etcd
@@ -145,7 +145,7 @@ func (c *Config) failure(err error) error {
 	case strings.Contains(text, "address already in use"), strings.Contains(text, "cannot assign requested address"):
 		return fmt.Errorf("start etcd: %w: free the address, or choose another for etcd", err)
 	case strings.Contains(text, "error validating peerURLs"), strings.Contains(text, "member count is unequal"):
-		return fmt.Errorf("start etcd: %w: the cluster's members changed meanwhile; get a new ticket and join again", err)
+		return fmt.Errorf("start etcd: %w: the cluster's members changed since; get a new ticket and join again", err)
 	case strings.Contains(text, "cannot fetch cluster info"):
 		return fmt.Errorf("start etcd: %w: see that the voters are up and their peer port is reachable from here", err)
 	case diskfault.Known(err), errors.Is(err, wal.ErrCRCMismatch), strings.Contains(text, "database file"),

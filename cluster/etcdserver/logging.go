@@ -16,17 +16,17 @@ import (
 const logEvery = 30 * time.Second
 
 // serverError is the message with which etcd's server ends itself. The error
-// in it, that it was removed for one, is told in no other way.
+// in it, that it was removed for one, is reported in no other way.
 const serverError = "server error"
 
 // newZap returns a logger that passes warnings and worse on to log, a level
 // lower: what worries etcd about a peer is for us to decide on. ended, if not
-// nil, is told why a server ends itself.
+// nil, is called with why a server ends itself.
 func newZap(log *slog.Logger, ended func(error)) *zap.Logger {
 	return zap.New(newCore(log, ended, nil))
 }
 
-// newServerZap also tells refused, if not nil, of every connection whose TLS
+// newServerZap also calls refused, if not nil, for every connection whose TLS
 // handshake failed, instead of passing that on, and calls crash instead of
 // ending the process or its goroutine with a panic.
 func newServerZap(log *slog.Logger, ended func(error), refused func(source, why string), crash crashed) *zap.Logger {
@@ -120,7 +120,7 @@ func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return nil
 }
 
-// isRefusal tells by the message, as etcd sets its own hook for failed handshakes.
+// isRefusal goes by the message, as etcd sets its own hook for failed handshakes.
 func (c *core) isRefusal(message string) bool {
 	return c.refused != nil && strings.HasPrefix(message, "rejected connection on ")
 }

@@ -12,13 +12,13 @@ import (
 // Member is a member of the etcd cluster.
 type Member struct {
 	ID      uint64
-	Machine string // empty until it first started; PeerURL tells it then
+	Machine string // empty until it first started; PeerURL identifies it then
 	PeerURL string
 	Learner bool
 	Started bool
 }
 
-// Candidate is a machine of the cluster, as seen by whoever decides. All
+// Candidate is a machine of the cluster, as the leader sees it. All
 // machines that are known belong in the list, also those that are members: a
 // member whose machine isn't in it counts as having left.
 type Candidate struct {
@@ -89,7 +89,7 @@ func quorum(voters int) int { return voters/2 + 1 }
 // seat is a member together with what is known of its machine.
 type seat struct {
 	Member
-	home   string // the peer URL by its machine's own word; empty if that isn't known
+	home   string // the peer URL by its machine's record; empty if that isn't known
 	alive  bool
 	lost   bool // its log is gone: its machine is alive, and it is not
 	doomed bool // to be removed as soon as it is safe
@@ -275,13 +275,13 @@ func (c *cluster) held(url string) bool {
 	return slices.ContainsFunc(c.voters, has) || slices.ContainsFunc(c.learners, has)
 }
 
-// nowhere is a peer URL of a member's own where nobody is; dialing it fails at once.
+// nowhere is a peer URL of a member's own where no member is; dialing it fails at once.
 func nowhere(id uint64) string {
 	return fmt.Sprintf("http://127.%d.%d.%d:1", byte(id>>16), byte(id>>8), byte(id))
 }
 
 // dropDoomed removes a voter that is gone, if that makes the number odd, or
-// shrinks the cluster, or somebody can take its place.
+// shrinks the cluster, or another machine can take its place.
 func (c *cluster) dropDoomed() (Step, bool) {
 	if !c.even() && len(c.voters) <= c.want && len(c.ready()) == 0 && len(c.spares) == 0 {
 		return Step{}, false
@@ -332,7 +332,7 @@ func (c *cluster) add() (Step, bool) {
 	return Step{Kind: AddLearner, Machine: s.Machine, PeerURL: s.PeerURL, Reason: reason}, true
 }
 
-// evenOut removes a voter where nobody is left to make the number odd.
+// evenOut removes a voter where no machine is left to make the number odd.
 func (c *cluster) evenOut() (Step, bool) {
 	if !c.even() || (c.kept() < c.want && len(c.learners) > 0) {
 		return Step{}, false

@@ -35,7 +35,7 @@ const (
 	// answerPatience is how long a closing server goes on with requests that it
 	// took. Without a quorum there would be no end of them.
 	answerPatience = 300 * time.Millisecond
-	// answerWrite is for the last answers to be written, of which nobody tells.
+	// answerWrite is for the last answers to be written, which etcd doesn't announce.
 	answerWrite = 5 * time.Millisecond
 )
 
@@ -139,7 +139,7 @@ func (c *Config) clear(isNew bool) error {
 }
 
 // Restart starts the member whose data cfg.Dir holds, and returns without
-// waiting for its quorum; Ready tells. It returns a *ForeignDataError if the
+// waiting for its quorum; see Ready. It returns a *ForeignDataError if the
 // data is another cluster's or machine's. If the member was removed while it
 // was away, the server ends with ErrRemoved as soon as the others tell it.
 func Restart(_ context.Context, cfg Config) (*Server, error) {
@@ -188,7 +188,7 @@ func (s *Server) register(g *grpc.Server) {
 	s.clients = append(s.clients, g)
 }
 
-// errClosing is what a client is told whose request comes too late; it tries
+// errClosing answers a client whose request comes too late; it tries
 // another server then.
 var errClosing = status.Error(codes.Unavailable, "this etcd is closing")
 
@@ -264,7 +264,7 @@ func endReason(err error) error {
 	return fmt.Errorf("etcd ended by itself: %w: see its log, and restart the daemon", err)
 }
 
-// isRemoval tells by the text: etcd has no type or value for it to compare with.
+// isRemoval goes by the text: etcd has no type or value for it to compare with.
 func isRemoval(err error) bool {
 	return strings.Contains(err.Error(), "permanently removed from the cluster")
 }
@@ -351,8 +351,8 @@ func (s *Server) hasGivenUp() bool {
 	}
 }
 
-// answer waits until the requests that were taken are answered, as whoever
-// sent them can't tell otherwise whether they were carried out.
+// answer waits until the requests that were taken are answered, as the
+// clients can't know otherwise whether they were carried out.
 func (s *Server) answer() {
 	for end := time.Now().Add(answerPatience); s.answering.Load() > 0 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)

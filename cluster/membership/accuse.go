@@ -3,7 +3,7 @@ package membership
 import "time"
 
 const (
-	// accusePause is how long a member accuses nobody after it was wrong once. It
+	// accusePause is how long a member accuses no other after it was wrong once. It
 	// doubles each time, up to accuseMost, and begins anew after accuseMemory
 	// without. A true death is gossiped all the same, by memberlist's own account.
 	accusePause  = 200 * time.Millisecond
@@ -19,7 +19,7 @@ type accusations struct {
 	open  map[string]struct{} // accused, and neither answered nor failed since
 	wrong int                 // in a row
 	last  time.Time           // when it was last wrong
-	until time.Time           // accuses nobody before
+	until time.Time           // accuses no member before
 }
 
 // allowed reports whether the member may accuse another one now.

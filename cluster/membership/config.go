@@ -34,13 +34,13 @@ type Config struct {
 	SecretKey []byte
 	// OtherKeys are accepted besides it.
 	OtherKeys [][]byte
-	// Refused is told of what was sent without an accepted key: from which
+	// Refused is called for what was sent without an accepted key: from which
 	// address and why. It must not block. Nil logs it.
 	Refused func(source, why string)
 	// ProbeInterval is how often another member is probed; 0 for
 	// DefaultProbeInterval. All members should have the same.
 	ProbeInterval time.Duration
-	// OnConflict is told the address of another living member that claims
+	// OnConflict is called with the address of another living member that claims
 	// this ID, at most once a minute for each address. It is called from a
 	// goroutine of its own and must not call Close or Leave itself.
 	OnConflict func(err *ConflictError)
@@ -110,7 +110,7 @@ func (c *Config) serfConfig(transport memberlist.Transport, keyring *memberlist.
 	ml.ProbeTimeout = c.ProbeInterval / 2
 	ml.IndirectChecks = 3
 	ml.SuspicionMult = 3
-	// How much longer a suspicion lasts that nobody else confirms. It is
+	// How much longer a suspicion lasts that no other member confirms. It is
 	// what keeps a member that is itself starved of CPU from declaring the
 	// others dead, and what the last survivor of three has to wait.
 	ml.SuspicionMaxTimeoutMult = 4
@@ -134,9 +134,9 @@ func (c *Config) serfConfig(transport memberlist.Transport, keyring *memberlist.
 	sc.MemberlistConfig = ml
 	sc.Logger = logger
 	sc.EventCh = events
-	// Coordinates would take the ping delegate, and nobody reads them.
+	// Coordinates would take the ping delegate, and no code reads them.
 	sc.DisableCoordinates = true
-	// serf would shut this member down without a word if it lost the vote.
+	// serf would shut this member down without a message if it lost the vote.
 	// Conflicts are reported instead; see conflict.go.
 	sc.EnableNameConflictResolution = false
 	sc.EventBuffer = 64

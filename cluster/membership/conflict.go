@@ -20,11 +20,11 @@ const (
 )
 
 // aliveDelegate is memberlist's AliveDelegate and MergeDelegate: it sees what others
-// have on record. It refuses nobody, as memberlist itself keeps two addresses
+// have on record. It refuses no member, as memberlist itself keeps two addresses
 // from having one name, and must not block.
 type aliveDelegate struct{ m *Membership }
 
-// NotifyAlive sees every word that a member is alive.
+// NotifyAlive sees every message that a member is alive.
 func (d aliveDelegate) NotifyAlive(peer *memberlist.Node) error {
 	d.m.noteClaim(peer)
 	return nil
@@ -59,7 +59,7 @@ func (m *Membership) noteClaim(peer *memberlist.Node) {
 
 // judgeClaims looks into claims to our ID: a living claimant is reported, a
 // leftover is replaced by joining again, which brings the next claim of
-// whoever hasn't given up the old address yet.
+// members that haven't given up the old address yet.
 func (m *Membership) judgeClaims() {
 	for {
 		select {
@@ -119,8 +119,8 @@ func (m *Membership) isOwn(addr *net.UDPAddr) bool {
 func (m *Membership) report(addr string) {
 	m.mu.Lock()
 	now := time.Now()
-	at, told := m.reported[addr]
-	due := !told || now.Sub(at) >= conflictEvery
+	at, reported := m.reported[addr]
+	due := !reported || now.Sub(at) >= conflictEvery
 	if due {
 		m.reported[addr] = now
 	}

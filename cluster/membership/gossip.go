@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// memberlist keeps its suspicions to itself. So whoever suspects a member says
+// memberlist keeps its suspicions to itself. So a member that suspects another says
 // so in an event of its own, with the age of the last answer it had, and the
 // suspect, hearing that, says that it lives.
 const (
@@ -60,7 +60,7 @@ func (m *Membership) doubt(id string) {
 		return
 	}
 	m.suspect(id, time.Time{})
-	// One that hears nothing in time, whom it may ask, accuses nobody: it is
+	// One that hears nothing in time, whom it may ask, accuses no other: it is
 	// its own network that is slow.
 	if !lastSeen.IsZero() && m.serf.Memberlist().GetHealthScore() < poorHealth {
 		m.enqueue(message{messageSuspect, fmt.Sprintf("%s %d", id, time.Since(lastSeen).Milliseconds())})
@@ -99,7 +99,7 @@ func (m *Membership) handleMessage(name string, payload []byte) {
 			m.refute()
 			return
 		}
-		// The word was under way for up to two rounds of gossip.
+		// The message was under way for up to two rounds of gossip.
 		silence := time.Duration(age)*time.Millisecond + m.cfg.ProbeInterval
 		m.suspect(id, time.Now().Add(-silence))
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // hearing notes when a packet last came from each member's address. memberlist
-// drops an answer that comes too late without a word, so that a machine with a
+// drops an answer that comes too late silently, so that a machine with a
 // slow network looks to it like a dead one: this tells them apart.
 type hearing struct {
 	mu    sync.RWMutex // guards what follows, not what it points to

@@ -10,7 +10,7 @@ import (
 )
 
 // logTap receives the log of serf and memberlist. It passes lines on to slog,
-// sparingly, and finds in them two facts that memberlist tells nobody
+// sparingly, and finds in them two facts that memberlist doesn't report
 // otherwise: that a probe of ours failed and a member is under suspicion, and
 // that a probe got through by TCP only.
 type logTap struct {
@@ -42,7 +42,7 @@ func (t *logTap) Write(line []byte) (int, error) {
 	}
 	if id, ok := between(text, overTCPPrefix, overTCPSuffix); ok {
 		t.overTCP(id)
-		return len(line), nil // it is told with the machine's health
+		return len(line), nil // it is shown with the machine's health
 	}
 	if source, why, ok := refusalOf(string(text)); ok && t.refused != nil {
 		t.refused(source, why)
@@ -81,7 +81,7 @@ func between(text []byte, prefix, suffix string) (string, bool) {
 	return string(id), ok
 }
 
-// refusalOf returns who was refused, and why, if a line tells of somebody who
+// refusalOf returns who was refused, and why, if a line is about a sender who
 // doesn't have our key.
 func refusalOf(text string) (source, why string, ok bool) {
 	text, source, found := strings.Cut(text, " from=")

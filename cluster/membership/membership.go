@@ -44,8 +44,8 @@ type Membership struct {
 	mu       sync.Mutex // guards what follows
 	table    *table
 	changed  broadcast.Signal
-	refuted  time.Time            // when we last told the others that we live
-	reported map[string]time.Time // conflicts told to OnConflict, by address
+	refuted  time.Time            // when we last gossiped that we live
+	reported map[string]time.Time // when OnConflict was called for each address
 	claimed  map[string]bool      // addresses that claimed our ID since the last Join
 }
 

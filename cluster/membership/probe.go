@@ -18,7 +18,7 @@ type Verdict string
 const (
 	Answered Verdict = "answered" // the daemon lives
 	Reached  Verdict = "reached"  // the kernel answers; the daemon may yet
-	Refused  Verdict = "refused"  // the kernel answers, and nobody listens or another ID does
+	Refused  Verdict = "refused"  // the kernel answers, and no daemon listens or another ID does
 	Hung     Verdict = "hung"     // the kernel answers, and no proper answer came in time
 	Silent   Verdict = "silent"   // nothing answers
 	// Unknown: the probe could not be made from here (its context ended, no
@@ -45,10 +45,10 @@ type Patience struct {
 }
 
 // Probe looks whether the daemon of machine id answers at addr (host:port) and
-// calls tell with what it finds as it finds it: Silent when the time allowed is
+// calls report with what it finds as it finds it: Silent when the time allowed is
 // over, whatever comes after that, Reached before the daemon's answer, and at
 // last one of the others. It returns when there is nothing more to come.
-func Probe(ctx context.Context, addr, id string, p Patience, tell func(Verdict)) {
+func Probe(ctx context.Context, addr, id string, p Patience, report func(Verdict)) {
 	began := time.Now()
 	type dialed struct {
 		conn net.Conn
@@ -68,12 +68,12 @@ func Probe(ctx context.Context, addr, id string, p Patience, tell func(Verdict))
 	case d = <-done:
 	case <-allowed.C:
 		silent = true
-		tell(Silent)
+		report(Silent)
 		d = <-done
 	}
 	if d.err != nil {
 		if v := dialVerdict(ctx, d.err); v != Silent || !silent {
-			tell(v)
+			report(v)
 		}
 		return
 	}
@@ -81,7 +81,7 @@ func Probe(ctx context.Context, addr, id string, p Patience, tell func(Verdict))
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	tell(Reached)
+	report(Reached)
 	answer := ""
 	// The daemon's answer has the same way to go as the kernel's.
 	if err = conn.SetDeadline(time.Now().Add(max(p.Allowed, 2*time.Since(began)))); err == nil {
@@ -91,13 +91,13 @@ func Probe(ctx context.Context, addr, id string, p Patience, tell func(Verdict))
 	}
 	switch has, ok := strings.CutPrefix(answer, probeAnswer); {
 	case err == nil && ok && has == id:
-		tell(Answered)
+		report(Answered)
 	case err == nil && ok:
-		tell(Refused)
+		report(Refused)
 	case ctx.Err() != nil:
-		tell(Unknown)
+		report(Unknown)
 	default:
-		tell(Hung)
+		report(Hung)
 	}
 }
 

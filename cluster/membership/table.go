@@ -12,7 +12,7 @@ type State string
 // States.
 const (
 	Alive   State = "alive"
-	Suspect State = "suspect" // somebody's probes went unanswered; it may still refute that
+	Suspect State = "suspect" // a member's probes of it went unanswered; it may still refute that
 	Failed  State = "failed"  // it did not
 	Left    State = "left"    // it said goodbye
 )
@@ -24,7 +24,7 @@ type Member struct {
 	State   State
 	Since   time.Time // when this member learned of the state
 	// LastSeen is the last sign of life known here: an answered probe of
-	// ours or of whoever suspects it, or word from the member itself.
+	// ours or of the member that suspects it, or a message of the member itself.
 	LastSeen time.Time
 	// LastAck is when the member last answered a probe of ours in time.
 	LastAck time.Time

@@ -13,7 +13,7 @@ import (
 	"fleettop/units/retry"
 )
 
-const entryLimit = 2 * time.Second // of one look at the store's identity
+const entryLimit = 2 * time.Second // for reading the store's identity once
 
 // EnterStore returns when the store is known to be this cluster's, and founds
 // the cluster in an empty one. It returns a *StoreTakenError if the store is

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// slowLook is how long a look at etcd's members takes where etcd isn't calm:
+	// slowList is how long it takes to list etcd's members where etcd isn't calm:
 	// as long as raft waits before it elects another leader.
-	slowLook = 500 * time.Millisecond
+	slowList = 500 * time.Millisecond
 	// calmFor is how long etcd must have been calm before it grows beyond three
 	// voters. The first three are needed as soon as possible.
 	calmFor = 5 * time.Second
@@ -20,11 +20,11 @@ const (
 // others: on an overloaded machine it costs the cluster its quorum.
 type calm struct{ since time.Time } // zero while it isn't
 
-// observe takes in a look at the members that ended now: how long it took, and
+// observe notes that the members were listed now: how long that took, and
 // whether a machine with a member is in doubt.
 func (c *calm) observe(now time.Time, took time.Duration, doubt bool) {
 	switch {
-	case doubt || took >= slowLook:
+	case doubt || took >= slowList:
 		c.since = time.Time{}
 	case c.since.IsZero():
 		c.since = now

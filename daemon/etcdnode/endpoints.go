@@ -11,7 +11,7 @@ import (
 
 const endpointsQuiet = 10 * time.Millisecond // suspicions come in crowds
 
-// OtherClusterError says that this machine was told to join a cluster and has
+// OtherClusterError says that this machine was to join a cluster and has
 // the data of another one.
 type OtherClusterError struct {
 	Address      string // of the machine it was to join
@@ -113,7 +113,7 @@ func (c ClusterMembers) Changed() <-chan struct{} { return c.gossip.Changed() }
 // of those in doubt only where there are no others: by the time the leader is
 // sure of a death, this machine's watches are somewhere else already. It also
 // returns when to look again, if only time changes the answer. It refuses to
-// go on where this machine was told to join a cluster and has another's data.
+// go on where this machine is to join a cluster and has another's data.
 func (n *Node) voters(clusterID string, suspicions suspicions, now time.Time) (
 	list []string, again time.Time, err error) {
 	var urls, doubtful []string

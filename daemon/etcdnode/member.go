@@ -48,8 +48,8 @@ func (n *Node) runMember(ctx context.Context, records Records) error {
 	return nil
 }
 
-// join takes the seat this machine was given, and returns nil also where it
-// was withdrawn meanwhile, or must be because its log is gone.
+// join starts a member in the seat that this machine was given. It returns nil
+// also where the seat was withdrawn since, or must be as the member's log is gone.
 func (n *Node) join(ctx context.Context, records Records) error {
 	ctx, cancel := context.WithTimeout(ctx, joinLimit)
 	defer cancel()
@@ -84,9 +84,9 @@ func (n *Node) join(ctx context.Context, records Records) error {
 }
 
 // claim notes in the machine's record that a member is about to start here, and
-// reports whether it may. One that was started here before has lost its log,
-// whoever says so, and must not run again: etcd would panic, as the others
-// count on what it has. The leader removes it and gives this machine another.
+// reports whether it may. One that was started here before has lost its log, and
+// must not run again: etcd would panic, as the others count on what it has. The
+// leader removes it and gives this machine another.
 // A machine that is leaving, and has no record any more, starts none.
 func (n *Node) claim(ctx context.Context, records Records, member uint64, lost bool) (fresh bool, err error) {
 	said := false

@@ -34,8 +34,8 @@ func TestVotersInDoubt(t *testing.T) {
 	if gone, _ := look(membership.Alive, now); gone {
 		t.Error("a voter that lives is gone")
 	}
-	if got := leftAfter(); got != doubtPatience {
-		t.Errorf("the first time it is left after %s, expected %s", got, doubtPatience)
+	if got := leftAfter(); got != suspectFor {
+		t.Errorf("the first time it is left after %s, expected %s", got, suspectFor)
 	}
 	if gone, _ := look(membership.Failed, now); !gone {
 		t.Error("a voter that failed is not gone")
@@ -57,13 +57,13 @@ func TestVotersInDoubt(t *testing.T) {
 	if times > 0 {
 		t.Errorf("it was left %d times", times)
 	}
-	if got := leftAfter(); got != doubtMost {
-		t.Errorf("after many false alarms it is left after %s, expected %s", got, doubtMost)
+	if got := leftAfter(); got != suspectMost {
+		t.Errorf("after many false alarms it is left after %s, expected %s", got, suspectMost)
 	}
 	look(membership.Alive, now)
-	now = now.Add(2 * doubtMemory)
-	if got := leftAfter(); got != doubtPatience {
-		t.Errorf("after a quiet time it is left after %s, expected %s", got, doubtPatience)
+	now = now.Add(2 * suspectMemory)
+	if got := leftAfter(); got != suspectFor {
+		t.Errorf("after a quiet time it is left after %s, expected %s", got, suspectFor)
 	}
 }
 
@@ -88,13 +88,13 @@ func TestVotersChangeWhileEtcdIsCalm(t *testing.T) {
 	allows(grow, 1, false)
 	allows(mend, 3, true)
 	allows(grow, 2, true) // an even number is worse
-	c.observe(now, slowLook/2, false)
+	c.observe(now, slowList/2, false)
 	allows(grow, 1, true) // the first three as soon as possible
 	allows(grow, 3, false)
 	now = now.Add(calmFor)
-	c.observe(now, slowLook/2, false)
+	c.observe(now, slowList/2, false)
 	allows(grow, 3, true)
-	c.observe(now, slowLook, false)
+	c.observe(now, slowList, false)
 	allows(grow, 3, false)
 	c.observe(now, 0, false)
 	now = now.Add(calmFor)

@@ -72,7 +72,7 @@ var errNotFounded = &cluster.UnusableError{Cause: "no cluster was founded there 
 
 func (n *Node) identityKey() string { return n.cfg.Prefix + "/identity" }
 
-// identify reads whose store this is, or makes it ours if it is nobody's.
+// identify reads whose store this is, or makes it ours if it is empty.
 func (n *Node) identify(ctx context.Context) (storeIdentity, error) {
 	machines := n.cfg.Prefix + "/v1/machine/"
 	found, err := n.client.Txn(ctx).

@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	// doubtPatience is how long a voter may be suspected before clients leave it.
-	// It doubles with each suspicion that came to nothing, up to doubtMost, and
-	// begins anew after doubtMemory without.
-	doubtPatience = 150 * time.Millisecond
-	doubtMost     = 5 * time.Second
-	doubtMemory   = time.Minute
+	// suspectFor is how long a voter may be suspected before clients leave it.
+	// It doubles with each suspicion that came to nothing, up to suspectMost, and
+	// begins anew after suspectMemory without.
+	suspectFor    = 150 * time.Millisecond
+	suspectMost   = 5 * time.Second
+	suspectMemory = time.Minute
 )
 
 // suspicions remembers how often each voter was suspected for nothing. Leaving one
@@ -44,11 +44,11 @@ func (s suspicions) observe(m membership.Member, now time.Time) (gone bool, at t
 	}
 	if one.suspected.IsZero() {
 		one.suspected = m.Since
-		if now.Sub(one.last) > doubtMemory {
+		if now.Sub(one.last) > suspectMemory {
 			one.wrong = 0
 		}
 	}
-	if at = one.suspected.Add(min(doubtPatience<<min(one.wrong, 10), doubtMost)); now.Before(at) {
+	if at = one.suspected.Add(min(suspectFor<<min(one.wrong, 10), suspectMost)); now.Before(at) {
 		return false, at
 	}
 	return true, time.Time{}

@@ -28,7 +28,7 @@ const (
 // errNotCalm means that a step waits until etcd is calm.
 var errNotCalm = errors.New("etcd isn't calm")
 
-// Health is the word on each machine.
+// Health is what this daemon holds true of each machine.
 type Health interface {
 	Health() map[string]cluster.Health
 	Changed() <-chan struct{}
@@ -127,7 +127,7 @@ func (v *Voters) step(ctx context.Context, lease *view.Lease, seen map[string]al
 	asked := time.Now()
 	members, err := etcdserver.Members(ctx, v.Client)
 	if err != nil {
-		quiet.observe(time.Now(), slowLook, true)
+		quiet.observe(time.Now(), slowList, true)
 		return false, err
 	}
 	quiet.observe(time.Now(), time.Since(asked), doubtful(members, healths))

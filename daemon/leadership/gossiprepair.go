@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// gossipGrace is between a change and the look at it: gossip may hear of a
+	// gossipGrace is between a change and the check for it: gossip may hear of a
 	// machine a little later than the store, sessions of the dead have to end,
 	// and changes of units come in crowds.
 	gossipGrace = time.Second
@@ -44,7 +44,7 @@ func (c *campaign) repairGossip(ctx context.Context) error {
 }
 
 // unheard returns the addresses of machines that have a session and are not alive
-// by gossip's word.
+// as gossip has it.
 func (c *campaign) unheard(lease *view.Lease) []string {
 	snap, live, _, _ := lease.Latest()
 	if !live {

@@ -19,7 +19,7 @@ import (
 const (
 	joinPath     = "/join"
 	joinBody     = 4 << 10         // bytes of a request
-	joinFailures = 5               // wrong tokens of one address in a minute that are told apart and recorded
+	joinFailures = 5               // wrong tokens of one address in a minute that are answered one by one and recorded
 	joinSources  = 4096            // addresses that are remembered for a minute
 	joinTime     = 5 * time.Second // for a request's body, and for its answer
 )

@@ -31,7 +31,7 @@ func (c *Credentials) RejectionLogger(listener string) func(source, why string) 
 func (r *rejections) add(listener, source, why string) {
 	if strings.HasSuffix(why, "EOF") || strings.HasSuffix(why, "reset by peer") ||
 		strings.HasSuffix(why, net.ErrClosed.Error()) {
-		return // a mere look at the port, or our own end
+		return // a port scan, or our own end
 	}
 	if host, _, err := net.SplitHostPort(source); err == nil {
 		source = host

@@ -39,7 +39,7 @@ type Timeline interface {
 // View is the cluster's state, for who holds it.
 type View interface{ Hold() *view.Lease }
 
-// Health is the word on each machine.
+// Health is what this daemon holds true of each machine.
 type Health interface {
 	Health() map[string]cluster.Health
 	Changed() <-chan struct{}
