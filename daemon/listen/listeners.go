@@ -21,6 +21,7 @@ import (
 )
 
 const (
+	joinTime        = 5 * time.Second  // for the body of a machine without a certificate, and for the answer
 	stopLimit       = 3 * time.Second  // for requests under way when a listener ends
 	addressPatience = 15 * time.Second // how long a start waits for this machine's address
 	addressTry      = 200 * time.Millisecond
@@ -64,12 +65,13 @@ type Listeners struct {
 	sockets  []*unixSocket
 	machines net.Listener
 	ssh      SSH // nil for none
+	joinTime time.Duration
 }
 
 // Open opens all listeners. It waits a while for this machine's address, which
 // may come up after the daemon. Its errors say which option to change.
 func Open(ctx context.Context, cfg Config) (*Listeners, error) {
-	l := &Listeners{cfg: cfg}
+	l := &Listeners{cfg: cfg, joinTime: joinTime}
 	if err := l.open(ctx); err != nil {
 		l.Close()
 		return nil, err
@@ -143,7 +145,7 @@ func (l *Listeners) Run(ctx context.Context, handler, join http.Handler) error {
 
 // serveMachines serves the other machines until ctx ends or that fails.
 func (l *Listeners) serveMachines(ctx context.Context, handler, join http.Handler) error {
-	auth := &peerAuth{credentials: l.cfg.Credentials, next: server.AsRole(api.MachineRole, handler), join: join}
+	auth := &peerAuth{credentials: l.cfg.Credentials, next: server.AsRole(api.MachineRole, handler), join: join, joinTime: l.joinTime}
 	machines, httpServer := l.machines, server.HTTPServer(ctx, auth, l.cfg.Log)
 	if id := l.cfg.Credentials.Identity(); id != nil {
 		machines = tls.NewListener(machines, id.ServerConfig())

@@ -63,7 +63,7 @@ type running struct {
 }
 
 // start serves a handler that names the caller's role; /wait waits for its context's end.
-func start(t *testing.T, c *credentials) *running {
+func start(t *testing.T, c *credentials, change ...func(*Listeners)) *running {
 	t.Helper()
 	r := &running{credentials: c, dir: t.TempDir(), waiting: make(chan struct{}, 8), ended: make(chan struct{}, 8)}
 	cfg := Config{Address: "127.0.0.1:0", Credentials: c, Log: slog.New(slog.DiscardHandler), Sockets: []Socket{
@@ -71,6 +71,9 @@ func start(t *testing.T, c *credentials) *running {
 	var err error
 	if r.Listeners, err = Open(t.Context(), cfg); err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(r.Listeners)
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/wait" {
@@ -81,7 +84,12 @@ func start(t *testing.T, c *credentials) *running {
 		}
 		fmt.Fprint(w, server.RoleOf(req.Context()))
 	})
-	join := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "join") })
+	join := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if _, err := io.ReadAll(req.Body); err != nil {
+			r.ended <- struct{}{}
+		}
+		fmt.Fprint(w, "join")
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx, handler, join) }()
@@ -165,6 +173,31 @@ func TestEachListenerGivesItsRole(t *testing.T) {
 	defer r.credentials.mu.Unlock()
 	if len(r.credentials.rejected) != 1 || !strings.HasPrefix(r.credentials.rejected[0], "API: ") {
 		t.Errorf("rejected: %q, expected one at the API", r.credentials.rejected)
+	}
+}
+
+// A client without a certificate can't hold a connection by a body that never ends.
+func TestSlowJoinersAreCutOff(t *testing.T) {
+	c := &credentials{identity: identity(t, keys.NewRing(keys.Generate()))}
+	r := start(t, c, func(l *Listeners) { l.joinTime = 50 * time.Millisecond })
+	config := &tls.Config{InsecureSkipVerify: true, ServerName: keys.JoinServerName}
+	conn, err := tls.Dial("tcp", r.machines.Addr().String(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /join HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+	drip := time.NewTicker(100 * time.Millisecond)
+	defer drip.Stop()
+	for late := time.After(30 * time.Second); ; { // before the API's own limit for bodies
+		select {
+		case <-r.ended:
+			return
+		case <-late:
+			t.Fatal("it holds its connection")
+		case <-drip.C:
+			fmt.Fprint(conn, "x")
+		}
 	}
 }
 

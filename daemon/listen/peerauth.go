@@ -5,6 +5,7 @@ import (
 	"log"
 	"net/http"
 	"strings"
+	"time"
 
 	"fleettop/daemon/api/server"
 	"fleettop/daemon/keys"
@@ -15,11 +16,15 @@ import (
 type peerAuth struct {
 	credentials Credentials
 	next, join  http.Handler
+	joinTime    time.Duration
 }
 
 // ServeHTTP implements http.Handler.
 func (a *peerAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) == 0 {
+		// Any client comes this far, so none may stay for long.
+		server.BodyBy(r, time.Now().Add(a.joinTime))
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * a.joinTime))
 		a.join.ServeHTTP(w, r)
 		return
 	}

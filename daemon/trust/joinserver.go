@@ -12,7 +12,6 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/membership"
-	"fleettop/daemon/api/server"
 	"fleettop/daemon/keys"
 )
 
@@ -21,7 +20,7 @@ const (
 	joinBody     = 4 << 10         // bytes of a request
 	joinFailures = 5               // wrong tokens of one address in a minute that are answered one by one and recorded
 	joinSources  = 4096            // addresses that are remembered for a minute
-	joinTime     = 5 * time.Second // for a request's body, and for its answer
+	recordTime   = 5 * time.Second // for the timeline to take an event
 )
 
 // joinServer serves machines that have no key: they hand in a token for it, and
@@ -54,9 +53,6 @@ func (j *joinServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	// Any client comes this far, so none may stay for long.
-	server.BodyBy(r, time.Now().Add(joinTime))
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * joinTime))
 	source, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		source = r.RemoteAddr
@@ -118,7 +114,7 @@ func (j *joinServer) join(r *http.Request, source string) (joinReply, int) {
 func (j *joinServer) record(r *http.Request, source, text string) {
 	j.log.Info("join: " + text)
 	ev := cluster.Event{Kind: cluster.EventKey, Machine: j.cfg.Machine, Time: j.now(), By: source, Text: text}
-	ctx, cancel := context.WithTimeout(r.Context(), joinTime)
+	ctx, cancel := context.WithTimeout(r.Context(), recordTime)
 	defer cancel()
 	if err := j.cfg.Timeline.Record(ctx, ev); err != nil {
 		j.log.Warn("a join is not in the timeline", "error", err)

@@ -35,6 +35,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"fleettop/daemon/api/server", "fleettop/daemon/api/client", "the server asks no other daemon"},
 	{"fleettop/daemon/peers", "fleettop/daemon/api/server", "daemons are each other's clients"},
 	{"fleettop/daemon/logs", "fleettop/daemon/api/server", "the server uses the logs, not they it"},
+	{"fleettop/daemon/trust", "fleettop/daemon/api/server", "trust knows the API's types, and not who serves it"},
 	{"fleettop/daemon/stats", "fleettop/daemon/api/server", "the server uses the figures, not they it"},
 	{"fleettop/daemon", "fleettop/cmd", "cmd is the top"},
 	{"fleettop/daemon", "fleettop/tui", "the daemon has no face: cmd gives it one"},
