@@ -220,6 +220,8 @@ func immediate(verb api.Verb, r api.UnitResult) string {
 	switch {
 	case verb == api.Submit && r.Replaced && r.Desired == units.Launched:
 		return fmt.Sprintf("Unit %s replaced; it is being restarted where it runs", r.Name)
+	case verb == api.Submit && r.Replaced && r.Desired == units.Loaded:
+		return fmt.Sprintf("Unit %s replaced; it stays loaded", r.Name)
 	case verb == api.Submit && r.Replaced:
 		return fmt.Sprintf("Unit %s replaced", r.Name)
 	case verb == api.Submit && r.Desired != units.Inactive:

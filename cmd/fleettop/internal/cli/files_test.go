@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/daemon/api/apitest"
 )
 
 func TestLocalFiles(t *testing.T) {
@@ -81,5 +83,85 @@ func TestBatches(t *testing.T) {
 	}
 	if n != 7 || units != 1 {
 		t.Errorf("%d files and %d units in all batches", n, units)
+	}
+}
+
+// TestPaths: a verb takes a path for the unit of its last part, whether there is a file or not.
+func TestPaths(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	s.must("start", "a.service")
+	for _, verb := range []string{"status", "cat", "explain", "restart", "stop", "load", "start"} {
+		s.must(verb, "no/where/a.service")
+	}
+	s.wants(s.must("list-units", "no/where/a.service")+s.must("list-unit-files", "/no/a"), "a.service")
+	s.must("unload", "/no/a")
+	s.must("destroy", "../a.service")
+	s.fails(1, "there is no file no/where/a.service", "start", "no/where/a.service")
+	s.fails(1, "there is no file no/where/a.service", "load", "no/where/a.service")
+	s.must("start", "a.service")
+	// A pattern that the shell left as it is names no units.
+	s.fails(1, `no unit matches "no/*"`, "destroy", "no/*")
+	s.wants(s.must("list-unit-files"), "a.service")
+}
+
+// TestInstanceBesideItsTemplate: the template's file in the same directory is meant by every verb that takes files.
+func TestInstanceBesideItsTemplate(t *testing.T) {
+	s := newShell(t, 1)
+	if err := os.Mkdir("dir", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.file("dir/web@.service", service)
+	s.fails(1, "Unit web@1.service is valid, but not submitted", "verify", "dir/web@1.service")
+	s.wants(s.must("submit", "dir/web@1.service"), "Unit web@1.service inactive")
+	s.wants(s.must("load", "dir/web@2.service"), "Unit web@2.service loaded")
+	s.wants(s.must("start", "dir/web@3"), "Unit web@3.service launched")
+	s.wants(s.must("verify", "dir/web@1.service"), "Unit web@1.service verified successfully")
+	s.file("dir/web@.service", otherService)
+	s.fails(1, "differs from the one submitted", "verify", "dir/web@1.service")
+	// Without a file the cluster's template is meant, as for a name.
+	if code, _, errOut := s.try("submit", "--replace", "dir/web@.service"); code != 0 {
+		t.Fatal(errOut)
+	}
+	s.wants(s.must("submit", "no/web@9.service"), "Unit web@9.service inactive")
+	s.fails(1, "there is no file no/other@1.service", "submit", "no/other@1.service")
+}
+
+// TestMetadataColumn: as fleet prints it, so that scripts read it.
+func TestMetadataColumn(t *testing.T) {
+	s := newShell(t, 2)
+	for n, metadata := range []map[string]string{{"ssd": "true", "rack": "4"}, nil} {
+		if err := s.Store.UpdateMachine(t.Context(), apitest.Machine(n+1).ID, func(m *cluster.Machine) error {
+			m.Metadata = metadata
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = "MACHINE      IP          METADATA\n10000000...  198.18.1.1  rack=4,ssd=true\n20000000...  198.18.1.2  -\n"
+	apitest.Eventually(t, "the table to be "+want, func() bool { return s.must("list-machines") == want })
+}
+
+// TestSubmitReplaceSaysWhatItDid: of a unit that runs, that it was restarted; of one that is loaded, that it stays so.
+func TestSubmitReplaceSaysWhatItDid(t *testing.T) {
+	s := newShell(t, 1)
+	s.file("a.service", service)
+	s.must("start", "a.service")
+	on := machineOf(s, "a.service")
+	s.file("a.service", otherService)
+	if out := s.must("submit", "--replace", "a.service"); out != "Unit a.service replaced, restarted on "+on+"\n" {
+		t.Errorf("of one that runs: %s", out)
+	}
+	s.must("stop", "a.service")
+	s.file("a.service", service)
+	s.wants(s.must("submit", "--replace", "--no-block", "a.service"), "Unit a.service replaced; it stays loaded")
+	s.must("start", "a.service")
+	s.file("a.service", otherService)
+	s.wants(s.must("submit", "--replace", "--no-block", "a.service"), "Unit a.service replaced; it is being restarted where it runs")
+	s.must("destroy", "a.service")
+	s.must("submit", "a.service")
+	s.file("a.service", service)
+	if out := s.must("submit", "--replace", "a.service"); out != "Unit a.service replaced\n" {
+		t.Errorf("of one that is on no machine: %s", out)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,6 +129,9 @@ func (fl *journalFlags) options(args []string, now time.Time) (o api.JournalOpti
 // unitAndMachine splits web@1.service@n3: a machine can only stand behind the
 // type, as an @ before it belongs to the unit.
 func unitAndMachine(arg string) (unit, machine string) {
+	if base := filepath.Base(arg); !unitfiles.IsGlob(base) {
+		arg = base
+	}
 	if i := strings.LastIndexByte(arg, '@'); i > 0 {
 		if name, err := units.ParseName(arg[:i]); err == nil && name.Type() != "" || unitfiles.IsGlob(arg[:i]) && hasType(arg[:i]) {
 			return arg[:i], arg[i+1:]

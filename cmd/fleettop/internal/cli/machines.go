@@ -41,12 +41,13 @@ func stateOf(m api.MachineInfo) string {
 	return s
 }
 
+// metadata returns a machine's metadata as fleet prints it.
 func metadata(m map[string]string) string {
 	pairs := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		pairs = append(pairs, k+"="+m[k])
 	}
-	return strings.Join(pairs, ", ")
+	return strings.Join(pairs, ",")
 }
 
 const allMachineFields = "machine,name,ip,state,schedule,units,metadata"

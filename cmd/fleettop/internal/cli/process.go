@@ -61,7 +61,9 @@ func (p *ownProcess) gather(verb api.Verb, replace bool, args []string) (*unitfi
 	return unitfiles.Gather(verb, replace, args), nil
 }
 
-func (p *ownProcess) unitFile(arg string) (*units.File, error) { return unitfiles.Read(arg) }
+func (p *ownProcess) unitFile(arg string) (*units.File, error) {
+	return unitfiles.Read(cmp.Or(unitfiles.Find(arg), arg))
+}
 
 // localEndpoint is that of the daemon which this user runs, if there is one,
 // and else the machine's.

@@ -71,33 +71,33 @@ func Gather(verb api.Verb, replace bool, args []string) *Given {
 	return g
 }
 
-// addNamed adds an argument that names no file: an instance may have its
-// template's file beside it.
+// addNamed adds an argument that names no file of its own: an instance may have
+// its template's beside it.
 func (g *Given) addNamed(verb api.Verb, arg string) {
 	slash := strings.Contains(arg, "/")
-	name := Name(filepath.Base(arg))
+	name := Name(arg)
 	n, err := units.ParseName(name)
-	if err == nil && n.IsInstance() {
-		path := filepath.Join(filepath.Dir(arg), n.Template())
-		if isFile(path) {
-			t, err := Read(path)
-			if err == nil {
-				g.add(api.File{Name: name, Content: t.Content(), Fallback: !slash, Template: true}, path, !slash)
-				return
-			}
-			if slash {
-				g.refuse(arg, err)
-				return
-			}
-			g.Unread[name] = refusal(err)
+	if path := template(arg); path != "" {
+		t, err := Read(path)
+		switch {
+		case err == nil:
+			g.add(api.File{Name: name, Content: t.Content(), Fallback: !slash, Template: true}, path, !slash)
+			return
+		case slash:
+			g.refuse(arg, err)
+			return
 		}
+		g.Unread[name] = refusal(err)
 	}
 	switch {
-	case slash:
-		g.refuse(arg, api.Refuse(api.CodeInvalid, "give a file or a name",
-			"there is no file %s, and a unit name has no slash", arg))
-	case err == nil && verb == api.Submit && !n.IsInstance():
+	case verb == api.Submit && err == nil && !n.IsInstance() && !slash:
 		g.refuse(arg, api.Refuse(api.CodeInvalid, "give the path of the unit file", "there is no file %s here", name))
+	case slash && (err != nil || verb == api.Submit && !n.IsInstance()):
+		g.refuse(arg, api.Refuse(api.CodeInvalid, "give the path of the unit file", "there is no file %s", arg))
+	case slash:
+		g.Unread[name] = api.Refuse(api.CodeInvalid, "give a file or a name",
+			"there is no file %s, and no unit %s is submitted", arg, name)
+		g.Names = append(g.Names, name)
 	default:
 		g.Names = append(g.Names, name)
 	}

@@ -1,7 +1,6 @@
 package unitfiles
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,13 +9,13 @@ import (
 // Types are the types that a unit's name may end in.
 var Types = []string{"automount", "busname", "device", "mount", "path", "scope", "service", "slice", "snapshot", "socket", "swap", "target", "timer"}
 
-// Name returns the unit that an argument means, as fleet has it: the base of a file's
-// path, and .service where no type is given. A slash that leads to no file
-// stays, for the name to be refused.
+// Name returns the unit that an argument means, as fleet has it: the last part of
+// a path, and .service where no type is given. A pattern behind a slash stays as
+// it is, for the path to match no unit: the shell found no file for it.
 func Name(arg string) string {
-	name := filepath.Base(arg)
-	if name != arg && !isFile(arg) {
-		name = arg
+	name := arg
+	if strings.Contains(arg, "/") && !IsGlob(filepath.Base(arg)) {
+		name = filepath.Base(arg)
 	}
 	if IsGlob(name) || slices.Contains(Types, strings.TrimPrefix(filepath.Ext(name), ".")) {
 		return name
@@ -31,16 +30,6 @@ func Names(args []string) []string {
 		names = append(names, Name(arg))
 	}
 	return names
-}
-
-func isFile(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && !st.IsDir()
-}
-
-func isDir(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.IsDir()
 }
 
 // IsGlob reports whether a text is a pattern for names.

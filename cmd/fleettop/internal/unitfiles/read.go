@@ -40,17 +40,6 @@ func InFile(path string, err error) error {
 	return api.Refuse(api.CodeInvalid, "", "%s: %v", path, err)
 }
 
-// local is the local file an argument means, or "": the argument itself,
-// or with .service where it has no type.
-func local(arg string) string {
-	for _, path := range []string{arg, filepath.Join(filepath.Dir(arg), Name(filepath.Base(arg)))} {
-		if isFile(path) {
-			return path
-		}
-	}
-	return ""
-}
-
 // refusal returns an error as the API's.
 func refusal(err error) *api.Error {
 	if e, ok := errors.AsType[*api.Error](err); ok {
