@@ -93,6 +93,20 @@ func TestRemote(t *testing.T) {
 			return nil
 		})
 	}
+	// ssh goes through n1 to where the unit is, and passes the exit code on.
+	f.sshd(home, string(public))
+	f.eventually("ssh to reach the unit's machine through n1", soon, func() error {
+		cmd := command("ssh", "web", "cat /etc/machine-id; exit 7")
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := f.lab.InSwitch(cmd.Start); err != nil {
+			return err
+		}
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 7 || !strings.Contains(out.String(), home.MachineID) {
+			return fmt.Errorf("%w: %s", err, &out)
+		}
+		return nil
+	})
 	var screen *tuitest.Pty
 	f.must(f.lab.InSwitch(func() (err error) {
 		screen, err = tuitest.StartPty(command(), 120, 40)

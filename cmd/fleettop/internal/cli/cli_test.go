@@ -286,7 +286,7 @@ func TestUsage(t *testing.T) {
 	s := newShell(t, 1)
 	for _, tc := range []struct{ args, says string }{
 		{"explode", `unknown verb "explode"`},
-		{"fd-forward /run/fleet.sock", "`fleettop -H ssh://user@host` reaches it through your own ssh"},
+		{"fd-forward /run/fleet.sock", "with `--host ssh://user@host` any verb reaches another machine's daemon"},
 		{"list-unit", "did you mean list-unit"},
 		{"start", "name what to start"},
 		{"start --nope a", "--nope"},

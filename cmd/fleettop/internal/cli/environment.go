@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/sshdial"
 	"fleettop/cmd/fleettop/internal/unitfiles"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
@@ -29,6 +30,9 @@ type environment interface {
 	client() (*client.Client, error)
 	// socket connects to that daemon's API.
 	socket(ctx context.Context) (net.Conn, error)
+	// jumpHost returns the host through which the person's ssh reaches the
+	// cluster's machines; nil for a direct way.
+	jumpHost() (*sshdial.Remote, error)
 	// gather sorts the arguments of submit, load and start into files and names.
 	gather(verb api.Verb, replace bool, args []string) (*unitfiles.Given, error)
 	// unitFile reads the unit file that an argument names.

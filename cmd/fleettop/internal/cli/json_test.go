@@ -60,6 +60,7 @@ func jsonCases(dir string) map[string]jsonCase {
 		"daemon":          {misused: "daemon"},
 		"demo":            {misused: "demo"},
 		"dial-stdio":      {misused: "dial-stdio"},
+		"ssh":             {misused: "ssh n1"},
 		"key":             {misused: "key"},
 		"completion":      {misused: "completion"},
 		"help":            {misused: "help start"},

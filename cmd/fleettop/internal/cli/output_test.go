@@ -107,8 +107,8 @@ func TestReadOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		looks := has(cmd, looks)
-		if line == "" {
-			line = verb
+		if line == "" { // a verb without JSON
+			line = cases[verb].misused
 		}
 		code, out, errOut := s.try(append([]string{"--read-only"}, strings.Fields(strings.TrimPrefix(line, "AWAY "))...)...)
 		if refused := strings.Contains(errOut, "--read-only looks and changes nothing"); refused == looks || refused && code != exitFailed {

@@ -57,6 +57,17 @@ func (p *ownProcess) socket(ctx context.Context) (net.Conn, error) {
 	return client.DialSocket(ctx, p.endpoint)
 }
 
+func (p *ownProcess) jumpHost() (*sshdial.Remote, error) {
+	if p.host == "" {
+		return nil, nil
+	}
+	r, err := sshdial.Parse(p.host)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return &r, nil
+}
+
 func (p *ownProcess) gather(verb api.Verb, replace bool, args []string) (*unitfiles.Given, error) {
 	return unitfiles.Gather(verb, replace, args), nil
 }

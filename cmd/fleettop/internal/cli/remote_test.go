@@ -34,8 +34,9 @@ type farMachine struct {
 	endpoint string
 	logins   atomic.Int32
 
-	mu    sync.Mutex // guards conns
-	conns []net.Conn
+	mu        sync.Mutex // guards what follows
+	conns     []net.Conn
+	forwarded []string // where somebody wanted to go from here
 }
 
 // newFarMachine starts the server, and puts a real ssh on PATH whose
@@ -118,6 +119,10 @@ func (m *farMachine) serve(running *sync.WaitGroup) {
 			m.logins.Add(1)
 			running.Go(func() { ssh.DiscardRequests(requests) })
 			for c := range channels {
+				if c.ChannelType() != "session" {
+					m.forward(c)
+					continue
+				}
 				channel, requests, err := c.Accept()
 				if err != nil {
 					return
@@ -126,6 +131,21 @@ func (m *farMachine) serve(running *sync.WaitGroup) {
 			}
 		})
 	}
+}
+
+// forward notes where a connection is to go, and refuses it.
+func (m *farMachine) forward(c ssh.NewChannel) {
+	var to struct {
+		Host       string
+		Port       uint32
+		Origin     string
+		OriginPort uint32
+	}
+	err := ssh.Unmarshal(c.ExtraData(), &to)
+	m.mu.Lock()
+	m.forwarded = append(m.forwarded, fmt.Sprintf("%s %s:%d %v", c.ChannelType(), to.Host, to.Port, err))
+	m.mu.Unlock()
+	_ = c.Reject(ssh.ConnectionFailed, "nothing is there")
 }
 
 // cut ends all connections, as a cable would.

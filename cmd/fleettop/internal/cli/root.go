@@ -140,7 +140,8 @@ func knownTopic(cmd *cobra.Command, args []string) error {
 func unknownVerb(root *cobra.Command, word string) error {
 	msg := fmt.Sprintf("unknown verb %q", word)
 	if word == "fd-forward" { // fleetctl's --tunnel runs it on the far machine
-		return errors.New(msg + ": to use another machine's daemon, `fleettop -H ssh://user@host` reaches it through your own ssh")
+		return errors.New(msg +
+			": with `--host ssh://user@host` any verb reaches another machine's daemon, through your own ssh")
 	}
 	if near := root.SuggestionsFor(word); len(near) > 0 {
 		msg += ": did you mean " + strings.Join(near, " or ") + "?"

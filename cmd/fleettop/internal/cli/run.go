@@ -99,6 +99,9 @@ func (a *app) report(ctx context.Context, cmd *cobra.Command, err error) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, errReported):
+		if own, ok := errors.AsType[exitError](err); ok {
+			return own.code
+		}
 		return exitFailed
 	case errors.As(err, &by):
 		return by.code()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cmd/fleettop/internal/sshdial"
 	"fleettop/cmd/fleettop/internal/unitfiles"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
@@ -79,6 +80,10 @@ func (s session) shows(io.Writer) bool { return s.Shown || s.Terminal != nil }
 func (s session) client() (*client.Client, error) { return s.Client(), nil }
 
 func (s session) socket(ctx context.Context) (net.Conn, error) { return s.Dial(ctx) }
+
+func (s session) jumpHost() (*sshdial.Remote, error) {
+	return nil, usageError{errors.New("ssh runs your own ssh, which is not at this end: run it where you are, with `--host ssh://user@host`")}
+}
 
 // gather takes all arguments as names, and the content for submit from the
 // standard input.

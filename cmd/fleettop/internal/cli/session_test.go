@@ -228,6 +228,7 @@ func TestNothingElseOverSSH(t *testing.T) {
 		{"stop `touch " + mark + "`", "there is no shell here"},
 		{"list-units\ntouch " + mark, "control characters"},
 		{"touch " + mark, "unknown verb"},
+		{"ssh n1", "ssh runs your own ssh, which is not at this end"},
 		{"sh -c 'touch " + mark + "'", ""},
 		{"scp -t " + mark, ""},
 		{"submit " + secret, "looks like a file"},

@@ -50,6 +50,7 @@ func verbs() []verb {
 		{"machines", (*app).uncordonCommand, nil},
 		{"machines", (*app).forgetCommand, nil},
 		{"machines", (*app).leaveCommand, nil},
+		{"machines", (*app).sshCommand, []string{noJSON}},
 		{"machines", (*app).joinCommandCommand, nil},
 		{"machines", (*app).joinCommand, []string{own}},
 
