@@ -52,14 +52,17 @@ func (a *app) actionCommand(verb api.Verb, use, short string) *cobra.Command {
 		cmd.ValidArgsFunction = a.completeUnits
 	}
 	if takesFiles(verb) || verb == api.Restart {
-		f.IntVar(&fl.most, "max-unavailable", 0, "change a global unit on so many machines at a time; 0 is one after the other")
+		f.IntVar(&fl.most, "max-unavailable", 0,
+			"change a global unit on so many machines at a time; 0 is one after the other")
 	}
 	if verb == api.Load || verb == api.Start {
 		cmd.ValidArgsFunction = a.completeUnitsAndFiles
 	}
 	f.BoolVar(&fl.noBlock, "no-block", false, "don't wait until it is done")
-	f.IntVar(&fl.attempts, "block-attempts", 0, "wait for so many quarters of a second, as fleet counts; 0 for as long as it takes")
-	f.DurationVar(&fl.wait, "wait", 0, "wait so long at most, also for units that no machine can take now; 0 gives up on those at once")
+	f.IntVar(&fl.attempts, "block-attempts", 0,
+		"wait for so many quarters of a second, as fleet counts; 0 for as long as it takes")
+	f.DurationVar(&fl.wait, "wait", 0,
+		"wait so long at most, also for units that no machine can take now; 0 gives up on those at once")
 	return cmd
 }
 
@@ -229,7 +232,8 @@ func immediate(verb api.Verb, r api.UnitResult) string {
 	case verb == api.Submit, verb == api.Stop && r.Desired == units.Inactive:
 		return fmt.Sprintf("Unit %s inactive", r.Name)
 	case r.Global && (r.Replaced || verb == api.Restart) && r.Desired == units.Launched:
-		return fmt.Sprintf("Triggered global unit %s %s, machine by machine; `fleettop explain %s` says how far it is", r.Name, verb, r.Name)
+		return fmt.Sprintf("Triggered global unit %s %s, machine by machine; `fleettop explain %s` says how far it is",
+			r.Name, verb, r.Name)
 	case r.Global:
 		return fmt.Sprintf("Triggered global unit %s %s", r.Name, verb)
 	}

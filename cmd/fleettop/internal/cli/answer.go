@@ -152,7 +152,8 @@ type placement struct {
 
 func newUnitStatus(u *api.UnitDetail) unitStatus {
 	s := unitStatus{Unit: u.Name, Description: u.Description, Hash: u.Hash,
-		FromTemplate: u.FromTemplate, TemplateHash: u.TemplateHash, Behind: u.TemplateBehind, Desired: string(u.Desired), State: string(u.State),
+		FromTemplate: u.FromTemplate, TemplateHash: u.TemplateHash, Behind: u.TemplateBehind,
+		Desired: string(u.Desired), State: string(u.State),
 		Global: u.Global, Once: u.Once, Generation: u.Generation, By: u.By, At: u.At,
 		Reason: u.Unplaced, Placements: []placement{}, Store: stale(u.Store)}
 	refs := refsByID(u.Machines)

@@ -34,7 +34,8 @@ func (a *app) warnHeld(hold string) {
 // warnStale tells when what was answered is not current.
 func (a *app) warnStale(st api.Store) {
 	if !st.Connected {
-		fmt.Fprintf(a.err, "warning: the cluster's store can't be reached; this is how it was %s ago. Units keep running.\n", wording.Age(time.Since(st.Since)))
+		fmt.Fprintf(a.err, "warning: the cluster's store can't be reached; this is how it was %s ago. Units keep running.\n",
+			wording.Age(time.Since(st.Since)))
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 const completionTime = 2 * time.Second
 
 // complete asks the daemon for words to complete with; without an answer there are none.
-func (a *app) complete(cmd *cobra.Command, ask func(context.Context, *client.Client) ([]cobra.Completion, error)) []cobra.Completion {
+func (a *app) complete(cmd *cobra.Command,
+	ask func(context.Context, *client.Client) ([]cobra.Completion, error)) []cobra.Completion {
 	c, err := a.env.client()
 	if err != nil {
 		return nil
@@ -52,7 +53,8 @@ func (a *app) unitWords(cmd *cobra.Command, taken []string, prefix string) []cob
 }
 
 // completeLogs completes units, and behind the @ that follows a unit's type the machines.
-func (a *app) completeLogs(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeLogs(cmd *cobra.Command, args []string, prefix string) (
+	[]cobra.Completion, cobra.ShellCompDirective) {
 	unit, machine := unitAndMachine(prefix)
 	at := strings.LastIndexByte(prefix, '@')
 	if at < 0 || prefix[:at] != unit {
@@ -66,15 +68,18 @@ func (a *app) completeLogs(cmd *cobra.Command, args []string, prefix string) ([]
 	return words, directive
 }
 
-func (a *app) completeUnits(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeUnits(cmd *cobra.Command, args []string, prefix string) (
+	[]cobra.Completion, cobra.ShellCompDirective) {
 	return a.unitWords(cmd, args, prefix), cobra.ShellCompDirectiveNoFileComp
 }
 
-func (a *app) completeUnitsAndFiles(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeUnitsAndFiles(cmd *cobra.Command, args []string, prefix string) (
+	[]cobra.Completion, cobra.ShellCompDirective) {
 	return a.unitWords(cmd, args, prefix), cobra.ShellCompDirectiveDefault
 }
 
-func (a *app) completeMachines(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeMachines(cmd *cobra.Command, _ []string, _ string) (
+	[]cobra.Completion, cobra.ShellCompDirective) {
 	words := a.complete(cmd, func(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
 		list, err := c.Machines(ctx)
 		if err != nil {

@@ -78,36 +78,59 @@ func (a *app) daemonCommand() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&cfg.Join, "join", nil, "machines of the cluster to join, as host or host:port; none begins a cluster, or goes on with the one in --state-dir")
-	f.StringVar(&cfg.Address, "address", "", "IP other machines reach this one at, and the daemon listens on (default this machine's main address)")
-	f.IntVar(&cfg.Port, "port", daemon.DefaultPort, "first of five ports in a row: gossip, probes, etcd clients, etcd peers, the API for other machines")
+	f.StringSliceVar(&cfg.Join, "join", nil,
+		"machines of the cluster to join, as host or host:port; none begins a cluster, or goes on with the one in "+
+			"--state-dir")
+	f.StringVar(&cfg.Address, "address", "",
+		"IP other machines reach this one at, and the daemon listens on (default this machine's main address)")
+	f.IntVar(&cfg.Port, "port", daemon.DefaultPort,
+		"first of five ports in a row: gossip, probes, etcd clients, etcd peers, the API for other machines")
 	f.StringVar(&cfg.Name, "name", "", "name of this machine, for people (default the hostname)")
-	f.StringVar(&cfg.MachineID, "machine-id", "", "identity of this machine, 32 hexadecimal digits (default /etc/machine-id)")
+	f.StringVar(&cfg.MachineID, "machine-id", "",
+		"identity of this machine, 32 hexadecimal digits (default /etc/machine-id)")
 	f.StringToStringVar(&cfg.Metadata, "metadata", nil, "key=value,… for MachineMetadata= in unit files")
-	f.StringVar(&manager, "manager", string(daemon.ManagerAuto), "who runs the units: systemd, systemd-user, process, or auto: root's or the user's own systemd, or child processes without it")
-	f.StringVar(&cfg.StateDir, "state-dir", "", "directory for what must survive a reboot (default "+daemon.DefaultStateDir+"; an ordinary user's ~/.local/state/fleettop)")
-	f.StringVar(&cfg.RunDir, "run-dir", "", "directory for what must not (default "+daemon.DefaultRunDir+"; an ordinary user's $XDG_RUNTIME_DIR/fleettop)")
+	f.StringVar(&manager, "manager", string(daemon.ManagerAuto),
+		"who runs the units: systemd, systemd-user, process, or auto: root's or the user's own systemd, or child "+
+			"processes without it")
+	f.StringVar(&cfg.StateDir, "state-dir", "",
+		"directory for what must survive a reboot (default "+daemon.DefaultStateDir+
+			"; an ordinary user's ~/.local/state/fleettop)")
+	f.StringVar(&cfg.RunDir, "run-dir", "",
+		"directory for what must not (default "+daemon.DefaultRunDir+"; an ordinary user's $XDG_RUNTIME_DIR/fleettop)")
 	f.StringVar(&cfg.Socket, "socket", "", "the API's unix socket (default fleettop.sock in --run-dir)")
-	f.StringVar(&cfg.KeyFile, "key-file", "", "the cluster's key; without one, the daemon listens on loopback only (default "+keys.DefaultFile+"; an ordinary user's ~/.config/fleettop/key)")
-	f.StringVar(&cfg.PKI.CertFile, "tls-cert", "", "certificate of this machine, for servers and clients, with its --address in it (default: minted from the cluster's key)")
+	f.StringVar(&cfg.KeyFile, "key-file", "",
+		"the cluster's key; without one, the daemon listens on loopback only (default "+keys.DefaultFile+
+			"; an ordinary user's ~/.config/fleettop/key)")
+	f.StringVar(&cfg.PKI.CertFile, "tls-cert", "",
+		"certificate of this machine, for servers and clients, with its --address in it (default: minted from the "+
+			"cluster's key)")
 	f.StringVar(&cfg.PKI.KeyFile, "tls-key", "", "key of --tls-cert")
-	f.StringVar(&cfg.PKI.CAFile, "tls-ca", "", "authorities that sign the machines' certificates and nobody else's: what they sign is let in")
+	f.StringVar(&cfg.PKI.CAFile, "tls-ca", "",
+		"authorities that sign the machines' certificates and nobody else's: what they sign is let in")
 	f.StringSliceVar(&cfg.EtcdEndpoints, "etcd-endpoints", nil, "use this etcd cluster instead of an embedded one")
-	f.StringVar(&cfg.EtcdPrefix, "etcd-prefix", daemon.DefaultEtcdPrefix, "where in the etcd of --etcd-endpoints this cluster keeps its things; each cluster there needs its own")
+	f.StringVar(&cfg.EtcdPrefix, "etcd-prefix", daemon.DefaultEtcdPrefix,
+		"where in the etcd of --etcd-endpoints this cluster keeps its things; each cluster there needs its own")
 	f.StringVar(&cfg.EtcdTLS.CertFile, "etcd-cert", "", "client certificate for --etcd-endpoints")
 	f.StringVar(&cfg.EtcdTLS.KeyFile, "etcd-key", "", "key of --etcd-cert")
 	f.StringVar(&cfg.EtcdTLS.CAFile, "etcd-ca", "", "authority that signed the certificates of --etcd-endpoints")
-	f.StringVar(&cfg.SSH.Listen, "ssh-listen", "", "let people in over SSH, to the console and the verbs: host:port, or :port for --address")
-	f.StringVar(&cfg.SSH.AuthorizedKeys, "ssh-authorized-keys", "", "file of the public keys that may come in over SSH: to look, or with fleettop-role=\"operator\" before the key to act")
-	f.DurationVar(&cfg.DaemonGrace, "daemon-grace", daemon.DefaultDaemonGrace, "how long a machine that lives may be without its daemon before its units move")
-	f.DurationVar(&cfg.ProbeInterval, "probe-interval", daemon.DefaultProbeInterval, "pace of the failure detector: a death is noticed after about five of them")
+	f.StringVar(&cfg.SSH.Listen, "ssh-listen", "",
+		"let people in over SSH, to the console and the verbs: host:port, or :port for --address")
+	f.StringVar(&cfg.SSH.AuthorizedKeys, "ssh-authorized-keys", "",
+		"file of the public keys that may come in over SSH: to look, or with fleettop-role=\"operator\" before the key "+
+			"to act")
+	f.DurationVar(&cfg.DaemonGrace, "daemon-grace", daemon.DefaultDaemonGrace,
+		"how long a machine that lives may be without its daemon before its units move")
+	f.DurationVar(&cfg.ProbeInterval, "probe-interval", daemon.DefaultProbeInterval,
+		"pace of the failure detector: a death is noticed after about five of them")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	for _, dir := range []string{"state-dir", "run-dir"} {
 		_ = cmd.MarkFlagDirname(dir)
 	}
 	_ = cmd.MarkFlagFilename("ssh-authorized-keys")
-	_ = cmd.RegisterFlagCompletionFunc("manager", cobra.FixedCompletions([]string{"auto", "systemd", "systemd-user", "process"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("manager",
+		cobra.FixedCompletions([]string{"auto", "systemd", "systemd-user", "process"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("log-level",
+		cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -145,11 +168,13 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	tls := cfg.EtcdTLS
 	switch {
 	case tls != (keys.Files{}) && len(cfg.EtcdEndpoints) == 0:
-		return usageError{errors.New("--etcd-cert, --etcd-key and --etcd-ca go with --etcd-endpoints: give that too, or leave them out")}
+		return usageError{errors.New("--etcd-cert, --etcd-key and --etcd-ca go with --etcd-endpoints: give that too, or " +
+			"leave them out")}
 	case tls != (keys.Files{}) && (tls.CertFile == "" || tls.KeyFile == "" || tls.CAFile == ""):
 		return usageError{errors.New("TLS to etcd needs all three of --etcd-cert, --etcd-key and --etcd-ca")}
 	}
-	for flag, path := range map[string]string{"--etcd-cert": tls.CertFile, "--etcd-key": tls.KeyFile, "--etcd-ca": tls.CAFile} {
+	for flag, path := range map[string]string{"--etcd-cert": tls.CertFile, "--etcd-key": tls.KeyFile,
+		"--etcd-ca": tls.CAFile} {
 		if path == "" {
 			continue
 		}
@@ -161,13 +186,15 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	}
 	err := daemon.Run(ctx, cfg)
 	duplicate, conflict := (*cluster.DuplicateError)(nil), (*membership.ConflictError)(nil)
-	stray, foreign, stranger := (*etcdnode.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil), (*etcdnode.StoreTakenError)(nil)
+	stray, foreign, stranger := (*etcdnode.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil),
+		(*etcdnode.StoreTakenError)(nil)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return nil // told to stop before it was up
 	case errors.Is(err, daemon.ErrLeft):
 		return exitError{exitLeft, err}
-	case errors.As(err, &duplicate), errors.As(err, &conflict), errors.As(err, &stray), errors.As(err, &foreign), errors.As(err, &stranger):
+	case errors.As(err, &duplicate), errors.As(err, &conflict), errors.As(err, &stray), errors.As(err, &foreign),
+		errors.As(err, &stranger):
 		return exitError{exitBarred, err}
 	case errors.Is(err, trust.ErrNoKey):
 		return exitError{exitNoKey, err}

@@ -69,7 +69,8 @@ func (a *app) schedule(ctx context.Context, verb string, args []string, yes, noW
 	if err != nil {
 		if ctx.Err() != nil && wait {
 			names := strings.Join(args, " ")
-			fmt.Fprintf(a.err, "Interrupted. Units go on moving from %s: `fleettop list-units` shows how they stand, and `fleettop uncordon %s` keeps those that are left.\n", names, names)
+			fmt.Fprintf(a.err, "Interrupted. Units go on moving from %s: `fleettop list-units` shows how they stand, "+
+				"and `fleettop uncordon %s` keeps those that are left.\n", names, names)
 		}
 		return err
 	}
@@ -84,7 +85,8 @@ type scheduled struct {
 }
 
 func (a *app) tellScheduled(verb string, reply *api.MachinesReply) error {
-	done := map[string]string{"cordon": "cordoned", "drain": "drained: its units are being moved away", "uncordon": "taking units again"}[verb]
+	done := map[string]string{"cordon": "cordoned", "drain": "drained: its units are being moved away",
+		"uncordon": "taking units again"}[verb]
 	list := make([]any, 0, len(reply.Machines))
 	failed := false
 	for _, res := range reply.Machines {
@@ -103,7 +105,8 @@ func (a *app) tellScheduled(verb string, reply *api.MachinesReply) error {
 		if a.json() {
 			continue
 		}
-		if _, err := fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", print.ShortID(res.Machine.ID, false), print.OrDash(res.Machine.Name), text); err != nil {
+		if _, err := fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", print.ShortID(res.Machine.ID, false),
+			print.OrDash(res.Machine.Name), text); err != nil {
 			return err
 		}
 	}
@@ -121,10 +124,12 @@ func (a *app) tellScheduled(verb string, reply *api.MachinesReply) error {
 // warnMoved tells of units that had to go and don't run now.
 func (a *app) warnMoved(m *api.Moved) {
 	if len(m.Failed) > 0 {
-		fmt.Fprintf(a.err, "warning: failed where they went: %s; `fleettop status` says more.\n", strings.Join(m.Failed, ", "))
+		fmt.Fprintf(a.err,
+			"warning: failed where they went: %s; `fleettop status` says more.\n", strings.Join(m.Failed, ", "))
 	}
 	if len(m.Nowhere) > 0 {
-		fmt.Fprintf(a.err, "warning: stopped, as no other machine can take them: %s. They start when one can.\n", strings.Join(m.Nowhere, ", "))
+		fmt.Fprintf(a.err,
+			"warning: stopped, as no other machine can take them: %s. They start when one can.\n", strings.Join(m.Nowhere, ", "))
 	}
 }
 
@@ -141,7 +146,8 @@ func (a *app) mayDrain(ctx context.Context, c *client.Client, verb string, yes b
 	case err != nil:
 		return err
 	case !plan.Store.Connected:
-		return api.Refuse(api.CodeUnavailable, "try again when it has its quorum back", "nothing was done: the cluster's store can't be reached")
+		return api.Refuse(api.CodeUnavailable,
+			"try again when it has its quorum back", "nothing was done: the cluster's store can't be reached")
 	case len(plan.Stranded) == 0:
 		return nil
 	}
@@ -149,7 +155,8 @@ func (a *app) mayDrain(ctx context.Context, c *client.Client, verb string, yes b
 	for _, m := range plan.Machines {
 		names = append(names, m.Name)
 	}
-	fmt.Fprintf(a.err, "%s of %s can run on no other machine, and would stop:\n", wording.Count(len(plan.Stranded), "unit"), strings.Join(names, ", "))
+	fmt.Fprintf(a.err, "%s of %s can run on no other machine, and would stop:\n",
+		wording.Count(len(plan.Stranded), "unit"), strings.Join(names, ", "))
 	for i, u := range plan.Stranded {
 		if i == strandedShown {
 			fmt.Fprintf(a.err, "  and %d more\n", len(plan.Stranded)-i)
@@ -161,7 +168,8 @@ func (a *app) mayDrain(ctx context.Context, c *client.Client, verb string, yes b
 	case yes:
 		return nil
 	case a.json() || !print.IsTerminal(a.in) || !print.IsTerminal(a.err):
-		return api.Refuse(api.CodeConflict, "add --yes to go on all the same, or make room for them first", "nothing was done: %s would stop units", verb)
+		return api.Refuse(api.CodeConflict,
+			"add --yes to go on all the same, or make room for them first", "nothing was done: %s would stop units", verb)
 	}
 	switch ok, err := a.confirm(ctx, bufio.NewReader(a.in), "Go on with "+verb+"?"); {
 	case err != nil:
@@ -201,7 +209,8 @@ func (a *app) leave(ctx context.Context, yes bool) error {
 	moved, err := c.Leave(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			fmt.Fprintln(a.err, "Interrupted. This machine stays drained, and its units go on moving: `fleettop leave` goes on, and `fleettop uncordon` with its name calls it off.")
+			fmt.Fprintln(a.err, "Interrupted. This machine stays drained, and its units go on moving: "+
+				"`fleettop leave` goes on, and `fleettop uncordon` with its name calls it off.")
 		}
 		return err
 	}
@@ -210,6 +219,7 @@ func (a *app) leave(ctx context.Context, yes bool) error {
 		return print.JSON(a.out, map[string]any{"leaving": true, "moved": moved})
 	}
 	_, err = fmt.Fprintf(a.out, "This machine is leaving the cluster; %s moved.\n"+
-		"Its daemon ends now, disables its service and puts the cluster's key aside: to come back it joins anew.\n", wording.Count(moved.Units, "unit"))
+		"Its daemon ends now, disables its service and puts the cluster's key aside: to come back it joins anew.\n",
+		wording.Count(moved.Units, "unit"))
 	return err
 }

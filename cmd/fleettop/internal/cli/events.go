@@ -63,7 +63,8 @@ func (a *app) eventsCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on")
-	f.StringVar(&since, "since", "", "only what happened at or after a time: \"2026-01-31 15:04\", yesterday, 90m, \"2 hours ago\"")
+	f.StringVar(&since, "since", "",
+		"only what happened at or after a time: \"2026-01-31 15:04\", yesterday, 90m, \"2 hours ago\"")
 	f.IntVar(&limit, "limit", 0, "the newest so many; 0 for 200")
 	return cmd
 }

@@ -95,7 +95,8 @@ func (a *app) printExplanation(ex *api.Explanation) error {
 		case v.OK:
 			word = print.Coloured("could", print.Plain)
 		}
-		rows = append(rows, []print.Cell{print.Text("  " + print.OrDash(v.Name)), print.Text(print.ShortID(v.Machine, false)), word, print.Text(v.Reason)})
+		rows = append(rows, []print.Cell{print.Text("  " + print.OrDash(v.Name)),
+			print.Text(print.ShortID(v.Machine, false)), word, print.Text(v.Reason)})
 	}
 	return print.Table(a.out, a.coloured(a.out), rows)
 }
@@ -110,7 +111,8 @@ func whereabouts(p api.Place, st api.Store, now time.Time) string {
 	case p.Lost != "":
 		return fmt.Sprintf("it was on %s, which is %s%s: %s", p.Name, p.Lost, since(p.LostSince, now), how)
 	case !st.Connected:
-		return fmt.Sprintf("it was on %s when the store was last seen, %s ago: %s", p.Name, wording.Age(max(0, now.Sub(st.Since))), how)
+		return fmt.Sprintf("it was on %s when the store was last seen, %s ago: %s", p.Name,
+			wording.Age(max(0, now.Sub(st.Since))), how)
 	}
 	return fmt.Sprintf("it is on %s%s: %s", p.Name, since(p.Placed, now), how)
 }

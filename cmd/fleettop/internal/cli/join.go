@@ -33,7 +33,8 @@ func (a *app) joinCommandCommand() *cobra.Command {
 				if a.json() {
 					return print.JSON(a.out, t)
 				}
-				fmt.Fprintf(a.err, "Run this on the other machine, where fleettop is installed. It is good for one machine, until %s:\n", t.Expires.Format(time.TimeOnly))
+				fmt.Fprintf(a.err, "Run this on the other machine, where fleettop is installed. It is good for one machine, "+
+					"until %s:\n", t.Expires.Format(time.TimeOnly))
 				line := "fleettop join --start " + t.Token + " " + strings.Join(t.Addresses, " ")
 				if !t.User {
 					line = "sudo " + line
@@ -53,7 +54,8 @@ func (a *app) joinCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "join TOKEN ADDRESS...",
 		Short: "Fetch the cluster's key, so that this machine's daemon can join",
-		Long: "join is the line that `fleettop join-command` prints on a machine of the cluster. A token of - is read from\n" +
+		Long: "join is the line that `fleettop join-command` prints on a machine of the cluster. " +
+			"A token of - is read from\n" +
 			"the standard input. A key of another cluster is replaced only when you say so, and kept beside the new one.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
@@ -196,7 +198,8 @@ func (s daemonService) start(ctx context.Context) error {
 		err = s.systemctl(ctx, "restart", "fleettop")
 	}
 	if err != nil {
-		return fmt.Errorf("the key is here, but the daemon was not started: %w: see `%s`", err, s.command("status", "fleettop"))
+		return fmt.Errorf("the key is here, but the daemon was not started: %w: see `%s`",
+			err, s.command("status", "fleettop"))
 	}
 	return nil
 }

@@ -36,11 +36,13 @@ func (a *app) journalCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "journal UNIT|GLOB[@MACHINE]...",
 		Short: "Print the logs of units, wherever they run; with -f go on, and go with them when they move",
-		Long: "Print the logs of units, wherever they run or ran, merged by time. With --follow it goes on, and when a unit moves it\n" +
+		Long: "Print the logs of units, wherever they run or ran, merged by time. " +
+			"With --follow it goes on, and when a unit moves it\n" +
 			"goes on with the new machine, behind a line that says so.\n" +
 			"One machine's lines are chosen with --machine, or with @MACHINE behind the unit's type: web@1.service@n3.",
-		Example: "  fleettop journal -f web@1\n  fleettop journal -f 'web@*' -p warning\n  fleettop journal db.service@n3 --since \"1 hour ago\" -o json",
-		Args:    atLeastOne,
+		Example: "  fleettop journal -f web@1\n  fleettop journal -f 'web@*' -p warning\n" +
+			"  fleettop journal db.service@n3 --since \"1 hour ago\" -o json",
+		Args: atLeastOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fl.linesSet = cmd.Flags().Changed("lines")
 			return a.journal(cmd.Context(), &fl, args)
@@ -49,23 +51,30 @@ func (a *app) journalCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&fl.follow, "follow", "f", false, "go on with what is logged from now on")
-	f.StringVarP(&fl.lines, "lines", "n", "10", "the newest so many, or all; all is also the default with --since, --until, and without --follow with --priority and --grep")
-	f.StringVarP(&fl.since, "since", "S", "", "only what was logged at or after a time: \"2026-01-31 15:04\", yesterday, -1h, \"2 hours ago\"")
+	f.StringVarP(&fl.lines, "lines", "n", "10",
+		"the newest so many, or all; all is also the default with --since, --until, and without --follow with "+
+			"--priority and --grep")
+	f.StringVarP(&fl.since, "since", "S", "",
+		"only what was logged at or after a time: \"2026-01-31 15:04\", yesterday, -1h, \"2 hours ago\"")
 	f.StringVarP(&fl.until, "until", "U", "", "only what was logged at or before a time")
-	f.StringVarP(&fl.priority, "priority", "p", "", "only this priority and more urgent ones (err, 3), or a range (err..notice)")
-	f.StringVarP(&fl.grep, "grep", "g", "", "only messages that match a pattern; case counts if it has an upper-case letter")
+	f.StringVarP(&fl.priority, "priority", "p", "",
+		"only this priority and more urgent ones (err, 3), or a range (err..notice)")
+	f.StringVarP(&fl.grep, "grep", "g", "",
+		"only messages that match a pattern; case counts if it has an upper-case letter")
 	f.StringVarP(&fl.output, "output", "o", "short", "short, cat, json or export")
 	f.StringVarP(&fl.machine, "machine", "m", "", "only what this machine has, by name or ID")
 	f.BoolVar(&fl.utc, "utc", false, "times in UTC")
 	f.BoolVar(&fl.noHostname, "no-hostname", false, "don't print the machine's name")
 	f.BoolVar(&fl.sudo, "sudo", false, "for scripts made for fleet; not needed, as the daemon reads the logs")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(print.JournalForms, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions(journal.PriorityNames(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output",
+		cobra.FixedCompletions(print.JournalForms, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("priority",
+		cobra.FixedCompletions(journal.PriorityNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("machine", a.completeMachines)
 	return cmd
 }
 
-// selects tells whether the flags say by something else than their number
+// selects reports whether the flags say by something else than their number
 // which lines are wanted: then none of them is left out.
 func (fl *journalFlags) selects() bool {
 	return fl.since != "" || fl.until != "" || !fl.follow && (fl.priority != "" || fl.grep != "")
@@ -133,7 +142,8 @@ func unitAndMachine(arg string) (unit, machine string) {
 		arg = base
 	}
 	if i := strings.LastIndexByte(arg, '@'); i > 0 {
-		if name, err := units.ParseName(arg[:i]); err == nil && name.Type() != "" || unitfiles.IsGlob(arg[:i]) && hasType(arg[:i]) {
+		name, err := units.ParseName(arg[:i])
+		if err == nil && name.Type() != "" || unitfiles.IsGlob(arg[:i]) && hasType(arg[:i]) {
 			return arg[:i], arg[i+1:]
 		}
 	}
@@ -165,8 +175,9 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 		zone = time.UTC
 	}
 	p, err := print.NewJournal(a.out, a.err, print.JournalOptions{Form: fl.output, Zone: zone, NoHostname: fl.noHostname,
-		Colour: a.coloured(a.out), Terminal: print.IsTerminal(a.out), Several: len(o.Units) > 1 || unitfiles.IsGlob(o.Units[0]),
-		Names: func() map[string]string { return a.machineNames(ctx, c) }})
+		Colour: a.coloured(a.out), Terminal: print.IsTerminal(a.out),
+		Several: len(o.Units) > 1 || unitfiles.IsGlob(o.Units[0]),
+		Names:   func() map[string]string { return a.machineNames(ctx, c) }})
 	if err != nil {
 		return err
 	}

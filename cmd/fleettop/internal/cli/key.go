@@ -135,7 +135,8 @@ func (a *app) followRotation(ctx context.Context, c *client.Client) error {
 				return nil
 			case len(off) > 0 && list.Phase == string(keys.Retiring):
 				fmt.Fprintf(a.out, "key %s is used. The old one is accepted for machines that are off: %s.\n"+
-					"It is dropped when they are back, or a day after the rotation began, or with `fleettop key rotate --finish`.\n", list.Keys[0].ID, strings.Join(off, ", "))
+					"It is dropped when they are back, or a day after the rotation began, or with `fleettop key rotate --finish`.\n",
+					list.Keys[0].ID, strings.Join(off, ", "))
 				return nil
 			}
 			if say != "" && say != said {
@@ -237,8 +238,10 @@ func (a *app) printKeys(list *api.KeyList) error {
 // sayRejoin tells of machines that slept through a rotation.
 func (a *app) sayRejoin(off []string) {
 	if len(off) > 0 {
-		fmt.Fprintf(a.out, "These machines don't have it and need the line of `fleettop join-command`, once for each: %s\n", strings.Join(off, ", "))
+		fmt.Fprintf(a.out, "These machines don't have it and need the line of `fleettop join-command`, once for each: %s\n",
+			strings.Join(off, ", "))
 	}
 }
 
-var errNoToken = errors.New("a token is needed: run the whole line that `fleettop join-command` prints on a machine of the cluster")
+var errNoToken = errors.New("a token is needed: " +
+	"run the whole line that `fleettop join-command` prints on a machine of the cluster")

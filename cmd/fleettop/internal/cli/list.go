@@ -27,7 +27,9 @@ type unitRow struct {
 func unitColumns(full bool) []column[unitRow] {
 	return []column[unitRow]{
 		{"unit", func(r unitRow) print.Cell { return print.Text(r.Unit) }},
-		{"machine", func(r unitRow) print.Cell { return print.Text(print.OrDash(print.Machine(r.Machine, r.Address, full))) }},
+		{"machine", func(r unitRow) print.Cell {
+			return print.Text(print.OrDash(print.Machine(r.Machine, r.Address, full)))
+		}},
 		{"load", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.Load), print.LoadColour(r.Load)) }},
 		{"active", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.Active), print.StateColour(r.Active)) }},
 		{"sub", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.Sub), print.StateColour(r.Active)) }},
@@ -122,7 +124,8 @@ func (a *app) listUnitFilesCommand() *cobra.Command {
 
 // listUnits prints a table: with placed a row for each unit on each of its
 // machines, without it a row for each unit file.
-func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) []column[unitRow], placed bool, args []string) error {
+func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) []column[unitRow], placed bool,
+	args []string) error {
 	columns, err := chosen(t, all(t.full))
 	if err != nil {
 		return err

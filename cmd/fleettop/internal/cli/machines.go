@@ -110,16 +110,18 @@ func (a *app) forgetCommand() *cobra.Command {
 		Short: "Remove the record of a machine that is gone for good",
 		Args:  atLeastOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.eachMachine(cmd.Context(), args, "forgotten", func(ctx context.Context, c *client.Client, name string) (*api.Machine, error) {
-				return c.Forget(ctx, name)
-			})
+			return a.eachMachine(cmd.Context(), args, "forgotten",
+				func(ctx context.Context, c *client.Client, name string) (*api.Machine, error) {
+					return c.Forget(ctx, name)
+				})
 		},
 		ValidArgsFunction: a.completeMachines,
 	}
 }
 
 // eachMachine does something to each machine; one that fails doesn't keep the others from it.
-func (a *app) eachMachine(ctx context.Context, args []string, done string, do func(context.Context, *client.Client, string) (*api.Machine, error)) error {
+func (a *app) eachMachine(ctx context.Context, args []string, done string,
+	do func(context.Context, *client.Client, string) (*api.Machine, error)) error {
 	return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 		failed := false
 		list := make([]any, 0, len(args))
@@ -136,7 +138,8 @@ func (a *app) eachMachine(ctx context.Context, args []string, done string, do fu
 			}
 			if a.json() {
 				list = append(list, newMachineRow(*m))
-			} else if _, err = fmt.Fprintf(a.out, "Machine %s (%s) is %s\n", print.ShortID(m.ID, false), print.OrDash(m.Name), done); err != nil {
+			} else if _, err = fmt.Fprintf(a.out, "Machine %s (%s) is %s\n",
+				print.ShortID(m.ID, false), print.OrDash(m.Name), done); err != nil {
 				return err
 			}
 		}

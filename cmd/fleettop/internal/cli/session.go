@@ -48,9 +48,11 @@ func (s session) complete(root *cobra.Command) {
 			cmd.Use, cmd.Short = "submit NAME <FILE", "Make a unit known to the cluster, with what comes by the standard input"
 		case string(api.Load), string(api.Start):
 			cmd.Use = cmd.Name() + " UNIT|GLOB..."
-			cmd.Short = map[string]string{"load": "Give units to machines, without starting them", "start": "Start units"}[cmd.Name()]
+			cmd.Short = map[string]string{"load": "Give units to machines, without starting them",
+				"start": "Start units"}[cmd.Name()]
 		case "verify":
-			cmd.Use, cmd.Short = "verify NAME <FILE", "Check what comes by the standard input, and whether it is what was submitted"
+			cmd.Use, cmd.Short = "verify NAME <FILE", "Check what comes by the standard input, and whether it is what was "+
+				"submitted"
 		}
 	}
 }
@@ -58,7 +60,8 @@ func (s session) complete(root *cobra.Command) {
 // elsewhereOnly returns a command that refuses a verb about a machine's own files.
 func elsewhereOnly(verb string) *cobra.Command {
 	return &cobra.Command{Use: verb, Hidden: true, DisableFlagParsing: true, RunE: func(*cobra.Command, []string) error {
-		return usageError{fmt.Errorf("%s is about a machine's own files and processes: log in to the machine itself for it", verb)}
+		return usageError{fmt.Errorf("%s is about a machine's own files and processes: log in to the machine itself for it",
+			verb)}
 	}}
 }
 
@@ -82,7 +85,8 @@ func (s session) client() (*client.Client, error) { return s.Client(), nil }
 func (s session) socket(ctx context.Context) (net.Conn, error) { return s.Dial(ctx) }
 
 func (s session) jumpHost() (*sshdial.Remote, error) {
-	return nil, usageError{errors.New("ssh runs your own ssh, which is not at this end: run it where you are, with `--host ssh://user@host`")}
+	return nil, usageError{errors.New("ssh runs your own ssh, which is not at this end: " +
+		"run it where you are, with `--host ssh://user@host`")}
 }
 
 // gather takes all arguments as names, and the content for submit from the
@@ -135,7 +139,8 @@ func (s session) standardInput(name string) (string, error) {
 		return "", fmt.Errorf("read the standard input: %w: try again", err)
 	}
 	if len(raw) > units.MaxFileSize {
-		return "", fmt.Errorf("what came for %s is larger than %d KiB, the most a unit file may be: put data into a file of its own", name, units.MaxFileSize>>10)
+		return "", fmt.Errorf("what came for %s is larger than %d KiB, the most a unit file may be: put data into a file "+
+			"of its own", name, units.MaxFileSize>>10)
 	}
 	return string(raw), nil
 }

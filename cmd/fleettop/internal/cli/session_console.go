@@ -17,7 +17,8 @@ import (
 // console shows the console on the terminal at the other end.
 func (s session) console(cmd *cobra.Command, a *app) error {
 	if s.Terminal == nil {
-		return usageError{errors.New("without a verb this is the console, which needs a terminal: ssh -t, or give a verb such as list-units")}
+		return usageError{errors.New("without a verb this is the console, which needs a terminal: ssh -t, or give a verb " +
+			"such as list-units")}
 	}
 	c := s.Client()
 	defer c.Close()
@@ -39,7 +40,8 @@ func (s session) console(cmd *cobra.Command, a *app) error {
 	}
 	err := tui.Run(ctx, tui.Options{Client: c, ReadOnly: a.readOnly || s.Role != api.Operator, ToAct: toAct,
 		In: s.In, Out: s.Out, Sizes: sizes, Env: env.Getenv, NoColor: a.noColor,
-		Renderer: lipgloss.NewRenderer(s.Out, termenv.WithEnvironment(env), termenv.WithUnsafe(), termenv.WithColorCache(true))})
+		Renderer: lipgloss.NewRenderer(s.Out, termenv.WithEnvironment(env), termenv.WithUnsafe(),
+			termenv.WithColorCache(true))})
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, tui.ErrGone):
 		return errReported // whoever ended it says why

@@ -29,9 +29,10 @@ func (a *app) sshCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ssh [flags] MACHINE|UNIT [COMMAND...]",
 		Short: "Open a shell, or run a command, on a machine or where a unit is",
-		Long: "Run your own ssh to the address of a machine, named by its name, its ID or the beginning of it, or to that of the\n" +
-			"machine that has a unit. With -H the way leads through that host, with its user. ssh's configuration is yours, and\n" +
-			"the exit code is the command's. Flags stand before the machine; what follows it is the command.",
+		Long: "Run your own ssh to the address of a machine, named by its name, its ID or the beginning of it,\n" +
+			"or to that of the machine that has a unit. With -H the way leads through that host, with its user.\n" +
+			"ssh's configuration is yours, and the exit code is the command's. Flags stand before the machine;\n" +
+			"what follows it is the command.",
 		Example: "  fleettop ssh n3\n  fleettop ssh web@1 uptime\n  fleettop ssh -A --machine n3 journalctl -b",
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -57,7 +58,8 @@ func (a *app) sshCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) completePlaces(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completePlaces(cmd *cobra.Command, args []string, prefix string) (
+	[]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault // words of the command
 	}

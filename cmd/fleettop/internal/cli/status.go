@@ -20,7 +20,8 @@ import (
 // eachUnit asks the daemon for each unit the arguments mean and hands it to
 // show, or for programs prints what element makes of each. A unit that isn't
 // there is told, and the others still handled.
-func (a *app) eachUnit(ctx context.Context, args []string, show func(i int, u *api.UnitDetail) error, element func(*api.UnitDetail) any) error {
+func (a *app) eachUnit(ctx context.Context, args []string, show func(i int, u *api.UnitDetail) error,
+	element func(*api.UnitDetail) any) error {
 	return a.withClient(ctx, func(ctx context.Context, c *client.Client) error {
 		names, err := known(ctx, c, "", args)
 		if err != nil {
@@ -124,7 +125,8 @@ func follows(u *api.UnitDetail) string {
 	default:
 		text += fmt.Sprintf(", %d versions behind", u.TemplateBehind)
 	}
-	return fmt.Sprintf("%s (%s): `fleettop start --replace %s` takes the new one", text, print.ShortHash(u.TemplateHash, false), u.Name)
+	return fmt.Sprintf("%s (%s): `fleettop start --replace %s` takes the new one",
+		text, print.ShortHash(u.TemplateHash, false), u.Name)
 }
 
 // statusText is a unit in the manner of systemctl status. What people and
@@ -177,7 +179,8 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 	return b.String()
 }
 
-func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.UnitPlacement, now time.Time, colour bool) {
+func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.UnitPlacement, now time.Time,
+	colour bool) {
 	st := p.Status
 	if st == nil {
 		line("Active", "not known: the machine reports nothing of it")
@@ -190,7 +193,8 @@ func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.U
 	line("Loaded", "%s", load)
 	active := fmt.Sprintf("%s (%s)", print.OrDash(st.Active), print.OrDash(st.Sub))
 	if p.Lost != nil {
-		line("Active", "%s", print.Paint(colour, print.Yellow, fmt.Sprintf("unknown, as the machine is %s%s", p.Lost.State, since(p.Lost.Since, now))))
+		line("Active", "%s", print.Paint(colour, print.Yellow,
+			fmt.Sprintf("unknown, as the machine is %s%s", p.Lost.State, since(p.Lost.Since, now))))
 		line("Last", "%s%s", active, since(st.Since, now))
 	} else {
 		line("Active", "%s%s", print.Paint(colour, print.StateColour(st.Active), active), since(st.Since, now))
@@ -227,5 +231,6 @@ func since(at, now time.Time) string {
 	if at.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf(" since %s; %s ago", at.Local().Format("Mon 2006-01-02 15:04:05 MST"), wording.Age(max(0, now.Sub(at))))
+	return fmt.Sprintf(" since %s; %s ago", at.Local().Format("Mon 2006-01-02 15:04:05 MST"),
+		wording.Age(max(0, now.Sub(at))))
 }

@@ -28,9 +28,10 @@ func (t *tableFlags) register(cmd *cobra.Command, defaults string, all []string)
 	f.BoolVarP(&t.full, "full", "l", false, "don't shorten IDs and hashes")
 	f.BoolVar(&t.noLegend, "no-legend", false, "leave out the heading")
 	f.StringVar(&t.fields, "fields", defaults, "columns to show: "+strings.Join(all, ","))
-	_ = cmd.RegisterFlagCompletionFunc("fields", func(_ *cobra.Command, _ []string, given string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return moreOf(all, given), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-	})
+	_ = cmd.RegisterFlagCompletionFunc("fields",
+		func(_ *cobra.Command, _ []string, given string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return moreOf(all, given), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		})
 }
 
 // moreOf completes a list between commas by what it doesn't have yet.
@@ -65,7 +66,8 @@ func chosen[R any](t *tableFlags, columns []column[R]) ([]column[R], error) {
 			}
 		}
 		if !found {
-			return nil, usageError{fmt.Errorf("unknown field %q: choose from %s", name, strings.Join(columnNames(columns), ", "))}
+			return nil, usageError{fmt.Errorf("unknown field %q: choose from %s", name,
+				strings.Join(columnNames(columns), ", "))}
 		}
 	}
 	return out, nil

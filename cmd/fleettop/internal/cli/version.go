@@ -43,7 +43,8 @@ func (a *app) versionCommand() *cobra.Command {
 			if a.json() {
 				return print.JSON(a.out, map[string]string{"version": ver, "commit": rev, "go": runtime.Version()})
 			}
-			_, err := fmt.Fprintf(a.out, "fleettop version %s\ncommit %s\n%s %s/%s\n", ver, rev, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(a.out,
+				"fleettop version %s\ncommit %s\n%s %s/%s\n", ver, rev, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -40,7 +40,7 @@ type Machine struct {
 	silence *silence // what stands in its place on the network while it is off
 }
 
-// On tells whether the machine is powered on.
+// On reports whether the machine is powered on.
 func (m *Machine) On() bool { return m.cmd != nil }
 
 // LogFile is where the machine's daemon logs.
@@ -221,7 +221,8 @@ func keepSilent(port int) (*silence, error) {
 	addr := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
 	fd, err := socket()
 	if err == nil {
-		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, addr), unix.Listen(fd, 0))
+		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, addr),
+			unix.Listen(fd, 0))
 	}
 	for range 2 {
 		if err == nil {

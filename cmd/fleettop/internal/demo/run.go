@@ -53,7 +53,8 @@ type run struct {
 // returns when all of it is gone again. It returns ctx's error when that ends.
 func Run(ctx context.Context, o Options) (err error) {
 	began := time.Now()
-	fmt.Fprintf(o.Out, "starting %d machines on this computer, each with a daemon and an etcd member of its own\n", o.Machines)
+	fmt.Fprintf(o.Out,
+		"starting %d machines on this computer, each with a daemon and an etcd member of its own\n", o.Machines)
 	c, err := Start(o.Binary, o.Machines)
 	if err != nil {
 		return err
@@ -63,7 +64,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := c.AwaitReady(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Out, "ready after %.1fs; from another terminal, while it runs (%s's socket; each machine has one):\n  %s\n\n",
+	fmt.Fprintf(o.Out,
+		"ready after %.1fs; from another terminal, while it runs (%s's socket; each machine has one):\n  %s\n\n",
 		time.Since(began).Seconds(), c.Machines[0].Name, r.reach())
 	if err := r.writeUnits(); err != nil {
 		return err
@@ -151,7 +153,8 @@ func (r *run) tell(ctx context.Context) error {
 	if err := r.verb(ctx, "list-unit-files"); err != nil {
 		return err
 	}
-	fmt.Fprintf(r.Out, "demo: ok machines=%d units=%d moved=%d outage=%.2fs\n", len(r.cluster.Machines), len(services), moved, outage.Seconds())
+	fmt.Fprintf(r.Out, "demo: ok machines=%d units=%d moved=%d outage=%.2fs\n", len(r.cluster.Machines), len(services),
+		moved, outage.Seconds())
 	return nil
 }
 
@@ -178,7 +181,8 @@ func (r *run) unitsOn(list *api.UnitList, m *Machine) []string {
 
 // powerOff takes a machine's power away, shows what happens, and waits until
 // its units are active on other machines. The outage is that of the slowest.
-func (r *run) powerOff(ctx context.Context, victim *Machine, lost []string) (moved int, outage time.Duration, err error) {
+func (r *run) powerOff(ctx context.Context, victim *Machine, lost []string) (moved int, outage time.Duration,
+	err error) {
 	witness, err := r.anyOn(victim)
 	if err != nil {
 		return 0, 0, err
@@ -219,7 +223,8 @@ func (r *run) powerOff(ctx context.Context, victim *Machine, lost []string) (mov
 		return nil
 	})
 	if !errors.Is(err, errMoved) {
-		return 0, 0, fmt.Errorf("%d of the %d units of %s are active elsewhere after %s: %w", len(active), len(lost), victim.Name, moveLimit, err)
+		return 0, 0, fmt.Errorf("%d of the %d units of %s are active elsewhere after %s: %w", len(active), len(lost),
+			victim.Name, moveLimit, err)
 	}
 	for _, at := range active {
 		outage = max(outage, at.Sub(died))

@@ -28,7 +28,8 @@ func StateColour(state string) Colour {
 		return Green
 	case "failed", "error", "bad-setting", "not-found", "down":
 		return Red
-	case "unknown", "unplaced", "activating", "deactivating", "reloading", "suspect", "daemon-gone", "auto-restart", "cordoned", "drained", "masked":
+	case "unknown", "unplaced", "activating", "deactivating", "reloading", "suspect", "daemon-gone", "auto-restart",
+		"cordoned", "drained", "masked":
 		return Yellow
 	case "inactive", "dead", "-":
 		return Dim

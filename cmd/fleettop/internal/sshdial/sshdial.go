@@ -40,7 +40,8 @@ func Parse(text string) (Remote, error) {
 		return Remote{}, fmt.Errorf("host %q %s: give ssh://user@host or ssh://user@host:port", text, what)
 	}
 	u, err := url.Parse(text)
-	if err == nil && strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "[") || err != nil && strings.Count(text, ":") > 2 && !strings.Contains(text, "[") {
+	if err == nil && strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host,
+		"[") || err != nil && strings.Count(text, ":") > 2 && !strings.Contains(text, "[") {
 		return bad("has an IPv6 address without brackets: put it in them, as in ssh://[::1]:22")
 	}
 	switch {

@@ -7,7 +7,8 @@ import (
 )
 
 // Types are the types that a unit's name may end in.
-var Types = []string{"automount", "busname", "device", "mount", "path", "scope", "service", "slice", "snapshot", "socket", "swap", "target", "timer"}
+var Types = []string{"automount", "busname", "device", "mount", "path", "scope", "service", "slice", "snapshot",
+	"socket", "swap", "target", "timer"}
 
 // Name returns the unit that an argument means, as fleet has it: the last part of
 // a path, and .service where no type is given. A pattern behind a slash stays as

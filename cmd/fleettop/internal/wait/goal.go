@@ -60,7 +60,8 @@ type scene struct {
 }
 
 func newScene(s *api.State) *scene {
-	sc := &scene{State: s, assigned: make(map[string]api.Assignment, len(s.Assignments)), reported: make(map[string][]cluster.Status, len(s.Statuses))}
+	sc := &scene{State: s, assigned: make(map[string]api.Assignment, len(s.Assignments)),
+		reported: make(map[string][]cluster.Status, len(s.Statuses))}
 	for p, a := range s.Assignments {
 		if before, ok := sc.assigned[p.Unit]; !ok || p.Machine < before.Machine {
 			sc.assigned[p.Unit] = a
@@ -73,7 +74,8 @@ func newScene(s *api.State) *scene {
 }
 
 // doing is what a machine does about a verb.
-var doing = map[api.Verb]string{api.Load: "loading", api.Start: "starting", api.Stop: "stopping", api.Restart: "restarting"}
+var doing = map[api.Verb]string{api.Load: "loading", api.Start: "starting", api.Stop: "stopping",
+	api.Restart: "restarting"}
 
 // judge returns how a goal stands.
 func (g *Goal) judge(s *scene) Outcome {
@@ -101,7 +103,8 @@ func (g *Goal) judge(s *scene) Outcome {
 	if !assigned {
 		switch reason := s.Unplaced[g.Unit]; {
 		case reason != "":
-			return say(Unplaced, "Unit %s is not placed: %s\nIt will be placed when a machine can take it; `fleettop explain %s` says more.", g.Unit, reason, g.Unit)
+			return say(Unplaced, "Unit %s is not placed: %s\nIt will be placed when a machine can take it; "+
+				"`fleettop explain %s` says more.", g.Unit, reason, g.Unit)
 		case s.Leader.Machine == "":
 			return say(Pending, "no machine leads the cluster at the moment")
 		}
@@ -123,16 +126,19 @@ func (g *Goal) judge(s *scene) Outcome {
 	case !reported || st.Epoch != a.Epoch || st.Generation < g.Generation:
 		h := s.Machines[a.Machine].Health
 		if h.State == cluster.Failed && s.Leader.Hold != "" {
-			return say(Held, "Unit %s is left on %s, which failed, as failovers are held: %s.\n`fleettop explain %s` says more.", g.Unit, on, s.Leader.Hold, g.Unit)
+			return say(Held, "Unit %s is left on %s, which failed, as failovers are held: %s.\n"+
+				"`fleettop explain %s` says more.", g.Unit, on, s.Leader.Hold, g.Unit)
 		}
 		if h.State != cluster.Up && h.State != "" {
 			return say(Pending, "%s is %s (%s)", on, h.State, h.Evidence)
 		}
 		return say(Pending, "%s is %s it", on, doing[g.Verb])
 	case st.Error != "":
-		return say(Failed, "Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.Unit, g.Verb, on, g.cause(st), g.Unit)
+		return say(Failed,
+			"Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.Unit, g.Verb, on, g.cause(st), g.Unit)
 	case g.starts() && st.Active == "failed":
-		return say(Failed, "Unit %s failed on %s: %s\n`fleettop status %s` says more.", g.Unit, on, cmp.Or(st.Result, st.Sub), g.Unit)
+		return say(Failed,
+			"Unit %s failed on %s: %s\n`fleettop status %s` says more.", g.Unit, on, cmp.Or(st.Result, st.Sub), g.Unit)
 	case g.starts() && st.Active == "inactive":
 		return judgeEnded(u, st, on, say)
 	case g.Verb == api.Stop && st.Active != "inactive" && st.Active != "failed":
@@ -191,7 +197,8 @@ func (g *Goal) judgeDestroy(s *scene, say func(Verdict, string, ...any) Outcome)
 		}
 	}
 	if len(away) > 0 {
-		return say(Reached, "Destroyed %s; where it still runs on a machine that is away, it is stopped when that is back: %s",
+		return say(Reached,
+			"Destroyed %s; where it still runs on a machine that is away, it is stopped when that is back: %s",
 			g.Unit, strings.Join(away, ", "))
 	}
 	return say(Reached, "Destroyed %s", g.Unit)

@@ -141,7 +141,8 @@ func (w *waiting) giveUp(g Goal, limit time.Duration) {
 	}
 	if o.Verdict == Pending {
 		o.Verdict = TimedOut
-		o.Text = fmt.Sprintf("Timed out after %s waiting for unit %s to %s: %s. The cluster carries on; `fleettop status %s` shows how it stands.", limit, g.Unit, g.Verb, o.Text, g.Unit)
+		o.Text = fmt.Sprintf("Timed out after %s waiting for unit %s to %s: %s. The cluster carries on; "+
+			"`fleettop status %s` shows how it stands.", limit, g.Unit, g.Verb, o.Text, g.Unit)
 	}
 	w.finish(o)
 }
@@ -149,7 +150,8 @@ func (w *waiting) giveUp(g Goal, limit time.Duration) {
 // judgeAll sends how the goals stand after each line of the watch, and closes
 // looks when it ends. A daemon that went away is given that long
 // a silence to come back.
-func judgeAll(ctx context.Context, c *client.Client, goals []Goal, silence time.Duration, looks chan<- []Outcome) error {
+func judgeAll(ctx context.Context, c *client.Client, goals []Goal, silence time.Duration,
+	looks chan<- []Outcome) error {
 	defer close(looks)
 	goals = slices.Clone(goals)
 	var opts api.WatchOptions
@@ -180,7 +182,8 @@ func judgeAll(ctx context.Context, c *client.Client, goals []Goal, silence time.
 				return ctx.Err()
 			}
 		})
-		if refusal := (*api.Error)(nil); ctx.Err() != nil || errors.As(err, &refusal) && refusal.Code != api.CodeUnavailable || time.Since(heard) > silence {
+		if refusal := (*api.Error)(nil); ctx.Err() != nil || errors.As(err,
+			&refusal) && refusal.Code != api.CodeUnavailable || time.Since(heard) > silence {
 			return err
 		}
 		if !retry.Pause(ctx, AskAgain) {
