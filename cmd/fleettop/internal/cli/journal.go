@@ -192,7 +192,7 @@ func (a *app) journal(ctx context.Context, fl *journalFlags, args []string) erro
 		}
 	}
 	if errors.Is(err, syscall.EPIPE) {
-		return errReported // whoever reads us has had enough
+		return errReported // the reader has closed the pipe
 	}
 	return err
 }

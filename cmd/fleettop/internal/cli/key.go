@@ -108,7 +108,7 @@ func (a *app) keyRotateCommand() *cobra.Command {
 	return cmd
 }
 
-// followRotation tells how a rotation goes on, until nobody but machines that are off is waited for.
+// followRotation prints how a rotation goes on, until it waits only for machines that are off.
 func (a *app) followRotation(ctx context.Context, c *client.Client) error {
 	said := ""
 	failing := time.Time{}

@@ -44,7 +44,7 @@ func (s session) console(cmd *cobra.Command, a *app) error {
 			termenv.WithColorCache(true))})
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, tui.ErrGone):
-		return errReported // whoever ended it says why
+		return errReported // the cause was shown on the terminal
 	case errors.Is(err, tui.ErrDumb):
 		return usageError{err}
 	}

@@ -98,7 +98,7 @@ func newMachineID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// freePorts finds consecutive ports that nobody uses, on loopback, for TCP and UDP.
+// freePorts finds consecutive free ports on loopback, for TCP and UDP.
 func (c *Cluster) freePorts() (int, error) {
 	var b [2]byte
 	for range portTries {

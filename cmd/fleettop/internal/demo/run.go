@@ -123,7 +123,7 @@ func (r *run) anyOn(other *Machine) (*Machine, error) {
 	return nil, errors.New("all machines are off: switch one on first")
 }
 
-// tell is the story of a machine that dies.
+// tell shows the story of a machine that dies.
 func (r *run) tell(ctx context.Context) error {
 	if err := r.verb(ctx, "list-unit-files"); err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// JSON writes a value in lines, for programs and people.
+// JSON writes a value in lines, for programs and people. The error is w's.
 func JSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -13,7 +13,7 @@ func JSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// JSONLine writes a value as one line, for what goes on.
+// JSONLine writes a value as one line, for what goes on. The error is w's.
 func JSONLine(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

@@ -20,7 +20,7 @@ func Text(text string) Cell { return Cell{Text: text} }
 func Coloured(text string, colour Colour) Cell { return Cell{Text: text, Colour: colour} }
 
 // Table writes rows with columns aligned by display width, the last one not
-// padded. Nothing in a cell can steer the terminal.
+// padded. Nothing in a cell can steer the terminal. The error is w's.
 func Table(w io.Writer, colour bool, rows [][]Cell) error {
 	var widths []int
 	for _, row := range rows {
