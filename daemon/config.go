@@ -103,7 +103,8 @@ type Config struct {
 
 var machineIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
-// Complete fills in defaults and refuses what can't work, saying what to do.
+// Complete fills in defaults and refuses what can't work: its errors
+// name the option and say what to do.
 func (c *Config) Complete() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))

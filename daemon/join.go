@@ -28,6 +28,7 @@ type Joined struct {
 
 // Join hands a token in for the cluster's key, and keeps the key and the
 // cluster's addresses for the daemon. A key that it replaces is kept.
+// Its errors say whether the token is used up.
 func Join(ctx context.Context, cfg JoinConfig) (Joined, error) {
 	if len(cfg.Addresses) == 0 {
 		return Joined{}, errors.New("no address of the cluster: give the whole line that `fleettop join-command` printed")

@@ -45,7 +45,7 @@ func UsualManager() ManagerKind {
 }
 
 // PlacesOf are the machine's places, or an ordinary user's own where systemd
-// isn't asked to run system units.
+// isn't asked to run system units. An error means that the user has no home.
 func PlacesOf(m ManagerKind) (Places, error) { return placesOf(m, os.Geteuid()) }
 
 func placesOf(m ManagerKind, uid int) (p Places, err error) {

@@ -32,7 +32,8 @@ type Ticket struct {
 	InitialCluster string `json:"initialCluster"`
 }
 
-// Members returns the cluster's members, sorted by ID.
+// Members returns the cluster's members, sorted by ID. Its error is that of the
+// request, which may be tried again.
 func Members(ctx context.Context, client *clientv3.Client) ([]Member, error) {
 	r, err := client.MemberList(ctx)
 	if err != nil {

@@ -39,7 +39,8 @@ const (
 // NewClient returns a client that notices a dead endpoint within about two
 // seconds and goes on with another. It doesn't wait for a connection, and
 // requests have no time limit but their context's. Watches should use
-// clientv3.WithRequireLeader. The caller closes it.
+// clientv3.WithRequireLeader. The caller closes it. An error means that the
+// endpoints or the TLS files are unusable.
 func NewClient(cfg ClientConfig) (*clientv3.Client, error) {
 	if len(cfg.Endpoints) == 0 {
 		return nil, errors.New("no etcd endpoint: give at least one (--etcd-endpoints)")
@@ -51,16 +52,16 @@ func NewClient(cfg ClientConfig) (*clientv3.Client, error) {
 		cfg.Conns = &ConnTracker{}
 	}
 	c := clientv3.Config{
-		Endpoints:            cfg.Endpoints,
-		DialTimeout:          dialTimeout,
-		DialKeepAliveTime:    10 * time.Second,
+		Endpoints:         cfg.Endpoints,
+		DialTimeout:       dialTimeout,
+		DialKeepAliveTime: 10 * time.Second,
+		// Not the socket's TCP_USER_TIMEOUT: a tracked connection is no TCP connection to gRPC.
 		DialKeepAliveTimeout: etcdPatience,
-		// not the socket's TCP_USER_TIMEOUT: a tracked connection is no TCP connection to gRPC
-		PermitWithoutStream: true,
-		MaxCallSendMsgSize:  MaxRequestBytes + 512<<10,
-		BackoffWaitBetween:  50 * time.Millisecond,
-		Logger:              newZap(cfg.Logger, nil),
-		DialOptions:         []grpc.DialOption{grpc.WithContextDialer(cfg.Conns.dial)},
+		PermitWithoutStream:  true,
+		MaxCallSendMsgSize:   MaxRequestBytes + 512<<10,
+		BackoffWaitBetween:   50 * time.Millisecond,
+		Logger:               newZap(cfg.Logger, nil),
+		DialOptions:          []grpc.DialOption{grpc.WithContextDialer(cfg.Conns.dial)},
 	}
 	c.TLS = cfg.TLSConfig
 	if c.TLS == nil && cfg.TLS.enabled() {

@@ -60,7 +60,7 @@ func HasData(dir string) bool {
 }
 
 // Discard removes the member's data from dir, for a member that was removed
-// from its cluster and may join again.
+// from its cluster and may join again. Its error says which file is left.
 func Discard(dir string) error {
 	// The marker goes last: without it the rest would be nobody's.
 	for _, name := range []string{dataDir, markerFile} {

@@ -79,7 +79,8 @@ func Bootstrap(ctx context.Context, cfg Config) (*Server, error) {
 // Join starts a member that was added to its cluster as a learner, by the
 // ticket made for it. The ticket lists the cluster's members and is refused
 // by them once they changed; get another one then. Join returns when the
-// member serves.
+// member serves. It returns a *ForeignDataError where dir has another
+// cluster's data.
 func Join(ctx context.Context, cfg Config, ticket Ticket) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err

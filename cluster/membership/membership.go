@@ -49,7 +49,8 @@ type Membership struct {
 	claimed  map[string]bool      // addresses that claimed our ID since the last Join
 }
 
-// Open starts gossiping as a cluster of one. Close ends it.
+// Open starts gossiping as a cluster of one. Close ends it. Its errors are about
+// the configuration, or an address that can't be listened on.
 func Open(cfg Config) (*Membership, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -131,7 +132,8 @@ func (m *Membership) Members() []Member {
 func (m *Membership) Changed() <-chan struct{} { return m.changed.Changed() }
 
 // SetTags replaces this member's tags and gossips them; it blocks until they
-// are sent, a second at most.
+// are sent, a second at most. After an error the others hear of them within a
+// minute, unless they are too long.
 func (m *Membership) SetTags(tags map[string]string) error {
 	if err := m.serf.SetTags(tags); err != nil {
 		return fmt.Errorf("gossip new tags: %w: they may add up to %d bytes, and reach the others within a minute in "+
@@ -141,7 +143,8 @@ func (m *Membership) SetTags(tags map[string]string) error {
 }
 
 // SetKeys makes gossip use a key and accept others besides it, and no more
-// than those. A Membership opened without a key stays without.
+// than those. A Membership opened without a key stays without, which
+// is an error.
 func (m *Membership) SetKeys(use []byte, others [][]byte) error {
 	if len(m.keyring.GetKeys()) == 0 {
 		return errors.New("gossip isn't encrypted, and can't become so while it runs")
@@ -167,7 +170,7 @@ func (m *Membership) SetKeys(use []byte, others [][]byte) error {
 
 // Leave says goodbye, so that the others see this member as left and not as
 // failed. It blocks until that is gossiped, or ctx ends; Close still has to
-// be called.
+// be called. Its error means that the others may see this member fail.
 func (m *Membership) Leave(ctx context.Context) error {
 	m.leave.Lock()
 	if m.leave.started == nil {

@@ -44,7 +44,8 @@ func (n *Node) EnterStore(ctx context.Context) error {
 // errUnknownStore is what the store answers until it is known to be this cluster's.
 var errUnknownStore = fmt.Errorf("%w: it is not known yet to be this cluster's", cluster.ErrUnavailable)
 
-// Gate is the store's: nothing is read or written before it is known whose it is.
+// Gate is the store's: nothing is read or written before it is known whose it
+// is. It returns why not, an error wrapping cluster.ErrUnavailable, or nil.
 func (n *Node) Gate() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -57,7 +58,8 @@ func (n *Node) Gate() error {
 	return errUnknownStore
 }
 
-// Trouble returns why the store can't be used, if that is known.
+// Trouble returns why the store can't be used, a *cluster.UnusableError; nil where
+// that isn't known.
 func (n *Node) Trouble() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

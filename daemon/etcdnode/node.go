@@ -237,10 +237,12 @@ func (n *Node) Run(ctx context.Context, records Records) error {
 	return nil
 }
 
-// Discard gives up the data of the embedded member below a state directory.
+// Discard gives up the data of the embedded member below a state directory. Its
+// error says which file is left.
 func Discard(stateDir string) error { return etcdserver.Discard(stateDir) }
 
-// Close ends client and member. A member that left gives up its data.
+// Close ends client and member. A member that left gives up its data. Its
+// error says what could not be closed or removed.
 func (n *Node) Close() error {
 	var err error
 	if n.client != nil {

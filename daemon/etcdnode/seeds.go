@@ -75,13 +75,14 @@ func (s *seedFile) keep(addresses []string) error {
 }
 
 // SaveSeeds notes gossip addresses of a cluster, which the daemon with this
-// state directory is to join at its next start.
+// state directory is to join at its next start. Its error is about the
+// file, with what to do.
 func SaveSeeds(stateDir string, addresses []string) error {
 	return (&seedFile{path: filepath.Join(stateDir, seedsFile)}).keep(addresses)
 }
 
 // ForgetSeeds removes what SaveSeeds and a Node noted: with these addresses a new
-// cluster here would look for the old one.
+// cluster here would look for the old one. A missing file is no error.
 func ForgetSeeds(stateDir string) error {
 	err := os.Remove(filepath.Join(stateDir, seedsFile))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -140,7 +140,7 @@ func (n *Node) identify(ctx context.Context) (storeIdentity, error) {
 }
 
 // KeepIdentity keeps the keys in the store's identity those of the cluster,
-// until ctx ends. Only the leader does.
+// until ctx ends, and returns nil. Only the leader does.
 func (n *Node) KeepIdentity(ctx context.Context) error {
 	delay := retry.NewDelay(retryLeast, retryMost)
 	for ctx.Err() == nil && !n.cfg.embeds() && n.cfg.Credentials.KeyIDs() != nil {

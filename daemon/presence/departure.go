@@ -44,7 +44,8 @@ func (r *Registration) Close(ctx context.Context, d cluster.Departure) {
 	}
 }
 
-// Remove deletes the record of a machine that leaves for good. It may be called again.
+// Remove deletes the record of a machine that leaves for good. It may be called again,
+// and after an error should be.
 func (r *Registration) Remove(ctx context.Context) error {
 	err := r.cfg.Store.DeleteMachine(ctx, r.cfg.Run.Machine)
 	if errors.Is(err, cluster.ErrNotFound) {

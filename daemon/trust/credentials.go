@@ -103,6 +103,7 @@ func (c *Credentials) InUse() []string {
 }
 
 // Refresh renews the certificate if it is time, and its files if they are gone.
+// After an error the certificate in use goes on: try again.
 func (c *Credentials) Refresh() error {
 	if c.identity == nil {
 		return nil

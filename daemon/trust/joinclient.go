@@ -46,7 +46,8 @@ func KeyInTheWay(token, keyFile string) (string, error) {
 }
 
 // FetchKey hands a token in for the cluster's key at the API of one of the
-// cluster's machines, by addresses of the form host:port. It writes nothing.
+// cluster's machines, by addresses of the form host:port. It writes nothing. Its
+// errors say what each machine answered; keys.ErrBadToken is one.
 func FetchKey(ctx context.Context, token string, addresses []string) (Grant, error) {
 	t, err := keys.ParseToken(token)
 	if err != nil {
@@ -71,7 +72,8 @@ func FetchKey(ctx context.Context, token string, addresses []string) (Grant, err
 }
 
 // KeepKey writes the key to a file. A key that it replaces is kept beside it, in
-// the file that KeepKey returns; "" where there was none, or the same.
+// the file that KeepKey returns; "" where there was none, or the same. Its errors
+// name the file.
 func KeepKey(ring keys.Ring, keyFile string) (aside string, err error) {
 	if had, err := keys.Load(keyFile); !errors.Is(err, fs.ErrNotExist) && (err != nil || !had.Equal(ring)) {
 		if aside, err = keys.CopyAside(keyFile); err != nil {
