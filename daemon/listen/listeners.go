@@ -145,7 +145,8 @@ func (l *Listeners) Run(ctx context.Context, handler, join http.Handler) error {
 
 // serveMachines serves the other machines until ctx ends or that fails.
 func (l *Listeners) serveMachines(ctx context.Context, handler, join http.Handler) error {
-	auth := &peerAuth{credentials: l.cfg.Credentials, next: server.AsRole(api.MachineRole, handler), join: join, joinTime: l.joinTime}
+	auth := &peerAuth{credentials: l.cfg.Credentials, next: server.AsRole(api.MachineRole, handler),
+		join: join, joinTime: l.joinTime}
 	machines, httpServer := l.machines, server.HTTPServer(ctx, auth, l.cfg.Log)
 	if id := l.cfg.Credentials.Identity(); id != nil {
 		machines = tls.NewListener(machines, id.ServerConfig())
