@@ -40,8 +40,7 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 		etcdnode.ClusterMembers{Node: n.etcd}, view)
 	engine := engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: view, Health: health, Log: n.log})
 	agent := agent.New(agent.Config{Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name,
-		Store: n.store, Manager: manager,
-		NotesPath: cfg.notesPath(), Log: n.log})
+		Store: n.store, Manager: manager, NotesPath: cfg.notesPath(), Log: n.log})
 	timeline := timeline{n.store}
 	keys := trust.NewService(trust.ServiceConfig{Machine: cfg.MachineID, GossipAddress: cfg.gossipAddress(),
 		APIAddress: cfg.apiAddress(), KeyFile: cfg.KeyFile, User: cfg.Manager == ManagerSystemdUser || os.Geteuid() != 0,
@@ -59,15 +58,13 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 		tasks = append(tasks, voters.Run)
 	}
 	campaign := leadership.Config{Self: cfg.MachineID, Store: n.store, Sessions: n.presence, Gossip: n.gossip,
-		Etcd: n.etcd,
-		View: view, Engine: engine, Tasks: tasks, Log: n.log}
+		Etcd: n.etcd, View: view, Engine: engine, Tasks: tasks, Log: n.log}
 	api := server.Config{Store: n.store, View: view, Health: health, Planner: schedule.New(),
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaving.leaveForGood,
 		Logs: logs.New(logs.Config{Self: cfg.MachineID, Source: source, View: view, Health: health, Peers: peers,
 			Timeline: n.store, Log: n.log}),
 		Stats: stats.New(stats.Config{Self: cfg.MachineID, User: cfg.Manager == ManagerSystemdUser, View: view,
-			Health: health,
-			Peers:  peers, Log: n.log}),
+			Health: health, Peers: peers, Log: n.log}),
 		Log: n.log}
 	if n.credentials.Identity() != nil {
 		api.Keys = keys
@@ -95,8 +92,8 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 func (n *node) record() cluster.Machine {
 	c := &n.cfg
 	m := cluster.Machine{Name: c.Name, Address: c.Address, Version: c.Version, Metadata: c.Metadata,
-		Manager:       string(c.Manager),
-		GossipAddress: c.gossipAddress(), ProbeAddress: c.probeAddress(), APIAddress: c.apiAddress()}
+		Manager: string(c.Manager), GossipAddress: c.gossipAddress(), ProbeAddress: c.probeAddress(),
+		APIAddress: c.apiAddress()}
 	if n.etcd.Embedded() {
 		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.PeerURL(), n.etcd.ClientURL()
 	}
