@@ -42,11 +42,14 @@ func (p *ownProcess) getenv(name string) string { return os.Getenv(name) }
 func (p *ownProcess) shows(stream io.Writer) bool { return print.IsTerminal(stream) }
 
 func (p *ownProcess) client() (*client.Client, error) {
-	dial, to := client.Dial, p.endpoint
-	if p.host != "" {
-		dial, to = sshdial.Dial, p.host
+	via, err := p.jumpHost()
+	if err != nil {
+		return nil, err
 	}
-	c, err := dial(to)
+	if via != nil {
+		return client.DialMultiplexed(p.host, via.Dial), nil // one ssh for all requests, as each costs a login
+	}
+	c, err := client.Dial(p.endpoint)
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -20,7 +20,6 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"fleettop/cmd/fleettop/internal/sshdial"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
 )
@@ -250,7 +249,7 @@ func TestSSHThatFails(t *testing.T) {
 func TestSSHIsSharedAndComesBack(t *testing.T) {
 	c := apitest.Start(t, 3)
 	far := newFarMachine(t, c.Endpoint)
-	client, err := sshdial.Dial("ssh://far")
+	client, err := (&ownProcess{host: "ssh://far"}).client()
 	if err != nil {
 		t.Fatal(err)
 	}

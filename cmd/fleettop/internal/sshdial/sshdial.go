@@ -14,8 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"fleettop/daemon/api/client"
 )
 
 // Stdio is fleettop's verb on the far machine, which connects its standard
@@ -86,16 +84,10 @@ func (r Remote) Args() []string {
 	return args
 }
 
-// Dial returns a client of the daemon at ssh://…, whose requests all go
-// through one ssh, which is started with the first one, and anew when it has
-// ended. It returns Parse's errors.
-func Dial(text string) (*client.Client, error) {
-	r, err := Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	return client.DialMultiplexed(text, func(context.Context) (net.Conn, error) { return startSSH(r.Args()) }), nil
-}
+// Dial starts an ssh whose standard input and output are the daemon's API. It
+// returns an error where ssh can't be started; why it ends later is the
+// connection's error. The caller closes the connection.
+func (r Remote) Dial(context.Context) (net.Conn, error) { return startSSH(r.Args()) }
 
 const (
 	sshStop  = time.Second // how long ssh has to end by itself
