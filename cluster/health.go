@@ -35,4 +35,6 @@ type Health struct {
 	// Blocked names a port of a machine that is up which gets no answer, and
 	// one that does, for people; empty if there is none.
 	Blocked string `json:"blocked,omitempty"`
+	// By is the ID of the machine whose evidence it is.
+	By string `json:"by,omitempty"`
 }

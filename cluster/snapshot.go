@@ -17,6 +17,10 @@ type Snapshot struct {
 	Units       map[string]Unit    // by name
 	Assignments map[UnitOnMachine]Assignment
 	Statuses    map[UnitOnMachine]Status
+	// What the leader holds true; it stands while no one leads.
+	Verdicts map[string]Health   // by machine ID
+	Unplaced map[string]Unplaced // by unit
+	WhatIf   map[string]WhatIf   // by machine ID
 }
 
 // NewSnapshot returns an empty snapshot at a revision.
@@ -28,6 +32,9 @@ func NewSnapshot(revision int64) *Snapshot {
 		Units:       map[string]Unit{},
 		Assignments: map[UnitOnMachine]Assignment{},
 		Statuses:    map[UnitOnMachine]Status{},
+		Verdicts:    map[string]Health{},
+		Unplaced:    map[string]Unplaced{},
+		WhatIf:      map[string]WhatIf{},
 	}
 }
 
@@ -55,7 +62,8 @@ type Change struct {
 	Units       map[string]*Unit
 	Assignments map[UnitOnMachine]*Assignment
 	Statuses    map[UnitOnMachine]*Status
-	Events      []Event // events recorded; not part of the snapshot
+	Findings
+	Events []Event // events recorded; not part of the snapshot
 }
 
 // With returns the snapshot after a change. Maps the change doesn't touch are shared.
@@ -73,6 +81,9 @@ func (s *Snapshot) With(c Change) *Snapshot {
 	n.Units = patched(s.Units, c.Units)
 	n.Assignments = patched(s.Assignments, c.Assignments)
 	n.Statuses = patched(s.Statuses, c.Statuses)
+	n.Verdicts = patched(s.Verdicts, c.Verdicts)
+	n.Unplaced = patched(s.Unplaced, c.Unplaced)
+	n.WhatIf = patched(s.WhatIf, c.WhatIf)
 	return &n
 }
 
@@ -91,13 +102,14 @@ func (c Change) Then(next Change) Change {
 	n.Units = joined(c.Units, next.Units)
 	n.Assignments = joined(c.Assignments, next.Assignments)
 	n.Statuses = joined(c.Statuses, next.Statuses)
+	n.Findings = Findings{joined(c.Verdicts, next.Verdicts), joined(c.Unplaced, next.Unplaced), joined(c.WhatIf, next.WhatIf)}
 	n.Events = slices.Concat(c.Events, next.Events)
 	return n
 }
 
 // Size is the number of things a change writes or removes.
 func (c Change) Size() int {
-	n := len(c.Machines) + len(c.Runs) + len(c.Units) + len(c.Assignments) + len(c.Statuses) + len(c.Events)
+	n := len(c.Machines) + len(c.Runs) + len(c.Units) + len(c.Assignments) + len(c.Statuses) + len(c.Events) + c.Findings.Size()
 	if c.ClusterID != nil {
 		n++
 	}

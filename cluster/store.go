@@ -89,11 +89,13 @@ type Store interface {
 	// SetHold writes the leader's Hold, guarded by its term: ErrNotLeader when that is over.
 	SetHold(ctx context.Context, term int64, why string) error
 
-	// Apply writes the leader's moves, each atomically, all guarded by the
-	// term: when it is over nothing more is written and ErrNotLeader returned.
+	// Apply writes the leader's findings and moves, each move atomically, all
+	// guarded by the term: when it is over nothing more is written and
+	// ErrNotLeader returned. They share transactions as far as these hold them,
+	// verdicts first and what has no place last.
 	// A move whose Unit changed since (generation) or whose From assignment changed is skipped with
 	// ErrConflict in its entry. It returns the revision of the last write (0 for none).
-	Apply(ctx context.Context, term int64, moves []Move) (revision int64, errs []error, err error)
+	Apply(ctx context.Context, term int64, moves []Move, found Findings) (revision int64, errs []error, err error)
 
 	// Record appends to the timeline. Event IDs and zero times are filled in.
 	Record(ctx context.Context, events ...Event) error

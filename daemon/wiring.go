@@ -8,7 +8,6 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/membership"
-	"fleettop/cluster/schedule"
 	"fleettop/daemon/agent"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/server"
@@ -36,22 +35,23 @@ const viewLinger = 30 * time.Second // how long a view that no lease holds is ke
 func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager units.Manager, source journal.Source) {
 	cfg := &n.cfg
 	view := view.New(n.store, n.log, viewLinger)
-	health := health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log},
+	tracker := health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log},
 		etcdnode.ClusterMembers{Node: n.etcd}, view)
-	engine := engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: view, Health: health, Log: n.log})
+	shown := health.NewShown(cfg.MachineID, tracker, view)
+	engine := engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: view, Health: tracker, Log: n.log})
 	agent := agent.New(agent.Config{Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name,
 		Store: n.store, Manager: manager, NotesPath: cfg.notesPath(), Log: n.log})
 	timeline := timeline{n.store}
 	keys := trust.NewService(trust.ServiceConfig{Machine: cfg.MachineID, GossipAddress: cfg.gossipAddress(),
 		APIAddress: cfg.apiAddress(), KeyFile: cfg.KeyFile, User: cfg.Manager == ManagerSystemdUser || os.Geteuid() != 0,
 		Credentials: n.credentials, Keystore: trust.Keystore{Client: n.etcd.Client(), Prefix: cfg.EtcdPrefix},
-		Store: n.store, Timeline: timeline, View: view, Health: health, Gossip: n.gossip, Etcd: n.etcd, Log: n.log})
+		Store: n.store, Timeline: timeline, View: view, Health: tracker, Gossip: n.gossip, Etcd: n.etcd, Log: n.log})
 	n.presence = presence.New(presence.Config{Run: n.run, Machine: n.record(), Keys: n.credentials.InUse,
 		Store: n.store, Etcd: n.etcd, Agent: agent, Log: n.log})
 	n.leaving = &leaving{machine: cfg.MachineID, name: cfg.Name, store: n.store, view: view, log: n.log,
 		ready: make(chan struct{})}
 	voters := &etcdnode.Voters{Client: n.etcd.Client(), Records: n.store, Timeline: timeline, View: view,
-		Health: health, Log: n.log}
+		Health: tracker, Log: n.log}
 	disk := &etcdnode.Disk{Dir: cfg.StateDir, Machine: cfg.MachineID, Name: cfg.Name, Timeline: timeline, Log: n.log}
 	tasks := []func(context.Context) error{keys.Lead, n.etcd.KeepIdentity}
 	if n.etcd.Embedded() {
@@ -59,12 +59,12 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	}
 	campaign := leadership.Config{Self: cfg.MachineID, Store: n.store, Sessions: n.presence, Gossip: n.gossip,
 		Etcd: n.etcd, View: view, Engine: engine, Tasks: tasks, Log: n.log}
-	api := server.Config{Store: n.store, View: view, Health: health, Planner: schedule.New(),
+	api := server.Config{Store: n.store, View: view, Health: shown,
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaving.leaveForGood,
-		Logs: logs.New(logs.Config{Self: cfg.MachineID, Source: source, View: view, Health: health, Peers: peers,
+		Logs: logs.New(logs.Config{Self: cfg.MachineID, Source: source, View: view, Health: shown, Peers: peers,
 			Timeline: n.store, Log: n.log}),
 		Stats: stats.New(stats.Config{Self: cfg.MachineID, User: cfg.Manager == ManagerSystemdUser, View: view,
-			Health: health, Peers: peers, Log: n.log}),
+			Health: shown, Peers: peers, Log: n.log}),
 		Log: n.log}
 	if n.credentials.Identity() != nil {
 		api.Keys = keys
@@ -72,7 +72,8 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	handler := server.New(api)
 
 	n.background(view.Run)
-	n.background(health.Run)
+	n.background(tracker.Run)
+	n.background(shown.Run)
 	n.background(func(ctx context.Context) { notifySystemd(ctx, agent.Ping) })
 	n.background(func(ctx context.Context) { n.etcd.FollowSeat(ctx, n.store) })
 	n.add(func(ctx context.Context) error { return listeners.Run(ctx, handler, keys.JoinServer()) })

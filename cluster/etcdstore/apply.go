@@ -3,7 +3,10 @@ package etcdstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -12,9 +15,21 @@ import (
 )
 
 // Apply implements cluster.Store.
-func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move) (int64, []error, error) {
-	errs := make([]error, len(moves))
-	steps := make([]*step, 0, len(moves))
+func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (int64, []error, error) {
+	verdicts, err := findings(s.keys.verdict, found.Verdicts)
+	if err != nil {
+		return 0, make([]error, len(moves)), err
+	}
+	later, err := laterFindings(s.keys, found)
+	if err != nil {
+		return 0, make([]error, len(moves)), err
+	}
+	errs := make([]error, len(moves)+len(verdicts)+len(later))
+	steps := make([]*step, 0, len(errs))
+	for _, st := range verdicts {
+		st.index = len(moves) + len(steps)
+		steps = append(steps, st)
+	}
 	for i, m := range moves {
 		st, err := s.moveStep(i, m)
 		if err != nil {
@@ -23,16 +38,52 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move) (in
 		}
 		steps = append(steps, st)
 	}
+	for i, st := range later {
+		st.index = len(moves) + len(verdicts) + i
+		steps = append(steps, st)
+	}
 	leader := s.keys.leader()
 	revision, err := s.take(ctx, steps, &fence{
 		guard: clientv3.Compare(clientv3.CreateRevision(leader), "=", term),
 		read:  clientv3.OpGet(leader, clientv3.WithKeysOnly()),
 		holds: func(kv *mvccpb.KeyValue) bool { return kv != nil && kv.CreateRevision == term },
 	}, errs)
-	if err != nil {
-		return revision, errs, fmt.Errorf("apply %d moves in term %d: %w", len(moves), term, err)
+	if err == nil { // a finding has no guard of its own, and can't be refused alone
+		err = errors.Join(errs[len(moves):]...)
 	}
-	return revision, errs, nil
+	if err != nil {
+		err = fmt.Errorf("apply %d moves and %d findings in term %d: %w", len(moves), found.Size(), term, err)
+	}
+	return revision, errs[:len(moves):len(moves)], err
+}
+
+// laterFindings are the steps of the findings that no move waits for.
+func laterFindings(keys layout, found cluster.Findings) ([]*step, error) {
+	unplaced, err := findings(keys.unplaced, found.Unplaced)
+	if err != nil {
+		return nil, err
+	}
+	whatIf, err := findings(keys.whatIf, found.WhatIf)
+	return append(unplaced, whatIf...), err
+}
+
+// findings are the steps that write or remove findings of a kind, by key.
+func findings[V any](key func(string) string, found map[string]*V) ([]*step, error) {
+	steps := make([]*step, 0, len(found))
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		st := &step{judge: func(*step, []*mvccpb.KeyValue) error { return nil }}
+		if v := found[name]; v == nil {
+			st.writes = []clientv3.Op{clientv3.OpDelete(key(name))}
+		} else {
+			value, err := encode(v)
+			if err != nil {
+				return nil, err
+			}
+			st.writes, st.size = []clientv3.Op{clientv3.OpPut(key(name), value)}, len(key(name))+len(value)
+		}
+		steps = append(steps, st)
+	}
+	return steps, nil
 }
 
 // moveStep guards a move: the unit's generation, the assignment it starts from

@@ -76,7 +76,7 @@ func BenchmarkApply(b *testing.B) {
 					}
 					moves[i] = m
 				}
-				_, errs, err := s.Apply(b.Context(), l.Term, moves)
+				_, errs, err := s.Apply(b.Context(), l.Term, moves, cluster.Findings{})
 				allTaken(b, errs, err)
 				round++
 			}

@@ -63,6 +63,21 @@ func (s *Store) notePut(c *cluster.Change, kv *mvccpb.KeyValue) {
 			r.Machine = rest
 			note(&c.Runs, rest, &r)
 		}
+	case kindVerdict:
+		var h cluster.Health
+		if err = json.Unmarshal(kv.Value, &h); err == nil {
+			note(&c.Verdicts, rest, &h)
+		}
+	case kindUnplaced:
+		var u cluster.Unplaced
+		if err = json.Unmarshal(kv.Value, &u); err == nil {
+			note(&c.Unplaced, rest, &u)
+		}
+	case kindWhatIf:
+		var w cluster.WhatIf
+		if err = json.Unmarshal(kv.Value, &w); err == nil {
+			note(&c.WhatIf, rest, &w)
+		}
 	case kindLeader:
 		var l cluster.Leader
 		if err = json.Unmarshal(kv.Value, &l); err == nil {
@@ -98,6 +113,12 @@ func (s *Store) noteDelete(c *cluster.Change, key string) {
 		note(&c.Machines, rest, nil)
 	case kindAlive:
 		note(&c.Runs, rest, nil)
+	case kindVerdict:
+		note(&c.Verdicts, rest, nil)
+	case kindUnplaced:
+		note(&c.Unplaced, rest, nil)
+	case kindWhatIf:
+		note(&c.WhatIf, rest, nil)
 	case kindLeader:
 		c.Leader = &cluster.Leader{}
 	case kindCluster:

@@ -16,6 +16,9 @@ const (
 	kindEvent      = "event"
 	kindLeader     = "leader"
 	kindCluster    = "cluster"
+	kindVerdict    = "verdict"
+	kindUnplaced   = "unplaced"
+	kindWhatIf     = "whatif"
 )
 
 // layout makes and reads keys under a prefix.
@@ -27,6 +30,9 @@ func (l layout) alive(machine string) string { return l.prefix + kindAlive + "/"
 func (l layout) event(id string) string      { return l.prefix + kindEvent + "/" + id }
 func (l layout) leader() string              { return l.prefix + kindLeader }
 func (l layout) cluster() string             { return l.prefix + kindCluster }
+func (l layout) verdict(id string) string    { return l.prefix + kindVerdict + "/" + id }
+func (l layout) unplaced(unit string) string { return l.prefix + kindUnplaced + "/" + unit }
+func (l layout) whatIf(id string) string     { return l.prefix + kindWhatIf + "/" + id }
 
 func (l layout) assignments(machine string) string {
 	return l.prefix + kindAssignment + "/" + machine + "/"

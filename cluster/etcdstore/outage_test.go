@@ -77,8 +77,11 @@ func TestOutage(t *testing.T) {
 			_, err := s.PutUnits(t.Context(), []cluster.Unit{{Name: "a", Generation: 1}})
 			return err
 		},
-		"DeleteUnits":   func() error { _, err := s.DeleteUnits(t.Context(), []string{"a"}); return err },
-		"Apply":         func() error { _, _, err := s.Apply(t.Context(), first.Term, []cluster.Move{{Unit: "a"}}); return err },
+		"DeleteUnits": func() error { _, err := s.DeleteUnits(t.Context(), []string{"a"}); return err },
+		"Apply": func() error {
+			_, _, err := s.Apply(t.Context(), first.Term, []cluster.Move{{Unit: "a"}}, cluster.Findings{})
+			return err
+		},
 		"DeleteMachine": func() error { return s.DeleteMachine(t.Context(), "m1") },
 		"Register":      func() error { _, err := s.Register(t.Context(), run, time.Second); return err },
 		"Evict":         func() error { return s.Evict(t.Context(), "m1", "before") },

@@ -75,7 +75,7 @@ func TestLeaderDiesUnderAWrite(t *testing.T) {
 			dies("change", func() error { return first(s.PutUnits(ctx, []cluster.Unit{unit(2)})) })
 			here, there := cluster.Assignment{Machine: "m1", Unit: "a.service", Epoch: 1}, cluster.Assignment{Machine: "m2", Unit: "a.service", Epoch: 2}
 			apply := func(m cluster.Move) error {
-				revision, errs, err := s.Apply(ctx, l.Term, []cluster.Move{m})
+				revision, errs, err := s.Apply(ctx, l.Term, []cluster.Move{m}, cluster.Findings{})
 				if revision == 0 && err == nil {
 					err = errors.New("at no revision")
 				}

@@ -79,7 +79,7 @@ func (s *Store) SetHold(ctx context.Context, term int64, why string) error {
 }
 
 // Apply implements cluster.Store.
-func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move) (int64, []error, error) {
+func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (int64, []error, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return 0, nil, err
@@ -93,7 +93,7 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move) (in
 		}
 		return 0, errs, fmt.Errorf("apply %d moves in term %d: %w", len(moves), term, cluster.ErrNotLeader)
 	}
-	change := cluster.Change{Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{}}
+	change := cluster.Change{Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{}, Findings: found}
 	current := func(k cluster.UnitOnMachine) *cluster.Assignment {
 		if a, written := change.Assignments[k]; written {
 			return a

@@ -58,7 +58,7 @@ func TestPartition(t *testing.T) {
 	for name, err := range map[string]error{
 		"Watch":    func() error { _, _, err := a.Watch(t.Context(), cluster.Scope{}); return err }(),
 		"PutUnits": func() error { _, err := a.PutUnits(t.Context(), nil); return err }(),
-		"Apply":    func() error { _, _, err := a.Apply(t.Context(), l.Term, nil); return err }(),
+		"Apply":    func() error { _, _, err := a.Apply(t.Context(), l.Term, nil, cluster.Findings{}); return err }(),
 		"Evict":    a.Evict(t.Context(), "m1", "one"),
 		"Statuses": n.PutStatuses(t.Context(), nil, nil),
 	} {
@@ -79,7 +79,7 @@ func TestPartition(t *testing.T) {
 	second, err := b.Campaign(t.Context(), m)
 	must(t, err)
 	a.SetReachable(true)
-	if _, _, err := a.Apply(t.Context(), l.Term, []cluster.Move{{Unit: "a"}}); !errors.Is(err, cluster.ErrNotLeader) {
+	if _, _, err := a.Apply(t.Context(), l.Term, []cluster.Move{{Unit: "a"}}, cluster.Findings{}); !errors.Is(err, cluster.ErrNotLeader) {
 		t.Errorf("the old leader: %v", err)
 	}
 	if second.Term <= l.Term {

@@ -20,7 +20,7 @@ var applyCases = []testCase{
 // apply makes moves and checks each one's outcome.
 func apply(t testing.TB, s cluster.Store, l cluster.Leader, moves []cluster.Move, wanted ...error) int64 {
 	t.Helper()
-	revision, errs, err := s.Apply(t.Context(), l.Term, moves)
+	revision, errs, err := s.Apply(t.Context(), l.Term, moves, cluster.Findings{})
 	want(t, errs, err, wanted...)
 	return revision
 }
@@ -140,7 +140,7 @@ func applyAtomic(t *testing.T, open func() cluster.Store) {
 	go func() {
 		for i := range hops {
 			_, errs, err := s.Apply(t.Context(), l.Term, []cluster.Move{{Unit: u.Name, Generation: 1,
-				From: assignment(fmt.Sprintf("m%d", i), u), To: assignment(fmt.Sprintf("m%d", i+1), u)}})
+				From: assignment(fmt.Sprintf("m%d", i), u), To: assignment(fmt.Sprintf("m%d", i+1), u)}}, cluster.Findings{})
 			if err == nil {
 				err = errs[0]
 			}

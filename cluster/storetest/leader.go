@@ -170,11 +170,11 @@ func leaderFenced(t *testing.T, open func() cluster.Store) {
 	for i, u := range list {
 		moves[i] = cluster.Move{Unit: u.Name, To: assignment("m1", u), Generation: 1}
 	}
-	_, errs, err := a.Apply(t.Context(), first.Term, moves[:1])
+	_, errs, err := a.Apply(t.Context(), first.Term, moves[:1], cluster.Findings{})
 	want(t, errs, err, nil)
 	refused := func(why string, list []cluster.Move) {
 		t.Helper()
-		revision, errs, err := a.Apply(t.Context(), first.Term, list)
+		revision, errs, err := a.Apply(t.Context(), first.Term, list, cluster.Findings{})
 		if !errors.Is(err, cluster.ErrNotLeader) || revision != 0 || len(errs) != len(list) {
 			t.Fatalf("%s: revision %d, %v", why, revision, err)
 		}
@@ -193,7 +193,7 @@ func leaderFenced(t *testing.T, open func() cluster.Store) {
 	refused("another leads", moves[1:])
 	refused("another leads, and the move is a withdrawal",
 		[]cluster.Move{{Unit: list[0].Name, From: assignment("m1", list[0]), Generation: 1}})
-	revision, errs, err := b.Apply(t.Context(), second.Term, moves[1:])
+	revision, errs, err := b.Apply(t.Context(), second.Term, moves[1:], cluster.Findings{})
 	want(t, errs, err, make([]error, len(moves)-1)...)
 	if revision <= second.Term {
 		t.Errorf("written at %d in term %d", revision, second.Term)

@@ -82,11 +82,11 @@ func play(t *testing.T, s cluster.Store, n cluster.Session, machine string, term
 		case 3:
 			_, _, err = s.Apply(ctx, term, []cluster.Move{
 				{Unit: u.Name, To: assignment(machine, u), Generation: 1},
-				{Unit: u.Name, To: assignment("elsewhere", u)}})
+				{Unit: u.Name, To: assignment("elsewhere", u)}}, cluster.Findings{})
 		case 4:
 			_, _, err = s.Apply(ctx, term, []cluster.Move{
 				{Unit: u.Name, From: assignment(machine, u), To: assignment("elsewhere", u), Generation: 1},
-				{Unit: u.Name, From: assignment("elsewhere", u)}})
+				{Unit: u.Name, From: assignment("elsewhere", u)}}, cluster.Findings{})
 		case 5:
 			err = n.PutStatuses(ctx, []cluster.Status{status(u.Name, fmt.Sprint(step.Thing))}, []string{"u0.service"})
 		case 6:
@@ -110,7 +110,7 @@ func watchScope(t *testing.T, open func() cluster.Store) {
 	place := func(machine, name string) {
 		u := unit(name)
 		put(t, s, u)
-		_, errs, err := s.Apply(t.Context(), l.Term, []cluster.Move{{Unit: name, To: assignment(machine, u), Generation: 1}})
+		_, errs, err := s.Apply(t.Context(), l.Term, []cluster.Move{{Unit: name, To: assignment(machine, u), Generation: 1}}, cluster.Findings{})
 		want(t, errs, err, nil)
 	}
 	touch("m1")

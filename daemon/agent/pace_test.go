@@ -213,7 +213,7 @@ func give(t *testing.T, store *memstore.Store, s cluster.Session, a cluster.Assi
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, errs, err := store.Apply(t.Context(), l.Term, []cluster.Move{{Unit: a.Unit, To: &a, Generation: 1}}); err != nil || errs[0] != nil {
+	if _, errs, err := store.Apply(t.Context(), l.Term, []cluster.Move{{Unit: a.Unit, To: &a, Generation: 1}}, cluster.Findings{}); err != nil || errs[0] != nil {
 		t.Fatal(err, errs)
 	}
 }

@@ -72,7 +72,7 @@ func TestReleasedStaysReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := cluster.Assignment{Machine: "m1", Unit: unit.Name, Content: content, Hash: "1", Desired: units.Loaded, Generation: 1, Epoch: 1}
-	if _, _, err := mem.Apply(ctx, leader.Term, []cluster.Move{{Unit: unit.Name, To: &to, Generation: 1}}); err != nil {
+	if _, _, err := mem.Apply(ctx, leader.Term, []cluster.Move{{Unit: unit.Name, To: &to, Generation: 1}}, cluster.Findings{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Release(ctx, "other.service"); err != nil && !errors.Is(err, units.ErrNotLoaded) {
@@ -109,7 +109,7 @@ func TestReleasedStaysReleased(t *testing.T) {
 	}
 	next := to
 	next.Restart = 2
-	if _, _, err := mem.Apply(ctx, leader.Term, []cluster.Move{{Unit: unit.Name, From: &to, To: &next, Generation: 1}}); err != nil {
+	if _, _, err := mem.Apply(ctx, leader.Term, []cluster.Move{{Unit: unit.Name, From: &to, To: &next, Generation: 1}}, cluster.Findings{}); err != nil {
 		t.Fatal(err)
 	}
 	select {

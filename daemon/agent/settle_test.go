@@ -124,7 +124,7 @@ func (r *rig) assign(unit, content string, desired units.DesiredState, finished 
 	}
 	errs, err := r.store.PutUnits(r.t.Context(), []cluster.Unit{u})
 	if err == nil && errs[0] == nil {
-		_, errs, err = r.store.Apply(r.t.Context(), r.leader.Term, []cluster.Move{move})
+		_, errs, err = r.store.Apply(r.t.Context(), r.leader.Term, []cluster.Move{move}, cluster.Findings{})
 	}
 	if err != nil || errs[0] != nil {
 		r.t.Fatal(err, errs)

@@ -48,7 +48,6 @@ type Place struct {
 
 // WhatIf is what would become of a machine's units if it died now.
 type WhatIf struct {
-	Machine string   `json:"machine"`
-	Strands int      `json:"strands"`         // units that no other machine could take
-	Units   []string `json:"units,omitempty"` // the first few of them, by name
+	Machine string `json:"machine"`
+	cluster.WhatIf
 }

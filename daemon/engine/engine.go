@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 
 // Store is the part of cluster.Store the engine writes to.
 type Store interface {
-	Apply(ctx context.Context, term int64, moves []cluster.Move) (revision int64, errs []error, err error)
+	Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (revision int64, errs []error, err error)
 	Evict(ctx context.Context, machine, runID string) error
 	Record(ctx context.Context, events ...cluster.Event) error
 	SetHold(ctx context.Context, term int64, why string) error
@@ -46,12 +45,7 @@ type Config struct {
 }
 
 // Engine places units while it leads.
-type Engine struct {
-	cfg Config
-
-	mu       sync.Mutex // guards unplaced
-	unplaced map[string]string
-}
+type Engine struct{ cfg Config }
 
 // New returns an Engine. Nothing happens before Lead.
 func New(cfg Config) *Engine {
@@ -75,20 +69,6 @@ func New(cfg Config) *Engine {
 	return &Engine{cfg: cfg}
 }
 
-// Unplaced returns, by unit, why a wanted unit is on no machine. It is nil
-// while this engine doesn't lead.
-func (e *Engine) Unplaced() map[string]string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return maps.Clone(e.unplaced)
-}
-
-func (e *Engine) setUnplaced(m map[string]string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.unplaced = m
-}
-
 // Lead places units under a leadership until ctx ends, and returns when all it
 // started has ended: nil when ctx ended, an error wrapping
 // cluster.ErrNotLeader when the term is over, and any other error when a write's
@@ -96,21 +76,24 @@ func (e *Engine) setUnplaced(m map[string]string) {
 func (e *Engine) Lead(ctx context.Context, leader cluster.Leader) error {
 	lease := e.cfg.View.Hold()
 	defer lease.Release()
-	defer e.setUnplaced(nil)
 	ctx, cancel := context.WithCancel(ctx)
 	out := newOutbox(ctx, e.cfg)
 	defer out.wait()
+	ahead := newForesight()
+	var working sync.WaitGroup
+	working.Go(func() { ahead.run(ctx) })
+	defer working.Wait()
 	defer cancel()
 
 	t := newTerm(leader, e.cfg.Planner)
-	err := e.lead(ctx, lease, t, out)
+	err := e.lead(ctx, lease, t, out, ahead)
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outbox) error {
+func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outbox, ahead *foresight) error {
 	for {
 		// Channels before what they announce, so that no change is missed.
 		judged := e.cfg.Health.Changed()
@@ -126,11 +109,10 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 		}
 		look := t.look(snap, state, e.cfg.Now())
 		out.evict(look.evict)
-		refused, err := e.write(ctx, t, look, out)
+		refused, err := e.write(ctx, t, look)
 		if err != nil {
 			return err
 		}
-		e.setUnplaced(look.unplaced)
 		e.recall(ctx, t)
 		out.record(t.events())
 		held, err := e.announceHold(ctx, t, state.Hold)
@@ -141,22 +123,32 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 		if len(look.moves) > 0 && !refused {
 			continue // the view must show these before anything else
 		}
-		if !e.rest(ctx, lease, t, out, stored, judged, look.again, refused) {
+		ahead.ask(schedule.Input{Snapshot: snap, Health: state.Health, Hold: state.Hold})
+		if !e.rest(ctx, lease, t, out, ahead, stored, judged, look.again, refused) {
 			return nil
 		}
 	}
 }
 
-// write applies a look's moves. It tells whether some were not taken, mostly
-// because somebody was faster with a unit; another look follows soon.
-func (e *Engine) write(ctx context.Context, t *term, look look, out *outbox) (refused bool, err error) {
-	if len(look.moves) == 0 {
+// write applies a look's findings and moves. It reports whether some were not
+// taken, mostly because another client was faster with a unit; another look
+// follows soon.
+func (e *Engine) write(ctx context.Context, t *term, look look) (refused bool, err error) {
+	if len(look.moves)+look.found.Size() == 0 {
 		return false, nil
 	}
-	revision, errs, err := e.cfg.Store.Apply(ctx, t.leader.Term, look.moves)
+	revision, errs, err := e.cfg.Store.Apply(ctx, t.leader.Term, look.moves, look.found)
+	if err != nil && len(look.moves) == 0 && !errors.Is(err, cluster.ErrNotLeader) {
+		if ctx.Err() == nil { // to write them again does no harm
+			e.cfg.Log.Debug("what the leader found is not in the store yet; trying again", "error", err)
+		}
+		t.unwritten = true
+		return true, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("apply %d moves: %w", len(look.moves), err)
 	}
+	t.unwritten = false
 	t.applied(look.moves, revision, errs, e.cfg.Now())
 	for k, err := range errs {
 		refused = refused || err != nil
@@ -208,10 +200,11 @@ func (e *Engine) announceHold(ctx context.Context, t *term, hold string) (done b
 	return err == nil, nil
 }
 
-// rest waits for something to act on: a verdict ends it at once, changes in
+// rest waits for something to act on: a verdict ends it at once, so do new
+// answers to what the death of a machine would do, changes in
 // the store when they pause or have gone on for long, and at last the time
 // again, if that isn't zero. It is false when ctx ends.
-func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outbox, stored, judged <-chan struct{},
+func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outbox, ahead *foresight, stored, judged <-chan struct{},
 	again time.Time, refused bool) bool {
 	every := e.cfg.Every
 	if !again.IsZero() {
@@ -231,6 +224,8 @@ func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outb
 		case <-judged:
 			return true
 		case <-wake.C:
+			return true
+		case t.whatIf = <-ahead.answers:
 			return true
 		case <-stored:
 			var snap *cluster.Snapshot

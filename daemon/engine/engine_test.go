@@ -235,8 +235,8 @@ func TestUnplacedIsPlacedWhenItCanBe(t *testing.T) {
 	r.health.set("n1", cluster.DaemonGone, 0)
 	stop := r.lead("n1")
 	r.put("a.service")
-	r.until("a reason", func(*cluster.Snapshot) bool { return r.engine.Unplaced()["a.service"] != "" })
-	if got, want := r.engine.Unplaced()["a.service"], "1 machine: 1 has lost its daemon"; got != want {
+	r.until("a reason", func(s *cluster.Snapshot) bool { return s.WhyUnplaced("a.service") != "" })
+	if got, want := r.cluster.Snapshot().WhyUnplaced("a.service"), "1 machine: 1 has lost its daemon"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	r.health.set("n1", cluster.Up, 0)
@@ -244,8 +244,57 @@ func TestUnplacedIsPlacedWhenItCanBe(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if r.engine.Unplaced() != nil {
-		t.Error("reasons of one that doesn't lead")
+	r.until("no reason", func(s *cluster.Snapshot) bool { return len(s.Unplaced) == 0 })
+}
+
+// TestVerdictsAreInTheStore: what the leader holds true of each machine is
+// there for all, with the machine that saw it, and what the death of each would do.
+func TestVerdictsAreInTheStore(t *testing.T) {
+	r := newRig(t, "n1", "n2", "n3")
+	stop := r.lead("n1")
+	r.demand("id.service", "MachineID=n3")
+	verdict := func(id string, state cluster.HealthState) func(*cluster.Snapshot) bool {
+		return func(s *cluster.Snapshot) bool { return s.Verdicts[id].State == state && s.Verdicts[id].By == "n1" }
+	}
+	r.until("n2 is up", verdict("n2", cluster.Up))
+	r.until("n3's death would strand its unit", func(s *cluster.Snapshot) bool {
+		return s.WhatIf["n3"].Strands == 1 && s.WhatIf["n3"].Units[0] == "id.service" && len(s.WhatIf) == 3
+	})
+	r.health.set("n3", cluster.Failed, 700*time.Millisecond)
+	r.until("n3 failed", verdict("n3", cluster.Failed))
+	r.until("a dead machine strands nothing more", func(s *cluster.Snapshot) bool { return len(s.WhatIf) == 2 })
+	r.must(r.store.DeleteMachine(r.ctx, "n3"))
+	r.until("the verdict on a forgotten machine is gone", func(s *cluster.Snapshot) bool { return len(s.Verdicts) == 2 })
+	r.must(stop())
+}
+
+// TestADeposedLeaderTellsNothing: a leader that was replaced and doesn't know
+// it yet puts no verdict of its own on the timeline.
+func TestADeposedLeaderTellsNothing(t *testing.T) {
+	r := newRig(t, "n1", "n2", "n3")
+	l, err := r.store.Campaign(r.ctx, r.session["n1"])
+	r.must(err)
+	ended := make(chan error, 1)
+	go func() { ended <- r.engine.Lead(r.ctx, l) }()
+	r.until("n3 is up", func(s *cluster.Snapshot) bool { return s.Verdicts["n3"].State == cluster.Up })
+	r.must(r.store.Evict(r.ctx, "n1", "run-n1"))
+	_, err = r.store.Campaign(r.ctx, r.session["n2"])
+	r.must(err)
+	r.health.set("n3", cluster.Failed, 700*time.Millisecond)
+	select {
+	case err := <-ended:
+		if !errors.Is(err, cluster.ErrNotLeader) {
+			t.Error(err)
+		}
+	case <-time.After(deadline):
+		t.Fatal("it still leads")
+	}
+	events, err := r.store.Events(r.ctx, time.Time{}, 0)
+	r.must(err)
+	for _, e := range events {
+		if e.Machine == "n3" && e.State == cluster.Failed {
+			t.Errorf("told: %s", e.Text)
+		}
 	}
 }
 
@@ -274,9 +323,11 @@ type slowStore struct {
 	before func()
 }
 
-func (s *slowStore) Apply(ctx context.Context, term int64, moves []cluster.Move) (int64, []error, error) {
-	s.before()
-	return s.Store.Apply(ctx, term, moves)
+func (s *slowStore) Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (int64, []error, error) {
+	if len(moves) > 0 {
+		s.before()
+	}
+	return s.Store.Apply(ctx, term, moves, found)
 }
 
 func TestConflictIsPlannedAgain(t *testing.T) {

@@ -35,7 +35,7 @@ func TestLeftWithADeadMachine(t *testing.T) {
 	r.event(cluster.EventMoved, "id.service has no place: MachineID allows only n3, which failed; it goes on there when n3 is back")
 	r.event(cluster.EventFailover, "n3 failed · 0 units moved · 1 unit without a place")
 	r.until("n3's run is evicted", func(s *cluster.Snapshot) bool { _, ok := s.Runs["n3"]; return !ok })
-	if reason := r.engine.Unplaced()[at.Unit]; !strings.Contains(reason, "which failed") {
+	if reason := r.cluster.Snapshot().WhyUnplaced(at.Unit); !strings.Contains(reason, "which failed") {
 		t.Errorf("unplaced: %q", reason)
 	}
 	r.must(stop())

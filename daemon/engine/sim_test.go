@@ -282,13 +282,13 @@ func (s *sim) lead(n *node) {
 
 // write writes what a leader decided, maybe a while ago and maybe in vain.
 func (s *sim) write(n *node) {
-	moves := n.late.moves
+	moves, found := n.late.moves, n.late.found
 	n.late = nil
-	if len(moves) == 0 {
+	if len(moves)+found.Size() == 0 {
 		return
 	}
 	before := s.truth.Snapshot()
-	revision, errs, err := n.store.Apply(s.ctx, n.term.leader.Term, moves)
+	revision, errs, err := n.store.Apply(s.ctx, n.term.leader.Term, moves, found)
 	for k, m := range moves {
 		if errs == nil || errs[k] == nil {
 			s.say("%s moves %s: %s", n.id, m.Unit, m.Reason)

@@ -33,9 +33,11 @@ type term struct {
 	homeless  map[string]bool // units that had no place at the last look; nil before the first
 	unsure    map[string]unsure
 	left      map[cluster.UnitOnMachine]bool
-	stuck     map[string]string // updates of global units that are held by a failure, and which
+	whatIf    map[string]cluster.WhatIf // the newest answers, by machine; nil before the first
+	stuck     map[string]string         // updates of global units that are held by a failure, and which
 	failovers []*failover
 	pending   []cluster.Event
+	unwritten bool // the store may not have what the last look found: the term may be over
 }
 
 // unsure is a machine that had failed when the term began. Only the timeline
@@ -47,10 +49,10 @@ type unsure struct {
 
 // look is what a leader does after a look at the cluster.
 type look struct {
-	moves    []cluster.Move
-	evict    []cluster.Run
-	unplaced map[string]string
-	again    time.Time // when to look again though nothing changed; zero for no such time
+	moves []cluster.Move
+	found cluster.Findings
+	evict []cluster.Run
+	again time.Time // when to look again though nothing changed; zero for no such time
 }
 
 // newTerm returns the memory of a term that begins. A look must show at
@@ -77,9 +79,11 @@ func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) l
 	t.leave(r, now)
 	t.rolls(r.Rolls, now)
 	l.again, l.moves = sooner(l.again, again), r.Moves
-	l.unplaced, t.homeless = make(map[string]string, len(r.Unplaced)), make(map[string]bool, len(r.Unplaced))
+	l.found, again = t.findings(snap, state, r, now)
+	l.again = sooner(l.again, again)
+	t.homeless = make(map[string]bool, len(r.Unplaced))
 	for _, u := range r.Unplaced {
-		l.unplaced[u.Unit], t.homeless[u.Unit] = u.Reason, true
+		t.homeless[u.Unit] = true
 	}
 	healths, _ := t.withOldFailures(state.Health, now)
 	for _, id := range slices.Sorted(maps.Keys(snap.Runs)) {
@@ -147,7 +151,11 @@ func (t *term) applied(moves []cluster.Move, revision int64, errs []error, now t
 
 // events returns what is to be recorded since the last call, in the order it
 // happened: a failure may be known to be news after the moves that it led to.
+// There are none while it isn't known whether the term goes on.
 func (t *term) events() []cluster.Event {
+	if t.unwritten {
+		return nil
+	}
 	events := t.pending
 	t.pending = nil
 	slices.SortStableFunc(events, func(a, b cluster.Event) int { return a.Time.Compare(b.Time) })

@@ -143,7 +143,7 @@ func TestWhatIsNewWaitsForNoOne(t *testing.T) {
 	b.set("n1", cluster.Schedulable)
 	b.step()
 	b.want("n1:0 n2:0")
-	if why := b.look.unplaced["u00.service"]; !strings.Contains(why, "waits a moment for other machines") {
+	if why := b.unplaced("u00.service"); !strings.Contains(why, "waits a moment for other machines") {
 		t.Errorf("u00.service is unplaced as it %q", why)
 	}
 	b.snap = b.snap.With(cluster.Change{Units: map[string]*cluster.Unit{"new.service": {Name: "new.service",
@@ -175,7 +175,7 @@ func TestWholeClusterComesBack(t *testing.T) {
 		b.state.Gathering, b.state.Missing = noon.Add(10*time.Second), []string{"n2", "n3"}
 		b.pass(3 * time.Second)
 		b.want("n1:0 n2:0 n3:0")
-		if why := b.look.unplaced["u00.service"]; !strings.Contains(why, "waits up to 7.0 s for n2, n3 to come back") {
+		if why := b.unplaced("u00.service"); !strings.Contains(why, "waits up to 7.0 s for n2, n3 to come back") {
 			t.Errorf("u00.service is unplaced as it %q", why)
 		}
 		want := "n1:9 n2:0 n3:0"
@@ -264,4 +264,12 @@ func TestANewLeaderWaitsForOldFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unplaced is what the last look found of a unit without a place.
+func (b *board) unplaced(unit string) string {
+	if found := b.look.found.Unplaced[unit]; found != nil {
+		return found.Reason
+	}
+	return ""
 }

@@ -15,7 +15,6 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/memstore"
-	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/daemon/api/server"
@@ -143,6 +142,9 @@ type verdicts struct {
 	changed chan struct{}
 }
 
+// Of implements server.Health.
+func (v *verdicts) Of(*cluster.Snapshot, bool) map[string]cluster.Health { return v.Health() }
+
 func (v *verdicts) Health() map[string]cluster.Health {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -233,7 +235,7 @@ func (f *fleet) up(id string) {
 	d := f.at[id]
 	log := slog.New(slog.DiscardHandler)
 	d.service = New(Config{Self: id, Source: d.log, View: f.view, Health: f.health, Peers: f, Timeline: f.store, Log: log})
-	handler := server.New(server.Config{Store: f.store, View: f.view, Health: f.health, Planner: schedule.New(), Self: id, Logs: d.service, Log: log, Heartbeat: 50 * time.Millisecond})
+	handler := server.New(server.Config{Store: f.store, View: f.view, Health: f.health, Self: id, Logs: d.service, Log: log, Heartbeat: 50 * time.Millisecond})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -289,7 +291,11 @@ func (f *fleet) place(unit, from, to string) {
 		a := f.mem.Snapshot().Assignments[cluster.UnitOnMachine{Machine: from, Unit: unit}]
 		m.From = &a
 	}
-	_, errs, err := f.store.Apply(ctx, f.leader.Term, []cluster.Move{m})
+	found := cluster.Findings{Verdicts: map[string]*cluster.Health{}}
+	for id, h := range f.health.Health() {
+		found.Verdicts[id] = &h
+	}
+	_, errs, err := f.store.Apply(ctx, f.leader.Term, []cluster.Move{m}, found)
 	f.must(err)
 	f.must(errs[0])
 }

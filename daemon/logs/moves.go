@@ -106,7 +106,6 @@ func (c *conductor) moved(before, after *cluster.Snapshot) {
 			came[k.Unit] = k.Machine
 		}
 	}
-	health := c.s.cfg.Health.Health()
 	left := map[string]string{}
 	for k := range before.Assignments {
 		if _, has := after.Assignments[k]; !has && came[k.Unit] != "" {
@@ -120,8 +119,7 @@ func (c *conductor) moved(before, after *cluster.Snapshot) {
 		}
 		delete(c.moves.held, unit)
 		delete(c.moves.told, unit)
-		// The leader's verdict may be here before this machine's own.
-		verdict, judged := health[from]
+		verdict, judged := after.Verdicts[from] // written with the move
 		launched := after.Assignments[cluster.UnitOnMachine{Machine: to, Unit: unit}].Desired == units.Launched
 		if judged && verdict.State != cluster.Up && launched {
 			c.moves.held[unit] = &hold{from: from, to: to}

@@ -19,6 +19,7 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/daemon/api/server"
+	"fleettop/daemon/health"
 	"fleettop/daemon/view"
 	"fleettop/units"
 )
@@ -32,7 +33,7 @@ type Cluster struct {
 	API      *server.Server // behind the endpoint: without a role
 	Left     chan struct{}  // closed when the API was told to leave
 
-	health  *health
+	health  *verdicts
 	tb      testing.TB
 	mu      sync.Mutex // guards faults and paused
 	faults  map[string]units.Status
@@ -52,7 +53,7 @@ func Machine(n int) cluster.Machine {
 func Start(tb testing.TB, machines int, tweaks ...func(*server.Config)) *Cluster {
 	tb.Helper()
 	c := &Cluster{Mem: memstore.New(), tb: tb, faults: map[string]units.Status{}, errors: map[string]string{},
-		health: newHealth(), Left: make(chan struct{}), resumed: make(chan struct{}, 1)}
+		health: newVerdicts(), Left: make(chan struct{}), resumed: make(chan struct{}, 1)}
 	c.Store = c.Mem.Open()
 	log := slog.New(slog.DiscardHandler)
 	c.View = view.New(c.Store, log, time.Second)
@@ -77,7 +78,9 @@ func Start(tb testing.TB, machines int, tweaks ...func(*server.Config)) *Cluster
 	}
 
 	var once sync.Once
-	cfg := server.Config{Store: c.Store, View: c.View, Health: c.health, Planner: schedule.New(), Self: Machine(1).ID, Version: "test",
+	shown := health.NewShown(Machine(1).ID, c.health, c.View)
+	running.Go(func() { shown.Run(ctx) })
+	cfg := server.Config{Store: c.Store, View: c.View, Health: shown, Self: Machine(1).ID, Version: "test",
 		Log: log, Heartbeat: 200 * time.Millisecond, SlowReader: 500 * time.Millisecond, Leave: func(context.Context, string, func(api.Progress)) (*api.Moved, error) {
 			once.Do(func() { close(c.Left) })
 			return &api.Moved{}, nil
@@ -183,9 +186,10 @@ func (c *Cluster) step(ctx context.Context, store *memstore.Store, planner *sche
 		return
 	}
 	plan := planner.Plan(schedule.Input{Snapshot: snap, Health: c.health.Health(), Hold: snap.Leader.Hold}, time.Now())
-	if len(plan.Moves) > 0 {
+	found := c.findings(planner, snap, plan)
+	if len(plan.Moves)+found.Size() > 0 {
 		// What was changed meanwhile comes again with the next change.
-		_, _, _ = store.Apply(ctx, leader.Term, plan.Moves)
+		_, _, _ = store.Apply(ctx, leader.Term, plan.Moves, found)
 	}
 	for id, s := range sessions {
 		puts, deletes := c.report(snap, id)
@@ -193,6 +197,40 @@ func (c *Cluster) step(ctx context.Context, store *memstore.Store, planner *sche
 			_ = s.PutStatuses(ctx, puts, deletes)
 		}
 	}
+}
+
+// findings are what the leader holds true of units without a place, and of
+// the death of each machine; the verdicts are the test's.
+func (c *Cluster) findings(planner *schedule.Planner, snap *cluster.Snapshot, plan schedule.Result) cluster.Findings {
+	found := cluster.Findings{Unplaced: map[string]*cluster.Unplaced{}, WhatIf: map[string]*cluster.WhatIf{}}
+	wanted := map[string]bool{}
+	for _, u := range plan.Unplaced {
+		wanted[u.Unit] = true
+		why := cluster.Unplaced{Reason: u.Reason, Generation: snap.Units[u.Unit].Generation}
+		if snap.Unplaced[u.Unit] != why {
+			found.Unplaced[u.Unit] = &why
+		}
+	}
+	for name := range snap.Unplaced {
+		if !wanted[name] {
+			found.Unplaced[name] = nil
+		}
+	}
+	health := c.health.Health()
+	for id := range snap.Machines {
+		was, known := snap.WhatIf[id]
+		if !health[id].State.Runs() {
+			if known {
+				found.WhatIf[id] = nil
+			}
+			continue
+		}
+		names := planner.WhatIf(schedule.Input{Snapshot: snap, Health: health, Hold: snap.Leader.Hold}, id)
+		if now := (cluster.WhatIf{Strands: len(names), Units: names}); !known || !was.Equal(now) {
+			found.WhatIf[id] = &now
+		}
+	}
+	return found
 }
 
 // report is what a machine's agent says of its assignments.
@@ -239,18 +277,18 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// health is an server.Health that tests turn.
-type health struct {
+// verdicts are what the daemon sees of the machines, which tests turn.
+type verdicts struct {
 	mu      sync.Mutex // guards what follows
 	states  map[string]cluster.Health
 	changed chan struct{}
 }
 
-func newHealth() *health {
-	return &health{states: map[string]cluster.Health{}, changed: make(chan struct{})}
+func newVerdicts() *verdicts {
+	return &verdicts{states: map[string]cluster.Health{}, changed: make(chan struct{})}
 }
 
-func (h *health) set(id string, v cluster.Health) {
+func (h *verdicts) set(id string, v cluster.Health) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	next := map[string]cluster.Health{id: v}
@@ -264,15 +302,15 @@ func (h *health) set(id string, v cluster.Health) {
 	h.changed = make(chan struct{})
 }
 
-// Health implements server.Health.
-func (h *health) Health() map[string]cluster.Health {
+// Health are the verdicts, by machine.
+func (h *verdicts) Health() map[string]cluster.Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.states
 }
 
-// Changed implements server.Health.
-func (h *health) Changed() <-chan struct{} {
+// Changed implements health.Own.
+func (h *verdicts) Changed() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.changed

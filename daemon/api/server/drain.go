@@ -34,7 +34,7 @@ func (s *Server) planDrain(l look) (any, *api.Error) {
 		m.Schedule = cluster.Drained
 		drained.Machines[m.ID] = &m
 	}
-	in := planned(l.snap, s.health(l.snap))
+	in := planned(l.snap, s.health(l.snap, l.store))
 	in.Snapshot = l.snap.With(drained)
 	reasons := map[string]string{}
 	for _, u := range schedule.New().Plan(in, time.Now()).Unplaced {
@@ -163,7 +163,7 @@ func (s *Server) schedule(l look, req api.MachinesRequest, want cluster.Schedula
 			snap = now
 		}
 	}
-	health := s.health(snap)
+	health := s.health(snap, l.store)
 	for i, name := range req.Machines {
 		if m, missing := api.FindMachine(snap.Machines, name); missing == nil {
 			row := s.machine(snap, m, health[m.ID])

@@ -16,8 +16,8 @@ func (s *Server) explainUnit(l look) (any, *api.Error) {
 	if e != nil {
 		return nil, e
 	}
-	in := planned(l.snap, s.health(l.snap))
-	plan, err := s.cfg.Planner.Explain(in, u.Name)
+	in := planned(l.snap, s.health(l.snap, l.store))
+	plan, err := schedule.New().Explain(in, u.Name)
 	if err != nil {
 		return nil, api.Refuse(api.CodeInvalid, "", "%v", err)
 	}

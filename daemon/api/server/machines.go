@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"slices"
 
@@ -22,7 +21,7 @@ func (s *Server) listMachines(l look) (any, *api.Error) {
 	for k := range snap.Assignments {
 		counts[k.Machine]++
 	}
-	health := s.health(snap)
+	health := s.health(snap, l.store)
 	list := make([]api.MachineInfo, 0, len(snap.Machines))
 	for id, m := range snap.Machines {
 		list = append(list, api.MachineInfo{Machine: s.machine(snap, m, health[id]), Units: counts[id]})
@@ -36,7 +35,7 @@ func (s *Server) listMachines(l look) (any, *api.Error) {
 // changeMachine finds the machine a path names, lets do change it, and
 // answers with what it is once the view shows it changed.
 func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event string,
-	do func(ctx context.Context, snap *cluster.Snapshot, m cluster.Machine) *api.Error, shown func(*cluster.Snapshot, string) bool) {
+	do func(l look, m cluster.Machine) *api.Error, shown func(*cluster.Snapshot, string) bool) {
 	s.reading(func(l look) (any, *api.Error) {
 		snap := l.snap
 		m, e := api.FindMachine(snap.Machines, l.PathValue("id"))
@@ -46,7 +45,7 @@ func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event str
 		case !l.store.Connected:
 			return nil, asError(cluster.ErrUnavailable)
 		case !shown(snap, m.ID):
-			if e := do(l.Context(), snap, m); e != nil {
+			if e := do(l, m); e != nil {
 				return nil, e
 			}
 			s.recordMachine(l.Request, m, event)
@@ -57,7 +56,7 @@ func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event str
 		if now, ok := snap.Machines[m.ID]; ok {
 			m = now
 		}
-		return s.machine(snap, m, s.health(snap)[m.ID]), nil
+		return s.machine(snap, m, s.health(snap, l.store)[m.ID]), nil
 	})(w, r)
 }
 
@@ -76,8 +75,8 @@ func (s *Server) scheduleMachine(w http.ResponseWriter, r *http.Request) {
 			"there is no verb %q for machines", verb))
 		return
 	}
-	set := func(ctx context.Context, _ *cluster.Snapshot, m cluster.Machine) *api.Error {
-		if err := s.setSchedule(ctx, m.ID, want); err != nil {
+	set := func(l look, m cluster.Machine) *api.Error {
+		if err := s.setSchedule(l.Context(), m.ID, want); err != nil {
 			return asError(err)
 		}
 		return nil
@@ -89,12 +88,12 @@ func (s *Server) scheduleMachine(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) forgetMachine(w http.ResponseWriter, r *http.Request) {
-	s.changeMachine(w, r, "forgotten", func(ctx context.Context, snap *cluster.Snapshot, m cluster.Machine) *api.Error {
-		h := s.health(snap)[m.ID]
-		if _, running := snap.Runs[m.ID]; running || h.State.Runs() {
+	s.changeMachine(w, r, "forgotten", func(l look, m cluster.Machine) *api.Error {
+		h := s.health(l.snap, l.store)[m.ID]
+		if _, running := l.snap.Runs[m.ID]; running || h.State.Runs() {
 			return api.Refuse(api.CodeConflict, "run `fleettop leave` on it, or power it off first", "%s is %s: only a machine that is gone can be forgotten", cmp.Or(m.Name, m.ID), cmp.Or(h.State, cluster.Up))
 		}
-		if err := s.cfg.Store.DeleteMachine(ctx, m.ID); err != nil {
+		if err := s.cfg.Store.DeleteMachine(l.Context(), m.ID); err != nil {
 			return asError(err)
 		}
 		return nil

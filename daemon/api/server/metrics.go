@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fleettop/daemon/api"
 )
 
 // metrics are what /metrics tells: this server's counters, the cluster as its
@@ -72,7 +74,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descRevision, float64(snap.Revision))
 	gauge(descLeads, flag(snap.Leader.Machine == m.s.cfg.Self))
-	health := m.s.health(snap)
+	health := m.s.health(snap, api.Store{Connected: live})
 	machines, desired, active := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, h := range health {
 		machines[string(h.State)]++
@@ -86,7 +88,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	by(descMachines, machines)
 	by(descUnits, desired)
 	by(descStatuses, active)
-	gauge(descUnplaced, float64(len(m.s.unplaced(planned(snap, health)))))
+	gauge(descUnplaced, float64(len(unplaced(snap))))
 }
 
 func flag(b bool) float64 {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"time"
 
 	"fleettop/cluster"
 	"fleettop/cluster/schedule"
@@ -22,30 +21,9 @@ func comparePlacement(a, b api.Placement) int {
 	return cmp.Or(cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Machine, b.Machine))
 }
 
-// health has a verdict for each machine of the snapshot. Where the detector
-// has none, what the machine last said and whether its lease lives must do.
-func (s *Server) health(snap *cluster.Snapshot) map[string]cluster.Health {
-	known := s.cfg.Health.Health()
-	out := make(map[string]cluster.Health, len(snap.Machines))
-	for id, m := range snap.Machines {
-		h, ok := known[id]
-		if !ok {
-			h = assumedHealth(snap, m)
-		}
-		out[id] = h
-	}
-	return out
-}
-
-func assumedHealth(snap *cluster.Snapshot, m cluster.Machine) cluster.Health {
-	run, running := snap.Runs[m.ID]
-	switch {
-	case m.Departure == cluster.ShutDown || m.Departure == cluster.Left:
-		return cluster.Health{State: cluster.Down, Since: m.DepartureAt, Evidence: "it said goodbye: " + string(m.Departure)}
-	case running:
-		return cluster.Health{State: cluster.Up, Since: run.Since, Evidence: "its lease lives"}
-	}
-	return cluster.Health{State: cluster.Failed, Since: m.DepartureAt, Evidence: "no daemon of it is known"}
+// health has the health of each machine of a snapshot, by ID.
+func (s *Server) health(snap *cluster.Snapshot, st api.Store) map[string]cluster.Health {
+	return s.cfg.Health.Of(snap, st.Connected)
 }
 
 func (s *Server) machine(snap *cluster.Snapshot, m cluster.Machine, h cluster.Health) api.Machine {
@@ -63,37 +41,20 @@ func assignment(a cluster.Assignment) api.Assignment {
 		Restart: a.Restart, Epoch: a.Epoch, Reason: a.Reason, Since: a.Since}
 }
 
+// unplaced are the units that the leader has no place for, by name.
+func unplaced(snap *cluster.Snapshot) map[string]api.Unplaced {
+	out := make(map[string]api.Unplaced, len(snap.Unplaced))
+	for name := range snap.Unplaced {
+		if why := snap.WhyUnplaced(name); why != "" {
+			out[name] = api.Unplaced{Unit: name, Reason: why}
+		}
+	}
+	return out
+}
+
 // planned is what the leader plans with, for all this daemon knows.
 func planned(snap *cluster.Snapshot, health map[string]cluster.Health) schedule.Input {
 	return schedule.Input{Snapshot: snap, Health: health, Hold: snap.Leader.Hold}
-}
-
-// unplaced returns why each unit that no machine can take is not placed. The
-// planner is asked only when some unit that is wanted has no machine that runs.
-func (s *Server) unplaced(in schedule.Input) map[string]string {
-	snap := in.Snapshot
-	placed := make(map[string]bool, len(snap.Assignments))
-	for k := range snap.Assignments {
-		if in.Health[k.Machine].State.Runs() || in.Held(k.Machine) != "" {
-			placed[k.Unit] = true
-		}
-	}
-	waiting := false
-	for name, u := range snap.Units {
-		if u.Desired != units.Inactive && !placed[name] {
-			waiting = true
-			break
-		}
-	}
-	if !waiting {
-		return nil
-	}
-	plan := s.cfg.Planner.Plan(in, time.Now())
-	out := make(map[string]string, len(plan.Unplaced))
-	for _, u := range plan.Unplaced {
-		out[u.Unit] = u.Reason
-	}
-	return out
 }
 
 // placements are the snapshot's assignments and statuses by unit, each by machine.

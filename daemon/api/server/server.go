@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"fleettop/cluster"
-	"fleettop/cluster/schedule"
 	"fleettop/daemon/api"
 	"fleettop/daemon/view"
 )
@@ -31,10 +30,10 @@ const (
 	storePatience = 5 * time.Second
 )
 
-// Health is the daemon's verdict on the machines it knows, by ID, and a
-// channel closed at the next change.
+// Health is what the daemon shows of the machines of a snapshot, by ID; live
+// says that the snapshot is current. The channel is closed at the next change.
 type Health interface {
-	Health() map[string]cluster.Health
+	Of(snap *cluster.Snapshot, live bool) map[string]cluster.Health
 	Changed() <-chan struct{}
 }
 
@@ -43,8 +42,7 @@ type Config struct {
 	Store   cluster.Store
 	View    *view.View
 	Health  Health
-	Planner *schedule.Planner // its own, not the engine's
-	Self    string            // ID of the machine this daemon runs on
+	Self    string // ID of the machine this daemon runs on
 	Version string
 	// Leave makes this machine leave the cluster for good, and reports how far
 	// it is; the daemon ends soon after it returned nil. It must not wait for
@@ -69,7 +67,6 @@ type Server struct {
 	endpoints map[string]map[string]endpoint // by path and method
 	refusals  refusals
 	facts     *factBook
-	whatIf    whatIfs
 	metrics   *metrics
 }
 

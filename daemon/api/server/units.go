@@ -37,7 +37,7 @@ func (s selector) match(name string) bool {
 
 func (s *Server) listUnits(l look) (any, *api.Error) {
 	q := l.URL.Query()
-	list := s.unitInfos(l.snap, newSelector(q["unit"]), q.Get("placed") == "true")
+	list := s.unitInfos(l, newSelector(q["unit"]), q.Get("placed") == "true")
 	refs, hold := machineRefs(l.snap, list), l.snap.Leader.Hold
 	if q.Get("table") == "true" {
 		return &api.UnitTable{Revision: l.snap.Revision, Store: l.store, Hold: hold, Rows: rows(list), Machines: refs}, nil
@@ -48,10 +48,9 @@ func (s *Server) listUnits(l look) (any, *api.Error) {
 // unitInfos are the units chosen, by name; placed leaves out those that are on
 // no machine and not wanted on one. A unit that was destroyed and is not gone
 // from its machine yet counts where placed is asked for.
-func (s *Server) unitInfos(snap *cluster.Snapshot, sel selector, placed bool) []api.UnitInfo {
-	in := planned(snap, s.health(snap))
-	where := placements(in, sel.match)
-	reasons := s.unplaced(in)
+func (s *Server) unitInfos(l look, sel selector, placed bool) []api.UnitInfo {
+	snap := l.snap
+	where := placements(planned(snap, s.health(snap, l.store)), sel.match)
 	out := make([]api.UnitInfo, 0, len(snap.Units))
 	for name, u := range snap.Units {
 		if !sel.match(name) || placed && len(where[name]) == 0 && u.Desired == units.Inactive {
@@ -59,7 +58,7 @@ func (s *Server) unitInfos(snap *cluster.Snapshot, sel selector, placed bool) []
 		}
 		hash, behind := newerTemplate(u, snap)
 		out = append(out, api.UnitInfo{Unit: s.unit(u), State: current(where[name]), Placements: where[name],
-			Unplaced: reasons[name], TemplateHash: hash, TemplateBehind: behind})
+			Unplaced: snap.WhyUnplaced(name), TemplateHash: hash, TemplateBehind: behind})
 	}
 	if placed {
 		for name, list := range where {
@@ -129,7 +128,7 @@ func (s *Server) getUnit(l look) (any, *api.Error) {
 	if e != nil {
 		return nil, e
 	}
-	list := s.unitInfos(l.snap, newSelector([]string{u.Name}), false)
+	list := s.unitInfos(l, newSelector([]string{u.Name}), false)
 	list[0].Content = u.Content
 	return api.UnitDetail{Revision: l.snap.Revision, Store: l.store, UnitInfo: list[0], Machines: machineRefs(l.snap, list)}, nil
 }

@@ -12,16 +12,9 @@ import (
 	"fleettop/daemon/view"
 )
 
-const (
-	// lineQuiet is the least time between two lines of a watch; what happens
-	// meanwhile goes into one.
-	lineQuiet = 20 * time.Millisecond
-	// reasonsQuiet is how long after a change a watch looks into why units
-	// have no place, so that a burst costs one look; reasonsLongest is how long
-	// changes that go on can put that off.
-	reasonsQuiet   = 100 * time.Millisecond
-	reasonsLongest = time.Second
-)
+// lineQuiet is the least time between two lines of a watch; what happens
+// meanwhile goes into one.
+const lineQuiet = 20 * time.Millisecond
 
 // watch streams the cluster's state. What it keeps for a reader is bounded by
 // the state itself, as a line tells what is different from the state told
@@ -60,7 +53,6 @@ type watcher struct {
 	snap       *cluster.Snapshot
 	store      api.Store
 	rows       map[string]api.Machine
-	states     map[string]cluster.HealthState // of all machines: they decide what can be placed
 	unplaced   map[string]api.Unplaced
 	asksWhatIf bool
 	heartbeat  time.Duration // the longest silence
@@ -95,10 +87,7 @@ func heartbeat(asked string, most time.Duration) time.Duration {
 func (wa *watcher) first(ctx context.Context, snap *cluster.Snapshot, st api.Store) *api.Line {
 	wa.store = st
 	l := &api.Line{Kind: api.LineSnapshot, ClusterID: snap.ClusterID, Self: wa.s.cfg.Self, Version: wa.s.cfg.Version, Leader: &snap.Leader, Store: &st}
-	health := wa.s.health(snap)
-	wa.advance(l, snap, health)
-	wa.explain(l, health)
-	wa.wonder(l, health)
+	wa.advance(l, snap)
 	l.Events = wa.missed(ctx, api.EventsDefault)
 	return l
 }
@@ -162,20 +151,10 @@ func (wa *watcher) run(ctx context.Context) {
 	defer beat.Stop()
 	quiet := time.NewTimer(0) // no line before it fires
 	defer quiet.Stop()
-	reasons := time.NewTimer(reasonsQuiet)
-	defer reasons.Stop()
-	var due time.Time // when the reasons are looked into at the latest, once something moved
 	for {
 		_, _, _, viewChanged := wa.lease.Latest()
 		healthChanged := wa.s.cfg.Health.Changed()
-		l, moved := wa.next(ctx)
-		if moved {
-			if due.IsZero() {
-				due = time.Now().Add(reasonsLongest)
-			}
-			reasons.Reset(max(0, min(reasonsQuiet, time.Until(due))))
-		}
-		if wa.send(l) != nil {
+		if wa.send(wa.next(ctx)) != nil {
 			return
 		}
 		select {
@@ -183,18 +162,6 @@ func (wa *watcher) run(ctx context.Context) {
 			return
 		case <-beat.C:
 			if wa.send(&api.Line{Kind: api.LineHeartbeat, Revision: wa.snap.Revision}) != nil {
-				return
-			}
-			continue
-		case <-reasons.C:
-			due = time.Time{}
-			l := &api.Line{Kind: api.LineChange, Revision: wa.snap.Revision}
-			health := wa.s.health(wa.snap)
-			wa.explain(l, health)
-			if !wa.wonder(l, health) {
-				reasons.Reset(whatIfPause)
-			}
-			if wa.send(l) != nil {
 				return
 			}
 			continue
@@ -210,11 +177,10 @@ func (wa *watcher) run(ctx context.Context) {
 	}
 }
 
-// next is the line that brings the reader up to date; moved tells whether
-// what it says may change what can be placed.
-func (wa *watcher) next(ctx context.Context) (l *api.Line, moved bool) {
+// next is the line that brings the reader up to date.
+func (wa *watcher) next(ctx context.Context) *api.Line {
 	snap, live, lost, _ := wa.lease.Latest()
-	l = &api.Line{Kind: api.LineChange, Revision: wa.snap.Revision}
+	l := &api.Line{Kind: api.LineChange, Revision: wa.snap.Revision}
 	if live != wa.store.Connected {
 		wa.store = api.Store{Connected: live}
 		if !live {
@@ -223,7 +189,7 @@ func (wa *watcher) next(ctx context.Context) (l *api.Line, moved bool) {
 		l.Kind, l.Store = api.LineStore, &wa.store
 	}
 	if snap == nil {
-		return l, false
+		return l
 	}
 	wa.drain(l)
 	if wa.sub == nil && live {
@@ -231,7 +197,8 @@ func (wa *watcher) next(ctx context.Context) (l *api.Line, moved bool) {
 			l.Events = append(l.Events, wa.missed(ctx, api.EventsDefault)...)
 		}
 	}
-	return l, wa.advance(l, snap, wa.s.health(snap))
+	wa.advance(l, snap)
+	return l
 }
 
 // drain takes the events the subscription has.
@@ -255,8 +222,9 @@ func (wa *watcher) drain(l *api.Line) {
 }
 
 // advance tells the reader how a snapshot and the machines' health differ from what it knows.
-func (wa *watcher) advance(l *api.Line, snap *cluster.Snapshot, health map[string]cluster.Health) (moved bool) {
+func (wa *watcher) advance(l *api.Line, snap *cluster.Snapshot) {
 	c := diff(wa.snap, snap)
+	had := wa.snap
 	wa.snap, l.Revision = snap, snap.Revision
 	if c.ClusterID != nil {
 		l.ClusterID = *c.ClusterID
@@ -264,10 +232,9 @@ func (wa *watcher) advance(l *api.Line, snap *cluster.Snapshot, health map[strin
 	if c.Leader != nil {
 		l.Leader = c.Leader
 	}
+	health := wa.s.health(snap, wa.store)
 	rows := make(map[string]api.Machine, len(snap.Machines))
-	states := make(map[string]cluster.HealthState, len(snap.Machines))
 	for id, m := range snap.Machines {
-		states[id] = health[id].State
 		if wa.machines.match(id) {
 			rows[id] = wa.s.machine(snap, m, health[id])
 		}
@@ -276,51 +243,25 @@ func (wa *watcher) advance(l *api.Line, snap *cluster.Snapshot, health map[strin
 	l.Machines, gone.Machines = diffRows(wa.rows, rows)
 	wa.rows = rows
 	wa.fill(l, &gone, c)
+	if !cluster.SameMap(had.Unplaced, snap.Unplaced) || !cluster.SameMap(had.Units, snap.Units) {
+		reasons := unplaced(snap)
+		maps.DeleteFunc(reasons, func(name string, _ api.Unplaced) bool { return !wa.units.match(name) })
+		l.Unplaced, gone.Unplaced = diffRows(wa.unplaced, reasons)
+		wa.unplaced = reasons
+	}
+	if wa.asksWhatIf && !cluster.SameMap(had.WhatIf, snap.WhatIf) {
+		answers := make(map[string]api.WhatIf, len(snap.WhatIf))
+		for id, a := range snap.WhatIf {
+			if wa.machines.match(id) {
+				answers[id] = api.WhatIf{Machine: id, WhatIf: a}
+			}
+		}
+		l.WhatIf, gone.WhatIf = diffRows(wa.whatIf, answers)
+		wa.whatIf = answers
+	}
 	if !gone.Empty() {
 		l.Gone = &gone
 	}
-	moved = c.Leader != nil || len(c.Machines)+len(c.Units)+len(c.Assignments) > 0 || !maps.Equal(states, wa.states)
-	wa.states = states
-	return moved
-}
-
-// explain tells the reader what changed in why units have no place.
-func (wa *watcher) explain(l *api.Line, health map[string]cluster.Health) {
-	reasons := map[string]api.Unplaced{}
-	for name, reason := range wa.s.unplaced(planned(wa.snap, health)) {
-		if wa.units.match(name) {
-			reasons[name] = api.Unplaced{Unit: name, Reason: reason}
-		}
-	}
-	var gone []string
-	l.Unplaced, gone = diffRows(wa.unplaced, reasons)
-	wa.unplaced = reasons
-	if len(gone) > 0 {
-		if l.Gone == nil {
-			l.Gone = &api.Gone{}
-		}
-		l.Gone.Unplaced = gone
-	}
-}
-
-// wonder tells the reader what changed in what the death of a machine would
-// strand, and whether all that is worked out.
-func (wa *watcher) wonder(l *api.Line, health map[string]cluster.Health) (complete bool) {
-	if !wa.asksWhatIf {
-		return true
-	}
-	answers, complete := wa.s.whatIf.look(wa.s.cfg.Planner, wa.snap, health)
-	maps.DeleteFunc(answers, func(id string, _ api.WhatIf) bool { return !wa.machines.match(id) })
-	var gone []string
-	l.WhatIf, gone = diffRows(wa.whatIf, answers)
-	wa.whatIf = answers
-	if len(gone) > 0 {
-		if l.Gone == nil {
-			l.Gone = &api.Gone{}
-		}
-		l.Gone.WhatIf = gone
-	}
-	return complete
 }
 
 // send writes a line, unless it says nothing.

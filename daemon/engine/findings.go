@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/health"
+)
+
+// freshDoubt is how long a suspicion of a machine that was suspect before in
+// the last moments must last to be written: where the network is slow it comes
+// and goes every second.
+const freshDoubt = 500 * time.Millisecond
+
+// findings are what the leader holds true now and the store doesn't say yet,
+// and when there may be more.
+func (t *term) findings(snap *cluster.Snapshot, state health.State, r schedule.Result, now time.Time) (f cluster.Findings, again time.Time) {
+	f.Verdicts, again = t.newVerdicts(snap, state, now)
+	f.Unplaced = map[string]*cluster.Unplaced{}
+	wanted := make(map[string]bool, len(r.Unplaced))
+	for _, u := range r.Unplaced {
+		wanted[u.Unit] = true
+		found := cluster.Unplaced{Reason: u.Reason, Generation: snap.Units[u.Unit].Generation}
+		if snap.Unplaced[u.Unit] != found {
+			f.Unplaced[u.Unit] = &found
+		}
+	}
+	for unit := range snap.Unplaced {
+		if !wanted[unit] {
+			f.Unplaced[unit] = nil
+		}
+	}
+	f.WhatIf = t.newWhatIf(snap, state)
+	return f, again
+}
+
+// newVerdicts are the verdicts on machines that the store doesn't have yet.
+func (t *term) newVerdicts(snap *cluster.Snapshot, state health.State, now time.Time) (found map[string]*cluster.Health, again time.Time) {
+	found = map[string]*cluster.Health{}
+	for id := range snap.Machines {
+		h, judged := state.Health[id]
+		was := snap.Verdicts[id]
+		if !judged || h.State == "" || sameVerdict(h, was) {
+			continue
+		}
+		if d := t.doubts[id]; h.State == cluster.Suspect && was.State == cluster.Up && d != nil && d.count > 1 {
+			if lasting := h.Since.Add(freshDoubt); now.Before(lasting) {
+				again = sooner(again, lasting)
+				continue
+			}
+		}
+		if h.By = t.leader.Machine; h.State == was.State && was.Since.Before(h.Since) {
+			h.Since = was.Since // another leader saw it first
+		}
+		found[id] = &h
+	}
+	for id := range snap.Verdicts {
+		if _, known := snap.Machines[id]; !known {
+			found[id] = nil
+		}
+	}
+	return found, again
+}
+
+// sameVerdict reports whether a verdict says what the one written does. Since
+// when, and who saw it, differ from one leader to the next.
+func sameVerdict(h, written cluster.Health) bool {
+	return h.State == written.State && h.Evidence == written.Evidence && h.Blocked == written.Blocked &&
+		h.BackAt.Equal(written.BackAt) && h.SilentSince.IsZero() == written.SilentSince.IsZero()
+}
+
+// newWhatIf are the answers, as far as they are known, that the store doesn't
+// have yet. A machine that doesn't run has none.
+func (t *term) newWhatIf(snap *cluster.Snapshot, state health.State) map[string]*cluster.WhatIf {
+	found := map[string]*cluster.WhatIf{}
+	for id, answer := range t.whatIf {
+		was, known := snap.WhatIf[id]
+		if _, there := snap.Machines[id]; there && state.Health[id].State.Runs() && !(known && was.Equal(answer)) {
+			found[id] = &answer
+		}
+	}
+	for id := range snap.WhatIf {
+		if _, there := snap.Machines[id]; !there || !state.Health[id].State.Runs() {
+			found[id] = nil
+		}
+	}
+	return found
+}
