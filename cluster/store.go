@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"fleettop/units"
 )
 
 // Errors a Store returns, to be tested with errors.Is.
@@ -146,16 +144,4 @@ type Move struct {
 	Reason string
 	// Generation of the unit the move was decided on; 0 when the unit is gone.
 	Generation int64
-}
-
-// Current is fleet's current state of a unit, from what was assigned and reported.
-func Current(a *Assignment, s *Status) units.DesiredState {
-	switch {
-	case a == nil || s == nil || s.Epoch != a.Epoch || s.Load != "loaded":
-		return units.Inactive
-	case s.Generation < a.Generation:
-		return units.Loaded
-	default:
-		return a.Desired
-	}
 }

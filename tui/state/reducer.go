@@ -211,8 +211,8 @@ func (r *Reducer) putMachine(m api.Machine, at time.Time) (urgent bool) {
 		}
 		m.Metadata = clean
 	}
-	h := host{id: m.ID, name: m.Label(), runs: m.Health.State.Runs() || m.Health.State == "", doubt: m.Health.State == cluster.Suspect}
-	if !h.runs || h.doubt {
+	h := host{id: m.ID, name: m.Label(), health: m.Health.State}
+	if !h.runs() || h.doubt() {
 		if h.silent = m.Health.SilentSince; h.silent.IsZero() {
 			h.silent = m.Health.Since
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"fleettop/cluster"
 	"fleettop/units"
 )
 
@@ -95,14 +96,43 @@ func (m *Move) Fresh(now time.Time) bool {
 // host is what a row needs to know of a machine.
 type host struct {
 	id, name string
-	runs     bool // units there are taken to be running
-	doubt    bool
-	silent   time.Time // its last sign of life, while it is in doubt or dead
+	health   cluster.HealthState // empty counts as up
+	silent   time.Time           // its last sign of life, while it is in doubt or dead
 }
+
+// runs reports whether units there are taken to be running.
+func (h host) runs() bool { return h.health == "" || h.health.Runs() }
+
+// doubt reports whether the machine is suspect.
+func (h host) doubt() bool { return h.health == cluster.Suspect }
 
 // judge fills in a row's word and mood.
 func (r *Row) judge(h *host, unplaced string) {
-	r.Word, r.Mood = r.verdict(h, unplaced)
+	how := cluster.Standing{Desired: r.Desired, Generation: r.Generation, Placed: r.Machine != "", Leaving: r.Leaving,
+		Unplaced: unplaced, Health: cluster.Failed, Carried: r.Carried, Error: r.Error, Crashing: r.loops,
+		Status: units.Status{Load: r.Load, Active: r.Active, Sub: r.Sub, Result: r.Result, Restarts: r.Restarts}}
+	if h != nil {
+		how.Health = h.health
+	}
+	state := how.State()
+	if (state == cluster.UnitUnplaced || state == cluster.UnitLost) && unplaced != "" {
+		r.Reason = unplaced
+	}
+	r.Word, r.Mood = string(state), moodOf(state)
+}
+
+// moodOf is how well a unit in a state is.
+func moodOf(state cluster.UnitState) Mood {
+	switch state {
+	case cluster.UnitInactive, cluster.UnitLoaded, cluster.UnitSkipped, cluster.UnitFinished:
+		return Idle
+	case cluster.UnitActive:
+		return Good
+	case cluster.UnitWaiting, cluster.UnitSuspect, cluster.UnitLoading, cluster.UnitStarting, cluster.UnitReloading,
+		cluster.UnitChanging, cluster.UnitStopping:
+		return Busy
+	}
+	return Bad
 }
 
 // index prepares a row for filters; old is the row before it, or nil.
@@ -112,80 +142,4 @@ func (r *Row) index(old *Row) {
 		return
 	}
 	r.hay = strings.ToLower(r.Unit + " " + r.Host + " " + r.Word)
-}
-
-func (r *Row) verdict(h *host, unplaced string) (string, Mood) {
-	switch {
-	case r.Leaving:
-		return "stopping", Busy
-	case r.Machine == "" && r.Desired == units.Inactive:
-		return "inactive", Idle
-	case r.Machine == "" && unplaced != "":
-		r.Reason = unplaced
-		return "unplaced", Bad
-	case r.Machine == "":
-		return "waiting", Busy
-	case h == nil || !h.runs:
-		if unplaced != "" { // no other machine can take it
-			r.Reason = unplaced
-		}
-		return "lost", Bad
-	case r.Error != "":
-		return "error", Bad
-	case r.Load != "" && r.Load != "loaded" && r.Load != "stub" && r.Load != "merged":
-		return r.Load, Bad
-	case h.doubt:
-		return "suspect", Busy
-	case r.Desired == units.Loaded:
-		return r.resting()
-	}
-	return r.wanted()
-}
-
-// resting is the verdict on a unit that is to be on its machine without running.
-func (r *Row) resting() (string, Mood) {
-	switch {
-	case r.Active == "failed":
-		return "failed", Bad
-	case r.Active == "active" || r.Active == "deactivating" || r.Active == "reloading":
-		return "stopping", Busy
-	case r.Active == "":
-		return "loading", Busy
-	}
-	return "loaded", Idle
-}
-
-// wanted is the verdict on a unit that is to run.
-func (r *Row) wanted() (string, Mood) {
-	switch r.Active {
-	case "active":
-		if r.Carried < r.Generation && r.Carried > 0 {
-			return "changing", Busy
-		}
-		if r.loops {
-			return "crashing", Bad
-		}
-		return "active", Good
-	case "reloading":
-		return "reloading", Busy
-	case "failed":
-		return "failed", Bad
-	case "deactivating":
-		return "stopping", Busy
-	case "inactive":
-		if r.Carried >= r.Generation && r.Result == units.ResultCondition {
-			return "skipped", Idle
-		}
-		if r.Carried >= r.Generation && r.Result != "" && r.Result != "success" {
-			return "failed", Bad
-		}
-		if r.Carried >= r.Generation {
-			return "finished", Idle
-		}
-	case "activating":
-		if r.Restarts > 2 && r.Sub == "auto-restart" {
-			return "crashing", Bad
-		}
-	}
-	return "starting", Busy
 }

@@ -50,7 +50,7 @@ func (r *Reducer) rowsOf(u *unit, now time.Time) []*Row {
 	case len(u.statuses) > 0:
 		// Taken from its machine, and not gone from there yet.
 		id := u.statuses[0].Machine
-		if m := r.machines[id]; m != nil && m.host.runs {
+		if m := r.machines[id]; m != nil && m.host.runs() {
 			r.place(row, u, id, nil)
 		}
 	}
@@ -94,7 +94,7 @@ func (r *Reducer) globalRows(u *unit, now time.Time) []*Row {
 		on[a.Machine] = true
 	}
 	for _, s := range u.statuses {
-		if m := r.machines[s.Machine]; m != nil && m.host.runs {
+		if m := r.machines[s.Machine]; m != nil && m.host.runs() {
 			on[s.Machine] = true
 		}
 	}
@@ -172,14 +172,14 @@ func (r *Reducer) moveOf(old, row *Row, a *api.Assignment, u *unit, now time.Tim
 	}
 	h := r.hostOf(row.Machine)
 	switch {
-	case row.Machine != "" && (h == nil || !h.runs || h.doubt):
+	case row.Machine != "" && (h == nil || !h.runs() || h.doubt()):
 		// It went down with its machine, or may have.
 		if old == nil && was == nil && h == nil {
 			return nil
 		}
 		m := &Move{From: row.Machine, FromName: row.Host}
 		if h != nil {
-			m.Doubt, m.Began = h.doubt, h.silent
+			m.Doubt, m.Began = h.doubt(), h.silent
 		} else {
 			m.Began = now
 		}
@@ -215,7 +215,7 @@ func (r *Reducer) homeless(old *Row, was *Move, row *Row, now time.Time) *Move {
 
 func (r *Reducer) lives(id string) bool {
 	h := r.hostOf(id)
-	return h != nil && h.runs
+	return h != nil && h.runs()
 }
 
 // departed begins a move, or goes on with one whose stopwatch runs.

@@ -133,15 +133,19 @@ func (g *Goal) judge(s *scene) Outcome {
 			return say(Pending, "%s is %s (%s)", on, h.State, h.Evidence)
 		}
 		return say(Pending, "%s is %s it", on, doing[g.Verb])
-	case st.Error != "":
+	}
+	state := cluster.Standing{Desired: a.Desired, Generation: st.Generation, Placed: true,
+		Status: st.Status, Carried: st.Generation, Error: st.Error}.State()
+	switch {
+	case state == cluster.UnitError:
 		return say(Failed,
 			"Unit %s: %s failed on %s: %s\n`fleettop status %s` says more.", g.Unit, g.Verb, on, g.cause(st), g.Unit)
-	case g.starts() && st.Active == "failed":
+	case g.starts() && state == cluster.UnitFailed:
 		return say(Failed,
 			"Unit %s failed on %s: %s\n`fleettop status %s` says more.", g.Unit, on, cmp.Or(st.Result, st.Sub), g.Unit)
-	case g.starts() && st.Active == "inactive":
-		return judgeEnded(u, st, on, say)
-	case g.Verb == api.Stop && st.Active != "inactive" && st.Active != "failed":
+	case g.starts() && (state == cluster.UnitSkipped || state == cluster.UnitFinished):
+		return judgeEnded(u, state, on, say)
+	case g.Verb == api.Stop && state == cluster.UnitStopping:
 		return say(Pending, "%s is stopping it", on)
 	}
 	did := "launched"
@@ -161,9 +165,9 @@ func (g *Goal) judge(s *scene) Outcome {
 func (g *Goal) starts() bool { return g.Verb == api.Start || g.Verb == api.Restart }
 
 // judgeEnded tells of a unit that was started and is inactive.
-func judgeEnded(u api.Unit, st cluster.Status, on string, say func(Verdict, string, ...any) Outcome) Outcome {
+func judgeEnded(u api.Unit, state cluster.UnitState, on string, say func(Verdict, string, ...any) Outcome) Outcome {
 	switch {
-	case st.Result == units.ResultCondition:
+	case state == cluster.UnitSkipped:
 		return say(Failed, "Unit %s was not started on %s: a condition that its file demands is not met there\n"+
 			"`fleettop status %s` says more.", u.Name, on, u.Name)
 	case u.Once:

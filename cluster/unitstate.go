@@ -1,0 +1,132 @@
+package cluster
+
+import "fleettop/units"
+
+// UnitState is how a unit is, in one word for people. A unit whose file
+// systemd could not load has systemd's word for that, such as bad-setting.
+type UnitState string
+
+// Unit states.
+const (
+	UnitInactive  UnitState = "inactive"  // not wanted on any machine
+	UnitUnplaced  UnitState = "unplaced"  // the leader has no place for it
+	UnitWaiting   UnitState = "waiting"   // the leader hasn't decided yet
+	UnitLost      UnitState = "lost"      // its machine failed or is down
+	UnitSuspect   UnitState = "suspect"   // its machine is in doubt
+	UnitError     UnitState = "error"     // its machine could not do what it was told
+	UnitLoading   UnitState = "loading"   // its machine hasn't reported it yet
+	UnitLoaded    UnitState = "loaded"    // on its machine, and not wanted to run
+	UnitStarting  UnitState = "starting"  // on its way to active
+	UnitActive    UnitState = "active"    // it runs
+	UnitReloading UnitState = "reloading" // it runs and reads its configuration
+	UnitChanging  UnitState = "changing"  // it runs, and its machine hasn't carried out the newest change
+	UnitStopping  UnitState = "stopping"  // on its way to inactive
+	UnitSkipped   UnitState = "skipped"   // a condition of its file isn't met on its machine
+	UnitFinished  UnitState = "finished"  // it ran and ended well
+	UnitFailed    UnitState = "failed"    // it ended badly
+	UnitCrashing  UnitState = "crashing"  // it ends and is started again and again
+)
+
+// crashingRestarts is how many restarts make a unit that waits for the next one a crashing one.
+const crashingRestarts = 2
+
+// Standing is all that the state of a unit on a machine, or on none, follows from.
+type Standing struct {
+	Desired    units.DesiredState
+	Generation int64       // of the unit
+	Placed     bool        // it is on a machine
+	Leaving    bool        // it was taken from that machine, which still has it
+	Unplaced   string      // why the leader has no place for it, empty if it has
+	Health     HealthState // of the machine; empty counts as up
+
+	Status   units.Status // as the machine reported it last; zero before the first report
+	Carried  int64        // the generation that the machine has carried out
+	Error    string       // why it could not
+	Crashing bool         // the caller saw it end and start again and again
+}
+
+// State derives the state. It is the one place that does.
+func (s Standing) State() UnitState {
+	load := s.Status.Load
+	switch {
+	case s.Leaving:
+		return UnitStopping
+	case !s.Placed && s.Desired == units.Inactive:
+		return UnitInactive
+	case !s.Placed && s.Unplaced != "":
+		return UnitUnplaced
+	case !s.Placed:
+		return UnitWaiting
+	case s.Health != "" && !s.Health.Runs():
+		return UnitLost
+	case s.Error != "":
+		return UnitError
+	case load != "" && load != "loaded" && load != "stub" && load != "merged":
+		return UnitState(load)
+	case s.Health == Suspect:
+		return UnitSuspect
+	case s.Desired == units.Loaded:
+		return s.resting()
+	}
+	return s.wanted()
+}
+
+// resting is the state of a unit that is to be on its machine without running.
+func (s Standing) resting() UnitState {
+	switch s.Status.Active {
+	case "failed":
+		return UnitFailed
+	case "active", "activating", "deactivating", "reloading":
+		return UnitStopping
+	case "":
+		return UnitLoading
+	}
+	return UnitLoaded
+}
+
+// wanted is the state of a unit that is to run.
+func (s Standing) wanted() UnitState {
+	carried := s.Carried >= s.Generation
+	switch s.Status.Active {
+	case "active":
+		if !carried && s.Carried > 0 {
+			return UnitChanging
+		}
+		if s.Crashing {
+			return UnitCrashing
+		}
+		return UnitActive
+	case "reloading":
+		return UnitReloading
+	case "failed":
+		return UnitFailed
+	case "deactivating":
+		return UnitStopping
+	case "inactive":
+		switch {
+		case carried && s.Status.Result == units.ResultCondition:
+			return UnitSkipped
+		case carried && s.Status.Result != "" && s.Status.Result != "success":
+			return UnitFailed
+		case carried:
+			return UnitFinished
+		}
+	case "activating":
+		if s.Status.Restarts > crashingRestarts && s.Status.Sub == "auto-restart" {
+			return UnitCrashing
+		}
+	}
+	return UnitStarting
+}
+
+// Current is fleet's current state of a unit, from what was assigned and reported.
+func Current(a *Assignment, s *Status) units.DesiredState {
+	switch {
+	case a == nil || s == nil || s.Epoch != a.Epoch || s.Load != "loaded":
+		return units.Inactive
+	case s.Generation < a.Generation:
+		return units.Loaded
+	default:
+		return a.Desired
+	}
+}

@@ -1,0 +1,49 @@
+package cluster_test
+
+import (
+	"testing"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+func TestUnitState(t *testing.T) {
+	launched := func(active, sub, result string) cluster.Standing {
+		return cluster.Standing{Desired: units.Launched, Generation: 2, Carried: 2, Placed: true, Health: cluster.Up,
+			Status: units.Status{Load: "loaded", Active: active, Sub: sub, Result: result}}
+	}
+	with := func(s cluster.Standing, f func(*cluster.Standing)) cluster.Standing { f(&s); return s }
+	for want, list := range map[cluster.UnitState][]cluster.Standing{
+		cluster.UnitInactive: {{Desired: units.Inactive}},
+		cluster.UnitUnplaced: {{Desired: units.Launched, Unplaced: "no machine fits"}},
+		cluster.UnitWaiting:  {{Desired: units.Launched}},
+		cluster.UnitLost: {
+			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Health = cluster.Failed }),
+			with(launched("failed", "failed", ""), func(s *cluster.Standing) { s.Health, s.Error = cluster.Down, "old" })},
+		cluster.UnitSuspect: {with(launched("active", "running", ""), func(s *cluster.Standing) { s.Health = cluster.Suspect })},
+		cluster.UnitActive: {launched("active", "running", "success"),
+			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Health = cluster.DaemonGone })},
+		cluster.UnitError:    {with(launched("inactive", "dead", ""), func(s *cluster.Standing) { s.Error = "no such program" })},
+		cluster.UnitChanging: {with(launched("active", "running", ""), func(s *cluster.Standing) { s.Carried = 1 })},
+		cluster.UnitCrashing: {
+			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Crashing = true }),
+			with(launched("activating", "auto-restart", ""), func(s *cluster.Standing) { s.Status.Restarts = 3 })},
+		cluster.UnitStarting: {launched("activating", "auto-restart", ""), launched("activating", "start", ""), launched("", "", ""),
+			with(launched("inactive", "dead", "success"), func(s *cluster.Standing) { s.Carried = 1 })},
+		cluster.UnitSkipped:  {launched("inactive", "dead", units.ResultCondition)},
+		cluster.UnitFinished: {launched("inactive", "dead", "success")},
+		cluster.UnitFailed:   {launched("inactive", "dead", "exit-code"), launched("failed", "failed", "signal")},
+		cluster.UnitStopping: {launched("deactivating", "stop", ""),
+			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Leaving = true }),
+			with(launched("activating", "start", ""), func(s *cluster.Standing) { s.Desired = units.Loaded })},
+		cluster.UnitLoaded:  {with(launched("inactive", "dead", ""), func(s *cluster.Standing) { s.Desired = units.Loaded })},
+		cluster.UnitLoading: {with(launched("", "", ""), func(s *cluster.Standing) { s.Desired = units.Loaded })},
+		"bad-setting":       {with(launched("inactive", "dead", ""), func(s *cluster.Standing) { s.Status.Load = "bad-setting" })},
+	} {
+		for _, s := range list {
+			if got := s.State(); got != want {
+				t.Errorf("%+v is %s, want %s", s, got, want)
+			}
+		}
+	}
+}
