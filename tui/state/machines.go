@@ -23,6 +23,9 @@ func (r *Reducer) fillMachines(s *Snapshot, now time.Time) {
 	for i, m := range r.order {
 		all[i] = m.Machine
 		all[i].Use = r.stats[m.ID]
+		if by := r.machines[m.Health.By]; by != nil && by != m {
+			all[i].SeenBy = by.Label
+		}
 		if w, ok := r.whatIf[m.ID]; ok {
 			all[i].WhatIf = &w
 		}

@@ -59,6 +59,7 @@ type Machine struct {
 	api.Machine
 	Label   string // its name, or the beginning of its ID
 	Mood    Mood
+	SeenBy  string // the other machine whose evidence its health rests on; empty if that isn't known
 	Word    string
 	Rows    []*Row // assigned there, by unit
 	Coming  []*Row // on their way there; part of Rows

@@ -80,6 +80,9 @@ func evidence(env *screens.Env, m *state.Machine) string {
 	if m.Health.State == cluster.Suspect && !m.Health.SilentSince.IsZero() {
 		text = "no answer for " + widgets.Watch(env.Now.Sub(m.Health.SilentSince))
 	}
+	if m.SeenBy != "" && m.Health.State != cluster.Up {
+		text += ", seen by " + m.SeenBy
+	}
 	if m.Schedule != cluster.Schedulable {
 		text += "; " + string(m.Schedule) + ", takes no units"
 	}

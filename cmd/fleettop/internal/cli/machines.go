@@ -30,6 +30,7 @@ func machineColumns(full bool) []column[api.MachineInfo] {
 		{"version", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Version)) }},
 		{"manager", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Manager)) }},
 		{"evidence", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Health.Evidence)) }},
+		{"seen-by", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(print.ShortID(m.Health.By, full))) }},
 	}
 }
 
