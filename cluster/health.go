@@ -19,7 +19,7 @@ const (
 	Down HealthState = "down"
 )
 
-// Runs tells whether units on a machine in this state are taken to be running.
+// Runs reports whether units on a machine in this state are taken to be running.
 func (h HealthState) Runs() bool { return h == Up || h == Suspect || h == DaemonGone }
 
 // Health is a verdict with its evidence.

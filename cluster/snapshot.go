@@ -102,14 +102,16 @@ func (c Change) Then(next Change) Change {
 	n.Units = joined(c.Units, next.Units)
 	n.Assignments = joined(c.Assignments, next.Assignments)
 	n.Statuses = joined(c.Statuses, next.Statuses)
-	n.Findings = Findings{joined(c.Verdicts, next.Verdicts), joined(c.Unplaced, next.Unplaced), joined(c.WhatIf, next.WhatIf)}
+	n.Findings = Findings{joined(c.Verdicts, next.Verdicts), joined(c.Unplaced, next.Unplaced),
+		joined(c.WhatIf, next.WhatIf)}
 	n.Events = slices.Concat(c.Events, next.Events)
 	return n
 }
 
 // Size is the number of things a change writes or removes.
 func (c Change) Size() int {
-	n := len(c.Machines) + len(c.Runs) + len(c.Units) + len(c.Assignments) + len(c.Statuses) + len(c.Events) + c.Findings.Size()
+	n := len(c.Machines) + len(c.Runs) + len(c.Units) + len(c.Assignments) + len(c.Statuses) + len(c.Events) +
+		c.Findings.Size()
 	if c.ClusterID != nil {
 		n++
 	}

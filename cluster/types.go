@@ -167,7 +167,7 @@ type Assignment struct {
 	Since  time.Time `json:"since"`
 }
 
-// Equal tells whether two assignments say the same.
+// Equal reports whether two assignments say the same.
 func (a Assignment) Equal(o Assignment) bool {
 	same := a.Since.Equal(o.Since)
 	a.Since, o.Since = time.Time{}, time.Time{}

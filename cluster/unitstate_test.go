@@ -20,15 +20,18 @@ func TestUnitState(t *testing.T) {
 		cluster.UnitLost: {
 			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Health = cluster.Failed }),
 			with(launched("failed", "failed", ""), func(s *cluster.Standing) { s.Health, s.Error = cluster.Down, "old" })},
-		cluster.UnitSuspect: {with(launched("active", "running", ""), func(s *cluster.Standing) { s.Health = cluster.Suspect })},
+		cluster.UnitSuspect: {with(launched("active", "running", ""),
+			func(s *cluster.Standing) { s.Health = cluster.Suspect })},
 		cluster.UnitActive: {launched("active", "running", "success"),
 			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Health = cluster.DaemonGone })},
-		cluster.UnitError:    {with(launched("inactive", "dead", ""), func(s *cluster.Standing) { s.Error = "no such program" })},
+		cluster.UnitError: {with(launched("inactive", "dead", ""),
+			func(s *cluster.Standing) { s.Error = "no such program" })},
 		cluster.UnitChanging: {with(launched("active", "running", ""), func(s *cluster.Standing) { s.Carried = 1 })},
 		cluster.UnitCrashing: {
 			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Crashing = true }),
 			with(launched("activating", "auto-restart", ""), func(s *cluster.Standing) { s.Status.Restarts = 3 })},
-		cluster.UnitStarting: {launched("activating", "auto-restart", ""), launched("activating", "start", ""), launched("", "", ""),
+		cluster.UnitStarting: {launched("activating", "auto-restart", ""), launched("activating", "start", ""),
+			launched("", "", ""),
 			with(launched("inactive", "dead", "success"), func(s *cluster.Standing) { s.Carried = 1 })},
 		cluster.UnitSkipped:  {launched("inactive", "dead", units.ResultCondition)},
 		cluster.UnitFinished: {launched("inactive", "dead", "success")},
@@ -38,7 +41,8 @@ func TestUnitState(t *testing.T) {
 			with(launched("activating", "start", ""), func(s *cluster.Standing) { s.Desired = units.Loaded })},
 		cluster.UnitLoaded:  {with(launched("inactive", "dead", ""), func(s *cluster.Standing) { s.Desired = units.Loaded })},
 		cluster.UnitLoading: {with(launched("", "", ""), func(s *cluster.Standing) { s.Desired = units.Loaded })},
-		"bad-setting":       {with(launched("inactive", "dead", ""), func(s *cluster.Standing) { s.Status.Load = "bad-setting" })},
+		"bad-setting": {with(launched("inactive", "dead", ""),
+			func(s *cluster.Standing) { s.Status.Load = "bad-setting" })},
 	} {
 		for _, s := range list {
 			if got := s.State(); got != want {

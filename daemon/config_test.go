@@ -37,7 +37,8 @@ func TestCompleteRefuses(t *testing.T) {
 		{"name with an escape sequence", func(c *Config) { c.Name = "n1\x1b[2J" }, "can't be shown"},
 		{"name with a line feed", func(c *Config) { c.Name = "n1\nn2" }, "can't be shown"},
 		{"name that turns text around", func(c *Config) { c.Name = "n1\u202e" }, "can't be shown"},
-		{"metadata value with an escape sequence", func(c *Config) { c.Metadata = map[string]string{"a": "\x1b]0;x\a"} }, "can't be shown"},
+		{"metadata value with an escape sequence", func(c *Config) { c.Metadata = map[string]string{"a": "\x1b]0;x\a"} },
+			"can't be shown"},
 		{"metadata key that isn't UTF-8", func(c *Config) { c.Metadata = map[string]string{"a\xff": "b"} }, "can't be shown"},
 		{"negative grace", func(c *Config) { c.DaemonGrace = -time.Second }, "can't be negative"},
 		{"probe interval too short", func(c *Config) { c.ProbeInterval = time.Millisecond }, "from 50ms"},
@@ -45,7 +46,8 @@ func TestCompleteRefuses(t *testing.T) {
 		{"SSH without keys", func(c *Config) { c.SSH.Listen = ":2222" }, "give both"},
 		{"SSH keys for nothing", func(c *Config) { c.SSH.AuthorizedKeys = "/etc/keys" }, "give both"},
 		{"SSH on no port", func(c *Config) { c.SSH = SSH{Listen: "2222", AuthorizedKeys: "/etc/keys"} }, "give :2222"},
-		{"SSH on a port that isn't", func(c *Config) { c.SSH = SSH{Listen: ":ssh", AuthorizedKeys: "/etc/keys"} }, "give :2222"},
+		{"SSH on a port that isn't", func(c *Config) { c.SSH = SSH{Listen: ":ssh", AuthorizedKeys: "/etc/keys"} },
+			"give :2222"},
 		{"socket path too long", func(c *Config) { c.Socket = "/" + strings.Repeat("x", 120) }, "shorter --run-dir"},
 	}
 	for _, c := range cases {

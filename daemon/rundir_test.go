@@ -45,7 +45,10 @@ func TestRunDirIsMadeAgain(t *testing.T) {
 		{"one socket", func() error { return os.Remove(socket) }},
 		{"the other one", func() error { return os.Remove(view) }},
 		{"the certificate", func() error { return os.RemoveAll(filepath.Join(m.cfg.RunDir, "tls")) }},
-		{"a socket that another has the place of", func() error { return errors.Join(os.Remove(socket), replaceSocket(socket)) }},
+		{"a socket that another has the place of", func() error {
+			return errors.Join(os.Remove(socket),
+				replaceSocket(socket))
+		}},
 		{"the run directory", func() error { return os.RemoveAll(m.cfg.RunDir) }},
 	} {
 		if err := gone.remove(); err != nil {

@@ -16,7 +16,7 @@ type Filter struct {
 	Grep         *regexp.Regexp // nil for all
 }
 
-// Match tells whether an entry is wanted.
+// Match reports whether an entry is wanted.
 func (f *Filter) Match(e *Entry) bool {
 	switch {
 	case !f.Since.IsZero() && e.Time.Before(f.Since), !f.Until.IsZero() && e.Time.After(f.Until):
@@ -74,7 +74,8 @@ func parsePriority(text string) (int, error) {
 	if n, err := strconv.Atoi(name); err == nil && n >= Emergency && n <= Debug {
 		return n, nil
 	}
-	return 0, fmt.Errorf("unknown priority %q: choose %s, a number from 0 to 7, or a range such as err..notice", text, strings.Join(priorityNames, ", "))
+	return 0, fmt.Errorf("unknown priority %q: choose %s, a number from 0 to 7, or a range such as err..notice", text,
+		strings.Join(priorityNames, ", "))
 }
 
 // ParseGrep compiles what messages are to match. As with journalctl, case

@@ -109,7 +109,8 @@ func parseDate(text string, now time.Time) (time.Time, error) {
 	weekday := time.Weekday(-1)
 	if len(words) > 1 {
 		for d := time.Sunday; d <= time.Saturday; d++ {
-			if w := strings.ToLower(strings.TrimSuffix(words[0], ",")); w == strings.ToLower(d.String()) || w == strings.ToLower(d.String()[:3]) {
+			if w := strings.ToLower(strings.TrimSuffix(words[0], ",")); w == strings.ToLower(d.String()) ||
+				w == strings.ToLower(d.String()[:3]) {
 				weekday = d
 				words = words[1:]
 				break

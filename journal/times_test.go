@@ -53,7 +53,8 @@ func TestParseTime(t *testing.T) {
 			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "-", "ago", "5 parsecs ago", "2026-13-01", "2026-02-30", "25:00", "Mon 2026-01-31", "@x", "@1.0000000001", "+9999999y", "+infinity", "1960-01-01", "2026-01-31 15:04 Nowhere/City", "a b c d"} {
+	for _, text := range []string{"", "-", "ago", "5 parsecs ago", "2026-13-01", "2026-02-30", "25:00", "Mon 2026-01-31",
+		"@x", "@1.0000000001", "+9999999y", "+infinity", "1960-01-01", "2026-01-31 15:04 Nowhere/City", "a b c d"} {
 		if got, err := ParseTime(text, now); err == nil || !strings.Contains(err.Error(), "give a time") {
 			t.Errorf("%q is %v, %v; want an error that says what to give", text, got, err)
 		}
@@ -61,7 +62,8 @@ func TestParseTime(t *testing.T) {
 }
 
 func FuzzParseTime(f *testing.F) {
-	for _, s := range []string{"now", "-1h30m", "2 hours ago", "2026-01-31 15:04:05.25 UTC", "Sat 2026-01-31", "@1.5", "yesterday 1:02", "+1.5y"} {
+	for _, s := range []string{"now", "-1h30m", "2 hours ago", "2026-01-31 15:04:05.25 UTC", "Sat 2026-01-31", "@1.5",
+		"yesterday 1:02", "+1.5y"} {
 		f.Add(s)
 	}
 	now := time.Unix(1_700_000_000, 0).UTC()
@@ -81,7 +83,8 @@ func FuzzParseTime(f *testing.F) {
 }
 
 func TestFilters(t *testing.T) {
-	for text, want := range map[string]*Priorities{"": nil, "err": {0, 3}, "3": {0, 3}, "warning..err": {3, 4}, "debug": {0, 7}, "panic": {0, 0}, "5..6": {5, 6}} {
+	for text, want := range map[string]*Priorities{"": nil, "err": {0, 3}, "3": {0, 3}, "warning..err": {3, 4},
+		"debug": {0, 7}, "panic": {0, 0}, "5..6": {5, 6}} {
 		got, err := ParsePriorities(text)
 		if err != nil || (got == nil) != (want == nil) || got != nil && *got != *want {
 			t.Errorf("%q is %v, %v", text, got, err)
@@ -92,7 +95,8 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%q is %v", text, got)
 		}
 	}
-	for pattern, matches := range map[string]bool{"err": true, "ERR": false, "Err": true, "^err": true, "r.or$": true, "x": false} {
+	for pattern, matches := range map[string]bool{"err": true, "ERR": false, "Err": true, "^err": true, "r.or$": true,
+		"x": false} {
 		re, err := ParseGrep(pattern)
 		if err != nil || re.MatchString("Error") != matches {
 			t.Errorf("%q: %v, %v", pattern, !matches, err)
@@ -106,7 +110,8 @@ func TestFilters(t *testing.T) {
 		f    Filter
 		want bool
 	}{
-		{Filter{}, true}, {Filter{Since: epoch, Until: epoch}, true}, {Filter{Since: epoch.Add(1)}, false}, {Filter{Until: epoch.Add(-1)}, false},
+		{Filter{}, true}, {Filter{Since: epoch, Until: epoch}, true}, {Filter{Since: epoch.Add(1)},
+			false}, {Filter{Until: epoch.Add(-1)}, false},
 		{Filter{Priorities: &Priorities{0, 2}}, false}, {Filter{Priorities: &Priorities{3, 3}}, true},
 	} {
 		if got := c.f.Match(&e); got != c.want {

@@ -83,12 +83,14 @@ func elsewhere(name string) string {
 func runConsole(t testing.TB, w, h int, plain bool) *console {
 	t.Helper()
 	in, keys := io.Pipe()
-	c := &console{client: &fakeClient{lines: make(chan *api.Line)}, keys: keys, out: &tube{wrote: make(chan struct{}, 1)}, ended: make(chan error, 1)}
+	c := &console{client: &fakeClient{lines: make(chan *api.Line)}, keys: keys, out: &tube{wrote: make(chan struct{}, 1)},
+		ended: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	sizes := make(chan Size, 1)
 	sizes <- Size{w, h}
 	go func() {
-		c.ended <- Run(ctx, Options{Client: c.client, In: in, Out: c.out, Sizes: sizes, Env: elsewhere, NoColor: true, Plain: plain})
+		c.ended <- Run(ctx, Options{Client: c.client, In: in, Out: c.out, Sizes: sizes, Env: elsewhere, NoColor: true,
+			Plain: plain})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -288,7 +290,8 @@ func TestACrashLeavesTheTerminalClean(t *testing.T) {
 func TestPlainTerminalsGetASCII(t *testing.T) {
 	c := runConsole(t, 80, 24, true)
 	var all strings.Builder
-	for _, l := range []*api.Line{tuitest.Cluster(3, 30), tuitest.Failed(3, time.Second), tuitest.Moved("web@3.service", 3, 1, 20, time.Second),
+	for _, l := range []*api.Line{tuitest.Cluster(3, 30), tuitest.Failed(3, time.Second),
+		tuitest.Moved("web@3.service", 3, 1, 20, time.Second),
 		tuitest.Summed(3, 1, time.Second, cluster.Outage{})} {
 		c.client.lines <- l
 	}

@@ -26,7 +26,8 @@ const (
 )
 
 // commands are the words of the command line besides those of the keys.
-var commands = map[string]operand{"uncordon": machineNames, "submit": filePaths, "open": unitNames, "filter": filterText, "q": nothing, "save": filePaths}
+var commands = map[string]operand{"uncordon": machineNames, "submit": filePaths, "open": unitNames,
+	"filter": filterText, "q": nothing, "save": filePaths}
 
 // operands of a command; ok is false for a word that is none.
 func (s *shell) operands(word string) (operand, bool) {
@@ -209,7 +210,8 @@ func (s *shell) targets(kind operand, args []string) (screens.Target, string) {
 			}
 		}
 		if !found && kind != nothing {
-			return t, "There is no " + map[operand]string{unitNames: "unit ", machineNames: "machine "}[kind] + arg + ". Tab completes the names there are."
+			return t, "There is no " + map[operand]string{unitNames: "unit ", machineNames: "machine "}[kind] + arg +
+				". Tab completes the names there are."
 		}
 	}
 	return t, ""

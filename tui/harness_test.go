@@ -87,9 +87,11 @@ func (c *fakeClient) Unit(_ context.Context, name string) (*api.UnitDetail, erro
 }
 
 func (c *fakeClient) Explain(_ context.Context, name string) (*api.Explanation, error) {
-	return &api.Explanation{Unit: name, On: []string{tuitest.MachineID(1)}, Reason: "fewest units (1) of 2 eligible machines", Verdicts: []api.Verdict{
-		{Machine: tuitest.MachineID(1), Name: "n1", OK: true, Reason: "1 unit"}, {Machine: tuitest.MachineID(2), Name: "n2", OK: true, Reason: "2 units"},
-		{Machine: tuitest.MachineID(3), Name: "n3", Reason: "lacks ssd=true"}}}, nil
+	return &api.Explanation{Unit: name, On: []string{tuitest.MachineID(1)},
+		Reason: "fewest units (1) of 2 eligible machines", Verdicts: []api.Verdict{
+			{Machine: tuitest.MachineID(1), Name: "n1", OK: true, Reason: "1 unit"}, {Machine: tuitest.MachineID(2), Name: "n2",
+				OK: true, Reason: "2 units"},
+			{Machine: tuitest.MachineID(3), Name: "n3", Reason: "lacks ssd=true"}}}, nil
 }
 
 func (c *fakeClient) Journal(ctx context.Context, _ api.JournalOptions, f func(api.LogLine) error) error {
@@ -292,8 +294,10 @@ func (b *bench) press(names ...string) {
 }
 
 func keyNamed(n string) tea.KeyMsg {
-	for k, name := range map[tea.KeyType]string{tea.KeyEnter: "enter", tea.KeyEsc: "esc", tea.KeyTab: "tab", tea.KeyDown: "down", tea.KeyUp: "up",
-		tea.KeyRight: "right", tea.KeyLeft: "left", tea.KeyBackspace: "backspace", tea.KeyCtrlD: "ctrl+d", tea.KeyCtrlU: "ctrl+u"} {
+	for k, name := range map[tea.KeyType]string{tea.KeyEnter: "enter", tea.KeyEsc: "esc", tea.KeyTab: "tab",
+		tea.KeyDown: "down", tea.KeyUp: "up",
+		tea.KeyRight: "right", tea.KeyLeft: "left", tea.KeyBackspace: "backspace", tea.KeyCtrlD: "ctrl+d",
+		tea.KeyCtrlU: "ctrl+u"} {
 		if n == name {
 			return tea.KeyMsg{Type: k}
 		}

@@ -36,7 +36,8 @@ func (s *shell) schedule(a keys.Action, target screens.Target) tea.Cmd {
 		}
 	}
 	if a == keys.Cordon && len(drained) > 0 {
-		s.say(fmt.Sprintf("%s is drained, and takes no units: %s takes that back.", s.callAll(drained), s.keys.Key(keys.Drain)), true)
+		s.say(fmt.Sprintf("%s is drained, and takes no units: %s takes that back.", s.callAll(drained),
+			s.keys.Key(keys.Drain)), true)
 		return nil
 	}
 	if undo {

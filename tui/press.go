@@ -60,7 +60,8 @@ func (s *shell) key(msg tea.KeyMsg) tea.Cmd {
 // unbound tells why a key does nothing, if there is a reason.
 func (s *shell) unbound(key string) {
 	for _, b := range keys.Table() {
-		if b.Acts && s.readOnly && b.Place&s.top().Place() != 0 && slices.Contains(b.Keys, key) && (!b.Demo || s.power != nil) {
+		if b.Acts && s.readOnly && b.Place&s.top().Place() != 0 && slices.Contains(b.Keys, key) &&
+			(!b.Demo || s.power != nil) {
 			s.say(s.onlyReads(b), true)
 			return
 		}

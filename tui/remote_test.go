@@ -24,7 +24,8 @@ func TestRemoteConsolesReachNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.press("2")
-	for _, command := range []string{"submit " + file, "new " + file, "new fresh.service", "edit web@1.service", "save " + dir + "/out"} {
+	for _, command := range []string{"submit " + file, "new " + file, "new fresh.service", "edit web@1.service", "save " +
+		dir + "/out"} {
 		b.press("esc", ":", "'"+command, "enter")
 		b.shows(screens.NoFiles[:40])
 		b.notice.text = ""

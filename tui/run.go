@@ -100,7 +100,8 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}
 	crashes := make(chan string, 1)
-	f := feed.Start(ctx, feed.Config[Client]{Client: o.Client, Other: o.Other, Crashed: func(what string) { crashes <- what }})
+	f := feed.Start(ctx, feed.Config[Client]{Client: o.Client, Other: o.Other,
+		Crashed: func(what string) { crashes <- what }})
 	defer within(endPatience, f.Close)
 	term, err := terminal.Open(o.In, o.Out, o.Config.Mouse)
 	if err != nil {

@@ -75,7 +75,8 @@ type (
 func newShell(s setup) *shell {
 	sh := &shell{setup: s, snap: &state.Snapshot{}, filters: map[screens.Screen]state.Query{},
 		pending: map[string]pending{}, drafts: map[string]string{}}
-	sh.tabs = [tabCount]screens.Screen{overview.New(), unitlist.New(""), machinelist.New(), timeline.New(), logs.New(nil), help.New()}
+	sh.tabs = [tabCount]screens.Screen{overview.New(), unitlist.New(""), machinelist.New(), timeline.New(), logs.New(nil),
+		help.New()}
 	return sh
 }
 

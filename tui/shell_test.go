@@ -100,7 +100,8 @@ func TestReadOnlyHidesAndRefuses(t *testing.T) {
 
 func TestRefusalsAreSentences(t *testing.T) {
 	b := newBench(t, 140, 24, false, false, tuitest.Cluster(3, 3))
-	b.client.refuse = &api.Error{Code: api.CodeUnavailable, Message: "the store has no quorum", Hint: "nothing was changed; try again when it has"}
+	b.client.refuse = &api.Error{Code: api.CodeUnavailable, Message: "the store has no quorum",
+		Hint: "nothing was changed; try again when it has"}
 	b.press("2", "s")
 	b.shows("The store has no quorum: nothing was changed; try again when it has")
 	b.hides("starting…")
@@ -120,7 +121,8 @@ func TestRowsStayUnderTheCursor(t *testing.T) {
 	}
 	line, unit := under()
 	for i := range 20 {
-		b.line(&api.Line{Kind: api.LineChange, Units: []api.Unit{tuitest.Unit(fmt.Sprintf("a%d.service", i))}, Gone: &api.Gone{Units: []string{fmt.Sprintf("a%d.service", i-3)}}})
+		b.line(&api.Line{Kind: api.LineChange, Units: []api.Unit{tuitest.Unit(fmt.Sprintf("a%d.service", i))},
+			Gone: &api.Gone{Units: []string{fmt.Sprintf("a%d.service", i-3)}}})
 		if l, u := under(); u != unit || l != line {
 			t.Fatalf("the cursor was on %s in line %d, and is on %s in line %d", unit, line, u, l)
 		}
@@ -183,7 +185,8 @@ func TestLogsAreShownNotObeyed(t *testing.T) {
 	b := newBench(t, 100, 24, false, false, tuitest.Cluster(3, 3))
 	at := tuitest.Noon
 	b.client.log = []api.LogLine{
-		{Time: at, Unit: "web@1.service", Machine: tuitest.MachineID(1), Priority: 6, Message: "clear \x1b[2J and \x9b31m ring \a"},
+		{Time: at, Unit: "web@1.service", Machine: tuitest.MachineID(1), Priority: 6,
+			Message: "clear \x1b[2J and \x9b31m ring \a"},
 		{Kind: api.LogDivider, Time: at, Text: "moved n1 → n2, 1.1 s"},
 		{Time: at.Add(time.Second), Unit: "web@1.service", Machine: tuitest.MachineID(2), Priority: 3, Message: "disk full"},
 	}
@@ -206,7 +209,8 @@ func TestEveryScreenFitsEverySize(t *testing.T) {
 	for _, size := range [][2]int{{40, 12}, {41, 13}, {60, 20}, {80, 24}, {200, 60}} {
 		b := newBench(t, size[0], size[1], true, false, tuitest.Cluster(7, 30), tuitest.Failed(3, time.Second),
 			tuitest.Moved("web@3.service", 3, 1, 20, time.Second))
-		for _, k := range []string{"1", "2", "3", "4", "5", "6", "2", "enter", "p", "x", "esc", "esc", "D", "esc", ":", "'s", "esc", "/", "'web", "enter"} {
+		for _, k := range []string{"1", "2", "3", "4", "5", "6", "2", "enter", "p", "x", "esc", "esc", "D", "esc", ":", "'s",
+			"esc", "/", "'web", "enter"} {
 			b.press(k)
 			lines := strings.Split(b.View(), "\n")
 			if len(lines) != size[1] {
@@ -253,7 +257,8 @@ func TestWhatIsSaidIsNotCutOff(t *testing.T) {
 		whole("Failovers are held:")
 		whole("may be")
 		whole("cut off")
-		b.reducer.SetConn(state.Conn{Endpoint: b.client.Endpoint(), Err: "connection refused", Since: b.clock, Seen: b.clock.Add(-12 * time.Second)})
+		b.reducer.SetConn(state.Conn{Endpoint: b.client.Endpoint(), Err: "connection refused", Since: b.clock,
+			Seen: b.clock.Add(-12 * time.Second)})
 		b.send(snapshotMsg{b.reducer.Snapshot(b.clock)})
 		whole("Data 12s old. No daemon")
 		b.hides("…")

@@ -149,7 +149,8 @@ func (s *shell) mayDie() fact {
 	case c.Voters > 1 && c.VotersUp <= c.Voters/2+1:
 		return fact{"no voter may die", t.Busy, ""}
 	case c.Strands > 0:
-		return fact{fmt.Sprintf("losing %s strands %s", s.snap.Called(c.Stranding), wording.Count(c.Strands, "unit")), t.Busy, "need " + s.snap.Called(c.Stranding)}
+		return fact{fmt.Sprintf("losing %s strands %s", s.snap.Called(c.Stranding), wording.Count(c.Strands, "unit")), t.Busy,
+			"need " + s.snap.Called(c.Stranding)}
 	case c.Checked < c.MachinesUp:
 		return fact{fmt.Sprintf("may one die? %d of %d checked", c.Checked, c.MachinesUp), t.Dim, ""}
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 // Apply implements cluster.Store.
-func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (int64, []error, error) {
+func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
+	found cluster.Findings) (int64, []error, error) {
 	verdicts, err := findings(s.keys.verdict, found.Verdicts)
 	if err != nil {
 		return 0, make([]error, len(moves)), err

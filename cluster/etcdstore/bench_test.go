@@ -64,7 +64,8 @@ func BenchmarkApply(b *testing.B) {
 			allTaken(b, errs, err)
 			there := func(i int, machine string) *cluster.Assignment {
 				u := list[i]
-				return &cluster.Assignment{Machine: machine, Unit: u.Name, Content: u.Content, Hash: u.Hash, Desired: u.Desired, Generation: 1}
+				return &cluster.Assignment{Machine: machine, Unit: u.Name, Content: u.Content, Hash: u.Hash, Desired: u.Desired,
+					Generation: 1}
 			}
 			moves := make([]cluster.Move, len(list))
 			round := 0

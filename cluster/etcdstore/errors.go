@@ -44,7 +44,8 @@ func Refusal(err error) error {
 		return nil
 	}
 	for _, e := range []error{rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrAuthFailed,
-		rpctypes.ErrPermissionNotGranted, rpctypes.ErrInvalidAuthToken, rpctypes.ErrRoleNotGranted, rpctypes.ErrUserNotFound} {
+		rpctypes.ErrPermissionNotGranted, rpctypes.ErrInvalidAuthToken, rpctypes.ErrRoleNotGranted,
+		rpctypes.ErrUserNotFound} {
 		if errors.Is(err, e) || rpctypes.ErrorDesc(err) == rpctypes.ErrorDesc(e) {
 			why := strings.TrimPrefix(rpctypes.ErrorDesc(err), "etcdserver: ")
 			return &cluster.UnusableError{Cause: "etcd refuses this daemon: " + why, Advice: "give, with --etcd-cert and " +
@@ -54,7 +55,7 @@ func Refusal(err error) error {
 	return nil
 }
 
-// unreachable tells whether an error means that etcd, or its quorum, can't be reached.
+// unreachable reports whether an error means that etcd, or its quorum, can't be reached.
 func unreachable(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, clientv3.ErrNoAvailableEndpoints) ||

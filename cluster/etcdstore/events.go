@@ -98,7 +98,8 @@ func (s *Store) Events(ctx context.Context, since time.Time, limit int) ([]clust
 	if limit <= 0 || limit > mostEvents {
 		limit = mostEvents
 	}
-	resp, err := s.get(ctx, s.keys.event(sortable(since)), clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.keys.event(""))),
+	resp, err := s.get(ctx, s.keys.event(sortable(since)),
+		clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.keys.event(""))),
 		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(int64(limit)))
 	if err != nil {
 		return nil, fmt.Errorf("read the timeline: %w", err)

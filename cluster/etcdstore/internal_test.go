@@ -142,13 +142,15 @@ func TestErrors(t *testing.T) {
 		t.Error("a success became an error")
 	}
 	unusable := new(cluster.UnusableError)
-	for _, err := range []error{rpctypes.ErrPermissionDenied, rpctypes.Error(rpctypes.ErrGRPCUserEmpty), rpctypes.ErrGRPCPermissionDenied} {
+	for _, err := range []error{rpctypes.ErrPermissionDenied, rpctypes.Error(rpctypes.ErrGRPCUserEmpty),
+		rpctypes.ErrGRPCPermissionDenied} {
 		if got := s.wrap(context.Background(), err); !errors.As(got, &unusable) || !errors.Is(got, cluster.ErrUnavailable) {
 			t.Errorf("%v: %v; expected an UnusableError", err, got)
 		}
 	}
 	s.trouble = func() error { return &cluster.UnusableError{Cause: "connection refused"} }
-	if got := s.wrap(expired, context.DeadlineExceeded); !errors.As(got, &unusable) || unusable.Cause != "connection refused" {
+	if got := s.wrap(expired, context.DeadlineExceeded); !errors.As(got, &unusable) ||
+		unusable.Cause != "connection refused" {
 		t.Errorf("without an answer, for a reason that is known: %v", got)
 	}
 }
@@ -160,7 +162,8 @@ func TestBadValues(t *testing.T) {
 	var log strings.Builder
 	s.log = slog.New(slog.NewTextHandler(&log, nil))
 	ctx := t.Context()
-	kinds := []string{"unit/bad.service", "assignment/m1/bad.service", "status/m1/bad.service", "machine/m1", "alive/m1", "leader", "event/x", "what/ever"}
+	kinds := []string{"unit/bad.service", "assignment/m1/bad.service", "status/m1/bad.service", "machine/m1", "alive/m1",
+		"leader", "event/x", "what/ever"}
 	write := func(value string) {
 		for _, k := range kinds {
 			if _, err := s.client.Put(ctx, s.keys.prefix+k, value); err != nil {
@@ -170,7 +173,8 @@ func TestBadValues(t *testing.T) {
 	}
 	write("{")
 	snap, changes, err := s.Watch(ctx, cluster.Scope{Events: true})
-	if err != nil || len(snap.Units)+len(snap.Assignments)+len(snap.Statuses)+len(snap.Machines)+len(snap.Runs) != 0 || snap.Leader.Term != 0 {
+	if err != nil || len(snap.Units)+len(snap.Assignments)+len(snap.Statuses)+len(snap.Machines)+len(snap.Runs) != 0 ||
+		snap.Leader.Term != 0 {
 		t.Fatalf("%+v, %v", snap, err)
 	}
 	write("}")
@@ -256,7 +260,8 @@ func TestTooBig(t *testing.T) {
 	t.Parallel()
 	s := opener(t)()
 	errs, err := s.PutUnits(t.Context(), []cluster.Unit{
-		{Name: "big.service", Generation: 1, Content: strings.Repeat("\x01", 256<<10)}, {Name: "small.service", Generation: 1}})
+		{Name: "big.service", Generation: 1, Content: strings.Repeat("\x01", 256<<10)}, {Name: "small.service",
+			Generation: 1}})
 	if err != nil || errs[0] == nil || errs[1] != nil || !strings.Contains(errs[0].Error(), "smaller") {
 		t.Errorf("%v, %v", errs, err)
 	}
@@ -272,7 +277,8 @@ func TestReportsYieldToRenewals(t *testing.T) {
 	}
 	real := held.(*session)
 	// The same session, which nothing renews.
-	late := &session{store: s, lease: real.lease, run: real.run, ttl: real.ttl, ctx: real.ctx, end: real.end, renewed: time.Now().Add(-real.ttl * 3 / 4)}
+	late := &session{store: s, lease: real.lease, run: real.run, ttl: real.ttl, ctx: real.ctx, end: real.end,
+		renewed: time.Now().Add(-real.ttl * 3 / 4)}
 	result := make(chan error, 1)
 	go func() {
 		result <- late.PutStatuses(t.Context(), []cluster.Status{{Status: units.Status{Name: "x.service"}}}, nil)

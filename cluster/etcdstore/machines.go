@@ -38,7 +38,8 @@ func (s *Store) UpdateMachine(ctx context.Context, id string, f func(*cluster.Ma
 			return err
 		}
 		limited, cancel := s.bounded(ctx)
-		written, err := s.client.Txn(limited).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).Then(clientv3.OpPut(key, value)).Commit()
+		written, err := s.client.Txn(limited).If(clientv3.Compare(clientv3.ModRevision(key), "=",
+			revision)).Then(clientv3.OpPut(key, value)).Commit()
 		cancel()
 		switch {
 		case lost(err): // records tell of no writer: f sees what it finds

@@ -176,7 +176,8 @@ func TestQuorumLoss(t *testing.T) {
 	if _, _, err := s.Watch(t.Context(), cluster.Scope{}); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("a watch without a quorum: %v", err)
 	}
-	if _, err := s.PutUnits(t.Context(), []cluster.Unit{{Name: "a.service", Generation: 1}}); !errors.Is(err, cluster.ErrUnavailable) {
+	if _, err := s.PutUnits(t.Context(), []cluster.Unit{{Name: "a.service",
+		Generation: 1}}); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("a write without a quorum: %v", err)
 	}
 	closes(t, "the session", n.Done())

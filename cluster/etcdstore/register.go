@@ -149,7 +149,8 @@ func (r *renewals) observe(left int64, before, after time.Time) int {
 }
 
 // takeOver puts the run's key and the machine's statuses under a lease.
-func (s *Store) takeOver(ctx context.Context, machine, value string, lease clientv3.LeaseID, old *mvccpb.KeyValue) ([]string, error) {
+func (s *Store) takeOver(ctx context.Context, machine, value string, lease clientv3.LeaseID,
+	old *mvccpb.KeyValue) ([]string, error) {
 	revision := int64(0)
 	if old != nil {
 		revision = old.ModRevision
@@ -174,7 +175,8 @@ func (s *Store) takeOver(ctx context.Context, machine, value string, lease clien
 
 // takeOverStatuses puts a machine's statuses under a lease. It isn't done if
 // some vanished meanwhile.
-func (s *Store) takeOverStatuses(ctx context.Context, machine string, lease clientv3.LeaseID) (units []string, done bool, err error) {
+func (s *Store) takeOverStatuses(ctx context.Context, machine string, lease clientv3.LeaseID) (
+	units []string, done bool, err error) {
 	prefix := s.keys.statuses(machine)
 	resp, err := s.get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {

@@ -11,18 +11,20 @@ import (
 	"fleettop/cluster"
 )
 
-// lost tells whether a request got no answer because etcd has another leader
+// lost reports whether a request got no answer because etcd has another leader
 // now. It was carried out or, more likely, it was not. The embedded etcd says
 // so as soon as it has that leader; any other one lets the request time out.
 func lost(err error) bool { return errors.Is(err, rpctypes.ErrLeaderChanged) }
 
 // errUnknown is for a transaction that must not be said to have been refused.
-var errUnknown = fmt.Errorf("its leader died, and the change was made or somebody else made another: %w", cluster.ErrUnavailable)
+var errUnknown = fmt.Errorf("its leader died, and the change was made or somebody else made another: %w",
+	cluster.ErrUnavailable)
 
 // commitAgain takes a transaction that was lost, and that was sent when the
 // store was at a revision or further. Where its guards don't hold any more it
 // looks whether that is because it was carried out.
-func (s *Store) commitAgain(ctx context.Context, sentAt int64, guards []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+func (s *Store) commitAgain(ctx context.Context, sentAt int64, guards []clientv3.Cmp, then, otherwise []clientv3.Op) (
+	*clientv3.TxnResponse, error) {
 	resp, err := s.client.Txn(ctx).If(guards...).Then(then...).Else(otherwise...).Commit()
 	if err != nil {
 		return nil, err
@@ -54,7 +56,8 @@ func (s *Store) commitAgain(ctx context.Context, sentAt int64, guards []clientv3
 	revision := int64(0)
 	for i, put := range puts {
 		kvs := found.Responses[i].GetResponseRange().Kvs
-		if len(kvs) == 0 || string(kvs[0].Value) != string(put.ValueBytes()) || kvs[0].ModRevision <= sentAt || i > 0 && kvs[0].ModRevision != revision {
+		if len(kvs) == 0 || string(kvs[0].Value) != string(put.ValueBytes()) || kvs[0].ModRevision <= sentAt ||
+			i > 0 && kvs[0].ModRevision != revision {
 			return nil, errUnknown
 		}
 		revision = kvs[0].ModRevision

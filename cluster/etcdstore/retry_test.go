@@ -22,7 +22,8 @@ const (
 	after
 )
 
-func (d *deaths) intercept(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (d *deaths) intercept(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	txn, ok := req.(*pb.TxnRequest)
 	if !ok || len(txn.Success) == 0 || txn.Success[0].GetRequestRange() != nil {
 		return invoke(ctx, method, req, reply, conn, opts...)
@@ -73,7 +74,8 @@ func TestLeaderDiesUnderAWrite(t *testing.T) {
 			dies("campaign", func() (err error) { l, err = s.Campaign(ctx, n); return err })
 			dies("create", func() error { return first(s.PutUnits(ctx, []cluster.Unit{unit(1)})) })
 			dies("change", func() error { return first(s.PutUnits(ctx, []cluster.Unit{unit(2)})) })
-			here, there := cluster.Assignment{Machine: "m1", Unit: "a.service", Epoch: 1}, cluster.Assignment{Machine: "m2", Unit: "a.service", Epoch: 2}
+			here, there := cluster.Assignment{Machine: "m1", Unit: "a.service", Epoch: 1}, cluster.Assignment{Machine: "m2",
+				Unit: "a.service", Epoch: 2}
 			apply := func(m cluster.Move) error {
 				revision, errs, err := s.Apply(ctx, l.Term, []cluster.Move{m}, cluster.Findings{})
 				if revision == 0 && err == nil {
@@ -97,7 +99,8 @@ func TestLeaderDiesUnderAWrite(t *testing.T) {
 				t.Errorf("the unit has generation %d, want 2", got)
 			}
 			if len(snap.Assignments) != 1 || snap.Machines["m1"].Schedule != cluster.Cordoned || snap.Leader.Term != l.Term {
-				t.Errorf("in the end there are %+v, %+v and %+v, whose term is said to be %d", snap.Assignments, snap.Machines, snap.Leader, l.Term)
+				t.Errorf("in the end there are %+v, %+v and %+v, whose term is said to be %d", snap.Assignments, snap.Machines,
+					snap.Leader, l.Term)
 			}
 			if events, err := s.Events(ctx, time.Time{}, 10); err != nil || len(events) != 1 {
 				t.Errorf("the timeline has %+v, %v", events, err)

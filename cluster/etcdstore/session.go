@@ -39,7 +39,8 @@ type session struct {
 }
 
 // start begins to renew a lease that was granted by a request sent at sent.
-func (s *Store) start(lease *clientv3.LeaseGrantResponse, run cluster.Run, sent time.Time, inherited []string) *session {
+func (s *Store) start(lease *clientv3.LeaseGrantResponse, run cluster.Run, sent time.Time,
+	inherited []string) *session {
 	n := &session{store: s, lease: lease.ID, run: run, ttl: time.Duration(lease.TTL) * time.Second,
 		inherited: inherited, stopped: make(chan struct{}), renewed: sent}
 	n.ctx, n.end = context.WithCancel(s.ctx)

@@ -148,7 +148,8 @@ func (s *Store) reached(revision int64) {
 }
 
 // commit is one bounded transaction: then if all guards hold, else otherwise.
-func (s *Store) commit(ctx context.Context, guards []clientv3.Cmp, then, otherwise []clientv3.Op) (*clientv3.TxnResponse, error) {
+func (s *Store) commit(ctx context.Context, guards []clientv3.Cmp, then, otherwise []clientv3.Op) (
+	*clientv3.TxnResponse, error) {
 	if err := s.gate(); err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}

@@ -147,7 +147,8 @@ func (s *Store) snapshot(ctx context.Context, scope cluster.Scope) (*cluster.Sna
 }
 
 // pages reads a range at a revision (0 for the newest, which it returns).
-func (s *Store) pages(ctx context.Context, from, end string, revision int64, note func([]*mvccpb.KeyValue)) (int64, error) {
+func (s *Store) pages(ctx context.Context, from, end string, revision int64,
+	note func([]*mvccpb.KeyValue)) (int64, error) {
 	for {
 		resp, err := s.get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(revision))
 		if err != nil {

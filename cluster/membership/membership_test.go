@@ -286,7 +286,8 @@ func TestOpenRefusesBadConfig(t *testing.T) {
 		{"no ID", Config{}, "machine-id"},
 		{"too eager", Config{ID: id(9), ProbeInterval: time.Millisecond}, "choose a longer one"},
 		{"not an IP", Config{ID: id(9), BindAddr: "localhost"}, "not an IP"},
-		{"port taken", Config{ID: id(9), BindAddr: "127.0.0.1", BindPort: busy.cable.GetAutoBindPort()}, "choose a free address"},
+		{"port taken", Config{ID: id(9), BindAddr: "127.0.0.1", BindPort: busy.cable.GetAutoBindPort()},
+			"choose a free address"},
 		{"odd key", Config{ID: id(9), BindAddr: "127.0.0.1", SecretKey: []byte("short")}, "16, 24 or 32"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -79,7 +79,8 @@ func (s *Store) SetHold(ctx context.Context, term int64, why string) error {
 }
 
 // Apply implements cluster.Store.
-func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (int64, []error, error) {
+func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
+	found cluster.Findings) (int64, []error, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return 0, nil, err
@@ -122,7 +123,7 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move, fou
 	return c.commit(change), errs, nil
 }
 
-// applicable tells whether the world is as the move takes it to be.
+// applicable reports whether the world is as the move takes it to be.
 func (c *Cluster) applicable(m cluster.Move, current func(cluster.UnitOnMachine) *cluster.Assignment) bool {
 	if c.snap.Units[m.Unit].Generation != m.Generation {
 		return false

@@ -79,7 +79,8 @@ func TestPartition(t *testing.T) {
 	second, err := b.Campaign(t.Context(), m)
 	must(t, err)
 	a.SetReachable(true)
-	if _, _, err := a.Apply(t.Context(), l.Term, []cluster.Move{{Unit: "a"}}, cluster.Findings{}); !errors.Is(err, cluster.ErrNotLeader) {
+	if _, _, err := a.Apply(t.Context(), l.Term, []cluster.Move{{Unit: "a"}},
+		cluster.Findings{}); !errors.Is(err, cluster.ErrNotLeader) {
 		t.Errorf("the old leader: %v", err)
 	}
 	if second.Term <= l.Term {
@@ -162,7 +163,8 @@ func TestManualClockCallsInOrder(t *testing.T) {
 		t.Error("stop tells wrong")
 	}
 	clock.Advance(3 * time.Second)
-	if want := []string{"a 1s", "nested 1.6s", "b 2s", "c 2s"}; !slices.Equal(calls, want) || clock.Now() != start.Add(3*time.Second) {
+	if want := []string{"a 1s", "nested 1.6s", "b 2s", "c 2s"}; !slices.Equal(calls, want) ||
+		clock.Now() != start.Add(3*time.Second) {
 		t.Errorf("called %v, now %v", calls, clock.Now())
 	}
 }

@@ -177,7 +177,8 @@ func (s *Store) machine(ctx context.Context, id string) (cluster.Machine, bool, 
 }
 
 // replaceMachine writes a record if it is still what it was before.
-func (s *Store) replaceMachine(ctx context.Context, before cluster.Machine, existed bool, after cluster.Machine) (bool, error) {
+func (s *Store) replaceMachine(ctx context.Context, before cluster.Machine, existed bool,
+	after cluster.Machine) (bool, error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return false, err

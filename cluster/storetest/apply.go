@@ -74,14 +74,16 @@ func applyConflicts(t *testing.T, open func() cluster.Store) {
 	older.Epoch--
 	before := snapshot(t, s)
 	for what, m := range map[string]cluster.Move{
-		"placed where it is":                  {Unit: u.Name, To: here, Generation: 1},
-		"another generation":                  {Unit: u.Name, From: here, To: there, Generation: 2},
-		"a unit taken for gone":               {Unit: u.Name, From: here},
-		"a unit that is gone":                 {Unit: "gone.service", To: assignment("m1", unit("gone.service")), Generation: 1},
-		"from an assignment that changed":     {Unit: u.Name, From: &older, To: there, Generation: 1},
-		"from where it isn't":                 {Unit: u.Name, From: there, To: here, Generation: 1},
-		"withdrawn from where it isn't":       {Unit: v.Name, From: assignment("m1", v), Generation: 1},
-		"changed where it isn't":              {Unit: v.Name, From: assignment("m1", v), To: assignment("m1", v), Generation: 1},
+		"placed where it is":    {Unit: u.Name, To: here, Generation: 1},
+		"another generation":    {Unit: u.Name, From: here, To: there, Generation: 2},
+		"a unit taken for gone": {Unit: u.Name, From: here},
+		"a unit that is gone": {Unit: "gone.service", To: assignment("m1", unit("gone.service")),
+			Generation: 1},
+		"from an assignment that changed": {Unit: u.Name, From: &older, To: there, Generation: 1},
+		"from where it isn't":             {Unit: u.Name, From: there, To: here, Generation: 1},
+		"withdrawn from where it isn't":   {Unit: v.Name, From: assignment("m1", v), Generation: 1},
+		"changed where it isn't": {Unit: v.Name, From: assignment("m1", v), To: assignment("m1", v),
+			Generation: 1},
 		"withdrawn by an old assignment":      {Unit: u.Name, From: &older, Generation: 1},
 		"moved, but its unit was resubmitted": {Unit: v.Name, To: assignment("m1", v), Generation: 3},
 	} {
@@ -90,7 +92,8 @@ func applyConflicts(t *testing.T, open func() cluster.Store) {
 			t.Errorf("%s: written at %d", what, revision)
 		}
 	}
-	if after := snapshot(t, s); len(after.Assignments) != 1 || after.Assignments[on("m1", u.Name)] != before.Assignments[on("m1", u.Name)] {
+	if after := snapshot(t, s); len(after.Assignments) != 1 || after.Assignments[on("m1",
+		u.Name)] != before.Assignments[on("m1", u.Name)] {
 		t.Errorf("something was written: %+v", after.Assignments)
 	}
 }

@@ -21,7 +21,8 @@ func eventOrder(t *testing.T, open func() cluster.Store) {
 	}
 	now := time.Now()
 	at := func(minutes int) cluster.Event {
-		return cluster.Event{Time: now.Add(time.Duration(minutes) * time.Minute), Kind: cluster.EventMoved, Text: fmt.Sprint(minutes),
+		return cluster.Event{Time: now.Add(time.Duration(minutes) * time.Minute), Kind: cluster.EventMoved,
+			Text: fmt.Sprint(minutes),
 			Unit: "web.service", From: "m1", To: "m2", By: "the suite", Outage: &cluster.Outage{Detect: time.Second, Units: 2}}
 	}
 	must(t, s.Record(t.Context(), at(-10), at(-50), at(-30)))
@@ -74,7 +75,8 @@ func eventOrder(t *testing.T, open func() cluster.Store) {
 	list, err := s.Events(t.Context(), at(-50).Time, 1000)
 	must(t, err)
 	e, wrote := list[0], at(-50)
-	if !e.Time.Equal(wrote.Time) || e.Kind != wrote.Kind || e.Unit != wrote.Unit || e.From != wrote.From || e.To != wrote.To ||
+	if !e.Time.Equal(wrote.Time) || e.Kind != wrote.Kind || e.Unit != wrote.Unit || e.From != wrote.From ||
+		e.To != wrote.To ||
 		e.By != wrote.By || e.Outage == nil || *e.Outage != *wrote.Outage || e.ID == "" {
 		t.Errorf("read %+v, wrote %+v", e, wrote)
 	}

@@ -56,12 +56,14 @@ func findingsMany(t *testing.T, open func() cluster.Store) {
 	l := lead(t, s, "m0")
 	u := unit("web.service")
 	put(t, s, u)
-	found := cluster.Findings{Verdicts: map[string]*cluster.Health{"m1": {State: cluster.Up}}, Unplaced: map[string]*cluster.Unplaced{}}
+	found := cluster.Findings{Verdicts: map[string]*cluster.Health{"m1": {State: cluster.Up}},
+		Unplaced: map[string]*cluster.Unplaced{}}
 	for i := range n {
 		found.Unplaced[fmt.Sprintf("u%d.service", i)] = &cluster.Unplaced{Reason: "none", Generation: 1}
 	}
 	to := assignment("m1", u)
-	_, errs, err := s.Apply(t.Context(), l.Term, []cluster.Move{{Unit: u.Name, To: to, Generation: 1}, {Unit: u.Name, To: to, Generation: 9}}, found)
+	_, errs, err := s.Apply(t.Context(), l.Term, []cluster.Move{{Unit: u.Name, To: to, Generation: 1},
+		{Unit: u.Name, To: to, Generation: 9}}, found)
 	want(t, errs, err, nil, cluster.ErrConflict)
 	if snap := snapshot(t, s); len(snap.Unplaced) != n || len(snap.Verdicts) != 1 || len(snap.Assignments) != 1 {
 		t.Errorf("%d unplaced, %d verdicts, %d assignments", len(snap.Unplaced), len(snap.Verdicts), len(snap.Assignments))

@@ -63,7 +63,10 @@ func leaderResigns(t *testing.T, open func() cluster.Store) {
 	}
 	next := campaign(t.Context(), b, register(t, b, runOf("m2", "run2"), ttl))
 	stillWaits(t, next)
-	f.until("the leader", func(s *cluster.Snapshot) bool { return s.Leader.Term == first.Term && s.Leader.Run == first.Run })
+	f.until("the leader", func(s *cluster.Snapshot) bool {
+		return s.Leader.Term == first.Term &&
+			s.Leader.Run == first.Run
+	})
 	must(t, a.Resign(t.Context(), cluster.Leader{Term: first.Term + 1000}))
 	stillWaits(t, next)
 	must(t, a.Resign(t.Context(), first))
@@ -141,7 +144,10 @@ func leaderHolds(t *testing.T, open func() cluster.Store) {
 		t.Errorf("the leader was %+v and is %+v", first, held)
 	}
 	must(t, a.SetHold(t.Context(), first.Term, ""))
-	f.until("the end of the hold", func(s *cluster.Snapshot) bool { return s.Leader.Term == first.Term && s.Leader.Hold == "" })
+	f.until("the end of the hold", func(s *cluster.Snapshot) bool {
+		return s.Leader.Term == first.Term &&
+			s.Leader.Hold == ""
+	})
 	must(t, a.SetHold(t.Context(), first.Term, "again"))
 
 	// It is the lease's that it was: it goes when the run goes.

@@ -33,8 +33,10 @@ func sessionRevoked(t *testing.T, open func() cluster.Store) {
 	if len(n.Inherited()) != 0 {
 		t.Errorf("inherited %v from nobody", n.Inherited())
 	}
-	must(t, n.PutStatuses(t.Context(), []cluster.Status{status("a.service", "active"), status("b.service", "failed")}, nil))
-	must(t, n.PutStatuses(t.Context(), []cluster.Status{status("c.service", "active")}, []string{"a.service", "never.service"}))
+	must(t, n.PutStatuses(t.Context(), []cluster.Status{status("a.service", "active"), status("b.service", "failed")},
+		nil))
+	must(t, n.PutStatuses(t.Context(), []cluster.Status{status("c.service", "active")},
+		[]string{"a.service", "never.service"}))
 	f.until("the statuses", func(snap *cluster.Snapshot) bool {
 		return len(snap.Statuses) == 2 && snap.Statuses[on("m1", "b.service")].Active == "failed" &&
 			snap.Statuses[on("m1", "c.service")].Machine == "m1" && snap.Runs["m1"].ID == "run"
@@ -112,7 +114,8 @@ func sessionTakeover(t *testing.T, open func() cluster.Store) {
 		return snap.Runs["m1"].ID == "new"
 	})
 	closed(t, "the old session", old.Done())
-	if err := old.PutStatuses(t.Context(), []cluster.Status{status("u000.service", "failed")}, all); !errors.Is(err, cluster.ErrSessionLost) {
+	if err := old.PutStatuses(t.Context(), []cluster.Status{status("u000.service", "failed")},
+		all); !errors.Is(err, cluster.ErrSessionLost) {
 		t.Errorf("the old session writes: %v", err)
 	}
 	must(t, s.Evict(t.Context(), "m1", "old"))

@@ -25,7 +25,8 @@ const (
 // opens one more client of it each time it is called; both clean up after
 // themselves with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) func() cluster.Store) {
-	for _, c := range slices.Concat(unitCases, watchCases, machineCases, sessionCases, leaderCases, applyCases, findingCases, eventCases) {
+	for _, c := range slices.Concat(unitCases, watchCases, machineCases, sessionCases, leaderCases, applyCases,
+		findingCases, eventCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.run(t, open(t))
@@ -50,11 +51,13 @@ func assignment(machine string, u cluster.Unit) *cluster.Assignment {
 }
 
 func runOf(machine, id string) cluster.Run {
-	return cluster.Run{Machine: machine, ID: id, Address: "192.0.2.1:7946", Boot: "boot", Since: time.Unix(1_700_000_000, 0)}
+	return cluster.Run{Machine: machine, ID: id, Address: "192.0.2.1:7946", Boot: "boot",
+		Since: time.Unix(1_700_000_000, 0)}
 }
 
 func status(name, active string) cluster.Status {
-	return cluster.Status{Status: units.Status{Name: name, Load: "loaded", Active: active, Since: time.Unix(1_700_000_200, 3)},
+	return cluster.Status{Status: units.Status{Name: name, Load: "loaded", Active: active,
+		Since: time.Unix(1_700_000_200, 3)},
 		Epoch: 7, Generation: 1}
 }
 

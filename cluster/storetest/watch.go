@@ -110,7 +110,8 @@ func watchScope(t *testing.T, open func() cluster.Store) {
 	place := func(machine, name string) {
 		u := unit(name)
 		put(t, s, u)
-		_, errs, err := s.Apply(t.Context(), l.Term, []cluster.Move{{Unit: name, To: assignment(machine, u), Generation: 1}}, cluster.Findings{})
+		_, errs, err := s.Apply(t.Context(), l.Term, []cluster.Move{{Unit: name, To: assignment(machine, u), Generation: 1}},
+			cluster.Findings{})
 		want(t, errs, err, nil)
 	}
 	touch("m1")
@@ -132,9 +133,11 @@ func watchScope(t *testing.T, open func() cluster.Store) {
 	place("m1", "after1.service")
 	must(t, s.Resign(t.Context(), l))
 	f.until("what is m1's", func(snap *cluster.Snapshot) bool {
-		return len(snap.Assignments) == 2 && snap.Runs["m1"].ID == "run1" && snap.Machines["m1"].Version == "vv" && snap.Leader.Term == 0
+		return len(snap.Assignments) == 2 && snap.Runs["m1"].ID == "run1" && snap.Machines["m1"].Version == "vv" &&
+			snap.Leader.Term == 0
 	})
-	if _, ok := f.snap.Assignments[on("m1", "after1.service")]; !ok || len(f.snap.Machines) != 1 || len(f.snap.Runs) != 1 ||
+	if _, ok := f.snap.Assignments[on("m1", "after1.service")]; !ok || len(f.snap.Machines) != 1 ||
+		len(f.snap.Runs) != 1 ||
 		len(f.snap.Units) != 0 || len(f.snap.Statuses) != 0 || len(f.events) != 0 {
 		t.Errorf("seen: %+v, events %v", f.snap, f.events)
 	}
@@ -146,7 +149,8 @@ func watchSlow(t *testing.T, open func() cluster.Store) {
 	n := register(t, s, runOf("m1", "run"), ttl)
 	const rounds = 100
 	for i := range rounds {
-		must(t, n.PutStatuses(t.Context(), []cluster.Status{status("u.service", fmt.Sprint(i)), status("v.service", "active")}, nil))
+		must(t, n.PutStatuses(t.Context(), []cluster.Status{status("u.service", fmt.Sprint(i)),
+			status("v.service", "active")}, nil))
 		must(t, s.Record(t.Context(), cluster.Event{Text: fmt.Sprint(i)}))
 	}
 	must(t, n.PutStatuses(t.Context(), nil, []string{"v.service"}))

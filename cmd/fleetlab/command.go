@@ -101,31 +101,47 @@ func (a *app) machineVerbs() []*cobra.Command {
 		return m.WaitBooted(ctx)
 	}
 	return []*cobra.Command{
-		verb("kill", "Cut the power: all processes end at once, no goodbye", "lost power", func(_ context.Context, m *lab.Machine) error {
-			_, err := m.Kill()
-			return err
-		}),
-		verb("boot", "Give power back to a machine and wait until it is up", "is up", func(ctx context.Context, m *lab.Machine) error {
-			return errors.Join(m.Boot(ctx), booted(ctx, m))
-		}),
-		verb("poweroff", "Shut down in good order", "is off", func(ctx context.Context, m *lab.Machine) error { return m.PowerOff(ctx) }),
-		verb("reboot", "Shut down in good order, boot, and wait until it is up", "is up again", func(ctx context.Context, m *lab.Machine) error {
-			if err := m.Reboot(ctx); err != nil {
+		verb("kill", "Cut the power: all processes end at once, no goodbye", "lost power",
+			func(_ context.Context, m *lab.Machine) error {
+				_, err := m.Kill()
 				return err
-			}
-			return booted(ctx, m)
+			}),
+		verb("boot", "Give power back to a machine and wait until it is up", "is up",
+			func(ctx context.Context, m *lab.Machine) error {
+				return errors.Join(m.Boot(ctx), booted(ctx, m))
+			}),
+		verb("poweroff", "Shut down in good order", "is off", func(ctx context.Context,
+			m *lab.Machine) error {
+			return m.PowerOff(ctx)
 		}),
-		verb("cut", "Pull the network cable", "has no network", func(_ context.Context, m *lab.Machine) error { return m.Cut() }),
-		verb("heal", "Plug the network cable in again", "has network", func(_ context.Context, m *lab.Machine) error { return m.Heal() }),
-		verb("freeze", "Stop all processes, like a hung kernel", "is frozen", func(_ context.Context, m *lab.Machine) error { return m.Freeze() }),
-		verb("thaw", "Let frozen processes go on", "goes on", func(_ context.Context, m *lab.Machine) error { return m.Thaw() }),
-		verb("perfect", "Undo slow and lossy", "has a perfect cable", func(_ context.Context, m *lab.Machine) error { return m.Perfect() }),
+		verb("reboot", "Shut down in good order, boot, and wait until it is up", "is up again",
+			func(ctx context.Context, m *lab.Machine) error {
+				if err := m.Reboot(ctx); err != nil {
+					return err
+				}
+				return booted(ctx, m)
+			}),
+		verb("cut", "Pull the network cable", "has no network", func(_ context.Context,
+			m *lab.Machine) error {
+			return m.Cut()
+		}),
+		verb("heal", "Plug the network cable in again", "has network",
+			func(_ context.Context, m *lab.Machine) error { return m.Heal() }),
+		verb("freeze", "Stop all processes, like a hung kernel", "is frozen",
+			func(_ context.Context, m *lab.Machine) error { return m.Freeze() }),
+		verb("thaw", "Let frozen processes go on", "goes on", func(_ context.Context,
+			m *lab.Machine) error {
+			return m.Thaw()
+		}),
+		verb("perfect", "Undo slow and lossy", "has a perfect cable",
+			func(_ context.Context, m *lab.Machine) error { return m.Perfect() }),
 		a.slow(), a.lossy(),
 	}
 }
 
 func (a *app) slow() *cobra.Command {
-	return &cobra.Command{Use: "slow MACHINE DELAY [JITTER]", Short: "Delay each packet, each way", Args: cobra.RangeArgs(2, 3),
+	return &cobra.Command{Use: "slow MACHINE DELAY [JITTER]", Short: "Delay each packet, each way",
+		Args:    cobra.RangeArgs(2, 3),
 		Example: "  fleetlab slow n2 50ms 10ms",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			delay, err := time.ParseDuration(args[1])
@@ -141,7 +157,8 @@ func (a *app) slow() *cobra.Command {
 }
 
 func (a *app) lossy() *cobra.Command {
-	return &cobra.Command{Use: "lossy MACHINE PERCENT", Short: "Lose a share of the packets, each way", Args: cobra.ExactArgs(2),
+	return &cobra.Command{Use: "lossy MACHINE PERCENT", Short: "Lose a share of the packets, each way",
+		Args:    cobra.ExactArgs(2),
 		Example: "  fleetlab lossy n2 5",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			percent, err := strconv.ParseFloat(strings.TrimSuffix(args[1], "%"), 64)

@@ -128,9 +128,10 @@ func (in *installation) check() error {
 // cluster begins, then on the others at once.
 func (in *installation) run(ctx context.Context, l *lab.Lab) error {
 	machines := l.Machines()
-	err := l.Install(ctx, lab.InstallOptions{Binary: in.binary, ServiceFile: in.service, Env: func(m *lab.Machine) map[string]string {
-		return map[string]string{optionsVariable: daemonOptions(m, machines[0], in.options)}
-	}})
+	err := l.Install(ctx, lab.InstallOptions{Binary: in.binary, ServiceFile: in.service,
+		Env: func(m *lab.Machine) map[string]string {
+			return map[string]string{optionsVariable: daemonOptions(m, machines[0], in.options)}
+		}})
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,8 @@ func waitForCluster(ctx context.Context, machines []*lab.Machine) error {
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("%s knows of %d machines, not of %d (%v): %w", m.Name, known, len(machines), err, context.Cause(ctx))
+				return fmt.Errorf("%s knows of %d machines, not of %d (%v): %w", m.Name, known, len(machines), err,
+					context.Cause(ctx))
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
@@ -193,7 +195,8 @@ func start(ctx context.Context, m *lab.Machine) error {
 
 func (a *app) install() *cobra.Command {
 	var in installation
-	cmd := &cobra.Command{Use: "install BINARY [MACHINE...]", Short: "Install or upgrade fleettop and restart it, on all machines or some", Args: cobra.MinimumNArgs(1),
+	cmd := &cobra.Command{Use: "install BINARY [MACHINE...]",
+		Short: "Install or upgrade fleettop and restart it, on all machines or some", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.binary = args[0]
 			if err := in.check(); err != nil {
@@ -211,9 +214,10 @@ func (a *app) install() *cobra.Command {
 				}
 			}
 			return a.machines(names, func(m *lab.Machine) error {
-				err := m.Install(cmd.Context(), lab.InstallOptions{Binary: in.binary, ServiceFile: in.service, Env: func(m *lab.Machine) map[string]string {
-					return map[string]string{optionsVariable: daemonOptions(m, machines[0], in.options)}
-				}})
+				err := m.Install(cmd.Context(), lab.InstallOptions{Binary: in.binary, ServiceFile: in.service,
+					Env: func(m *lab.Machine) map[string]string {
+						return map[string]string{optionsVariable: daemonOptions(m, machines[0], in.options)}
+					}})
 				if err != nil || !m.Running() {
 					return err
 				}
@@ -230,7 +234,8 @@ func (a *app) install() *cobra.Command {
 }
 
 func (a *app) shell() *cobra.Command {
-	cmd := &cobra.Command{Use: "shell MACHINE [COMMAND...]", Short: "Open a shell on a machine, or run a command there", Args: cobra.MinimumNArgs(1),
+	cmd := &cobra.Command{Use: "shell MACHINE [COMMAND...]", Short: "Open a shell on a machine, or run a command there",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.machines(args[:1], func(m *lab.Machine) error {
 				words := args[1:]
@@ -242,7 +247,8 @@ func (a *app) shell() *cobra.Command {
 				run.SysProcAttr, run.Cancel = nil, nil
 				run.Stdin, run.Stdout, run.Stderr = os.Stdin, os.Stdout, os.Stderr
 				if term.IsTerminal(int(os.Stdout.Fd())) {
-					run.Env = append(run.Env, "TERM="+os.Getenv("TERM"), "COLORTERM="+os.Getenv("COLORTERM"), "PAGER=less", "SYSTEMD_PAGER=less", "SYSTEMD_COLORS=1")
+					run.Env = append(run.Env, "TERM="+os.Getenv("TERM"), "COLORTERM="+os.Getenv("COLORTERM"), "PAGER=less",
+						"SYSTEMD_PAGER=less", "SYSTEMD_COLORS=1")
 				}
 				err := run.Run()
 				if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {

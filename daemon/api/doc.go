@@ -25,7 +25,9 @@
 //	POST   /v1/keys/{rotate,finish}       change the key; drop the old one (KeyList)
 //	POST   /v1/join-token                 a token for a machine to join (JoinToken)
 //	GET    /v1/units/{name}/journal?lines=&since=&until=&priority=&grep=&follow=&machine=&fields=
-//	                                      the log of a unit, or of all that match a glob, wherever it runs (stream of LogLine)
+//
+// the log of a unit, or of all that match a glob, wherever it runs (stream of LogLine)
+//
 //	GET    /v1/journal?unit=&unit=&...    the same for several
 //	GET    /v1/stats?follow=&local=       CPU and memory of machines and units (stream of Stats)
 //	GET    /v1/version, /healthz, /metrics

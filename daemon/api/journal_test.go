@@ -20,8 +20,11 @@ func TestLogLineWire(t *testing.T) {
 		e := journal.Entry{
 			Time:    time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC(),
 			Machine: text.Draw(t, "machine"), Unit: text.Draw(t, "unit"), Priority: rapid.IntRange(0, 7).Draw(t, "priority"),
-			Message: rapid.OneOf(text, rapid.Custom(func(t *rapid.T) string { return string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) })).Draw(t, "message"),
-			Cursor:  journal.Cursor(text.Draw(t, "cursor")),
+			Message: rapid.OneOf(text, rapid.Custom(func(t *rapid.T) string {
+				return string(rapid.SliceOf(rapid.Byte()).Draw(t,
+					"bytes"))
+			})).Draw(t, "message"),
+			Cursor: journal.Cursor(text.Draw(t, "cursor")),
 		}
 		if rapid.Bool().Draw(t, "fields") {
 			e.Fields = rapid.MapOfN(text, text, 1, 3).Draw(t, "fields")
@@ -44,13 +47,15 @@ func TestLogLineWire(t *testing.T) {
 }
 
 func lineOf(e *journal.Entry) LogLine {
-	l := LogLine{Time: e.Time, Machine: e.Machine, Unit: e.Unit, Priority: e.Priority, Cursor: string(e.Cursor), Fields: e.Fields}
+	l := LogLine{Time: e.Time, Machine: e.Machine, Unit: e.Unit, Priority: e.Priority, Cursor: string(e.Cursor),
+		Fields: e.Fields}
 	l.SetContent(e.Message)
 	return l
 }
 
 func FuzzLogLine(f *testing.F) {
-	l := lineOf(&journal.Entry{Time: time.Unix(1, 5), Machine: "m", Unit: "u", Priority: 3, Message: "x", Cursor: "c", Fields: map[string]string{"_PID": "1"}})
+	l := lineOf(&journal.Entry{Time: time.Unix(1, 5), Machine: "m", Unit: "u", Priority: 3, Message: "x", Cursor: "c",
+		Fields: map[string]string{"_PID": "1"}})
 	raw := AppendLogLine(nil, &l)
 	f.Add(raw[:len(raw)-1])
 	for _, seed := range []string{
@@ -58,7 +63,8 @@ func FuzzLogLine(f *testing.F) {
 		`{"time":"2026-01-01T0:00:00Z","priority":6}`, `{"time":"2026\u002d01-01T00:00:00Z","priority":6}`, `{"time":"2026-01-01T00:00:00,5+01:00","priority":6}`,
 		`{"time":"2026-01-01T00:00:00Z","priority":06}`, `{"time":"2026-01-01T00:00:00Z","priority":-0}`, `{"time":"2026-01-01T00:00:00Z","priority":6}}`,
 		`{"time":"2026-01-01T00:00:00Z","priority":6,"fields":{"a":"1","a":"2"}}`, `{"time":"2026-01-01T00:00:00Z","priority":6,"fields":{}}`,
-		"{\"time\":\"2026-01-01T00:00:00Z\",\"priority\":6,\"message\":\"\t\"}", "{\"time\":\"2026-01-01T00:00:00Z\",\"priority\":6,\"message\":\"\xff\\n\"}",
+		"{\"time\":\"2026-01-01T00:00:00Z\",\"priority\":6,\"message\":\"\t\"}",
+		"{\"time\":\"2026-01-01T00:00:00Z\",\"priority\":6,\"message\":\"\xff\\n\"}",
 		`{"time":"2026-01-01T00:00:00Z","priority":6,"message":"\ud800\u0061\ud83d\ude00","missed":123456789012345678}`,
 	} {
 		f.Add([]byte(seed))
@@ -90,15 +96,19 @@ func TestFastReadsAll(t *testing.T) {
 }
 
 func TestJournalQuery(t *testing.T) {
-	o := JournalOptions{Lines: -1, Since: "yesterday", Follow: true, Fields: true, After: map[string]string{"m2": "s=1;i=2", "m1": "p=3"}, Positions: true}
-	if got, want := o.Query().Encode(), "after=m1~p%3D3&after=m2~s%3D1%3Bi%3D2&fields=true&follow=true&lines=0&positions=true&since=yesterday"; got != want {
+	o := JournalOptions{Lines: -1, Since: "yesterday", Follow: true, Fields: true,
+		After: map[string]string{"m2": "s=1;i=2", "m1": "p=3"}, Positions: true}
+	if got, want := o.Query().Encode(),
+		"after=m1~p%3D3&after=m2~s%3D1%3Bi%3D2&fields=true&follow=true&lines=0&positions=true&since=yesterday"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
 func BenchmarkLogLine(b *testing.B) {
-	l := lineOf(&journal.Entry{Time: time.Unix(1700000000, 123456000), Machine: strings.Repeat("a", 32), Unit: "web@1.service", Priority: 6,
-		Message: "GET /index.html 200 1234 bytes in 5 ms", Cursor: journal.Cursor(strings.Repeat("c", 130)), Fields: map[string]string{"_PID": "123", "SYSLOG_IDENTIFIER": "web"}})
+	l := lineOf(&journal.Entry{Time: time.Unix(1700000000, 123456000), Machine: strings.Repeat("a", 32),
+		Unit: "web@1.service", Priority: 6,
+		Message: "GET /index.html 200 1234 bytes in 5 ms", Cursor: journal.Cursor(strings.Repeat("c",
+			130)), Fields: map[string]string{"_PID": "123", "SYSLOG_IDENTIFIER": "web"}})
 	var raw []byte
 	b.Run("write", func(b *testing.B) {
 		for b.Loop() {

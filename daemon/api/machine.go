@@ -81,7 +81,8 @@ func FindMachine(machines map[string]cluster.Machine, wanted string) (cluster.Ma
 	for _, m := range found {
 		ids = append(ids, m.ID)
 	}
-	return cluster.Machine{}, Refuse(CodeConflict, "give more of the ID", "%q could be %s", wanted, strings.Join(ids, " or "))
+	return cluster.Machine{}, Refuse(CodeConflict, "give more of the ID", "%q could be %s", wanted,
+		strings.Join(ids, " or "))
 }
 
 // MachineNotFound is the refusal for a machine that isn't there.

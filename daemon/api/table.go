@@ -59,12 +59,15 @@ const fields = 17
 
 func (r *UnitRow) wire() [fields]string {
 	return [fields]string{r.Unit, r.Description, r.Hash, r.Running, string(r.Desired), string(r.State), truth(r.Global),
-		r.Machine, truth(r.Leaving), r.Load, r.Active, r.Sub, r.Reason, r.Error, r.Template, truth(r.FromTemplate), string(r.Lost)}
+		r.Machine, truth(r.Leaving), r.Load, r.Active, r.Sub, r.Reason, r.Error, r.Template, truth(r.FromTemplate),
+		string(r.Lost)}
 }
 
 func rowOf(f *[fields]string) UnitRow {
-	return UnitRow{Unit: f[0], Description: f[1], Hash: f[2], Running: f[3], Desired: units.DesiredState(f[4]), State: units.DesiredState(f[5]),
-		Global: f[6] != "", Machine: f[7], Leaving: f[8] != "", Load: f[9], Active: f[10], Sub: f[11], Reason: f[12], Error: f[13], Template: f[14],
+	return UnitRow{Unit: f[0], Description: f[1], Hash: f[2], Running: f[3], Desired: units.DesiredState(f[4]),
+		State:  units.DesiredState(f[5]),
+		Global: f[6] != "", Machine: f[7], Leaving: f[8] != "", Load: f[9], Active: f[10], Sub: f[11], Reason: f[12],
+		Error: f[13], Template: f[14],
 		FromTemplate: f[15] != "", Lost: cluster.HealthState(f[16])}
 }
 

@@ -15,8 +15,10 @@ func TestTableSurvivesTheWire(t *testing.T) {
 		in := UnitTable{Revision: rapid.Int64Min(0).Draw(t, "revision"), Machines: []MachineRef{{ID: "1"}}, Rows: []UnitRow{}}
 		for range rapid.IntRange(0, 5).Draw(t, "rows") {
 			f := func(label string) string { return text.Draw(t, label) }
-			in.Rows = append(in.Rows, UnitRow{Unit: f("unit"), Description: f("desc"), Hash: f("hash"), Running: f("running"), Desired: units.DesiredState(f("desired")),
-				State: units.DesiredState(f("state")), Global: rapid.Bool().Draw(t, "global"), Machine: f("machine"), Leaving: rapid.Bool().Draw(t, "leaving"),
+			in.Rows = append(in.Rows, UnitRow{Unit: f("unit"), Description: f("desc"), Hash: f("hash"), Running: f("running"),
+				Desired: units.DesiredState(f("desired")),
+				State:   units.DesiredState(f("state")), Global: rapid.Bool().Draw(t,
+					"global"), Machine: f("machine"), Leaving: rapid.Bool().Draw(t, "leaving"),
 				Load: f("load"), Active: f("active"), Sub: f("sub"), Reason: f("reason"), Error: f("error")})
 		}
 		raw, err := in.Encode()

@@ -16,7 +16,8 @@ import (
 
 // Store is the part of cluster.Store the engine writes to.
 type Store interface {
-	Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (revision int64, errs []error, err error)
+	Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (revision int64, errs []error,
+		err error)
 	Evict(ctx context.Context, machine, runID string) error
 	Record(ctx context.Context, events ...cluster.Event) error
 	SetHold(ctx context.Context, term int64, why string) error
@@ -195,7 +196,8 @@ func (e *Engine) announceHold(ctx context.Context, t *term, hold string) (done b
 	case errors.Is(err, cluster.ErrNotLeader):
 		return false, err
 	case ctx.Err() == nil:
-		e.cfg.Log.Warn("other machines don't know yet whether failovers are held; trying again", "held", hold != "", "error", err)
+		e.cfg.Log.Warn("other machines don't know yet whether failovers are held; trying again", "held", hold != "", "error",
+			err)
 	}
 	return err == nil, nil
 }
@@ -204,7 +206,8 @@ func (e *Engine) announceHold(ctx context.Context, t *term, hold string) (done b
 // answers to what the death of a machine would do, changes in
 // the store when they pause or have gone on for long, and at last the time
 // again, if that isn't zero. It is false when ctx ends.
-func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outbox, ahead *foresight, stored, judged <-chan struct{},
+func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outbox, ahead *foresight,
+	stored, judged <-chan struct{},
 	again time.Time, refused bool) bool {
 	every := e.cfg.Every
 	if !again.IsZero() {

@@ -323,7 +323,8 @@ type slowStore struct {
 	before func()
 }
 
-func (s *slowStore) Apply(ctx context.Context, term int64, moves []cluster.Move, found cluster.Findings) (int64, []error, error) {
+func (s *slowStore) Apply(ctx context.Context, term int64, moves []cluster.Move,
+	found cluster.Findings) (int64, []error, error) {
 	if len(moves) > 0 {
 		s.before()
 	}
@@ -390,7 +391,8 @@ func TestHoldIsTold(t *testing.T) {
 	r.health.mu.Unlock()
 	r.health.set("n2", cluster.Failed, 0)
 	r.event(cluster.EventHold, "failovers are held for n2: too many vanished")
-	r.until("every daemon can read of the hold", func(s *cluster.Snapshot) bool { return s.Leader.Hold == "too many vanished" })
+	r.until("every daemon can read of the hold",
+		func(s *cluster.Snapshot) bool { return s.Leader.Hold == "too many vanished" })
 	if _, ok := r.cluster.Snapshot().Assignments[cluster.UnitOnMachine{Machine: "n2", Unit: "b.service"}]; !ok {
 		t.Error("a unit was moved in spite of the hold")
 	}

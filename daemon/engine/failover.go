@@ -166,7 +166,8 @@ func (t *term) startedOne(f *failover, unit string, snap *cluster.Snapshot, now 
 	}
 	f.worst.Units++
 	o.Units = 1
-	t.event(cluster.Event{Kind: cluster.EventActive, Time: now, Unit: unit, Machine: s.key.Machine, From: f.machine, To: s.key.Machine,
+	t.event(cluster.Event{Kind: cluster.EventActive, Time: now, Unit: unit, Machine: s.key.Machine, From: f.machine,
+		To:   s.key.Machine,
 		Text: fmt.Sprintf("%s is active on %s, outage %s", unit, t.called(s.key.Machine), phases(o)), Outage: &o})
 }
 

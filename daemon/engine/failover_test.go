@@ -27,17 +27,22 @@ func TestFailoverPhases(t *testing.T) {
 	for _, id := range []string{"n1", "n2", "n3"} {
 		term.names[id] = id
 	}
-	term.state = health.State{Health: map[string]cluster.Health{"n3": dead(0, 700), "n2": {State: cluster.Up}, "n1": {State: cluster.Up}}}
-	term.applied([]cluster.Move{{Unit: "a.service", From: assigned("n3", 1), To: assigned("n2", 5), Reason: "r"}}, 6, nil, at(720))
+	term.state = health.State{Health: map[string]cluster.Health{"n3": dead(0, 700), "n2": {State: cluster.Up},
+		"n1": {State: cluster.Up}}}
+	term.applied([]cluster.Move{{Unit: "a.service", From: assigned("n3", 1), To: assigned("n2", 5), Reason: "r"}}, 6, nil,
+		at(720))
 
 	term.state.Health["n2"] = dead(900, 1600)
-	term.applied([]cluster.Move{{Unit: "a.service", From: assigned("n2", 5), To: assigned("n1", 7), Reason: "r"}}, 8, nil, at(1650))
+	term.applied([]cluster.Move{{Unit: "a.service", From: assigned("n2", 5), To: assigned("n1", 7), Reason: "r"}}, 8, nil,
+		at(1650))
 
 	snap := cluster.NewSnapshot(8)
 	snap.Assignments[key("n1")] = *assigned("n1", 7)
-	snap.Statuses[key("n1")] = cluster.Status{Machine: "n1", Epoch: 7, Status: units.Status{Name: "a.service", Active: "activating"}}
+	snap.Statuses[key("n1")] = cluster.Status{Machine: "n1", Epoch: 7,
+		Status: units.Status{Name: "a.service", Active: "activating"}}
 	term.started(snap, at(1700))
-	snap.Statuses[key("n1")] = cluster.Status{Machine: "n1", Epoch: 7, Status: units.Status{Name: "a.service", Active: "active"}}
+	snap.Statuses[key("n1")] = cluster.Status{Machine: "n1", Epoch: 7,
+		Status: units.Status{Name: "a.service", Active: "active"}}
 	term.started(snap, at(2000))
 
 	var got []string

@@ -15,7 +15,8 @@ const freshDoubt = 500 * time.Millisecond
 
 // findings are what the leader holds true now and the store doesn't say yet,
 // and when there may be more.
-func (t *term) findings(snap *cluster.Snapshot, state health.State, r schedule.Result, now time.Time) (f cluster.Findings, again time.Time) {
+func (t *term) findings(snap *cluster.Snapshot, state health.State, r schedule.Result, now time.Time) (
+	f cluster.Findings, again time.Time) {
 	f.Verdicts, again = t.newVerdicts(snap, state, now)
 	f.Unplaced = map[string]*cluster.Unplaced{}
 	wanted := make(map[string]bool, len(r.Unplaced))
@@ -36,7 +37,8 @@ func (t *term) findings(snap *cluster.Snapshot, state health.State, r schedule.R
 }
 
 // newVerdicts are the verdicts on machines that the store doesn't have yet.
-func (t *term) newVerdicts(snap *cluster.Snapshot, state health.State, now time.Time) (found map[string]*cluster.Health, again time.Time) {
+func (t *term) newVerdicts(snap *cluster.Snapshot, state health.State, now time.Time) (
+	found map[string]*cluster.Health, again time.Time) {
 	found = map[string]*cluster.Health{}
 	for id := range snap.Machines {
 		h, judged := state.Health[id]

@@ -111,6 +111,7 @@ func samePlaces(a, b schedule.Input) bool {
 		}
 		return out
 	}
-	return cluster.SameMap(a.Snapshot.Machines, b.Snapshot.Machines) && cluster.SameMap(a.Snapshot.Units, b.Snapshot.Units) &&
+	return cluster.SameMap(a.Snapshot.Machines, b.Snapshot.Machines) &&
+		cluster.SameMap(a.Snapshot.Units, b.Snapshot.Units) &&
 		cluster.SameMap(a.Snapshot.Assignments, b.Snapshot.Assignments) && maps.Equal(states(a.Health), states(b.Health))
 }

@@ -12,8 +12,9 @@ import (
 // demand submits and launches a unit with a line of [X-Fleet].
 func (r *rig) demand(name, option string) {
 	r.t.Helper()
-	errs, err := r.store.PutUnits(r.ctx, []cluster.Unit{{Name: name, Hash: "h-" + name, Desired: units.Launched, Generation: 1,
-		Content: "[Service]\nExecStart=/bin/true\n[X-Fleet]\n" + option + "\n"}})
+	errs, err := r.store.PutUnits(r.ctx, []cluster.Unit{{Name: name, Hash: "h-" + name, Desired: units.Launched,
+		Generation: 1,
+		Content:    "[Service]\nExecStart=/bin/true\n[X-Fleet]\n" + option + "\n"}})
 	r.must(err)
 	r.must(errs[0])
 }
@@ -32,7 +33,8 @@ func TestLeftWithADeadMachine(t *testing.T) {
 	before := r.cluster.Snapshot().Assignments
 
 	r.health.set("n3", cluster.Failed, 700*time.Millisecond)
-	r.event(cluster.EventMoved, "id.service has no place: MachineID allows only n3, which failed; it goes on there when n3 is back")
+	r.event(cluster.EventMoved,
+		"id.service has no place: MachineID allows only n3, which failed; it goes on there when n3 is back")
 	r.event(cluster.EventFailover, "n3 failed · 0 units moved · 1 unit without a place")
 	r.until("n3's run is evicted", func(s *cluster.Snapshot) bool { _, ok := s.Runs["n3"]; return !ok })
 	if reason := r.cluster.Snapshot().WhyUnplaced(at.Unit); !strings.Contains(reason, "which failed") {

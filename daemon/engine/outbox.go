@@ -101,7 +101,8 @@ func (o *outbox) evict(runs []cluster.Run) {
 		}
 		o.running.Go(func() {
 			if err := o.cfg.Store.Evict(o.ctx, r.Machine, r.ID); err != nil && o.ctx.Err() == nil {
-				o.cfg.Log.Warn("could not end the lease of a dead machine; it runs out by itself", "machine", r.Machine, "error", err)
+				o.cfg.Log.Warn("could not end the lease of a dead machine; it runs out by itself", "machine", r.Machine, "error",
+					err)
 			}
 		})
 	}

@@ -45,7 +45,8 @@ func TestRoll(t *testing.T) {
 	r.until("n2 is updated", func(s *cluster.Snapshot) bool { return updated(s, g) == 2 })
 	a := r.cluster.Snapshot().Assignments[cluster.UnitOnMachine{Machine: "n2", Unit: g}]
 	r.must(r.session["n2"].PutStatuses(r.ctx, []cluster.Status{{Machine: "n2", Epoch: a.Epoch, Generation: a.Generation,
-		Status: units.Status{Name: g, Hash: a.Hash, Load: "loaded", Active: "failed", Sub: "failed", Result: "exit-code"}}}, nil))
+		Status: units.Status{Name: g, Hash: a.Hash, Load: "loaded", Active: "failed", Sub: "failed",
+			Result: "exit-code"}}}, nil))
 	const held = "g.service is updated on no other machine: it failed (exit-code) on n2"
 	r.event(cluster.EventUnit, held)
 

@@ -164,7 +164,8 @@ func (s *sim) fault() {
 	case 12:
 		s.must(s.admin.UpdateMachine(s.ctx, n.id, func(m *cluster.Machine) error {
 			m.Name = n.id
-			m.Schedule = []cluster.Schedulability{cluster.Schedulable, cluster.Schedulable, cluster.Cordoned, cluster.Drained}[s.rng.IntN(4)]
+			m.Schedule = []cluster.Schedulability{cluster.Schedulable, cluster.Schedulable, cluster.Cordoned,
+				cluster.Drained}[s.rng.IntN(4)]
 			s.say("%s is %q", n.id, m.Schedule)
 			return nil
 		}))
@@ -179,7 +180,8 @@ func (s *sim) dark(n *node) {
 
 func (s *sim) boot(n *node) {
 	s.seq++
-	n.on, n.dark, n.run, n.store, n.planner = true, time.Time{}, fmt.Sprintf("run%d", s.seq), s.truth.Open(), schedule.New()
+	n.on, n.dark, n.run, n.store, n.planner = true, time.Time{}, fmt.Sprintf("run%d",
+		s.seq), s.truth.Open(), schedule.New()
 	s.say("%s boots, %s", n.id, n.run)
 	s.must(n.store.UpdateMachine(s.ctx, n.id, func(m *cluster.Machine) error { m.Name = n.id; return nil }))
 }
@@ -200,11 +202,13 @@ func (s *sim) changeUnit() {
 		s.must(err)
 		return
 	}
-	options := map[string]string{"g.service": "Global=true", "f.service": "MachineOf=a.service", "w@1.service": "Conflicts=w@*.service",
+	options := map[string]string{"g.service": "Global=true", "f.service": "MachineOf=a.service",
+		"w@1.service": "Conflicts=w@*.service",
 		"w@2.service": "Conflicts=w@*.service"}[name]
 	content := fmt.Sprintf("[Service]\nExecStart=/bin/sleep %d\n[X-Fleet]\n%s\n", s.rng.IntN(2), options)
 	sum := sha1.Sum([]byte(content))
-	desired := []units.DesiredState{units.Launched, units.Launched, units.Launched, units.Loaded, units.Inactive}[s.rng.IntN(5)]
+	desired := []units.DesiredState{units.Launched, units.Launched, units.Launched, units.Loaded,
+		units.Inactive}[s.rng.IntN(5)]
 	s.say("put %s %s", name, desired)
 	errs, err := s.admin.PutUnits(s.ctx, []cluster.Unit{{Name: name, Content: content, Hash: hex.EncodeToString(sum[:]),
 		Desired: desired, Generation: old.Generation + 1}})
@@ -361,10 +365,11 @@ func (s *sim) agent(n *node) {
 	}
 }
 
-// reported tells whether the store says already what a node has to say.
+// reported reports whether the store says already what a node has to say.
 func (s *sim) reported(n *node, puts []cluster.Status, gone []string) bool {
 	for _, p := range puts {
-		if o, ok := n.view.Statuses[cluster.UnitOnMachine{Machine: n.id, Unit: p.Name}]; !ok || o.Epoch != p.Epoch || o.Generation != p.Generation {
+		if o, ok := n.view.Statuses[cluster.UnitOnMachine{Machine: n.id, Unit: p.Name}]; !ok || o.Epoch != p.Epoch ||
+			o.Generation != p.Generation {
 			return false
 		}
 	}

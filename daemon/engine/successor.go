@@ -26,7 +26,8 @@ func (e *Engine) WatchLeader(ctx context.Context) {
 		if live && state.Hold == "" && leaderDead(snap.Leader, state.Health, e.cfg.Self) {
 			err := e.cfg.Store.Evict(ctx, snap.Leader.Machine, snap.Leader.Run)
 			if err != nil && ctx.Err() == nil {
-				e.cfg.Log.Warn("could not end the lease of the dead leader; trying again", "machine", snap.Leader.Machine, "error", err)
+				e.cfg.Log.Warn("could not end the lease of the dead leader; trying again", "machine", snap.Leader.Machine, "error",
+					err)
 				retry = time.After(evictRetry)
 			}
 		}

@@ -62,7 +62,7 @@ func newTerm(leader cluster.Leader, planner *schedule.Planner) *term {
 		doubts: map[string]*doubts{}, returning: map[string]bool{}, blocked: map[string]string{}}
 }
 
-// ready tells whether a snapshot shows all that was written so far.
+// ready reports whether a snapshot shows all that was written so far.
 func (t *term) ready(snap *cluster.Snapshot) bool { return snap != nil && snap.Revision >= t.caughtUp }
 
 // look decides what to do now.
@@ -329,5 +329,5 @@ func (t *term) tell(m cluster.Move, now time.Time) {
 	t.event(e)
 }
 
-// runs tells whether a machine is taken to run.
+// runs reports whether a machine is taken to run.
 func (t *term) runs(id string) bool { return t.state.Health[id].State.Runs() }

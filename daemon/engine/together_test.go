@@ -35,8 +35,9 @@ func newBoard(t *testing.T, machines, unitsWanted int) *board {
 	}
 	for k := range unitsWanted {
 		name := fmt.Sprintf("u%02d.service", k)
-		b.snap = b.snap.With(cluster.Change{Units: map[string]*cluster.Unit{name: {Name: name, Content: "[Service]\nExecStart=/bin/true\n",
-			Hash: "h", Desired: units.Launched, Generation: 1}}})
+		b.snap = b.snap.With(cluster.Change{Units: map[string]*cluster.Unit{name: {Name: name,
+			Content: "[Service]\nExecStart=/bin/true\n",
+			Hash:    "h", Desired: units.Launched, Generation: 1}}})
 	}
 	return b
 }
@@ -208,7 +209,8 @@ func TestANewLeaderTellsInOrder(t *testing.T) {
 	for _, e := range b.term.events() {
 		kinds = append(kinds, e.Kind)
 	}
-	if want := []cluster.EventKind{cluster.EventMachine, cluster.EventLeader, cluster.EventMoved}; !slices.Equal(kinds, want) {
+	if want := []cluster.EventKind{cluster.EventMachine, cluster.EventLeader, cluster.EventMoved}; !slices.Equal(kinds,
+		want) {
 		t.Errorf("told %q, want %q", kinds, want)
 	}
 }

@@ -33,7 +33,8 @@ func TestAFaultThatLastsIsSaidOnceAndCounted(t *testing.T) {
 	l, b := newLog()
 	for second := range 3 * 60 * 60 {
 		err := fmt.Errorf("open /x/tmp%d: no space left on device", 1000000+second)
-		record(l, time.Duration(second)*time.Second, slog.LevelWarn, "not saved", "unit", "a.service", "try", second, "error", err)
+		record(l, time.Duration(second)*time.Second, slog.LevelWarn, "not saved", "unit", "a.service", "try", second, "error",
+			err)
 	}
 	got := strings.Count(b.String(), "\n")
 	if got < 3 || got > 9 {

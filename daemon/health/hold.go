@@ -35,7 +35,8 @@ type census struct {
 // session, as a dead one can't keep it; and half that gossip doesn't hear though
 // their sessions live (deaf) are a sign that it is this side that is in trouble.
 func (c *census) count(now time.Time, grace time.Duration, health map[string]cluster.Health,
-	machines map[string]cluster.Machine, deaf map[string]bool, sessions map[string]cluster.Run) (hold string, again time.Time) {
+	machines map[string]cluster.Machine, deaf map[string]bool, sessions map[string]cluster.Run) (hold string,
+	again time.Time) {
 	fell, runs := map[string]time.Time{}, map[string]bool{}
 	for id, m := range machines {
 		h := health[id]

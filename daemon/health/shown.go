@@ -80,7 +80,8 @@ func (s *Shown) Run(ctx context.Context) {
 		seen := s.own.Changed()
 		snap, live, _, stored := s.view.LastKnown()
 		led := live && snap.Leader.Run != ""
-		if !led || !cluster.SameMap(snap.Verdicts, last.Verdicts) || !cluster.SameMap(snap.Machines, last.Machines) || last.Leader.Run == "" {
+		if !led || !cluster.SameMap(snap.Verdicts, last.Verdicts) || !cluster.SameMap(snap.Machines, last.Machines) ||
+			last.Leader.Run == "" {
 			s.changed.Notify()
 		}
 		last = cluster.Snapshot{}

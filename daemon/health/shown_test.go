@@ -47,7 +47,8 @@ func TestTheLeadersVerdictIsShown(t *testing.T) {
 	// Without a leader, or a store, it shows what it sees itself, and says so.
 	unled := led()
 	unled.Leader = cluster.Leader{}
-	for what, shown := range map[string]map[string]cluster.Health{"no leader": s.Of(unled, true), "no store": s.Of(snap, false)} {
+	for what, shown := range map[string]map[string]cluster.Health{"no leader": s.Of(unled, true),
+		"no store": s.Of(snap, false)} {
 		if h := shown["m3"]; h.State != cluster.Up || h.Evidence != "as n2 sees it: its daemon answers" || h.By != "m2" {
 			t.Errorf("%s: %+v", what, h)
 		}

@@ -90,7 +90,8 @@ func TestRingIsTakenWholeOrNotAtAll(t *testing.T) {
 func TestFilesFollowWhenTheyCan(t *testing.T) {
 	now := time.Now()
 	dir := filepath.Join(t.TempDir(), "tls")
-	id, err := NewIdentity(Config{Machine: machineA, Address: net.IPv4(127, 0, 0, 1), Ring: NewRing(Generate()), Dir: dir, Now: func() time.Time { return now }})
+	id, err := NewIdentity(Config{Machine: machineA, Address: net.IPv4(127, 0, 0, 1), Ring: NewRing(Generate()), Dir: dir,
+		Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,8 @@ func TestFilesFollowWhenTheyCan(t *testing.T) {
 func TestOwnFilesMayBeGoneForAMoment(t *testing.T) {
 	pki := identity(t, machineA, NewRing(Generate()), nil)
 	files := pki.Files()
-	id, err := NewIdentity(Config{Machine: machineB, Address: net.IPv4(127, 0, 0, 1), Ring: NewRing(Generate()), PKI: files})
+	id, err := NewIdentity(Config{Machine: machineB, Address: net.IPv4(127, 0, 0, 1), Ring: NewRing(Generate()),
+		PKI: files})
 	if err != nil {
 		t.Fatal(err)
 	}

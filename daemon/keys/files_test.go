@@ -22,7 +22,8 @@ func TestFilesThatAreNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	ring := NewRing()
-	for path, want := range map[string]string{fifo: "it is a FIFO", "/dev/zero": "it is a device", dir: "it is a directory"} {
+	for path, want := range map[string]string{fifo: "it is a FIFO", "/dev/zero": "it is a device",
+		dir: "it is a directory"} {
 		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the key %s: %v, expected %q", path, err, want)
 		}

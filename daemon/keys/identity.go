@@ -201,7 +201,8 @@ func (id *Identity) pool() (*x509.CertPool, error) {
 // ServerConfig is for a listener whose clients are machines of the cluster. It
 // follows the ring.
 func (id *Identity) ServerConfig() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config,
+		error) {
 		if hello.ServerName == JoinServerName {
 			return id.joinServerConfig()
 		}
@@ -293,7 +294,8 @@ func (id *Identity) verify(s *tls.ConnectionState, use x509.ExtKeyUsage, at time
 	for _, c := range s.PeerCertificates[1:] {
 		between.AddCert(c)
 	}
-	_, err = s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{use}})
+	_, err = s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, CurrentTime: at,
+		KeyUsages: []x509.ExtKeyUsage{use}})
 	if err != nil {
 		return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
 	}

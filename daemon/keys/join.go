@@ -18,7 +18,8 @@ func (id *Identity) joinServerConfig() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS13, Time: id.cfg.Now, Certificates: []tls.Certificate{*cert}, SessionTicketsDisabled: true}, nil
+	return &tls.Config{MinVersion: tls.VersionTLS13, Time: id.cfg.Now, Certificates: []tls.Certificate{*cert},
+		SessionTicketsDisabled: true}, nil
 }
 
 // Made reports whether a token is of the cluster with this ring.

@@ -207,16 +207,25 @@ func TestNextStep(t *testing.T) {
 		wait    string
 	}{
 		{name: "one key", ring: NewRing(old), holders: []Holder{holder("n1", true, NewRing(newest))}},
-		{name: "spreading, one hasn't it", ring: spreading, holders: []Holder{holder("n1", true, spreading), holder("n2", true, NewRing(old))}, wait: "n2"},
-		{name: "spreading, even if told to finish", ring: spreading, holders: []Holder{holder("n2", true, NewRing(old))}, finish: true, wait: "n2"},
+		{name: "spreading, one hasn't it", ring: spreading, holders: []Holder{holder("n1", true, spreading),
+			holder("n2", true, NewRing(old))}, wait: "n2"},
+		{name: "spreading, even if told to finish", ring: spreading, holders: []Holder{holder("n2", true, NewRing(old))},
+			finish: true, wait: "n2"},
 		{name: "spreading, all have it", ring: spreading, holders: []Holder{holder("n1", true, spreading)}, next: retiring},
-		{name: "spreading, who hasn't it is off", ring: spreading, holders: []Holder{holder("n1", true, spreading), holder("n2", false, NewRing(old))}, next: retiring},
-		{name: "retiring, one doesn't use it", ring: retiring, holders: []Holder{holder("n1", true, retiring), holder("n2", true, spreading)}, wait: "n2"},
-		{name: "retiring, who doesn't use it is off", ring: retiring, holders: []Holder{holder("n1", true, retiring), holder("n2", false, spreading)}, wait: "n2"},
-		{name: "retiring, and off for too long", ring: retiring, holders: []Holder{holder("n1", true, retiring), holder("n2", false, spreading)}, after: Patience, next: NewRing(newest)},
-		{name: "retiring, told to finish", ring: retiring, holders: []Holder{holder("n1", true, retiring), holder("n2", false, spreading)}, finish: true, next: NewRing(newest)},
-		{name: "retiring, told to finish, one lives", ring: retiring, holders: []Holder{holder("n1", true, spreading)}, finish: true, after: 2 * Patience, wait: "n1"},
-		{name: "retiring, all use it", ring: retiring, holders: []Holder{holder("n1", true, retiring), holder("n2", false, retiring)}, next: NewRing(newest)},
+		{name: "spreading, who hasn't it is off", ring: spreading,
+			holders: []Holder{holder("n1", true, spreading), holder("n2", false, NewRing(old))}, next: retiring},
+		{name: "retiring, one doesn't use it", ring: retiring, holders: []Holder{holder("n1", true, retiring),
+			holder("n2", true, spreading)}, wait: "n2"},
+		{name: "retiring, who doesn't use it is off", ring: retiring,
+			holders: []Holder{holder("n1", true, retiring), holder("n2", false, spreading)}, wait: "n2"},
+		{name: "retiring, and off for too long", ring: retiring, holders: []Holder{holder("n1", true, retiring),
+			holder("n2", false, spreading)}, after: Patience, next: NewRing(newest)},
+		{name: "retiring, told to finish", ring: retiring, holders: []Holder{holder("n1", true, retiring),
+			holder("n2", false, spreading)}, finish: true, next: NewRing(newest)},
+		{name: "retiring, told to finish, one lives", ring: retiring, holders: []Holder{holder("n1", true, spreading)},
+			finish: true, after: 2 * Patience, wait: "n1"},
+		{name: "retiring, all use it", ring: retiring, holders: []Holder{holder("n1", true, retiring),
+			holder("n2", false, retiring)}, next: NewRing(newest)},
 	} {
 		s := NextStep(c.ring, newest.ID(), since, c.holders, since.Add(c.after), c.finish)
 		if !s.Next.Equal(c.next) || strings.Join(s.Wait, " ") != c.wait || (s.Text == "") != c.next.Empty() {
@@ -228,7 +237,8 @@ func TestNextStep(t *testing.T) {
 func TestCertificatesAreRenewed(t *testing.T) {
 	now := time.Unix(1.8e9, 0)
 	dir := filepath.Join(t.TempDir(), "tls")
-	id, err := NewIdentity(Config{Machine: strings.Repeat("a", 32), Address: net.IPv4(127, 0, 0, 1), Ring: NewRing(Generate()), Dir: dir, Now: func() time.Time { return now }})
+	id, err := NewIdentity(Config{Machine: strings.Repeat("a", 32), Address: net.IPv4(127, 0, 0, 1),
+		Ring: NewRing(Generate()), Dir: dir, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,8 @@ func NextStep(r Ring, newest string, since time.Time, holders []Holder, now time
 	case len(live) > 0:
 		return Step{Wait: live}
 	case phase == Spreading:
-		return Step{Next: NewRing(old, r.keys[0]), Text: fmt.Sprintf("key %s is used from now on; key %s is still accepted", old.ID(), r.keys[0].ID())}
+		return Step{Next: NewRing(old, r.keys[0]), Text: fmt.Sprintf("key %s is used from now on; key %s is still accepted",
+			old.ID(), r.keys[0].ID())}
 	case len(off) > 0 && !finish && now.Sub(since) < Patience:
 		return Step{Wait: off}
 	default:

@@ -19,7 +19,8 @@ const (
 
 func identity(t *testing.T, machine string, r Ring, now func() time.Time) *Identity {
 	t.Helper()
-	id, err := NewIdentity(Config{Machine: machine, Address: net.IPv4(127, 0, 0, 1), Ring: r, Dir: filepath.Join(t.TempDir(), "tls"), Now: now})
+	id, err := NewIdentity(Config{Machine: machine, Address: net.IPv4(127, 0, 0, 1), Ring: r,
+		Dir: filepath.Join(t.TempDir(), "tls"), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,8 @@ func TestServerRefusesStrangers(t *testing.T) {
 	if err := talk(t, server.ServerConfig(), &tls.Config{InsecureSkipVerify: true}); err == nil {
 		t.Error("a client without a certificate is answered")
 	}
-	if err := talk(t, server.ServerConfig(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}); err == nil {
+	if err := talk(t, server.ServerConfig(), &tls.Config{InsecureSkipVerify: true,
+		MaxVersion: tls.VersionTLS12}); err == nil {
 		t.Error("an old TLS is spoken")
 	}
 }
@@ -181,7 +183,8 @@ func TestJoinHandshake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	between := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{fake.Certificate[0], genuine.Certificate[1]}, PrivateKey: fake.PrivateKey}}}
+	between := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{fake.Certificate[0],
+		genuine.Certificate[1]}, PrivateKey: fake.PrivateKey}}}
 	if err := talk(t, between, token.JoinConfig()); err == nil {
 		t.Error("a token would be handed to somebody in between")
 	}

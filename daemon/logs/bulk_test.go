@@ -23,10 +23,11 @@ func TestBulkGoesOnInPieces(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	got, most := 0, 0
-	err := f.at["m2"].service.Journal(ctx, api.JournalOptions{Units: []string{"a.service"}, Lines: lines}, func(list []api.LogLine) error {
-		got, most = got+len(list), max(most, len(list))
-		return nil
-	})
+	err := f.at["m2"].service.Journal(ctx, api.JournalOptions{Units: []string{"a.service"}, Lines: lines},
+		func(list []api.LogLine) error {
+			got, most = got+len(list), max(most, len(list))
+			return nil
+		})
 	if err != nil || got < lines {
 		t.Fatalf("%d lines, %v", got, err)
 	}
@@ -37,7 +38,8 @@ func TestBulkGoesOnInPieces(t *testing.T) {
 
 func TestPieces(t *testing.T) {
 	big := strings.Repeat("x", batchBytes/2)
-	for _, lines := range [][]api.LogLine{nil, make([]api.LogLine, 1), make([]api.LogLine, batchMost), make([]api.LogLine, batchMost+1),
+	for _, lines := range [][]api.LogLine{nil, make([]api.LogLine, 1), make([]api.LogLine, batchMost),
+		make([]api.LogLine, batchMost+1),
 		{{Message: big}, {Message: big}, {Message: big}}, {{Message: big + big + big}, {}, {}}} {
 		var all []api.LogLine
 		for piece := range pieces(lines) {

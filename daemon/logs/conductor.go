@@ -73,7 +73,8 @@ func (c *conductor) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	c.news, c.gone, c.merger = make(chan news), make(chan struct{}), journal.NewMerger[item](window)
 	c.failures = map[string]string{}
-	c.feeds, c.lost, c.moves = map[string]*feed{}, map[string]bool{}, moves{held: map[string]*hold{}, told: map[string]string{}}
+	c.feeds, c.lost, c.moves = map[string]*feed{}, map[string]bool{}, moves{held: map[string]*hold{},
+		told: map[string]string{}}
 	if c.positions == nil {
 		c.positions = map[string]string{}
 	}
@@ -199,7 +200,7 @@ func (c *conductor) missed(ctx context.Context) []cluster.Event {
 	return slices.DeleteFunc(events, func(e cluster.Event) bool { return e.ID <= last.ID })
 }
 
-// strangers tells whether the cluster knows none of the units.
+// strangers reports whether the cluster knows none of the units.
 func (c *conductor) strangers() bool {
 	for _, u := range c.units {
 		_, isUnit := c.snap.Units[u]

@@ -43,14 +43,16 @@ func (m *memLog) refuse(err error) {
 func (m *memLog) log(unit, message string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.entries = append(m.entries, journal.Entry{Time: time.Now(), Machine: m.machine, Unit: unit, Priority: journal.Info, Message: message,
-		Cursor: journal.Cursor(strconv.Itoa(len(m.entries) + 1))})
+	m.entries = append(m.entries, journal.Entry{Time: time.Now(), Machine: m.machine, Unit: unit, Priority: journal.Info,
+		Message: message,
+		Cursor:  journal.Cursor(strconv.Itoa(len(m.entries) + 1))})
 	for t := range m.tails {
 		t.ring()
 	}
 }
 
-func (m *memLog) Read(_ context.Context, units []string, q journal.Query, upTo journal.Position, f func(journal.Entry) error) (journal.Cursor, error) {
+func (m *memLog) Read(_ context.Context, units []string, q journal.Query, upTo journal.Position,
+	f func(journal.Entry) error) (journal.Cursor, error) {
 	m.mu.Lock()
 	list, refused := m.entries, m.refused
 	m.mu.Unlock()
@@ -190,7 +192,8 @@ type fleet struct {
 
 func newFleet(t testing.TB, machines ...string) *fleet {
 	t.Helper()
-	f := &fleet{t: t, mem: memstore.New(), health: &verdicts{states: map[string]cluster.Health{}, changed: make(chan struct{})},
+	f := &fleet{t: t, mem: memstore.New(), health: &verdicts{states: map[string]cluster.Health{},
+		changed: make(chan struct{})},
 		at: map[string]*daemonAt{}, links: map[string]*client.Client{}}
 	f.store = f.mem.Open()
 	f.view = view.New(f.store, slog.New(slog.DiscardHandler), time.Second)
@@ -235,12 +238,14 @@ func (f *fleet) up(id string) {
 	d := f.at[id]
 	log := slog.New(slog.DiscardHandler)
 	d.service = New(Config{Self: id, Source: d.log, View: f.view, Health: f.health, Peers: f, Timeline: f.store, Log: log})
-	handler := server.New(server.Config{Store: f.store, View: f.view, Health: f.health, Self: id, Logs: d.service, Log: log, Heartbeat: 50 * time.Millisecond})
+	handler := server.New(server.Config{Store: f.store, View: f.view, Health: f.health, Self: id, Logs: d.service,
+		Log: log, Heartbeat: 50 * time.Millisecond})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	f.mu.Lock()
-	d.server, d.stop, d.address = server.HTTPServer(ctx, server.AsRole(api.MachineRole, handler), log), cancel, l.Addr().String()
+	d.server, d.stop, d.address = server.HTTPServer(ctx, server.AsRole(api.MachineRole, handler),
+		log), cancel, l.Addr().String()
 	f.mu.Unlock()
 	go d.server.Serve(l)
 	f.health.set(id, cluster.Up)
@@ -286,7 +291,8 @@ func (f *fleet) place(unit, from, to string) {
 		_, err := f.store.PutUnits(ctx, []cluster.Unit{{Name: unit, Generation: 1, Desired: "launched"}})
 		f.must(err)
 	}
-	m := cluster.Move{Unit: unit, Generation: 1, To: &cluster.Assignment{Machine: to, Unit: unit, Desired: "launched", Generation: 1, Epoch: f.mem.Snapshot().Revision}}
+	m := cluster.Move{Unit: unit, Generation: 1, To: &cluster.Assignment{Machine: to, Unit: unit, Desired: "launched",
+		Generation: 1, Epoch: f.mem.Snapshot().Revision}}
 	if from != "" {
 		a := f.mem.Snapshot().Assignments[cluster.UnitOnMachine{Machine: from, Unit: unit}]
 		m.From = &a

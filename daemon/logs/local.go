@@ -135,7 +135,8 @@ func (b *batch) flush() error {
 
 // newLogLine is an entry as it goes over the wire.
 func newLogLine(e *journal.Entry) api.LogLine {
-	l := api.LogLine{Time: e.Time, Machine: e.Machine, Unit: e.Unit, Priority: e.Priority, Cursor: string(e.Cursor), Fields: e.Fields}
+	l := api.LogLine{Time: e.Time, Machine: e.Machine, Unit: e.Unit, Priority: e.Priority, Cursor: string(e.Cursor),
+		Fields: e.Fields}
 	l.SetContent(e.Message)
 	return l
 }

@@ -28,17 +28,20 @@ func TestFromAnyMachine(t *testing.T) {
 		equal(t, f.all(at, api.JournalOptions{Unit: "web@1.service"}), "one 0", "one 1", "one 2")
 		equal(t, f.all(at, api.JournalOptions{Unit: "web@*"}), "one 0", "two 0", "one 1", "two 1", "one 2", "two 2")
 		equal(t, f.all(at, api.JournalOptions{Unit: "web@*", Lines: 3}), "two 1", "one 2", "two 2")
-		equal(t, f.all(at, api.JournalOptions{Units: []string{"web@1.service", "db.service"}, Grep: "e 2|^o.h"}), "other", "other", "one 2", "other")
+		equal(t, f.all(at, api.JournalOptions{Units: []string{"web@1.service", "db.service"}, Grep: "e 2|^o.h"}), "other",
+			"other", "one 2", "other")
 		equal(t, f.all(at, api.JournalOptions{Unit: "web@*", Machine: "n3"}), "two 0", "two 1", "two 2")
 		equal(t, f.all(at, api.JournalOptions{Unit: "web@1.service", Lines: -1}))
 	}
 	var refused *api.Error
-	for _, o := range []api.JournalOptions{{Unit: "none.service"}, {Unit: "none.service", Follow: true}, {Unit: "none*"}, {Unit: "db.service", Machine: "n9"}} {
+	for _, o := range []api.JournalOptions{{Unit: "none.service"}, {Unit: "none.service", Follow: true}, {Unit: "none*"},
+		{Unit: "db.service", Machine: "n9"}} {
 		if err := f.watch("m1", o).wait(); !errors.As(err, &refused) || refused.Code != api.CodeNotFound {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
-	for _, o := range []api.JournalOptions{{Unit: "db.service", Since: "bread"}, {Unit: "db.service", Priority: "loud"}, {Unit: "db.service", Grep: "("}, {Unit: "db.service", Follow: true, Until: "now"}, {}} {
+	for _, o := range []api.JournalOptions{{Unit: "db.service", Since: "bread"}, {Unit: "db.service", Priority: "loud"},
+		{Unit: "db.service", Grep: "("}, {Unit: "db.service", Follow: true, Until: "now"}, {}} {
 		if err := f.watch("m1", o).wait(); !errors.As(err, &refused) || refused.Code != api.CodeInvalid {
 			t.Errorf("%+v: %v", o, err)
 		}
@@ -70,7 +73,8 @@ func TestUnreadable(t *testing.T) {
 				v.mu.Lock()
 				defer v.mu.Unlock()
 				for _, l := range v.list {
-					if l.Kind == api.LogDivider && strings.Contains(l.Text, "n2 can't be asked for its lines: permission denied: join the group") {
+					if l.Kind == api.LogDivider && strings.Contains(l.Text,
+						"n2 can't be asked for its lines: permission denied: join the group") {
 						return nil
 					}
 				}
@@ -203,8 +207,9 @@ func onWatch(t *testing.T) (f *fleet, v *viewing, next *memLog) {
 // active on m1 after 1.12 s.
 func (f *fleet) recordActive() {
 	f.t.Helper()
-	f.must(f.store.Record(f.t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m3", To: "m1", Machine: "m1",
-		Outage: &cluster.Outage{Detect: 700 * time.Millisecond, Start: 420 * time.Millisecond}}))
+	f.must(f.store.Record(f.t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m3", To: "m1",
+		Machine: "m1",
+		Outage:  &cluster.Outage{Detect: 700 * time.Millisecond, Start: 420 * time.Millisecond}}))
 }
 
 // TestOutageMissed: a move and its outage that came about while the store was away are told.
@@ -336,25 +341,26 @@ func TestSlowViewer(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		first := true
-		done <- s.Journal(ctx, api.JournalOptions{Unit: "a.service", Follow: true, Positions: true}, func(list []api.LogLine) error {
-			if first {
-				first = false
-				close(asleep)
-				<-awake
-			}
-			for _, l := range list {
-				switch l.Kind {
-				case "":
-					told++
-				case api.LogMissed:
-					missed += l.Missed
+		done <- s.Journal(ctx, api.JournalOptions{Unit: "a.service", Follow: true, Positions: true},
+			func(list []api.LogLine) error {
+				if first {
+					first = false
+					close(asleep)
+					<-awake
 				}
-				if l.Message == "last" {
-					cancel()
+				for _, l := range list {
+					switch l.Kind {
+					case "":
+						told++
+					case api.LogMissed:
+						missed += l.Missed
+					}
+					if l.Message == "last" {
+						cancel()
+					}
 				}
-			}
-			return nil
-		})
+				return nil
+			})
 	}()
 	<-asleep
 	quick := f.watch("m1", api.JournalOptions{Unit: "a.service", Lines: -1, Follow: true})
@@ -403,7 +409,8 @@ func TestHubGivesErrorsOn(t *testing.T) {
 
 type broken struct{}
 
-func (broken) Read(context.Context, []string, journal.Query, journal.Position, func(journal.Entry) error) (journal.Cursor, error) {
+func (broken) Read(context.Context, []string, journal.Query, journal.Position,
+	func(journal.Entry) error) (journal.Cursor, error) {
 	return "", errors.New("broken")
 }
 func (broken) Tail() (journal.Tail, error) { return nil, errors.New("broken") }

@@ -95,7 +95,7 @@ func (p *past) patience(c *conductor, now time.Time) (left time.Duration) {
 	return left
 }
 
-// told tells whether all machines have told their past.
+// told reports whether all machines have told their past.
 func (p *past) told(c *conductor) bool {
 	for _, f := range c.feeds {
 		if !f.live {

@@ -68,7 +68,8 @@ func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([
 	if err != nil {
 		return err
 	}
-	c := &conductor{s: s, lease: lease, o: o, names: names, emit: emit, snap: snap, began: time.Now(), positions: maps.Clone(o.After)}
+	c := &conductor{s: s, lease: lease, o: o, names: names, emit: emit, snap: snap, began: time.Now(),
+		positions: maps.Clone(o.After)}
 	c.lastEvent.Time = c.began
 	if c.q, err = query(o, c.began); err != nil {
 		return &api.Error{Code: api.CodeInvalid, Message: err.Error()}
@@ -83,7 +84,7 @@ func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([
 	return c.run(ctx)
 }
 
-// selected tells whether a unit is one of those named, or matches a glob.
+// selected reports whether a unit is one of those named, or matches a glob.
 func selected(names []string, unit string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return n == unit || isGlob(n) && units.MatchGlob(n, unit) })
 }

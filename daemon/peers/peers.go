@@ -76,7 +76,8 @@ func (p *Peers) Client(machineID string) (*client.Client, error) {
 func (p *Peers) dial(ctx context.Context, machineID, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3}}
+	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second,
+		Count: 3}}
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil || p.cfg.Identity == nil {
 		return conn, err
@@ -89,7 +90,8 @@ func (p *Peers) dial(ctx context.Context, machineID, address string) (net.Conn, 
 	secure := tls.Client(conn, cfg)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("TLS with machine %s: %w: both must have the same cluster key and the right time", machineID, err)
+		return nil, fmt.Errorf("TLS with machine %s: %w: both must have the same cluster key and the right time", machineID,
+			err)
 	}
 	return secure, nil
 }

@@ -39,7 +39,8 @@ func (l *Limits) complete() {
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration
-	}{{&l.PerFailure, 2 * time.Second}, {&l.FirstWord, 15 * time.Second}, {&l.Login, 90 * time.Second}, {&l.Empty, time.Minute},
+	}{{&l.PerFailure, 2 * time.Second}, {&l.FirstWord, 15 * time.Second}, {&l.Login, 90 * time.Second}, {&l.Empty,
+		time.Minute},
 		{&l.Idle, 12 * time.Hour}, {&l.Alive, 30 * time.Second}, {&l.Dead, 3 * time.Minute}} {
 		if *d.v == 0 {
 			*d.v = d.def
@@ -226,7 +227,8 @@ func (g *gate) enter(key string) error {
 	defer g.mu.Unlock()
 	switch {
 	case g.sessions >= g.limits.Sessions:
-		return fmt.Errorf("%d sessions are open already, as many as may be: try again later, or come in over another machine", g.sessions)
+		return fmt.Errorf("%d sessions are open already, as many as may be: try again later, or come in over another machine",
+			g.sessions)
 	case g.byKey[key] >= g.limits.SessionsPerKey:
 		return fmt.Errorf("this key has %d sessions open already, as many as may be: close one of them", g.byKey[key])
 	}

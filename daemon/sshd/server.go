@@ -26,9 +26,11 @@ const (
 
 // keyTypes are the kinds of keys that may come in; signAlgorithms is how they sign.
 var (
-	keyTypes = []string{gossh.KeyAlgoED25519, gossh.KeyAlgoSKED25519, gossh.KeyAlgoECDSA256, gossh.KeyAlgoECDSA384, gossh.KeyAlgoECDSA521,
+	keyTypes = []string{gossh.KeyAlgoED25519, gossh.KeyAlgoSKED25519, gossh.KeyAlgoECDSA256, gossh.KeyAlgoECDSA384,
+		gossh.KeyAlgoECDSA521,
 		gossh.KeyAlgoSKECDSA256, gossh.KeyAlgoRSA}
-	signAlgorithms = []string{gossh.KeyAlgoED25519, gossh.KeyAlgoSKED25519, gossh.KeyAlgoECDSA256, gossh.KeyAlgoECDSA384, gossh.KeyAlgoECDSA521,
+	signAlgorithms = []string{gossh.KeyAlgoED25519, gossh.KeyAlgoSKED25519, gossh.KeyAlgoECDSA256, gossh.KeyAlgoECDSA384,
+		gossh.KeyAlgoECDSA521,
 		gossh.KeyAlgoSKECDSA256, gossh.KeyAlgoRSASHA256, gossh.KeyAlgoRSASHA512}
 )
 
@@ -83,14 +85,16 @@ func Open(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, keys: keys, gate: newGate(cfg.Limits), inside: newInside(),
 		visits: map[*visit]struct{}{}, sessions: map[*channel]struct{}{}}
-	s.ssh, err = wish.NewServer(wish.WithVersion("fleettop"), wish.WithHostKeyPEM(text), wish.WithPublicKeyAuth(s.admit), s.confine)
+	s.ssh, err = wish.NewServer(wish.WithVersion("fleettop"), wish.WithHostKeyPEM(text), wish.WithPublicKeyAuth(s.admit),
+		s.confine)
 	if err != nil {
 		return nil, fmt.Errorf("the SSH server: %w", err)
 	}
 	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen for SSH: %w: choose another --ssh-listen", err)
 	}
-	cfg.Log.Info("listening for SSH", "address", s.listener.Addr().String(), "host key", gossh.FingerprintSHA256(signer.PublicKey()), "keys", len(keys.current().keys))
+	cfg.Log.Info("listening for SSH", "address", s.listener.Addr().String(), "host key",
+		gossh.FingerprintSHA256(signer.PublicKey()), "keys", len(keys.current().keys))
 	return s, nil
 }
 

@@ -33,7 +33,10 @@ type house struct {
 }
 
 // whoami is an API that tells each request's role.
-var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, server.RoleOf(r.Context())) })
+var whoami = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprint(w,
+		server.RoleOf(r.Context()))
+})
 
 // open runs a server until the test ends, when no goroutine of it may be left.
 func open(t *testing.T, limits Limits, lines ...string) *house {
@@ -66,7 +69,8 @@ func open(t *testing.T, limits Limits, lines ...string) *house {
 			t.Fatalf("it doesn't end:\n%s", stacks())
 		}
 		eventually(t, "no goroutine of the server to be left", func() error {
-			if all := stacks(); strings.Contains(all, "sshd.(*Server)") || strings.Contains(all, "sshd.(*visit)") || strings.Contains(all, "sshd.(*channel)") || strings.Contains(all, "charmbracelet/ssh") {
+			if all := stacks(); strings.Contains(all, "sshd.(*Server)") || strings.Contains(all, "sshd.(*visit)") ||
+				strings.Contains(all, "sshd.(*channel)") || strings.Contains(all, "charmbracelet/ssh") {
 				return errors.New(all)
 			}
 			return nil
@@ -99,7 +103,10 @@ func (h *house) heard(words string) {
 	eventually(h.t, "a word about "+words, func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if !slices.ContainsFunc(h.refused, func(s string) bool { return strings.Contains(s, words) && strings.HasPrefix(s, "127.0.0.1: ") }) {
+		if !slices.ContainsFunc(h.refused, func(s string) bool {
+			return strings.Contains(s, words) &&
+				strings.HasPrefix(s, "127.0.0.1: ")
+		}) {
 			return fmt.Errorf("refused: %q", h.refused)
 		}
 		return nil
@@ -193,7 +200,8 @@ func TestNothingButSessions(t *testing.T) {
 	key, line := newKey(t)
 	h := open(t, Limits{}, `fleettop-role="operator" `+line)
 	c := h.in(key)
-	if _, err := c.Dial("tcp", h.Addr().String()); err == nil || !strings.Contains(err.Error(), "unsupported channel type") {
+	if _, err := c.Dial("tcp", h.Addr().String()); err == nil ||
+		!strings.Contains(err.Error(), "unsupported channel type") {
 		t.Errorf("a forwarded connection: %v", err)
 	}
 	if _, err := c.Dial("unix", "/run/fleettop/fleettop.sock"); err == nil {
@@ -241,7 +249,10 @@ func TestTheAPIFromInside(t *testing.T) {
 	operator, operatorLine := newKey(t)
 	h := open(t, Limits{}, viewerLine, `fleettop-role="operator" `+operatorLine)
 	h.do = func(ctx context.Context, s *Session) int {
-		client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) }}}
+		client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+			error) {
+			return s.Dial(ctx)
+		}}}
 		defer client.CloseIdleConnections()
 		for range 2 {
 			resp, err := client.Get("http://fleettop/")
@@ -275,7 +286,8 @@ func TestRevoked(t *testing.T) {
 		must(t, s.Start("x"))
 		must(t, os.WriteFile(h.keys, []byte(next), 0o600))
 		exit := (*gossh.ExitError)(nil)
-		if err := s.Wait(); !errors.As(err, &exit) || exit.ExitStatus() != 7 || !strings.Contains(said.String(), "line has changed") {
+		if err := s.Wait(); !errors.As(err, &exit) || exit.ExitStatus() != 7 ||
+			!strings.Contains(said.String(), "line has changed") {
 			t.Errorf("with %q: %v: %s", next, err, said.String())
 		}
 		if next == "" {
@@ -340,7 +352,8 @@ func TestStrangersHaveOneTry(t *testing.T) {
 		h.run(h.in(key), "x")
 	}
 	eventually(t, "the stranger to be cut off at its first key", func() error {
-		if _, err := h.dial(gossh.PublicKeys(stranger)); err == nil || strings.Contains(err.Error(), "unable to authenticate") {
+		if _, err := h.dial(gossh.PublicKeys(stranger)); err == nil ||
+			strings.Contains(err.Error(), "unable to authenticate") {
 			return fmt.Errorf("it could try another: %v", err)
 		}
 		return nil
@@ -431,7 +444,8 @@ func TestEmptyAndDeadConnections(t *testing.T) {
 	wire, err := net.Dial("tcp", h.Addr().String())
 	must(t, err)
 	frozen := &freezer{Conn: wire, thaw: make(chan struct{})}
-	conn, chans, reqs, err := gossh.NewClientConn(frozen, "", &gossh.ClientConfig{User: "x", Auth: []gossh.AuthMethod{gossh.PublicKeys(key)},
+	conn, chans, reqs, err := gossh.NewClientConn(frozen, "", &gossh.ClientConfig{User: "x",
+		Auth:            []gossh.AuthMethod{gossh.PublicKeys(key)},
 		HostKeyCallback: gossh.InsecureIgnoreHostKey()})
 	must(t, err)
 	c := gossh.NewClient(conn, chans, reqs)
@@ -527,7 +541,8 @@ func TestTerminals(t *testing.T) {
 	}
 	_ = s.Wait()
 	if took := time.Since(last); took < idle || !strings.Contains(said.String(), "no key was pressed") {
-		t.Errorf("it ended %v after the last key, and said %q; want %v and that no key was pressed", took, said.String(), idle)
+		t.Errorf("it ended %v after the last key, and said %q; want %v and that no key was pressed", took, said.String(),
+			idle)
 	}
 
 	s, err = h.in(key).NewSession()

@@ -179,7 +179,8 @@ func (c *channel) take(req *gossh.Request) bool {
 		return true
 	case "env":
 		var p struct{ Name, Value string }
-		if c.started || gossh.Unmarshal(req.Payload, &p) != nil || !slices.Contains(looks, p.Name) || len(p.Value) > maxValue {
+		if c.started || gossh.Unmarshal(req.Payload, &p) != nil || !slices.Contains(looks, p.Name) ||
+			len(p.Value) > maxValue {
 			return false
 		}
 		c.env[p.Name] = p.Value

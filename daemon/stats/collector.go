@@ -89,7 +89,8 @@ func (c *Collector) read() (reading, error) {
 // between is what was used from one reading to the next.
 func between(machine string, a, b reading) api.Stats {
 	over := b.at.Sub(a.at).Seconds()
-	s := api.Stats{Time: b.at, Machine: machine, CPUs: b.host.cpus, Memory: b.host.memory, MemoryTotal: b.host.memoryTotal, Load1: b.host.load1, Uptime: b.host.uptime}
+	s := api.Stats{Time: b.at, Machine: machine, CPUs: b.host.cpus, Memory: b.host.memory, MemoryTotal: b.host.memoryTotal,
+		Load1: b.host.load1, Uptime: b.host.uptime}
 	if over <= 0 {
 		return s
 	}

@@ -37,12 +37,16 @@ func TestOpen(t *testing.T) {
 		{name: "no key, and none was asked for", address: "127.0.0.1", file: filepath.Join(dir, "none"), optional: true},
 		{name: "no key, and none was asked for, beyond loopback", address: "198.18.0.1", file: filepath.Join(dir, "none"),
 			optional: true, says: "fleettop key generate", barred: true},
-		{name: "no key", address: "198.18.0.1", file: filepath.Join(dir, "none"), says: "fleettop key generate", barred: true},
+		{name: "no key", address: "198.18.0.1", file: filepath.Join(dir, "none"), says: "fleettop key generate",
+			barred: true},
 		{name: "no key, IPv6", address: "fd00::1", file: filepath.Join(dir, "none"), says: "join-command", barred: true},
-		{name: "the file that was named is not there", address: "127.0.0.1", file: filepath.Join(dir, "none"), says: "no " + filepath.Join(dir, "none"), barred: true},
+		{name: "the file that was named is not there", address: "127.0.0.1", file: filepath.Join(dir, "none"), says: "no " +
+			filepath.Join(dir, "none"), barred: true},
 		{name: "others can read it", address: "127.0.0.1", file: open, says: "chmod 600"},
-		{name: "own certificates without a key", address: "127.0.0.1", file: filepath.Join(dir, "none"), pki: keys.Files{CertFile: "c", KeyFile: "k", CAFile: "a"}, says: "key generate", barred: true},
-		{name: "own certificates that aren't there", address: "127.0.0.1", file: key, pki: keys.Files{CertFile: "c", KeyFile: "k", CAFile: "a"}, says: "give a pair"},
+		{name: "own certificates without a key", address: "127.0.0.1", file: filepath.Join(dir, "none"),
+			pki: keys.Files{CertFile: "c", KeyFile: "k", CAFile: "a"}, says: "key generate", barred: true},
+		{name: "own certificates that aren't there", address: "127.0.0.1", file: key,
+			pki: keys.Files{CertFile: "c", KeyFile: "k", CAFile: "a"}, says: "give a pair"},
 	} {
 		_, err := Open(Config{Machine: someID, Address: c.address, KeyFile: c.file, KeyOptional: c.optional, PKI: c.pki,
 			Dir: filepath.Join(dir, "tls"), Log: slog.New(slog.DiscardHandler)})

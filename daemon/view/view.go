@@ -198,7 +198,10 @@ func (v *View) keep(events []cluster.Event) {
 	for _, e := range events {
 		n := len(v.events)
 		if n > 0 && e.ID <= v.events[n-1].ID { // read twice, or recorded by a clock that is behind
-			at, known := slices.BinarySearchFunc(v.events, e.ID, func(e cluster.Event, id string) int { return strings.Compare(e.ID, id) })
+			at, known := slices.BinarySearchFunc(v.events, e.ID, func(e cluster.Event,
+				id string) int {
+				return strings.Compare(e.ID, id)
+			})
 			if !known {
 				v.events = slices.Insert(slices.Clone(v.events), at, e) // readers may have the old one
 			}

@@ -15,7 +15,8 @@ func BenchmarkRead(b *testing.B) {
 	w := newWriter(b, 1, true, true)
 	const lines = 20_000
 	for i := range uint64(lines) {
-		w.add(i, i, fieldsOf("a.service", fmt.Sprint("a line of a unit that logs as fast as it can, ", i), fmt.Sprint("_SOURCE_REALTIME_TIMESTAMP=", i))...)
+		w.add(i, i, fieldsOf("a.service", fmt.Sprint("a line of a unit that logs as fast as it can, ", i),
+			fmt.Sprint("_SOURCE_REALTIME_TIMESTAMP=", i))...)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "system.journal"), w.bytes(), 0o644); err != nil {
 		b.Fatal(err)

@@ -31,7 +31,8 @@ func (u *unpacker) unpack(kind byte, data []byte) ([]byte, error) {
 		return unpackLZ4(data)
 	case compressedZSTD:
 		if u.z == nil {
-			z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxData), zstd.WithDecoderLowmem(true))
+			z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxData),
+				zstd.WithDecoderLowmem(true))
 			if err != nil {
 				return nil, err
 			}

@@ -81,7 +81,7 @@ func parseCursor(text journal.Cursor) (c cursor, err error) {
 	return c, nil
 }
 
-// before tells whether an entry of a file comes after the cursor.
+// before reports whether an entry of a file comes after the cursor.
 func (c cursor) before(f *file, e *entry) bool {
 	switch {
 	case f.seqnumID == c.seqnumID:
@@ -105,7 +105,7 @@ func compare(f *file, a *entry, g *file, b *entry) int {
 	return cmp.Compare(a.realtime, b.realtime)
 }
 
-// same tells whether two entries are copies of one, as are made when the
+// same reports whether two entries are copies of one, as are made when the
 // journal moves from memory to disk.
 func same(a, b *entry) bool {
 	return a.boot == b.boot && a.monotonic == b.monotonic && a.realtime == b.realtime && a.xor == b.xor

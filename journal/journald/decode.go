@@ -26,13 +26,16 @@ const (
 )
 
 var systemRoles = map[string]role{
-	"MESSAGE": roleMessage, "PRIORITY": rolePriority, "SYSLOG_IDENTIFIER": roleIdentifier, "_COMM": roleComm, "_PID": rolePID, "_UID": roleUID,
+	"MESSAGE": roleMessage, "PRIORITY": rolePriority, "SYSLOG_IDENTIFIER": roleIdentifier, "_COMM": roleComm,
+	"_PID": rolePID, "_UID": roleUID,
 	"_SYSTEMD_UNIT": roleUnit, "UNIT": roleAbout, "OBJECT_SYSTEMD_UNIT": roleAbout, "COREDUMP_UNIT": roleAbout,
 }
 
 var userRoles = map[string]role{
-	"MESSAGE": roleMessage, "PRIORITY": rolePriority, "SYSLOG_IDENTIFIER": roleIdentifier, "_COMM": roleComm, "_PID": rolePID, "_UID": roleUID,
-	"_SYSTEMD_USER_UNIT": roleUnit, "USER_UNIT": roleAbout, "OBJECT_SYSTEMD_USER_UNIT": roleAbout, "COREDUMP_USER_UNIT": roleAbout,
+	"MESSAGE": roleMessage, "PRIORITY": rolePriority, "SYSLOG_IDENTIFIER": roleIdentifier, "_COMM": roleComm,
+	"_PID": rolePID, "_UID": roleUID,
+	"_SYSTEMD_USER_UNIT": roleUnit, "USER_UNIT": roleAbout, "OBJECT_SYSTEMD_USER_UNIT": roleAbout,
+	"COREDUMP_USER_UNIT": roleAbout,
 }
 
 // rolesOf is the meaning of fields in the system's journal or a user's.
@@ -72,7 +75,8 @@ type decoder struct {
 type origin struct{ identifier, comm, pid string }
 
 func newDecoder(f *file, o *Options) *decoder {
-	return &decoder{f: f, opts: o, roles: rolesOf(o.User), known: map[uint64]datum{}, origins: map[origin]map[string]string{}}
+	return &decoder{f: f, opts: o, roles: rolesOf(o.User), known: map[uint64]datum{},
+		origins: map[origin]map[string]string{}}
 }
 
 func (d *decoder) close() {
@@ -178,7 +182,7 @@ func (d *decoder) decode(offset uint64, w *journal.Wanted) (out journal.Entry, o
 	return out, true
 }
 
-// trusted tells whether a process may say which unit an entry is about.
+// trusted reports whether a process may say which unit an entry is about.
 func (d *decoder) trusted(pid, uid string) bool {
 	if d.opts.User {
 		return uid == d.opts.uid() || uid == "0"

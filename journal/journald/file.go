@@ -119,8 +119,10 @@ func (f *file) refresh() error {
 		return errNotJournal
 	}
 	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
-	h := header{incompatible: binary.LittleEndian.Uint32(b[12:]), state: b[16], hashTable: u64(104), hashTableSize: u64(112),
-		entries: u64(152), tailSeqnum: u64(160), headSeqnum: u64(168), array: u64(176), headRealtime: u64(184), tailRealtime: u64(192)}
+	h := header{incompatible: binary.LittleEndian.Uint32(b[12:]), state: b[16], hashTable: u64(104),
+		hashTableSize: u64(112),
+		entries:       u64(152), tailSeqnum: u64(160), headSeqnum: u64(168), array: u64(176), headRealtime: u64(184),
+		tailRealtime: u64(192)}
 	copy(h.fileID[:], b[24:40])
 	copy(h.seqnumID[:], b[72:88])
 	if h.incompatible&^flagsKnown != 0 {
@@ -201,7 +203,8 @@ func (f *file) entryHead(offset uint64, e *entry) (size uint64, err error) {
 		return 0, err
 	}
 	e.offset, e.items = offset, e.items[:0]
-	e.seqnum, e.realtime, e.monotonic = binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:]), binary.LittleEndian.Uint64(b[32:])
+	e.seqnum, e.realtime, e.monotonic = binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:]),
+		binary.LittleEndian.Uint64(b[32:])
 	copy(e.boot[:], b[40:56])
 	e.xor = binary.LittleEndian.Uint64(b[56:])
 	return size, nil

@@ -89,7 +89,8 @@ func (f *file) with(field []byte, u *unpacker) ([]uint64, error) {
 		if !found {
 			continue
 		}
-		first, chain, n := binary.LittleEndian.Uint64(b[40:]), binary.LittleEndian.Uint64(b[48:]), binary.LittleEndian.Uint64(b[56:])
+		first, chain, n := binary.LittleEndian.Uint64(b[40:]), binary.LittleEndian.Uint64(b[48:]),
+			binary.LittleEndian.Uint64(b[56:])
 		if got, err := f.data(at, u); err != nil || !bytes.Equal(got, field) {
 			continue
 		}

@@ -18,7 +18,8 @@ import (
 const second = 1_000_000
 
 func fieldsOf(unit, message string, more ...string) []string {
-	return append([]string{"_SYSTEMD_UNIT=" + unit, "_PID=12", "_UID=0", "SYSLOG_IDENTIFIER=prog", "MESSAGE=" + message}, more...)
+	return append([]string{"_SYSTEMD_UNIT=" + unit, "_PID=12", "_UID=0", "SYSLOG_IDENTIFIER=prog", "MESSAGE=" + message},
+		more...)
 }
 
 func openDir(t testing.TB, dirs ...string) *Source {
@@ -30,7 +31,8 @@ func openDir(t testing.TB, dirs ...string) *Source {
 	return s
 }
 
-func read(t testing.TB, s *Source, q journal.Query, units ...string) (messages []string, all []journal.Entry, end journal.Cursor) {
+func read(t testing.TB, s *Source, q journal.Query, units ...string) (
+	messages []string, all []journal.Entry, end journal.Cursor) {
 	t.Helper()
 	end, err := s.Read(t.Context(), units, q, nil, func(e journal.Entry) error {
 		messages, all = append(messages, e.Message), append(all, e)
@@ -43,7 +45,8 @@ func read(t testing.TB, s *Source, q journal.Query, units ...string) (messages [
 }
 
 func TestRead(t *testing.T) {
-	for _, c := range []struct{ compact, keyed, lz4 bool }{{true, true, false}, {false, true, true}, {false, false, false}, {true, false, true}} {
+	for _, c := range []struct{ compact, keyed, lz4 bool }{{true, true, false}, {false, true, true}, {false, false, false},
+		{true, false, true}} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			dir := t.TempDir()
 			w := newWriter(t, 1, c.compact, c.keyed)
@@ -54,36 +57,44 @@ func TestRead(t *testing.T) {
 				w.add(uint64(i)*second, uint64(i)*second+1, fieldsOf("b.service", fmt.Sprint("b", i))...)
 			}
 			w.add(200*second, 200*second, fieldsOf("a.service", long)...)
-			w.add(201*second, 201*second, "_SYSTEMD_UNIT=init.scope", "_PID=1", "_UID=0", "UNIT=a.service", "MESSAGE=Stopped a.service.")
-			w.add(202*second, 202*second, "_SYSTEMD_UNIT=liar.service", "_PID=9", "_UID=1000", "UNIT=a.service", "MESSAGE=not about it")
-			w.add(202*second, 202*second+1, "_SYSTEMD_UNIT=c.service", "_PID=10", "_UID=0", "_COMM=native", "MESSAGE=by its own socket")
+			w.add(201*second, 201*second, "_SYSTEMD_UNIT=init.scope", "_PID=1", "_UID=0", "UNIT=a.service",
+				"MESSAGE=Stopped a.service.")
+			w.add(202*second, 202*second, "_SYSTEMD_UNIT=liar.service", "_PID=9", "_UID=1000", "UNIT=a.service",
+				"MESSAGE=not about it")
+			w.add(202*second, 202*second+1, "_SYSTEMD_UNIT=c.service", "_PID=10", "_UID=0", "_COMM=native",
+				"MESSAGE=by its own socket")
 			w.add(203*second, 203*second, fieldsOf("a.service", "bin\xff\x00=\n")...)
 			w.write(filepath.Join(dir, "system.journal"))
 			s := openDir(t, dir)
 
 			messages, all, end := read(t, s, journal.Query{}, "a.service")
-			if len(messages) != 103 || messages[0] != "a0" || messages[100] != long || messages[101] != "Stopped a.service." || messages[102] != "bin\xff\x00=\n" {
+			if len(messages) != 103 || messages[0] != "a0" || messages[100] != long || messages[101] != "Stopped a.service." ||
+				messages[102] != "bin\xff\x00=\n" {
 				t.Fatalf("%d entries, ending in %.40q", len(messages), messages[max(0, len(messages)-3):])
 			}
-			if e := all[7]; e.Unit != "a.service" || e.Priority != 3 || e.Machine != "m1" || !e.Time.Equal(time.Unix(7, 0)) || e.Fields["_PID"] != "12" || e.Fields["SYSLOG_IDENTIFIER"] != "prog" {
+			if e := all[7]; e.Unit != "a.service" || e.Priority != 3 || e.Machine != "m1" || !e.Time.Equal(time.Unix(7, 0)) ||
+				e.Fields["_PID"] != "12" || e.Fields["SYSLOG_IDENTIFIER"] != "prog" {
 				t.Errorf("%+v", e)
 			}
 			if end != all[102].Cursor {
 				t.Errorf("it ends at %s, not at %s", end, all[102].Cursor)
 			}
 			both, _, _ := read(t, s, journal.Query{Lines: 7}, "b.service", "a.service")
-			if want := []string{"b97", "a98", "b98", "a99", "b99"}; !slices.Equal(both[:0:0], nil) || len(both) != 7 || !slices.Equal(both[:4], want[1:]) {
+			if want := []string{"b97", "a98", "b98", "a99", "b99"}; !slices.Equal(both[:0:0], nil) || len(both) != 7 ||
+				!slices.Equal(both[:4], want[1:]) {
 				t.Errorf("the newest are %.60q", both)
 			}
 			after, _, _ := read(t, s, journal.Query{After: all[98].Cursor}, "b.service")
 			if !slices.Equal(after, []string{"b98", "b99"}) {
 				t.Errorf("behind a98 come %q", after)
 			}
-			some, _, _ := read(t, s, journal.Query{Filter: journal.Filter{Since: time.Unix(10, 0), Until: time.Unix(12, 0)}}, "b.service")
+			some, _, _ := read(t, s, journal.Query{Filter: journal.Filter{Since: time.Unix(10, 0), Until: time.Unix(12, 0)}},
+				"b.service")
 			if !slices.Equal(some, []string{"b10", "b11", "b12"}) {
 				t.Errorf("from 10 to 12 there are %q", some)
 			}
-			if grep, _, _ := read(t, s, journal.Query{Lines: 2, Filter: journal.Filter{Priorities: &journal.Priorities{From: 0, To: 3}}}, "a.service"); !slices.Equal(grep, []string{"a98", "a99"}) {
+			if grep, _, _ := read(t, s, journal.Query{Lines: 2, Filter: journal.Filter{Priorities: &journal.Priorities{From: 0,
+				To: 3}}}, "a.service"); !slices.Equal(grep, []string{"a98", "a99"}) {
 				t.Errorf("the newest errors are %q", grep)
 			}
 			if none, _, end := read(t, s, journal.Query{Lines: -1}, "a.service"); len(none) > 0 || end == "" {
@@ -109,7 +120,8 @@ func TestReadHalfway(t *testing.T) {
 		w.add(uint64(i)*second, uint64(i)*second, fieldsOf("a.service", fmt.Sprint(i))...)
 	}
 	w.write(filepath.Join(dir, "system.journal"))
-	for want, q := range map[string]journal.Query{"01234": {}, "34": {Lines: 2}, "4": {Filter: journal.Filter{Since: time.Unix(4, 0)}}} {
+	for want, q := range map[string]journal.Query{"01234": {}, "34": {Lines: 2},
+		"4": {Filter: journal.Filter{Since: time.Unix(4, 0)}}} {
 		if got, _, _ := read(t, openDir(t, dir), q, "a.service"); strings.Join(got, "") != want {
 			t.Errorf("%+v finds %q, want %s", q, got, want)
 		}
@@ -121,7 +133,8 @@ func TestReadHalfway(t *testing.T) {
 
 func TestCursor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := cursor{seqnum: rapid.Uint64().Draw(t, "i"), monotonic: rapid.Uint64().Draw(t, "m"), realtime: rapid.Uint64().Draw(t, "t"), xor: rapid.Uint64().Draw(t, "x")}
+		c := cursor{seqnum: rapid.Uint64().Draw(t, "i"), monotonic: rapid.Uint64().Draw(t, "m"),
+			realtime: rapid.Uint64().Draw(t, "t"), xor: rapid.Uint64().Draw(t, "x")}
 		copy(c.boot[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "b"))
 		got, err := parseCursor(journal.Cursor(c.String()))
 		if err != nil || got != c {

@@ -104,7 +104,7 @@ func (s *Source) changed() []time.Time {
 const openTries = 5
 
 // open opens all files there are, one that is renamed meanwhile included, and
-// tells whether another is just being made.
+// reports whether another is just being made.
 func (s *Source) open() (files []*file, making bool, err error) {
 	for try := 1; ; try++ {
 		before := s.changed()
@@ -154,7 +154,7 @@ func (s *Source) openListed() (files []*file, making bool, err error) {
 	return files, making, nil
 }
 
-// inMemory tells whether a file is one that journald keeps until it may write
+// inMemory reports whether a file is one that journald keeps until it may write
 // to the disk, or for good.
 func (s *Source) inMemory(path string) bool {
 	return len(s.opts.Dirs) > 1 && filepath.Dir(path) == filepath.Clean(s.opts.Dirs[0])
@@ -171,7 +171,8 @@ func closeAll(files []*file) {
 type position map[[16]byte]uint64
 
 // Read implements journal.Source.
-func (s *Source) Read(ctx context.Context, units []string, q journal.Query, upTo journal.Position, f func(journal.Entry) error) (journal.Cursor, error) {
+func (s *Source) Read(ctx context.Context, units []string, q journal.Query, upTo journal.Position,
+	f func(journal.Entry) error) (journal.Cursor, error) {
 	var after *cursor
 	if q.After != "" {
 		c, err := parseCursor(q.After)

@@ -169,7 +169,7 @@ func (t *tail) remember(g *growing, offset uint64) {
 	}
 }
 
-// stale tells whether the directories have changed.
+// stale reports whether the directories have changed.
 func (t *tail) stale() bool {
 	return time.Since(t.scanned) > scanEvery || !slices.EqualFunc(t.dirs, t.src.changed(), time.Time.Equal)
 }
@@ -179,7 +179,10 @@ func (t *tail) Next(wanted journal.Wanted) (list []journal.Entry, lost int, err 
 	changed := t.stale()
 	var got []found
 	more := false
-	for _, id := range slices.SortedFunc(maps.Keys(t.files), func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(t.files), func(a,
+		b [16]byte) int {
+		return slices.Compare(a[:], b[:])
+	}) {
 		g := t.files[id]
 		if err := g.d.f.refresh(); err != nil {
 			t.drop(id, g)
@@ -223,7 +226,8 @@ type found struct {
 func (t *tail) read(g *growing, wanted *journal.Wanted, got []found) []found {
 	f := g.d.f
 	var err error
-	if g.offsets, err = f.all(g.offsets[:0], g.done, min(f.entries-min(g.done, f.entries), nextMost)); err != nil && len(g.offsets) == 0 {
+	if g.offsets, err = f.all(g.offsets[:0], g.done, min(f.entries-min(g.done, f.entries), nextMost)); err != nil &&
+		len(g.offsets) == 0 {
 		return got // damaged, or not written yet
 	}
 	for _, o := range g.offsets {
@@ -245,7 +249,7 @@ func (t *tail) read(g *growing, wanted *journal.Wanted, got []found) []found {
 	return got
 }
 
-// copied tells whether an entry on disk is one that was read from memory.
+// copied reports whether an entry on disk is one that was read from memory.
 func (t *tail) copied(e *entry) bool {
 	return e.boot == t.moved.boot && e.monotonic <= t.moved.monotonic
 }

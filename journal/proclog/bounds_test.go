@@ -27,7 +27,8 @@ func TestBounded(t *testing.T) {
 	dir := t.TempDir()
 	probe := spawn(t, dir, "probe.service")
 	probe.lines(0, 2000)
-	if err := unix.Fallocate(int(probe.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, 4096); errors.Is(err, unix.EOPNOTSUPP) {
+	if err := unix.Fallocate(int(probe.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0,
+		4096); errors.Is(err, unix.EOPNOTSUPP) {
 		t.Fatalf("the test needs a TMPDIR whose file system has holes: %v", err)
 	}
 	const limit = 256 << 10
@@ -95,7 +96,8 @@ func TestBounded(t *testing.T) {
 	if size := blocks(t, r.path("a.service")); size > limit+64<<10 {
 		t.Errorf("with the daemon back the file takes %d bytes", size)
 	}
-	if list, _, _ = read(t, r.Store, journal.Query{Lines: 2}, "a.service"); !slices.Equal(list, messages(all+99_998, all+100_000)) {
+	if list, _, _ = read(t, r.Store, journal.Query{Lines: 2}, "a.service"); !slices.Equal(list,
+		messages(all+99_998, all+100_000)) {
 		t.Errorf("it ends in %q", list)
 	}
 }

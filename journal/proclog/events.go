@@ -15,7 +15,8 @@ import (
 // watch makes the directory if need be, and has inotify tell what happens in it.
 func (s *Store) watch(fd int) (dir fs.FileInfo, err error) {
 	if err := os.MkdirAll(s.opts.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there", err)
+		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there",
+			err)
 	}
 	const events = unix.IN_MODIFY | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_TO
 	if _, err := unix.InotifyAddWatch(fd, s.opts.Dir, events); err != nil {

@@ -27,7 +27,8 @@ func TestLostEvents(t *testing.T) {
 		t.Skipf("a queue of %q events takes too long to fill: %v", raw, err)
 	}
 	r := start(t, Options{Dir: t.TempDir()})
-	a, b, quiet := spawn(t, r.opts.Dir, "a.service"), spawn(t, r.opts.Dir, "b.service"), spawn(t, r.opts.Dir, "quiet.service")
+	a, b, quiet := spawn(t, r.opts.Dir, "a.service"), spawn(t, r.opts.Dir, "b.service"), spawn(t, r.opts.Dir,
+		"quiet.service")
 	a.lines(0, 1)
 	r.noticed(t, "a.service")
 	// The store can't take down anything, and so doesn't read more events either.

@@ -113,7 +113,8 @@ func eventually(t testing.TB, check func() error) {
 	}
 }
 
-func read(t testing.TB, s *Store, q journal.Query, units ...string) (list []string, all []journal.Entry, end journal.Cursor) {
+func read(t testing.TB, s *Store, q journal.Query, units ...string) (
+	list []string, all []journal.Entry, end journal.Cursor) {
 	t.Helper()
 	end, err := s.Read(t.Context(), units, q, nil, func(e journal.Entry) error {
 		list, all = append(list, e.Message), append(all, e)
@@ -136,7 +137,8 @@ func TestReadsWhatProcessesWrite(t *testing.T) {
 	if want := []string{"bad", "worse", "<9>odd", "", "bin\xff\x00", "no end"}; !slices.Equal(list, want) {
 		t.Fatalf("got %q", list)
 	}
-	if e := all[0]; e.Priority != 3 || all[1].Priority != 6 || e.Unit != "a.service" || e.Machine != "m1" || e.Time.Before(before.Add(-50*time.Millisecond)) || e.Time.After(time.Now()) {
+	if e := all[0]; e.Priority != 3 || all[1].Priority != 6 || e.Unit != "a.service" || e.Machine != "m1" ||
+		e.Time.Before(before.Add(-50*time.Millisecond)) || e.Time.After(time.Now()) {
 		t.Errorf("%+v", e)
 	}
 	big := strings.Repeat("x", lineMost+5)
@@ -171,7 +173,8 @@ func TestSinceWithAndWithoutDaemon(t *testing.T) {
 	if !all[7].Time.Equal(changed) {
 		t.Errorf("what nobody saw come is of %v, not of the file's last change, %v", all[7].Time, changed)
 	}
-	if list, _, _ = read(t, r.Store, journal.Query{Filter: journal.Filter{Since: mark, Until: time.Now()}}, "a.service"); !slices.Equal(list, messages(3, 6)) {
+	if list, _, _ = read(t, r.Store, journal.Query{Filter: journal.Filter{Since: mark, Until: time.Now()}},
+		"a.service"); !slices.Equal(list, messages(3, 6)) {
 		t.Errorf("since then there is %q", list)
 	}
 }
@@ -256,7 +259,8 @@ func TestEmptiedByHand(t *testing.T) {
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
-	s, err := Open(Options{Dir: dir, Held: func(unit string) bool { return unit == "held.service" }, Now: func() time.Time { return now }})
+	s, err := Open(Options{Dir: dir, Held: func(unit string) bool { return unit == "held.service" },
+		Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ type place struct {
 }
 
 // Read implements journal.Source.
-func (s *Store) Read(ctx context.Context, units []string, q journal.Query, upTo journal.Position, f func(journal.Entry) error) (journal.Cursor, error) {
+func (s *Store) Read(ctx context.Context, units []string, q journal.Query, upTo journal.Position,
+	f func(journal.Entry) error) (journal.Cursor, error) {
 	var after *cursor
 	if q.After != "" {
 		c, err := parseCursor(q.After)

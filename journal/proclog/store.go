@@ -44,7 +44,7 @@ type Options struct {
 	Dir     string // of the logs: NAME.log each
 	Machine string // the ID that entries carry
 	Limit   int64  // bytes of each log that are kept; DefaultLimit if 0
-	// Held tells whether a unit is held; the logs of those that aren't are
+	// Held reports whether a unit is held; the logs of those that aren't are
 	// removed after a week. nil keeps them all.
 	Held func(unit string) bool
 	// Now is the clock; time.Now if nil.
@@ -88,7 +88,8 @@ func Open(o Options) (*Store, error) {
 		s.now = time.Now
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there", err)
+		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there",
+			err)
 	}
 	for _, unit := range s.units() {
 		if b, err := safefile.Read(s.indexPath(unit), maxIndex); err == nil {

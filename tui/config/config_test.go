@@ -38,10 +38,12 @@ func TestLoad(t *testing.T) {
 	}
 	c, warnings = Load(write("config.toml", "mouse = \"yes\"\nglyphs = \"ascii\"\nthme = 1\n"+
 		"[keys]\nstop = 1\nstart = \"f8\"\n[colors]\nbad = 1\ngood = \"red\""))
-	if c.Mouse || c.Glyphs != "ascii" || len(c.Keys) != 1 || !slices.Equal(c.Keys["start"], []string{"f8"}) || len(c.Colors) != 1 || c.Colors["good"] != "red" {
+	if c.Mouse || c.Glyphs != "ascii" || len(c.Keys) != 1 || !slices.Equal(c.Keys["start"], []string{"f8"}) ||
+		len(c.Colors) != 1 || c.Colors["good"] != "red" {
 		t.Errorf("beside four faults, what is right is %+v", c)
 	}
-	if all := strings.Join(warnings, "\n"); len(warnings) != 4 || !strings.Contains(all, "mouse is true or false") || strings.Contains(all, "incompatible") {
+	if all := strings.Join(warnings, "\n"); len(warnings) != 4 || !strings.Contains(all, "mouse is true or false") ||
+		strings.Contains(all, "incompatible") {
 		t.Errorf("of four faults it is said: %q", warnings)
 	}
 	for text, want := range map[string]string{

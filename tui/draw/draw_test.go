@@ -19,7 +19,8 @@ func TestCellsAreAsWideAsAsked(t *testing.T) {
 			b.Base(Ink{On: "\x1b[7m", Solid: true})
 		}
 		for range rapid.IntRange(0, 6).Draw(t, "cells") {
-			text := Clean(rapid.SampledFrom([]string{"web@1.service", "数据库", "é", "", "a\x1b[2Jb", "→ n1", "👩‍👧"}).Draw(t, "text"))
+			text := Clean(rapid.SampledFrom([]string{"web@1.service", "数据库", "é", "", "a\x1b[2Jb", "→ n1", "👩‍👧"}).Draw(t,
+				"text"))
 			w, before := rapid.IntRange(0, 20).Draw(t, "w"), b.Col()
 			b.Cell(text, w, Align(rapid.IntRange(0, 2).Draw(t, "align")), ink)
 			if got, want := b.Col()-before, min(w, width-before); got != want {

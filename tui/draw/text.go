@@ -17,7 +17,7 @@ func Width(text string) int {
 	return ansi.StringWidth(text)
 }
 
-// plain tells whether each byte of text is one column.
+// plain reports whether each byte of text is one column.
 func plain(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; c < 0x20 || c >= 0x7f {

@@ -135,7 +135,8 @@ func (d *daemon) Stats(ctx context.Context, f func(api.Stats) error) error {
 }
 
 func (d *daemon) Events(context.Context, string, int) ([]cluster.Event, error) {
-	return []cluster.Event{tuitest.Event(1, time.Hour, cluster.Event{Kind: cluster.EventLeader, Text: "n1 leads the cluster"})}, nil
+	return []cluster.Event{tuitest.Event(1, time.Hour, cluster.Event{Kind: cluster.EventLeader,
+		Text: "n1 leads the cluster"})}, nil
 }
 
 // await reads snapshots until one is as wanted.
@@ -163,7 +164,10 @@ func TestAnotherDaemonAndBack(t *testing.T) {
 		return nil, fmt.Errorf("%s can't be reached", m.Name)
 	}})
 	defer f.Close()
-	await(t, f, "the first daemon", func(s *state.Snapshot) bool { return s.Conn.Up && s.Self == "one" && len(s.Timeline) == 1 })
+	await(t, f, "the first daemon", func(s *state.Snapshot) bool {
+		return s.Conn.Up && s.Self == "one" &&
+			len(s.Timeline) == 1
+	})
 	one.leave()
 	s := await(t, f, "the loss", func(s *state.Snapshot) bool { return !s.Conn.Up })
 	if len(s.Rows) != 2 {
@@ -233,7 +237,10 @@ func TestFiguresOnlyWhileSomebodyLooks(t *testing.T) {
 		t.Error("there are figures, and nobody looks")
 	}
 	f.Look(true)
-	await(t, f, "figures", func(s *state.Snapshot) bool { return s.Machine(id).Use != nil && s.Machine(id).Use.History[0] == 0.5 })
+	await(t, f, "figures", func(s *state.Snapshot) bool {
+		return s.Machine(id).Use != nil &&
+			s.Machine(id).Use.History[0] == 0.5
+	})
 	f.Look(false)
 	m := tuitest.Machine(2)
 	d.lines <- &api.Line{Kind: api.LineChange, Machines: []api.Machine{m}, Leader: &cluster.Leader{Machine: m.ID}}

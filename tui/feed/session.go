@@ -30,7 +30,8 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 	lines, ended := make(chan *api.Line), make(chan error, 1)
 	began := time.Now()
 	var alive atomic.Int64 // when anything came last, since began
-	options := api.WatchOptions{WhatIf: true, Heartbeat: heartbeat, Alive: func() { alive.Store(int64(time.Since(began))) }}
+	options := api.WatchOptions{WhatIf: true, Heartbeat: heartbeat,
+		Alive: func() { alive.Store(int64(time.Since(began))) }}
 	running.Go(func() {
 		ended <- c.Watch(ctx, options, func(_ *api.State, l *api.Line) error {
 			select {

@@ -14,7 +14,8 @@ func TestNoKeyDoesTwoThings(t *testing.T) {
 	if err := Overlaps(Table()); err != nil {
 		t.Error(err)
 	}
-	two := []Binding{{Action: "a", Keys: []string{"x"}, Place: Units | Logs}, {Action: "b", Keys: []string{"y", "x"}, Place: Logs}}
+	two := []Binding{{Action: "a", Keys: []string{"x"}, Place: Units | Logs},
+		{Action: "b", Keys: []string{"y", "x"}, Place: Logs}}
 	if err := Overlaps(two); err == nil || !strings.Contains(err.Error(), "x is for a and for b") {
 		t.Errorf("an overlap is %v", err)
 	}

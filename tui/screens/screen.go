@@ -52,7 +52,7 @@ type Screen interface {
 	View(*Env) string
 	// Target is what actions are done to.
 	Target(*Env) Target
-	// Filters tells whether the screen has a filter.
+	// Filters reports whether the screen has a filter.
 	Filters() bool
 }
 

@@ -59,7 +59,8 @@ func shoot(binary, out string) (err error) {
 	}
 	defer os.RemoveAll(tmp)
 	cmd := exec.Command(binary, "demo")
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=", "TERM=xterm-256color", "NO_COLOR=", "LANG=C.UTF-8")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=", "TERM=xterm-256color", "NO_COLOR=",
+		"LANG=C.UTF-8")
 	pty, err := tuitest.StartPty(cmd, 110, 34)
 	if err != nil {
 		return err
@@ -87,7 +88,8 @@ func startMore(binary, tmp string) error {
 	if err := os.WriteFile(file, []byte(service), 0o600); err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"submit", file}, {"start", "web@1.service", "web@2.service", "web@3.service", "web@4.service", "web@5.service", "web@6.service"}} {
+	for _, args := range [][]string{{"submit", file}, {"start", "web@1.service", "web@2.service", "web@3.service",
+		"web@4.service", "web@5.service", "web@6.service"}} {
 		cmd := exec.Command(binary, append([]string{"--endpoint=unix://" + sockets[0]}, args...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("fleettop %s: %w\n%s", strings.Join(args, " "), err, out)

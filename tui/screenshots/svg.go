@@ -111,7 +111,7 @@ func svg(cells [][]tuitest.Cell) string {
 	return b.String()
 }
 
-// alone tells whether a character gets a place of its own, as fonts disagree
+// alone reports whether a character gets a place of its own, as fonts disagree
 // on its width.
 func alone(text string) bool { return len(text) != 1 }
 

@@ -21,7 +21,8 @@ func TestTheLeadersWordReachesTheConsole(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	verdict := &cluster.Health{State: cluster.Failed, Since: time.Now(), Evidence: "no answer for 0.6 s", By: n3}
-	_, _, err := c.Store.Apply(ctx, c.Mem.Snapshot().Leader.Term, nil, cluster.Findings{Verdicts: map[string]*cluster.Health{n2: verdict}})
+	_, _, err := c.Store.Apply(ctx, c.Mem.Snapshot().Leader.Term, nil,
+		cluster.Findings{Verdicts: map[string]*cluster.Health{n2: verdict}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func ParseQuery(text string) Query {
 // String is the filter as it was given.
 func (q Query) String() string { return q.text }
 
-// Empty tells whether everything passes.
+// Empty reports whether everything passes.
 func (q Query) Empty() bool { return len(q.terms) == 0 }
 
 // Match reports whether something passes: hay is what words are looked for in,
@@ -84,12 +84,13 @@ func subsequence(hay, letters string) bool {
 
 // Keys of the fields a filter can look into.
 var (
-	RowKeys     = []string{"unit", "state", "desired", "active", "sub", "machine", "template", "hash", "about", "moved", "global"}
+	RowKeys = []string{"unit", "state", "desired", "active", "sub", "machine", "template", "hash", "about", "moved",
+		"global"}
 	MachineKeys = []string{"name", "address", "id", "state", "role", "version", "units"}
 	EventKeys   = []string{"kind", "machine", "unit", "by"}
 )
 
-// Matches tells whether a row passes a filter.
+// Matches reports whether a row passes a filter.
 func (r *Row) Matches(q Query) bool {
 	return q.Match(r.hay, func(key string) (string, bool) {
 		switch key {
@@ -120,7 +121,7 @@ func (r *Row) Matches(q Query) bool {
 	})
 }
 
-// Matches tells whether a machine passes a filter. Its metadata are fields too.
+// Matches reports whether a machine passes a filter. Its metadata are fields too.
 func (m *Machine) Matches(q Query) bool {
 	return q.Match(m.hay+" "+m.Word, func(key string) (string, bool) {
 		switch key {
@@ -146,7 +147,7 @@ func (m *Machine) Matches(q Query) bool {
 	})
 }
 
-// Matches tells whether an entry passes a filter; machines are known by name through called.
+// Matches reports whether an entry passes a filter; machines are known by name through called.
 func (e *Entry) Matches(q Query, called func(id string) string) bool {
 	return q.Match(e.hay, func(key string) (string, bool) {
 		switch key {

@@ -69,7 +69,7 @@ func (r *Reducer) forget() {
 	r.dirty, r.reshaped, r.order = map[string]struct{}{}, true, nil
 }
 
-// Apply folds a line in. It tells whether the change is one that a person
+// Apply folds a line in. It reports whether the change is one that a person
 // should see at once: a machine's health, the leader, the store, the timeline.
 func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 	r.touched = true
@@ -185,15 +185,21 @@ func (u *unit) report(s cluster.Status) {
 
 // assigned is where a machine's assignment is, or would be.
 func (u *unit) assigned(machine string) (int, bool) {
-	return slices.BinarySearchFunc(u.assignments, machine, func(a *api.Assignment, id string) int { return cmp.Compare(a.Machine, id) })
+	return slices.BinarySearchFunc(u.assignments, machine, func(a *api.Assignment,
+		id string) int {
+		return cmp.Compare(a.Machine, id)
+	})
 }
 
 // reported is where a machine's status is, or would be.
 func (u *unit) reported(machine string) (int, bool) {
-	return slices.BinarySearchFunc(u.statuses, machine, func(s *cluster.Status, id string) int { return cmp.Compare(s.Machine, id) })
+	return slices.BinarySearchFunc(u.statuses, machine, func(s *cluster.Status,
+		id string) int {
+		return cmp.Compare(s.Machine, id)
+	})
 }
 
-// putMachine takes a machine in, and tells whether its health changed.
+// putMachine takes a machine in, and reports whether its health changed.
 func (r *Reducer) putMachine(m api.Machine, at time.Time) (urgent bool) {
 	old := r.machines[m.ID]
 	var times machine
@@ -226,7 +232,8 @@ func (r *Reducer) putMachine(m api.Machine, at time.Time) (urgent bool) {
 		r.order = nil
 	}
 	changed, urgent := old == nil || old.host != h, old == nil || old.Health.State != m.Health.State
-	now.Machine, now.host = Machine{Machine: m, Label: h.name, hay: strings.ToLower(h.name + " " + m.Address + " " + m.ID)}, h
+	now.Machine, now.host = Machine{Machine: m, Label: h.name, hay: strings.ToLower(h.name + " " + m.Address + " " +
+		m.ID)}, h
 	now.since, now.silent, now.scheduled = times.since, times.silent, times.scheduled
 	now.Word, now.Mood = machineWord(&now.Machine)
 	if changed {

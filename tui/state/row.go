@@ -74,7 +74,7 @@ type Move struct {
 	Planned          bool // From lives: nobody waits for anything
 }
 
-// Running tells whether the stopwatch runs.
+// Running reports whether the stopwatch runs.
 func (m *Move) Running() bool { return m != nil && m.Ended.IsZero() }
 
 // Clock is the stopwatch: the time since the last sign of life, or the outage.
@@ -88,7 +88,7 @@ func (m *Move) Clock(now time.Time) time.Duration {
 // MovedFor is how long a row stays marked after it moved.
 const MovedFor = time.Minute
 
-// Fresh tells whether a move is under way or not long ago.
+// Fresh reports whether a move is under way or not long ago.
 func (m *Move) Fresh(now time.Time) bool {
 	return m != nil && (m.Ended.IsZero() || now.Sub(m.Ended) < MovedFor)
 }

@@ -40,7 +40,8 @@ func TestAFailureIsAMoveWithAStopwatch(t *testing.T) {
 	if !r.Apply(&api.Line{Kind: api.LineChange, Machines: []api.Machine{doubt}}, noon) {
 		t.Error("a suspicion is not urgent")
 	}
-	if got := row(); got.Word != "suspect" || got.Move == nil || !got.Move.Doubt || got.Move.Clock(noon) != 400*time.Millisecond {
+	if got := row(); got.Word != "suspect" || got.Move == nil || !got.Move.Doubt ||
+		got.Move.Clock(noon) != 400*time.Millisecond {
 		t.Fatalf("in doubt %+v, move %+v", got, got.Move)
 	}
 
@@ -54,7 +55,8 @@ func TestAFailureIsAMoveWithAStopwatch(t *testing.T) {
 
 	r.Apply(tuitest.Moved(name, 3, 1, 20, 100*time.Millisecond), noon)
 	got := row()
-	if got.Host != "n1" || got.Word != "starting" || got.Move.FromName != "n3" || got.Move.ToName != "n1" || got.Move.Clock(noon) != 800*time.Millisecond {
+	if got.Host != "n1" || got.Word != "starting" || got.Move.FromName != "n3" || got.Move.ToName != "n1" ||
+		got.Move.Clock(noon) != 800*time.Millisecond {
 		t.Fatalf("given to n1 %+v, move %+v", got, got.Move)
 	}
 
@@ -72,7 +74,8 @@ func TestAFailureIsAMoveWithAStopwatch(t *testing.T) {
 		t.Errorf("the cluster measured %s, the row has %+v", o.Total(), got.Move)
 	}
 	s := r.Snapshot(noon)
-	if n1, n3 := s.Machine(tuitest.MachineID(1)), s.Machine(tuitest.MachineID(3)); len(n1.Coming) != 1 || len(n3.Leaving) != 1 || len(n3.Rows) != 0 {
+	if n1, n3 := s.Machine(tuitest.MachineID(1)), s.Machine(tuitest.MachineID(3)); len(n1.Coming) != 1 ||
+		len(n3.Leaving) != 1 || len(n3.Rows) != 0 {
 		t.Errorf("n1 gets %d, n3 loses %d and has %d", len(n1.Coming), len(n3.Leaving), len(n3.Rows))
 	}
 	if !got.Move.Fresh(noon.Add(state.MovedFor-time.Second)) || got.Move.Fresh(noon.Add(state.MovedFor+time.Second)) {
@@ -85,7 +88,8 @@ func TestAMeasurementBeforeTheAssignmentCounts(t *testing.T) {
 	o := cluster.Outage{Detect: 500 * time.Millisecond, Start: 40 * time.Millisecond}
 	name := "web@3.service"
 	active := tuitest.Active(name, 3, 1, 20, 0, o)
-	r := fold(tuitest.Cluster(3, 3), tuitest.Failed(3, time.Second), &api.Line{Kind: api.LineChange, Events: active.Events}, tuitest.Moved(name, 3, 1, 20, 0))
+	r := fold(tuitest.Cluster(3, 3), tuitest.Failed(3, time.Second),
+		&api.Line{Kind: api.LineChange, Events: active.Events}, tuitest.Moved(name, 3, 1, 20, 0))
 	r.Apply(&api.Line{Kind: api.LineChange, Statuses: active.Statuses}, noon.Add(3*time.Second))
 	if m := r.Snapshot(noon.Add(3 * time.Second)).Row(name).Move; m == nil || m.Outage != o.Total() {
 		t.Errorf("the row's move is %+v, want an outage of %s", m, o.Total())
@@ -95,7 +99,8 @@ func TestAMeasurementBeforeTheAssignmentCounts(t *testing.T) {
 func TestAFalseAlarmLeavesNoMark(t *testing.T) {
 	doubt := tuitest.Machine(2)
 	doubt.Health = cluster.Health{State: cluster.Suspect, SilentSince: noon.Add(-time.Second)}
-	r := fold(tuitest.Cluster(3, 3), &api.Line{Kind: api.LineChange, Machines: []api.Machine{doubt}}, &api.Line{Kind: api.LineChange, Machines: []api.Machine{tuitest.Machine(2)}})
+	r := fold(tuitest.Cluster(3, 3), &api.Line{Kind: api.LineChange, Machines: []api.Machine{doubt}},
+		&api.Line{Kind: api.LineChange, Machines: []api.Machine{tuitest.Machine(2)}})
 	if got := r.Snapshot(noon).Row("web@2.service"); got.Move != nil || got.Word != "active" {
 		t.Errorf("after a false alarm %+v, move %+v", got, got.Move)
 	}
@@ -104,7 +109,8 @@ func TestAFalseAlarmLeavesNoMark(t *testing.T) {
 func TestAFailoverIsOneBlock(t *testing.T) {
 	o := cluster.Outage{Detect: 710 * time.Millisecond, Decide: 20 * time.Millisecond, Start: 390 * time.Millisecond}
 	lines := []*api.Line{tuitest.Cluster(3, 3),
-		{Kind: api.LineChange, Events: []cluster.Event{tuitest.Event(0, time.Minute, cluster.Event{Kind: cluster.EventUnit, Unit: "web@3.service", Text: "started web@3.service", By: "root"})}},
+		{Kind: api.LineChange, Events: []cluster.Event{tuitest.Event(0, time.Minute,
+			cluster.Event{Kind: cluster.EventUnit, Unit: "web@3.service", Text: "started web@3.service", By: "root"})}},
 		tuitest.Failed(3, 4*time.Second), tuitest.Moved("web@3.service", 3, 1, 20, 1500*time.Millisecond)}
 	r := fold(lines...)
 	s := r.Snapshot(noon)
@@ -116,7 +122,8 @@ func TestAFailoverIsOneBlock(t *testing.T) {
 	r.Apply(tuitest.Summed(3, 1, 900*time.Millisecond, o), noon)
 	s = r.Snapshot(noon)
 	e := s.Timeline[1]
-	if len(s.Timeline) != 2 || len(e.Block) != 4 || !e.Complete || e.Moved != 1 || e.Active != 1 || e.Key() != key || e.Kind != cluster.EventFailover {
+	if len(s.Timeline) != 2 || len(e.Block) != 4 || !e.Complete || e.Moved != 1 || e.Active != 1 || e.Key() != key ||
+		e.Kind != cluster.EventFailover {
 		t.Errorf("summed up: %+v", e)
 	}
 	r.AddEvents(e.Block, noon) // again, as from an older page
@@ -148,17 +155,23 @@ func TestWords(t *testing.T) {
 	}{
 		{"inactive", api.Line{Units: []api.Unit{unit(units.Inactive, 1)}}},
 		{"waiting", api.Line{Units: []api.Unit{unit(units.Launched, 1)}}},
-		{"unplaced", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Unplaced: []api.Unplaced{{Unit: name, Reason: "no machine has ssd=true"}}}},
+		{"unplaced", api.Line{Units: []api.Unit{unit(units.Launched, 1)},
+			Unplaced: []api.Unplaced{{Unit: name, Reason: "no machine has ssd=true"}}}},
 		{"starting", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on}},
 		{"starting", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: old}},
-		{"active", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: status("active", "running")}},
-		{"changing", api.Line{Units: []api.Unit{unit(units.Launched, 2)}, Assignments: on, Statuses: status("active", "running")}},
-		{"failed", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: status("failed", "failed")}},
+		{"active", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on,
+			Statuses: status("active", "running")}},
+		{"changing", api.Line{Units: []api.Unit{unit(units.Launched, 2)}, Assignments: on,
+			Statuses: status("active", "running")}},
+		{"failed", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on,
+			Statuses: status("failed", "failed")}},
 		{"skipped", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: skipped}},
-		{"finished", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: status("inactive", "dead")}},
+		{"finished", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on,
+			Statuses: status("inactive", "dead")}},
 		{"error", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: broken}},
 		{"loaded", api.Line{Units: []api.Unit{unit(units.Loaded, 1)}, Assignments: on, Statuses: status("inactive", "dead")}},
-		{"stopping", api.Line{Units: []api.Unit{unit(units.Loaded, 1)}, Assignments: on, Statuses: status("active", "running")}},
+		{"stopping", api.Line{Units: []api.Unit{unit(units.Loaded, 1)}, Assignments: on,
+			Statuses: status("active", "running")}},
 		{"stopping", api.Line{Units: []api.Unit{unit(units.Inactive, 1)}, Statuses: status("active", "running")}},
 	} {
 		c.line.Kind, c.line.Machines = api.LineSnapshot, []api.Machine{tuitest.Machine(1)}
@@ -172,7 +185,8 @@ func TestFilters(t *testing.T) {
 	s := fold(tuitest.Cluster(4, 12), tuitest.Failed(3, time.Second)).Snapshot(noon)
 	for text, want := range map[string]int{
 		"": 12, "web": 12, "web@1.": 1, "~wb1srv": 4, "!web": 0, "machine=n3": 3, "!machine=n3": 9, "state=lost": 3,
-		"state=active machine=n1": 3, "WEB@2": 1, "template=web@.service": 12, "template=": 0, "nosuch=1": 0, "n4": 3, "moved=yes": 3,
+		"state=active machine=n1": 3, "WEB@2": 1, "template=web@.service": 12, "template=": 0, "nosuch=1": 0, "n4": 3,
+		"moved=yes": 3,
 	} {
 		var table state.Table
 		if got := len(table.Items(s, state.ParseQuery(text), state.Order{}, "")); got != want {
@@ -304,12 +318,14 @@ func draw(t *rapid.T, machines int) *api.Line {
 	case 3:
 		l.Gone = &api.Gone{Assignments: at}
 	case 4:
-		l.Statuses = []cluster.Status{tuitest.Runs(name, on, epoch, rapid.SampledFrom([]string{"active", "failed", "inactive", "activating"}).Draw(t, "active"), "")}
+		l.Statuses = []cluster.Status{tuitest.Runs(name, on, epoch,
+			rapid.SampledFrom([]string{"active", "failed", "inactive", "activating"}).Draw(t, "active"), "")}
 	case 5:
 		l.Gone = &api.Gone{Statuses: at}
 	case 6:
 		m := tuitest.Machine(on)
-		m.Health.State = rapid.SampledFrom([]cluster.HealthState{cluster.Up, cluster.Suspect, cluster.Failed}).Draw(t, "health")
+		m.Health.State = rapid.SampledFrom([]cluster.HealthState{cluster.Up, cluster.Suspect, cluster.Failed}).Draw(t,
+			"health")
 		l.Machines = []api.Machine{m}
 	case 7:
 		l.Unplaced = []api.Unplaced{{Unit: name, Reason: "nowhere"}}
@@ -349,7 +365,8 @@ func BenchmarkApply1000Changes(b *testing.B) {
 		lines[n] = &api.Line{Kind: api.LineChange}
 		for i := range 1000 {
 			name := fmt.Sprintf("web@%d.service", i*10+1)
-			lines[n].Statuses = append(lines[n].Statuses, tuitest.Runs(name, i*10%1000+1, 10, [2]string{"active", "activating"}[n], "running"))
+			lines[n].Statuses = append(lines[n].Statuses, tuitest.Runs(name, i*10%1000+1, 10,
+				[2]string{"active", "activating"}[n], "running"))
 		}
 	}
 	for i := 0; b.Loop(); i++ {

@@ -81,7 +81,8 @@ func TestPaintShowsTheFrame(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer term.Close()
-		piece := rapid.SampledFrom([]string{"a", "b", " ", "    ", "ab", "漢", "é", "→", "\x1b[31m", "\x1b[m", "\x1b[1;7m", "é", "          "})
+		piece := rapid.SampledFrom([]string{"a", "b", " ", "    ", "ab", "漢", "é", "→", "\x1b[31m", "\x1b[m", "\x1b[1;7m",
+			"é", "          "})
 		for range rapid.IntRange(1, 6).Draw(t, "frames") {
 			var lines []string
 			for range h {
@@ -92,7 +93,8 @@ func TestPaintShowsTheFrame(t *testing.T) {
 			for row, line := range lines {
 				want := cellsOf(line, w, nil)
 				for col, c := range s.cells[row] {
-					if c.text != want[col].text || c.text != " " && c.look != want[col].look || c.text == " " && strings.Contains(c.look+want[col].look, "7m") && c.look != want[col].look {
+					if c.text != want[col].text || c.text != " " && c.look != want[col].look ||
+						c.text == " " && strings.Contains(c.look+want[col].look, "7m") && c.look != want[col].look {
 						t.Fatalf("line %d column %d: shows %q, want %q\nframe %q", row, col, c, want[col], line)
 					}
 				}

@@ -42,7 +42,8 @@ func TestColours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bare.Cursor.On != "" || strings.ContainsFunc(bare.Glyphs.Good+bare.Arrow+strings.Join(bare.Box[:], ""), func(r rune) bool { return r > 0x7e }) {
+	if bare.Cursor.On != "" || strings.ContainsFunc(bare.Glyphs.Good+bare.Arrow+strings.Join(bare.Box[:], ""),
+		func(r rune) bool { return r > 0x7e }) {
 		t.Errorf("a bare theme has %q and %q", bare.Cursor.On, bare.Arrow)
 	}
 }

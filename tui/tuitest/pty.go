@@ -63,10 +63,11 @@ func StartPty(cmd *exec.Cmd, width, height int) (*Pty, error) {
 
 // Resize changes the terminal's size, without the screen's.
 func (p *Pty) Resize(width, height int) error {
-	return unix.IoctlSetWinsize(int(p.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(width), Row: uint16(height)})
+	return unix.IoctlSetWinsize(int(p.master.Fd()), unix.TIOCSWINSZ,
+		&unix.Winsize{Col: uint16(width), Row: uint16(height)})
 }
 
-// Cooked tells whether the terminal is as programs expect to find it.
+// Cooked reports whether the terminal is as programs expect to find it.
 func (p *Pty) Cooked() (bool, error) {
 	t, err := unix.IoctlGetTermios(int(p.master.Fd()), unix.TCGETS)
 	if err != nil {

@@ -19,7 +19,8 @@ func MachineID(i int) string { return fmt.Sprintf("%032x", 0xabc0000+i) }
 
 // Machine is the i-th machine, up.
 func Machine(i int) api.Machine {
-	m := api.Machine{Machine: cluster.Machine{ID: MachineID(i), Name: fmt.Sprintf("n%d", i), Address: fmt.Sprintf("10.0.%d.%d", i/250, i%250+1),
+	m := api.Machine{Machine: cluster.Machine{ID: MachineID(i), Name: fmt.Sprintf("n%d", i),
+		Address:  fmt.Sprintf("10.0.%d.%d", i/250, i%250+1),
 		Metadata: map[string]string{"rack": fmt.Sprint(i%4 + 1)}, Version: "1.2.0"},
 		Health: cluster.Health{State: cluster.Up, Since: Noon.Add(-3 * time.Hour), Evidence: "answers"}}
 	if i <= 3 {
@@ -31,25 +32,29 @@ func Machine(i int) api.Machine {
 
 // Unit is a unit that is to run.
 func Unit(name string) api.Unit {
-	return api.Unit{Name: name, Description: "A service", Hash: "c8faa44d0c1e5a7b", Desired: units.Launched, Generation: 1, By: "root", At: Noon.Add(-time.Hour)}
+	return api.Unit{Name: name, Description: "A service", Hash: "c8faa44d0c1e5a7b", Desired: units.Launched, Generation: 1,
+		By: "root", At: Noon.Add(-time.Hour)}
 }
 
 // On assigns a unit to the i-th machine.
 func On(name string, i int, epoch int64) api.Assignment {
-	return api.Assignment{Unit: name, Machine: MachineID(i), Hash: "c8faa44d0c1e5a7b", Desired: units.Launched, Generation: 1, Epoch: epoch,
+	return api.Assignment{Unit: name, Machine: MachineID(i), Hash: "c8faa44d0c1e5a7b", Desired: units.Launched,
+		Generation: 1, Epoch: epoch,
 		Reason: "fewest units (0) of 3 eligible machines", Since: Noon.Add(-time.Hour)}
 }
 
 // Runs is a unit's status on the i-th machine.
 func Runs(name string, i int, epoch int64, active, sub string) cluster.Status {
-	return cluster.Status{Machine: MachineID(i), Epoch: epoch, Generation: 1, Status: units.Status{Name: name, Hash: "c8faa44d0c1e5a7b",
-		Load: "loaded", Active: active, Sub: sub, Since: Noon.Add(-42 * time.Minute), PID: 4242}}
+	return cluster.Status{Machine: MachineID(i), Epoch: epoch, Generation: 1,
+		Status: units.Status{Name: name, Hash: "c8faa44d0c1e5a7b",
+			Load: "loaded", Active: active, Sub: sub, Since: Noon.Add(-42 * time.Minute), PID: 4242}}
 }
 
 // Cluster is the snapshot of a cluster of some machines and units, all well.
 func Cluster(machines, count int) *api.Line {
 	l := &api.Line{Kind: api.LineSnapshot, Revision: 100, ClusterID: "5f3a9c21", Self: MachineID(1), Version: "1.2.0",
-		Leader: &cluster.Leader{Machine: MachineID(1), Term: 3, Since: Noon.Add(-time.Hour)}, Store: &api.Store{Connected: true}}
+		Leader: &cluster.Leader{Machine: MachineID(1), Term: 3,
+			Since: Noon.Add(-time.Hour)}, Store: &api.Store{Connected: true}}
 	for i := 1; i <= machines; i++ {
 		l.Machines = append(l.Machines, Machine(i))
 		l.WhatIf = append(l.WhatIf, api.WhatIf{Machine: MachineID(i)})
@@ -75,17 +80,22 @@ func Event(n int, ago time.Duration, e cluster.Event) cluster.Event {
 func Failed(i int, silent time.Duration) *api.Line {
 	m := Machine(i)
 	m.Leader = false
-	m.Health = cluster.Health{State: cluster.Failed, Since: Noon.Add(-silent / 2), SilentSince: Noon.Add(-silent), Evidence: "no answer for 0.4 s, probe timed out"}
+	m.Health = cluster.Health{State: cluster.Failed, Since: Noon.Add(-silent / 2), SilentSince: Noon.Add(-silent),
+		Evidence: "no answer for 0.4 s, probe timed out"}
 	return &api.Line{Kind: api.LineChange, Machines: []api.Machine{m},
-		Events: []cluster.Event{Event(1, silent/2, cluster.Event{Kind: cluster.EventMachine, Machine: m.ID, Text: m.Name + " failed: no answer for 0.4 s, probe timed out"})}}
+		Events: []cluster.Event{Event(1, silent/2, cluster.Event{Kind: cluster.EventMachine, Machine: m.ID, Text: m.Name +
+			" failed: no answer for 0.4 s, probe timed out"})}}
 }
 
 // Moved is the line that gives a unit to another machine.
 func Moved(name string, from, to int, epoch int64, ago time.Duration) *api.Line {
-	text := fmt.Sprintf("%s n%d -> n%d: moved from n%d: machine failed; fewest units (1) of 2 eligible machines", name, from, to, from)
+	text := fmt.Sprintf("%s n%d -> n%d: moved from n%d: machine failed; fewest units (1) of 2 eligible machines", name,
+		from, to, from)
 	return &api.Line{Kind: api.LineChange, Assignments: []api.Assignment{On(name, to, epoch)},
-		Gone:   &api.Gone{Assignments: []api.Placement{{Machine: MachineID(from), Unit: name}}, Statuses: []api.Placement{{Machine: MachineID(from), Unit: name}}},
-		Events: []cluster.Event{Event(2, ago, cluster.Event{Kind: cluster.EventMoved, Unit: name, From: MachineID(from), To: MachineID(to), Text: text})}}
+		Gone: &api.Gone{Assignments: []api.Placement{{Machine: MachineID(from), Unit: name}},
+			Statuses: []api.Placement{{Machine: MachineID(from), Unit: name}}},
+		Events: []cluster.Event{Event(2, ago, cluster.Event{Kind: cluster.EventMoved, Unit: name, From: MachineID(from),
+			To: MachineID(to), Text: text})}}
 }
 
 // Active is the line that says that a moved unit runs again.
@@ -93,12 +103,16 @@ func Active(name string, from, to int, epoch int64, ago time.Duration, o cluster
 	st := Runs(name, to, epoch, "active", "running")
 	st.Since = Noon.Add(-ago)
 	return &api.Line{Kind: api.LineChange, Statuses: []cluster.Status{st},
-		Events: []cluster.Event{Event(3, ago, cluster.Event{Kind: cluster.EventActive, Unit: name, Machine: MachineID(to), From: MachineID(from), To: MachineID(to), Outage: &o,
-			Text: fmt.Sprintf("%s is active on n%d, outage %.2fs = detect %.2f + decide %.2f + start %.2f", name, to, o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())})}}
+		Events: []cluster.Event{Event(3, ago, cluster.Event{Kind: cluster.EventActive, Unit: name, Machine: MachineID(to),
+			From: MachineID(from), To: MachineID(to), Outage: &o,
+			Text: fmt.Sprintf("%s is active on n%d, outage %.2fs = detect %.2f + decide %.2f + start %.2f", name, to,
+				o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())})}}
 }
 
 // Summed is the line that sums a failover up.
 func Summed(i, moved int, ago time.Duration, o cluster.Outage) *api.Line {
-	return &api.Line{Kind: api.LineChange, Events: []cluster.Event{Event(4, ago, cluster.Event{Kind: cluster.EventFailover, Machine: MachineID(i), Outage: &o,
-		Text: fmt.Sprintf("n%d failed · %d units moved · worst outage %.2fs = detect %.2f + decide %.2f + start %.2f", i, moved, o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())})}}
+	return &api.Line{Kind: api.LineChange, Events: []cluster.Event{Event(4, ago,
+		cluster.Event{Kind: cluster.EventFailover, Machine: MachineID(i), Outage: &o,
+			Text: fmt.Sprintf("n%d failed · %d units moved · worst outage %.2fs = detect %.2f + decide %.2f + start %.2f", i,
+				moved, o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())})}}
 }

@@ -138,7 +138,8 @@ func Wrap(text string, w int) []string { return draw.Wrap(text, w) }
 func Box(t *theme.Theme, title string, body []string, w int, ink draw.Ink) []string {
 	g := t.Box
 	title = draw.Fit(title, w-2)
-	out := []string{ink.Apply(g[0]+g[4]+" ") + t.Strong.Apply(title) + ink.Apply(" "+strings.Repeat(g[4], max(0, w-draw.Width(title)-1))+g[1])}
+	out := []string{ink.Apply(g[0]+g[4]+" ") + t.Strong.Apply(title) +
+		ink.Apply(" "+strings.Repeat(g[4], max(0, w-draw.Width(title)-1))+g[1])}
 	for _, line := range body {
 		pad := max(0, w-draw.Width(line))
 		out = append(out, ink.Apply(g[5])+" "+line+strings.Repeat(" ", pad)+" "+ink.Apply(g[5]))

@@ -27,7 +27,8 @@ func EventMark(t *theme.Theme, e *cluster.Event) (glyph string, ink draw.Ink) {
 		switch {
 		case strings.Contains(e.Text, "failed"), strings.Contains(e.Text, "went down"):
 			return t.Glyphs.Bad, t.Bad
-		case strings.Contains(e.Text, "suspect"), strings.Contains(e.Text, "daemon"), strings.Contains(e.Text, "cordon"), strings.Contains(e.Text, "drain"):
+		case strings.Contains(e.Text, "suspect"), strings.Contains(e.Text, "daemon"), strings.Contains(e.Text, "cordon"),
+			strings.Contains(e.Text, "drain"):
 			return t.Glyphs.Busy, t.Busy
 		}
 		return t.Glyphs.Good, t.Good

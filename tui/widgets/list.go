@@ -71,7 +71,7 @@ func (l *List) Select(i int, key func(i int) string) {
 // SelectKey puts the cursor on the item with a key, at the next Sync.
 func (l *List) SelectKey(key string) { l.key = key }
 
-// Do moves the cursor, and tells whether the action was one that does.
+// Do moves the cursor, and reports whether the action was one that does.
 func (l *List) Do(a keys.Action, key func(i int) string) bool {
 	to := l.index
 	switch a {
@@ -125,7 +125,7 @@ func (s *Scroll) Set(n, height int) {
 	s.top = max(0, min(s.top, n-s.height))
 }
 
-// Do scrolls, and tells whether the action was one that does.
+// Do scrolls, and reports whether the action was one that does.
 func (s *Scroll) Do(a keys.Action) bool {
 	switch a {
 	case keys.Down:

@@ -28,7 +28,8 @@ func TestTheCursorStaysOnItsItem(t *testing.T) {
 		key := func(i int) string { return string(rune('A' + items[i])) }
 		l.Sync(len(items), key)
 		for range 8 {
-			l.Do(rapid.SampledFrom([]keys.Action{keys.Down, keys.Up, keys.Top, keys.Bottom, keys.HalfDown, keys.PageUp}).Draw(t, "move"), key)
+			l.Do(rapid.SampledFrom([]keys.Action{keys.Down, keys.Up, keys.Top, keys.Bottom, keys.HalfDown, keys.PageUp}).Draw(t,
+				"move"), key)
 			under := items[l.Index()]
 			from, _ := l.Visible()
 			line, n := l.Index()-from, len(items)
@@ -54,7 +55,8 @@ func TestTheCursorStaysOnItsItem(t *testing.T) {
 
 func TestLayoutDropsByPriority(t *testing.T) {
 	columns := []Column{{Width: 10, Grows: true, Priority: 0}, {Width: 5, Priority: 2}, {Width: 8, Priority: 1}}
-	for width, want := range map[int][]int{9: {0, 0, 0}, 10: {10, 0, 0}, 20: {10, 0, 8}, 26: {16, 0, 8}, 27: {10, 5, 8}, 40: {23, 5, 8}} {
+	for width, want := range map[int][]int{9: {0, 0, 0}, 10: {10, 0, 0}, 20: {10, 0, 8}, 26: {16, 0, 8}, 27: {10, 5, 8},
+		40: {23, 5, 8}} {
 		if got := Layout(columns, width); !slices.Equal(got, want) {
 			t.Errorf("%d columns of room are used as %v, want %v", width, got, want)
 		}
@@ -70,9 +72,12 @@ func TestConfirmDefaultsToNo(t *testing.T) {
 		keys   []string
 		want   Answer
 	}{
-		{"enter", few(), []string{"enter"}, No}, {"esc", few(), []string{"esc"}, No}, {"chosen", few(), []string{"tab", "enter"}, Yes}, {"y", few(), []string{"y"}, Yes},
-		{"there and back", few(), []string{"left", "left", "enter"}, No}, {"many, y", many(), []string{"y"}, Open}, {"many, enter", many(), []string{"tab", "enter"}, Open},
-		{"many, counted", many(), []string{"6", "enter"}, Yes}, {"many, miscounted", many(), []string{"5", "enter"}, Open}, {"many, corrected", many(), []string{"5", "backspace", "6", "enter"}, Yes},
+		{"enter", few(), []string{"enter"}, No}, {"esc", few(), []string{"esc"}, No}, {"chosen", few(),
+			[]string{"tab", "enter"}, Yes}, {"y", few(), []string{"y"}, Yes},
+		{"there and back", few(), []string{"left", "left", "enter"}, No}, {"many, y", many(), []string{"y"},
+			Open}, {"many, enter", many(), []string{"tab", "enter"}, Open},
+		{"many, counted", many(), []string{"6", "enter"}, Yes}, {"many, miscounted", many(), []string{"5", "enter"},
+			Open}, {"many, corrected", many(), []string{"5", "backspace", "6", "enter"}, Yes},
 	} {
 		got := Open
 		for _, k := range c.keys {
@@ -92,12 +97,14 @@ func TestAPromptTakesALongPaste(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := NewPrompt(":", "")
-	p.Update(tea.KeyMsg{Type: tea.KeyRunes, Paste: true, Runes: []rune(strings.Repeat("数据 \x1b[2J\n", 50_000) + "the end")})
+	p.Update(tea.KeyMsg{Type: tea.KeyRunes, Paste: true, Runes: []rune(strings.Repeat("数据 \x1b[2J\n", 50_000) +
+		"the end")})
 	var b draw.Buf
 	b.Reset(40)
 	p.Draw(&b, look)
 	b.End()
-	if line := b.String(); !strings.HasSuffix(line, "the end_") || draw.Width(line) > 40 || strings.ContainsRune(line, 0x1b) {
+	if line := b.String(); !strings.HasSuffix(line, "the end_") || draw.Width(line) > 40 ||
+		strings.ContainsRune(line, 0x1b) {
 		t.Errorf("it shows %q", line)
 	}
 	p.Update(tea.KeyMsg{Type: tea.KeyHome})
@@ -116,7 +123,8 @@ func TestClauses(t *testing.T) {
 		width, lines int
 		want         string
 	}{
-		{silent, 40, 1, silent}, {silent, 21, 2, "no answer for 0.7 s|probe timed out"}, {silent, 21, 1, "no answer for 0.7 s"},
+		{silent, 40, 1, silent}, {silent, 21, 2, "no answer for 0.7 s|probe timed out"}, {silent, 21, 1,
+			"no answer for 0.7 s"},
 		{"no answer for 12.7 s, probe timed out", 19, 3, "no answer for|12.7 s|probe timed out"},
 		{"no answer for 12.7 s, probe timed out", 19, 2, "no answer for|12.7 s"},
 		{"gossip lost it; its daemon answers", 40, 1, "gossip lost it; its daemon answers"},

@@ -16,7 +16,8 @@ import (
 // mode, whatever the umask. It blocks until the content is on the disk, and
 // leaves the old file as it was when it fails.
 func Write(path string, data []byte, mode os.FileMode) error {
-	if err := renameio.WriteFile(path, data, mode, renameio.IgnoreUmask(), renameio.WithTempDir(filepath.Dir(path))); err != nil {
+	if err := renameio.WriteFile(path, data, mode, renameio.IgnoreUmask(),
+		renameio.WithTempDir(filepath.Dir(path))); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

@@ -23,7 +23,7 @@ type Options struct {
 	// a service without any ExecStart= if empty.
 	BadFile string
 
-	// Enabled tells whether a unit held is enabled, that is, wanted by the
+	// Enabled reports whether a unit held is enabled, that is, wanted by the
 	// target its [Install] section names. Nil if the manager can't show it.
 	Enabled func(name, target string) bool
 }

@@ -204,7 +204,7 @@ func (h *harness) eventually(what string, ok func() bool) {
 	h.Fatalf("never happened: %s", what)
 }
 
-// runs tells whether a process exists and isn't a zombie.
+// runs reports whether a process exists and isn't a zombie.
 func runs(pid int) bool {
 	if pid <= 0 || syscall.Kill(pid, 0) != nil {
 		return false

@@ -55,7 +55,8 @@ func testBatch(h *harness) {
 
 func testBadFile(h *harness) {
 	good1, bad, good2 := h.name("good1.service"), h.name("bad.service"), h.name("good2.service")
-	files := []units.UnitFile{file(h.T, good1, sleeper("1")), file(h.T, bad, h.opts.BadFile), file(h.T, good2, sleeper("2"))}
+	files := []units.UnitFile{file(h.T, good1, sleeper("1")), file(h.T, bad, h.opts.BadFile),
+		file(h.T, good2, sleeper("2"))}
 	for _, f := range files {
 		h.held[f.Name] = true
 	}
@@ -88,7 +89,8 @@ func testBadFile(h *harness) {
 
 func testRefusedNames(h *harness) {
 	good := h.name("good.service")
-	for _, name := range []string{"", ".", "..", "../" + good, "/etc/" + good, "a/" + good, "noend", h.name("template@.service"), good + "\x00"} {
+	for _, name := range []string{"", ".", "..", "../" + good, "/etc/" + good, "a/" + good, "noend",
+		h.name("template@.service"), good + "\x00"} {
 		f := file(h.T, name, sleeper(""))
 		errs, err := h.m.Load(h.ctx, []units.UnitFile{f})
 		if err != nil {
@@ -144,7 +146,8 @@ func testRestart(h *harness) {
 		return s.Active == "active" && s.PID != 0 && s.PID != first.PID
 	})
 	if runs(first.PID) || !runs(second.PID) {
-		h.Errorf("after Restart process %d runs: %v, process %d runs: %v", first.PID, runs(first.PID), second.PID, runs(second.PID))
+		h.Errorf("after Restart process %d runs: %v, process %d runs: %v", first.PID, runs(first.PID), second.PID,
+			runs(second.PID))
 	}
 	if second.Restarts != 0 {
 		h.Errorf("a restart by hand counted as %d automatic ones", second.Restarts)
@@ -153,7 +156,8 @@ func testRestart(h *harness) {
 
 func testNotLoaded(h *harness) {
 	name := h.name("nobody.service")
-	for verb, do := range map[string]func(context.Context, string) error{"start": h.m.Start, "stop": h.m.Stop, "restart": h.m.Restart} {
+	for verb, do := range map[string]func(context.Context, string) error{"start": h.m.Start, "stop": h.m.Stop,
+		"restart": h.m.Restart} {
 		for _, n := range []string{name, "../" + name, ""} {
 			if err := do(h.ctx, n); !errors.Is(err, units.ErrNotLoaded) {
 				h.Errorf("%s of %q: %v, want ErrNotLoaded", verb, n, err)
@@ -204,7 +208,10 @@ func testCancelled(h *harness) {
 	}
 	h.stop(name)
 	h.stop(name)
-	h.await(name, "no longer activating", func(s units.Status) bool { return s.Active == "inactive" || s.Active == "failed" })
+	h.await(name, "no longer activating", func(s units.Status) bool {
+		return s.Active == "inactive" ||
+			s.Active == "failed"
+	})
 	// Stop overtakes a start that is under way, and who waits for the start is told.
 	waiting := make(chan error, 1)
 	go func() { waiting <- h.m.Start(h.ctx, name) }()
@@ -218,7 +225,10 @@ func testCancelled(h *harness) {
 	case <-time.After(patience):
 		h.Error("a start overtaken by a stop never returned")
 	}
-	h.await(name, "no longer activating", func(s units.Status) bool { return s.Active == "inactive" || s.Active == "failed" })
+	h.await(name, "no longer activating", func(s units.Status) bool {
+		return s.Active == "inactive" ||
+			s.Active == "failed"
+	})
 }
 
 func testMany(h *harness) {

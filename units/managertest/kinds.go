@@ -49,7 +49,10 @@ func testAutomaticRestarts(h *harness) {
 	h.start(back)
 	first := h.awaitActive(back)
 	kill(h, first.PID)
-	s = h.await(back, "restarted", func(s units.Status) bool { return s.Active == "active" && s.PID != 0 && s.PID != first.PID })
+	s = h.await(back, "restarted", func(s units.Status) bool {
+		return s.Active == "active" && s.PID != 0 &&
+			s.PID != first.PID
+	})
 	if s.Restarts != 1 {
 		h.Errorf("after one automatic restart it counts %d", s.Restarts)
 	}
@@ -73,7 +76,8 @@ func testStartLimit(h *harness) {
 	if !strings.Contains(strings.ToLower(job.Error()), "limit") {
 		h.Errorf("%q doesn't speak of the limit", job)
 	}
-	if s := h.await(name, "failed", func(s units.Status) bool { return s.Active == "failed" }); s.Result != "start-limit-hit" {
+	if s := h.await(name, "failed",
+		func(s units.Status) bool { return s.Active == "failed" }); s.Result != "start-limit-hit" {
 		h.Errorf("over its start limit: %+v", s)
 	}
 }
@@ -153,7 +157,8 @@ func testSocket(h *harness) {
 }
 
 func testPath(h *harness) {
-	path, service, watched, marker := h.name("seen.path"), h.name("seen.service"), h.scratch("watched"), h.scratch("marker")
+	path, service, watched, marker := h.name("seen.path"), h.name("seen.service"), h.scratch("watched"),
+		h.scratch("marker")
 	h.load(path, "[Path]\nPathExists="+watched+"\n", service, oneshot("rm -f "+watched+"; echo seen > "+marker))
 	h.start(path)
 	if s := h.awaitActive(path); s.Sub != "waiting" {
@@ -182,7 +187,8 @@ func testTarget(h *harness) {
 
 func testDependencies(h *harness) {
 	broken, needs := h.name("broken.service"), h.name("needs.service")
-	h.load(broken, oneshot("exit 1"), needs, "[Unit]\nRequires="+broken+"\nAfter="+broken+"\n[Service]\nExecStart=/bin/sleep 1000\n")
+	h.load(broken, oneshot("exit 1"), needs,
+		"[Unit]\nRequires="+broken+"\nAfter="+broken+"\n[Service]\nExecStart=/bin/sleep 1000\n")
 	job := h.wantJobError(h.m.Start(h.ctx, needs), "start", needs, "dependency")
 	if job.Detail == "" {
 		h.Error("a failed dependency without a word of explanation")

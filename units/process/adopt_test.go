@@ -67,7 +67,8 @@ func TestUnitsOutliveTheDaemon(t *testing.T) {
 		"forking.service", "[Service]\nType=forking\nExecStart=/bin/sh -c 'for i in 1 2; do setsid sleep 1000 & done'\n",
 		"back.service", "[Service]\nRestart=on-failure\nRestartSec=10ms\n"+says,
 	)
-	for _, name := range []string{"simple.service", "notify.service", "forking.service", "back.service", "remains.service"} {
+	for _, name := range []string{"simple.service", "notify.service", "forking.service", "back.service",
+		"remains.service"} {
 		s := b.status(name)
 		if s.Active != "active" || s.Load != "loaded" || s.Result != "success" || len(s.Hash) != 40 {
 			t.Errorf("%+v", s)
@@ -79,7 +80,10 @@ func TestUnitsOutliveTheDaemon(t *testing.T) {
 	// The end of an adopted process is seen, and its restart counted.
 	first := b.status("back.service")
 	b.kill(first.PID)
-	s := b.awaitThat("back.service", "restarted", func(s2 units.Status) bool { return s2.Sub == "running" && s2.PID != first.PID })
+	s := b.awaitThat("back.service", "restarted", func(s2 units.Status) bool {
+		return s2.Sub == "running" &&
+			s2.PID != first.PID
+	})
 	if s.Restarts != 1 {
 		t.Errorf("%+v", s)
 	}
@@ -114,7 +118,8 @@ func TestUnitsThatEndedWhileNoDaemonRan(t *testing.T) {
 		"no.service", "[Service]\nExecStart=/bin/sleep 1000\nExecStopPost=/bin/sh -c 'echo $$SERVICE_RESULT'\n",
 		"back.service", "[Service]\nExecStart=/bin/sleep 1000\nRestart=on-failure\nRestartSec=10ms\n")
 	// Unless their zombies are still there, nobody knows what they exited with, which counts as a failure.
-	if s := b.await("no.service", "failed/failed"); s.Result != "exit-code" && s.Result != "signal" || b.log("no.service") != s.Result+"\n" {
+	if s := b.await("no.service", "failed/failed"); s.Result != "exit-code" && s.Result != "signal" ||
+		b.log("no.service") != s.Result+"\n" {
 		t.Errorf("%+v", s)
 	}
 	s := b.awaitThat("back.service", "restarted", func(s units.Status) bool { return s.Sub == "running" })
@@ -124,13 +129,17 @@ func TestUnitsThatEndedWhileNoDaemonRan(t *testing.T) {
 }
 
 func TestExitStatusOfAnAdoptedProcess(t *testing.T) {
-	b := adopted(t, nil, "a.service", "[Service]\nSuccessExitStatus=7\nWorkingDirectory=/tmp\nExecStart=/bin/sh -c 'trap \"exit 7\" USR1; echo up; while :; do sleep 0.02; done'\n")
+	b := adopted(t, nil, "a.service",
+		"[Service]\nSuccessExitStatus=7\nWorkingDirectory=/tmp\nExecStart=/bin/sh -c 'trap \"exit 7\" USR1; echo up; while :; do sleep 0.02; done'\n")
 	pid := b.status("a.service").PID
 	b.eventually("the trap is set", func() bool { return b.log("a.service") != "" })
 	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	s := b.awaitThat("a.service", "over", func(s units.Status) bool { return s.Active == "inactive" || s.Active == "failed" })
+	s := b.awaitThat("a.service", "over", func(s units.Status) bool {
+		return s.Active == "inactive" ||
+			s.Active == "failed"
+	})
 	var major, minor int
 	if _, err := fmt.Sscanf(b.host.release, "%d.%d", &major, &minor); err != nil {
 		t.Fatal(err)
@@ -144,10 +153,14 @@ func TestExitStatusOfAnAdoptedProcess(t *testing.T) {
 
 func TestStartAndStopGoOnAfterARestart(t *testing.T) {
 	b := newBench(t)
-	b.load("slow.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'until test -e "+b.dir+"/go; do sleep 0.01; done'\nExecStart=/bin/sh -c 'echo second'\n")
-	b.load("pre.service", "[Service]\nExecStartPre=/bin/sh -c 'until test -e "+b.dir+"/go; do sleep 0.01; done'\nExecStart=/bin/sleep 1000\n")
-	b.load("stubborn.service", "[Service]\nTimeoutStopSec=500ms\nExecStart=/bin/sh -c 'trap \"\" TERM; echo up; while :; do sleep 0.02; done'\n")
-	b.load("later.service", "[Service]\nRestart=always\nRestartSec=300ms\nExecStart=/bin/sh -c 'echo up; test -e "+b.dir+"/go && exec sleep 1000'\n")
+	b.load("slow.service",
+		"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'until test -e "+b.dir+"/go; do sleep 0.01; done'\nExecStart=/bin/sh -c 'echo second'\n")
+	b.load("pre.service",
+		"[Service]\nExecStartPre=/bin/sh -c 'until test -e "+b.dir+"/go; do sleep 0.01; done'\nExecStart=/bin/sleep 1000\n")
+	b.load("stubborn.service",
+		"[Service]\nTimeoutStopSec=500ms\nExecStart=/bin/sh -c 'trap \"\" TERM; echo up; while :; do sleep 0.02; done'\n")
+	b.load("later.service",
+		"[Service]\nRestart=always\nRestartSec=300ms\nExecStart=/bin/sh -c 'echo up; test -e "+b.dir+"/go && exec sleep 1000'\n")
 	b.start("stubborn.service")
 	b.eventually("the trap is set", func() bool { return b.log("stubborn.service") != "" })
 	_ = b.Start(b.ctx, "later.service")
@@ -248,10 +261,12 @@ func TestStartThatWasNotPutOnRecord(t *testing.T) {
 
 func TestOneManagerPerDirectory(t *testing.T) {
 	b := newBench(t)
-	if m, err := New(Options{Dir: filepath.Join(b.dir, "state"), LogDir: b.dir}); err == nil || !strings.Contains(err.Error(), "in use") {
+	if m, err := New(Options{Dir: filepath.Join(b.dir, "state"), LogDir: b.dir}); err == nil ||
+		!strings.Contains(err.Error(), "in use") {
 		t.Errorf("a second manager: %v %v", m, err)
 	}
-	if _, err := New(Options{Dir: filepath.Join(b.dir, strings.Repeat("x", 100)), LogDir: b.dir}); err == nil || !strings.Contains(err.Error(), "too long") {
+	if _, err := New(Options{Dir: filepath.Join(b.dir, strings.Repeat("x", 100)), LogDir: b.dir}); err == nil ||
+		!strings.Contains(err.Error(), "too long") {
 		t.Errorf("a long path: %v", err)
 	}
 }
@@ -263,7 +278,8 @@ func TestDamagedDirectory(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"state/units/a.service": "[Service]\nPrivateTmp=yes\n", "state/state/b.service": "{"} {
+	for name, content := range map[string]string{"state/units/a.service": "[Service]\nPrivateTmp=yes\n",
+		"state/state/b.service": "{"} {
 		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -14,14 +14,16 @@ import (
 func BenchmarkStart100(b *testing.B) {
 	const n = 100
 	dir := scratch(b)
-	m, err := New(Options{Dir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"), Logger: slog.New(slog.DiscardHandler)})
+	m, err := New(Options{Dir: filepath.Join(dir, "state"), LogDir: filepath.Join(dir, "log"),
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = m.Close() }()
 	var files []units.UnitFile
 	for i := range n {
-		files = append(files, units.UnitFile{Name: fmt.Sprintf("a@%d.service", i), Content: "[Unit]\nStartLimitBurst=0\n[Service]\nExecStart=/bin/sleep 1000\n"})
+		files = append(files, units.UnitFile{Name: fmt.Sprintf("a@%d.service", i),
+			Content: "[Unit]\nStartLimitBurst=0\n[Service]\nExecStart=/bin/sleep 1000\n"})
 	}
 	if bad, err := m.Load(b.Context(), files); err != nil || len(bad) > 0 {
 		b.Fatal(bad, err)

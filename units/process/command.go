@@ -135,7 +135,7 @@ func expandBraced(s string, env map[string]string) string {
 	}
 }
 
-// isVariable tells whether s can name an environment variable.
+// isVariable reports whether s can name an environment variable.
 func isVariable(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -77,10 +77,12 @@ func compile(name units.Name, f *units.File, h *host) (*config, error) {
 	switch name.Type() {
 	case "service", "target":
 	default:
-		return nil, fmt.Errorf("%s units need systemd: run it on a machine with systemd, or start the service itself", name.Type())
+		return nil, fmt.Errorf("%s units need systemd: run it on a machine with systemd, or start the service itself",
+			name.Type())
 	}
 	if name.IsTemplate() {
-		return nil, fmt.Errorf("a template can't run by itself: load an instance of it, like %s@1.%s", name.Prefix(), name.Type())
+		return nil, fmt.Errorf("a template can't run by itself: load an instance of it, like %s@1.%s", name.Prefix(),
+			name.Type())
 	}
 	c := &compiler{config: defaultConfig(), sp: &specifiers{name: name, host: h}, first: map[string]int{}}
 	c.Target = name.Type() == "target"

@@ -15,8 +15,10 @@ import (
 )
 
 func testHost() *host {
-	return &host{machineID: "0123456789abcdef0123456789abcdef", bootID: "fedcba9876543210fedcba9876543210", hostname: "n1.example",
-		release: "6.1.0", user: &user.User{Uid: "1000", Gid: "1000", Username: "worker", HomeDir: "/home/worker"}, group: "staff", runtimeDir: "/run/user/1000"}
+	return &host{machineID: "0123456789abcdef0123456789abcdef", bootID: "fedcba9876543210fedcba9876543210",
+		hostname: "n1.example",
+		release:  "6.1.0", user: &user.User{Uid: "1000", Gid: "1000", Username: "worker",
+			HomeDir: "/home/worker"}, group: "staff", runtimeDir: "/run/user/1000"}
 }
 
 func compileText(t testing.TB, name, content string) (*config, error) {
@@ -43,11 +45,13 @@ func TestCommands(t *testing.T) {
 		{"-/bin/false", "/bin/false", []string{"/bin/false"}, "-"},
 		{"@/bin/sh login -c true", "/bin/sh", []string{"login", "-c", "true"}, ""},
 		{"-+:@/bin/sh login $ONE", "/bin/sh", []string{"login", "$ONE"}, "-:+"},
-		{"echo $ONE ${ONE}y $TWO ${TWO} $EMPTY ${EMPTY} $NONE", "echo", []string{"echo", "x", "xy", "a", "b c", "a  'b c'", ""}, ""},
+		{"echo $ONE ${ONE}y $TWO ${TWO} $EMPTY ${EMPTY} $NONE", "echo",
+			[]string{"echo", "x", "xy", "a", "b c", "a  'b c'", ""}, ""},
 		{"echo $$ONE a$ONE $STRAY ${bad-name} $", "echo", []string{"echo", "$ONE", "a$ONE", "it's", "${bad-name}", "$"}, ""},
-		{"echo %n %N %p %i %I %% %t %h %u %m %b %H %v %l %f %% %-z", "echo", []string{"echo", "my-web@a-c.service", "my-web@a-c", "my-web",
-			"a-c", "a/c", "%", "/run/user/1000", "/home/worker", "worker", "0123456789abcdef0123456789abcdef",
-			"fedcba9876543210fedcba9876543210", "n1.example", "6.1.0", "n1", "/a/c", "%", "%-z"}, ""},
+		{"echo %n %N %p %i %I %% %t %h %u %m %b %H %v %l %f %% %-z", "echo",
+			[]string{"echo", "my-web@a-c.service", "my-web@a-c", "my-web",
+				"a-c", "a/c", "%", "/run/user/1000", "/home/worker", "worker", "0123456789abcdef0123456789abcdef",
+				"fedcba9876543210fedcba9876543210", "n1.example", "6.1.0", "n1", "/a/c", "%", "%-z"}, ""},
 	} {
 		sp := &specifiers{name: nameWith(t), host: testHost()}
 		list, err := parseCommands("ExecStart", test.line, 3, sp)
@@ -65,9 +69,11 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: %s %q, want %s %q; wrong flags: %q", test.line, c.Program, got, test.program, test.argv, flags)
 		}
 	}
-	for line, want := range map[string]string{"-": "no program", "@/bin/sh": "argv[0]", "!/bin/sh": "systemd", "bin/sh": "absolute",
-		"/bin/": "directory", `/bin/sh "`: "not closed", "/bin/sh %w": "systemd", "/bin/date +%F": "write %%F"} {
-		if _, err := parseCommands("ExecStart", line, 1, &specifiers{name: nameWith(t), host: testHost()}); err == nil || !strings.Contains(err.Error(), want) {
+	for line, want := range map[string]string{"-": "no program", "@/bin/sh": "argv[0]", "!/bin/sh": "systemd",
+		"bin/sh": "absolute",
+		"/bin/":  "directory", `/bin/sh "`: "not closed", "/bin/sh %w": "systemd", "/bin/date +%F": "write %%F"} {
+		if _, err := parseCommands("ExecStart", line, 1, &specifiers{name: nameWith(t), host: testHost()}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", line, err, want)
 		}
 	}
@@ -166,14 +172,18 @@ WantedBy=multi-user.target
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Start) != 2 || c.Start[0].Program != "/bin/c" || !c.Start[1].IgnoreFailure || c.StartTimeout != 5*time.Second ||
-		c.StopTimeout != timespan.Infinity || c.KillSignal != syscall.SIGQUIT || c.LimitInterval != time.Minute || c.LimitBurst != 3 ||
-		c.WorkingDirectory != "~" || !c.DirectoryMissing || c.RestartDelay != 2*time.Second || c.Wants[0] != "side@1.service" ||
+	if len(c.Start) != 2 || c.Start[0].Program != "/bin/c" || !c.Start[1].IgnoreFailure ||
+		c.StartTimeout != 5*time.Second ||
+		c.StopTimeout != timespan.Infinity || c.KillSignal != syscall.SIGQUIT || c.LimitInterval != time.Minute ||
+		c.LimitBurst != 3 ||
+		c.WorkingDirectory != "~" || !c.DirectoryMissing || c.RestartDelay != 2*time.Second ||
+		c.Wants[0] != "side@1.service" ||
 		c.Environment[0] != [2]string{"A", "1 2"} || c.Environment[1] != [2]string{"B", "1"} ||
 		c.EnvironmentFiles[0] != (environmentFile{"/etc/default/web", true}) {
 		t.Errorf("%+v", c)
 	}
-	for x, want := range map[exit]bool{{Known: true, Code: 3}: true, {Known: true, Code: 75}: true, {Known: true, Signal: 9}: true, {Known: true, Code: 9}: false, {}: false} {
+	for x, want := range map[exit]bool{{Known: true, Code: 3}: true, {Known: true, Code: 75}: true,
+		{Known: true, Signal: 9}: true, {Known: true, Code: 9}: false, {}: false} {
 		if c.Success.has(x) != want {
 			t.Errorf("SuccessExitStatus of %v: %v", x, !want)
 		}

@@ -47,12 +47,16 @@ func TestLostRecordsLeadToNoSecondCopy(t *testing.T) {
 	const name = "a.service"
 	for _, script := range []string{says, bare} {
 		for what, damage := range map[string]func(state string){
-			"nothing":              func(string) {},
-			"no record":            func(state string) { remove(state + "/state/" + name) },
-			"an empty record":      func(state string) { write(state+"/state/"+name, "") },
-			"half a record":        func(state string) { write(state+"/state/"+name, `{"boot":"`) },
-			"a record of nothing":  func(state string) { write(state+"/state/"+name, `{}`) },
-			"a directory for one":  func(state string) { remove(state + "/state/" + name); _ = os.Mkdir(state+"/state/"+name, 0o755) },
+			"nothing":             func(string) {},
+			"no record":           func(state string) { remove(state + "/state/" + name) },
+			"an empty record":     func(state string) { write(state+"/state/"+name, "") },
+			"half a record":       func(state string) { write(state+"/state/"+name, `{"boot":"`) },
+			"a record of nothing": func(state string) { write(state+"/state/"+name, `{}`) },
+			"a directory for one": func(state string) {
+				remove(state + "/state/" + name)
+				_ = os.Mkdir(state+"/state/"+name,
+					0o755)
+			},
 			"no unit file":         func(state string) { remove(state + "/units/" + name) },
 			"an empty unit file":   func(state string) { write(state+"/units/"+name, "") },
 			"neither":              func(state string) { remove(state + "/state/" + name); remove(state + "/units/" + name) },
@@ -75,7 +79,8 @@ func TestLostRecordsLeadToNoSecondCopy(t *testing.T) {
 				// What an agent does when it doesn't find the unit as it should be.
 				b.load(name, runs(script))
 				b.start(name)
-				if s := b.status(name); s.Load != "loaded" || s.Active != "active" || s.PID != pid || len(s.Hash) != 40 || b.starts(name) != 1 {
+				if s := b.status(name); s.Load != "loaded" || s.Active != "active" || s.PID != pid || len(s.Hash) != 40 ||
+					b.starts(name) != 1 {
 					t.Errorf("loaded and started again it is %+v with %d copies, and process %d lives", s, b.starts(name), pid)
 				}
 				b.reopen(func(string) {})

@@ -48,7 +48,8 @@ func TestEnvironmentFilesThatAreNone(t *testing.T) {
 		b.load(name, "[Service]\nEnvironmentFile="+test.file+"\nExecStart=/bin/sleep 1000\n")
 		wantJobError(t, b.Start(b.ctx, name), "resources", test.detail)
 	}
-	b.load("good.service", "[Service]\nEnvironmentFile="+b.dir+"/big1\nEnvironmentFile=-/nope\nExecStart=/bin/sleep 1000\n")
+	b.load("good.service",
+		"[Service]\nEnvironmentFile="+b.dir+"/big1\nEnvironmentFile=-/nope\nExecStart=/bin/sleep 1000\n")
 	wantJobError(t, b.Start(b.ctx, "good.service"), "exit-code", "argument list too long")
 }
 

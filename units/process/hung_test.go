@@ -23,7 +23,8 @@ var hungUnits = []struct{ name, lines, says string }{
 	{"glob.service", "EnvironmentFile=-%s/*/env\nExecStart=/bin/sleep 1000", "is a file system gone?"},
 	{"dir.service", "WorkingDirectory=-%s/dir\nExecStart=/bin/sleep 1000", "is a file system gone?"},
 	{"program.service", "ExecStart=%s/program", "is a file system gone?"},
-	{"pid.service", "Type=forking\nPIDFile=%s/pid\nTimeoutStartSec=5s\nExecStart=/bin/sh -c '/bin/sleep 1000 &'", "timeout"},
+	{"pid.service", "Type=forking\nPIDFile=%s/pid\nTimeoutStartSec=5s\nExecStart=/bin/sh -c '/bin/sleep 1000 &'",
+		"timeout"},
 }
 
 // TestFileSystemThatHangs mounts one in a namespace of its own, and has a

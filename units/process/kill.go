@@ -121,7 +121,7 @@ func (u *unit) enterSignal(sub string) {
 	u.enter(sub)
 }
 
-// killsGroup tells whether KillMode= has all processes of the unit signalled
+// killsGroup reports whether KillMode= has all processes of the unit signalled
 // in a state, rather than the main process and the command that runs.
 func (u *unit) killsGroup(sub string) bool {
 	switch u.cfg.KillMode {
@@ -133,7 +133,7 @@ func (u *unit) killsGroup(sub string) bool {
 	return false
 }
 
-// sendSignals signals what KillMode= says, and tells whether something is left to wait for.
+// sendSignals signals what KillMode= says, and reports whether something is left to wait for.
 func (u *unit) sendSignals(sub string) bool {
 	final := sub == subStopSigkill || sub == subFinalSigkill
 	signals := []syscall.Signal{u.cfg.KillSignal, syscall.SIGCONT}

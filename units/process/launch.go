@@ -54,7 +54,8 @@ func (u *unit) spawn(c command) (*process, *startError) {
 	}
 	p, err := u.m.spawn.start(l)
 	if err != nil {
-		return fail(resultExitCode, "%s: %s: %v: correct line %d, or the program's file", c.Option, c.Program, reason(err), c.Line)
+		return fail(resultExitCode, "%s: %s: %v: correct line %d, or the program's file", c.Option, c.Program, reason(err),
+			c.Line)
 	}
 	u.st.Sessions = append(u.st.Sessions, p.procID)
 	u.empty = false

@@ -253,7 +253,7 @@ func (b *bench) eventually(what string, ok func() bool) {
 	b.Fatalf("never happened: %s", what)
 }
 
-// lives tells whether a process exists and isn't a zombie.
+// lives reports whether a process exists and isn't a zombie.
 func lives(pid int) bool {
 	s, err := readStat(pid)
 	return err == nil && !s.Zombie

@@ -79,7 +79,8 @@ func New(opts Options) (*Manager, error) {
 		return nil, err
 	}
 	if longest := notifyPath(m.dir, ""); len(longest) > maxSocketPath {
-		return nil, fmt.Errorf("%s is too long for the sockets in it: choose a path shorter by %d characters", m.dir, len(longest)-maxSocketPath)
+		return nil, fmt.Errorf("%s is too long for the sockets in it: choose a path shorter by %d characters", m.dir,
+			len(longest)-maxSocketPath)
 	}
 	if m.logDir, err = filepath.Abs(m.logDir); err != nil {
 		return nil, err
@@ -88,7 +89,8 @@ func New(opts Options) (*Manager, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(m.logDir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there", err)
+		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there",
+			err)
 	}
 	if m.disk, err = openDisk(m.dir); err != nil {
 		return nil, err

@@ -145,7 +145,8 @@ func (u *unit) notified(m notifyMessage) {
 	if pid, err := strconv.Atoi(m.fields["MAINPID"]); err == nil && (u.main == nil || u.main.PID != pid) {
 		u.adoptMain(pid)
 	}
-	if usec, err := strconv.ParseInt(m.fields["EXTEND_TIMEOUT_USEC"], 10, 64); err == nil && usec > 0 && !u.st.Deadline.IsZero() {
+	if usec, err := strconv.ParseInt(m.fields["EXTEND_TIMEOUT_USEC"], 10, 64); err == nil && usec > 0 &&
+		!u.st.Deadline.IsZero() {
 		if d := time.Duration(usec) * time.Microsecond; d > time.Until(u.st.Deadline) {
 			u.arm(d)
 		}

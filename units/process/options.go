@@ -78,19 +78,21 @@ var sections = map[string]map[string]setter{
 			return output(&c.NoErrors, o)
 		},
 
-		"Restart":                  choice(func(c *config) *string { return &c.Restart }, "no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always"),
-		"RestartSec":               func(c *compiler, o units.Option) error { return span(&c.RestartDelay, o) },
-		"StartLimitInterval":       func(c *compiler, o units.Option) error { return span(&c.LimitInterval, o) },
-		"StartLimitBurst":          func(c *compiler, o units.Option) error { return number(&c.LimitBurst, o) },
-		"StartLimitAction":         only("none"),
-		"TimeoutStartSec":          setStartTimeout,
-		"TimeoutStopSec":           func(c *compiler, o units.Option) error { return timeout(&c.StopTimeout, o) },
-		"TimeoutSec":               setTimeout,
-		"TimeoutStartFailureMode":  only("terminate"),
-		"TimeoutStopFailureMode":   only("terminate"),
-		"WatchdogSec":              setWatchdog,
-		"WatchdogSignal":           only("SIGABRT", "ABRT", "6"),
-		"KillMode":                 choice(func(c *config) *string { return &c.KillMode }, "control-group", "mixed", "process", "none"),
+		"Restart": choice(func(c *config) *string { return &c.Restart }, "no", "on-success", "on-failure",
+			"on-abnormal", "on-watchdog", "on-abort", "always"),
+		"RestartSec":              func(c *compiler, o units.Option) error { return span(&c.RestartDelay, o) },
+		"StartLimitInterval":      func(c *compiler, o units.Option) error { return span(&c.LimitInterval, o) },
+		"StartLimitBurst":         func(c *compiler, o units.Option) error { return number(&c.LimitBurst, o) },
+		"StartLimitAction":        only("none"),
+		"TimeoutStartSec":         setStartTimeout,
+		"TimeoutStopSec":          func(c *compiler, o units.Option) error { return timeout(&c.StopTimeout, o) },
+		"TimeoutSec":              setTimeout,
+		"TimeoutStartFailureMode": only("terminate"),
+		"TimeoutStopFailureMode":  only("terminate"),
+		"WatchdogSec":             setWatchdog,
+		"WatchdogSignal":          only("SIGABRT", "ABRT", "6"),
+		"KillMode": choice(func(c *config) *string { return &c.KillMode }, "control-group", "mixed",
+			"process", "none"),
 		"KillSignal":               func(c *compiler, o units.Option) error { return setSignal(&c.KillSignal, o) },
 		"FinalKillSignal":          func(c *compiler, o units.Option) error { return setSignal(&c.FinalSignal, o) },
 		"SendSIGKILL":              func(c *compiler, o units.Option) error { return boolean(&c.SendSIGKILL, o) },
@@ -216,7 +218,8 @@ func setWatchdog(c *compiler, o units.Option) error {
 }
 
 // bootTargets are the targets that are reached before a daemon starts.
-var bootTargets = []string{"basic.target", "local-fs.target", "multi-user.target", "network.target", "network-online.target",
+var bootTargets = []string{"basic.target", "local-fs.target", "multi-user.target", "network.target",
+	"network-online.target",
 	"nss-lookup.target", "remote-fs.target", "sysinit.target", "time-sync.target"}
 
 func bootTargetsOnly(c *compiler, o units.Option) error {

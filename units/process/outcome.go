@@ -42,7 +42,8 @@ func (u *unit) classify(c *command, x exit, daemon bool) string {
 		return resultSuccess
 	case x.Signal == 0:
 		return resultExitCode
-	case daemon && (x.Signal == syscall.SIGHUP || x.Signal == syscall.SIGINT || x.Signal == syscall.SIGTERM || x.Signal == syscall.SIGPIPE):
+	case daemon && (x.Signal == syscall.SIGHUP || x.Signal == syscall.SIGINT || x.Signal == syscall.SIGTERM ||
+		x.Signal == syscall.SIGPIPE):
 		return resultSuccess
 	case x.Core:
 		return resultCoreDump

@@ -55,7 +55,7 @@ func (u *unit) jobError(verb string) error {
 	return &units.JobError{Unit: u.name, Verb: verb, Result: u.st.Result, Detail: u.st.Detail}
 }
 
-// overLimit counts a start, and tells whether it is one too many.
+// overLimit counts a start, and reports whether it is one too many.
 func (u *unit) overLimit() bool {
 	if u.cfg.LimitInterval == 0 || u.cfg.LimitBurst == 0 {
 		return false
@@ -276,7 +276,9 @@ func (u *unit) findMain(try int) {
 		return
 	}
 	if try%8 == 7 && len(u.members()) == 0 {
-		u.blame(resultProtocol, fmt.Sprintf("PIDFile: %s: no process of the unit is named there: have the daemon write it, or correct the path", u.cfg.PIDFile))
+		u.blame(resultProtocol,
+			fmt.Sprintf("PIDFile: %s: no process of the unit is named there: have the daemon write it, or correct the path",
+				u.cfg.PIDFile))
 		u.enterSignal(subStopSigterm)
 		return
 	}

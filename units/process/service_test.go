@@ -94,11 +94,13 @@ func TestEnvironmentOfCommands(t *testing.T) {
 	}
 	t.Setenv("FLEETTOP_TEST_PASSED", "passed")
 	t.Setenv("FLEETTOP_TEST_KEPT", "kept")
-	b.load("a@x.service", fmt.Sprintf("[Service]\nType=oneshot\nEnvironment=OVER=line 'SAID=%%i'\nEnvironmentFile=%s/env\nEnvironmentFile=-/nope\n"+
-		"PassEnvironment=FLEETTOP_TEST_PASSED\nUMask=0027\nWorkingDirectory=%s\nExecStart=sh -c 'env; umask; pwd; ls -l /proc/self/fd | wc -l; cat' ${FROM_FILE}\n", b.dir, b.dir))
+	b.load("a@x.service",
+		fmt.Sprintf("[Service]\nType=oneshot\nEnvironment=OVER=line 'SAID=%%i'\nEnvironmentFile=%s/env\nEnvironmentFile=-/nope\n"+
+			"PassEnvironment=FLEETTOP_TEST_PASSED\nUMask=0027\nWorkingDirectory=%s\nExecStart=sh -c 'env; umask; pwd; ls -l /proc/self/fd | wc -l; cat' ${FROM_FILE}\n", b.dir, b.dir))
 	b.start("a@x.service")
 	log := b.log("a@x.service")
-	for _, want := range []string{"OVER=file\n", "SAID=x\n", "FROM_FILE=a b\n", "FLEETTOP_TEST_PASSED=passed\n", "PATH=" + defaultPath + "\n", "INVOCATION_ID=", "\n0027\n", "\n" + b.dir + "\n"} {
+	for _, want := range []string{"OVER=file\n", "SAID=x\n", "FROM_FILE=a b\n", "FLEETTOP_TEST_PASSED=passed\n", "PATH=" +
+		defaultPath + "\n", "INVOCATION_ID=", "\n0027\n", "\n" + b.dir + "\n"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("%q is missing in\n%s", want, log)
 		}
@@ -162,7 +164,8 @@ func TestWhoMayNotify(t *testing.T) {
 
 func TestWatchdog(t *testing.T) {
 	b := newBench(t)
-	b.load("a.service", "[Service]\nType=notify\nWatchdogSec=300ms\nRestart=on-watchdog\nRestartSec=1h\n"+self(t, "watched"))
+	b.load("a.service", "[Service]\nType=notify\nWatchdogSec=300ms\nRestart=on-watchdog\nRestartSec=1h\n"+self(t,
+		"watched"))
 	b.start("a.service")
 	if s := b.await("a.service", "activating/auto-restart"); s.Result != "watchdog" || s.PID != 0 {
 		t.Errorf("%+v", s)
@@ -177,7 +180,8 @@ func TestForkingWithPIDFile(t *testing.T) {
 	b := newBench(t)
 	// The file comes late, and names one of two processes.
 	b.load("a.service", fmt.Sprintf("[Service]\nType=forking\nPIDFile=%[1]s/pid\nExecStart=/bin/sh -c '"+
-		"setsid sleep 1000 & (sleep 0.1; setsid sleep 1001 & echo $$! > %[1]s/tmp; mv %[1]s/tmp %[1]s/pid) & exit 0'\n", b.dir))
+		"setsid sleep 1000 & (sleep 0.1; setsid sleep 1001 & echo $$! > %[1]s/tmp; mv %[1]s/tmp %[1]s/pid) & exit 0'\n",
+		b.dir))
 	b.start("a.service")
 	s := b.status("a.service")
 	if want := b.read("pid"); strconv.Itoa(s.PID) != want || !lives(s.PID) || s.Sub != "running" {
@@ -195,7 +199,8 @@ func TestForkingWithPIDFile(t *testing.T) {
 
 func TestForkingWithoutPIDFile(t *testing.T) {
 	b := newBench(t)
-	b.load("one.service", "[Service]\nType=forking\nRestart=on-failure\nRestartSec=1h\nExecStart=/bin/sh -c 'setsid sleep 1000 & exit 0'\n")
+	b.load("one.service",
+		"[Service]\nType=forking\nRestart=on-failure\nRestartSec=1h\nExecStart=/bin/sh -c 'setsid sleep 1000 & exit 0'\n")
 	b.start("one.service")
 	s := b.status("one.service")
 	if !lives(s.PID) {
@@ -204,7 +209,8 @@ func TestForkingWithoutPIDFile(t *testing.T) {
 	b.kill(s.PID)
 	b.await("one.service", "activating/auto-restart")
 
-	b.load("two.service", fmt.Sprintf("[Service]\nType=forking\nExecStart=/bin/sh -c 'for i in 1 2; do setsid sleep 1000 & echo $$!; done > %[1]s/pids; exit 0'\n", b.dir))
+	b.load("two.service",
+		fmt.Sprintf("[Service]\nType=forking\nExecStart=/bin/sh -c 'for i in 1 2; do setsid sleep 1000 & echo $$!; done > %[1]s/pids; exit 0'\n", b.dir))
 	b.start("two.service")
 	if s := b.status("two.service"); s.PID != 0 || s.Sub != "running" {
 		t.Errorf("with two processes there is no telling: %+v", s)

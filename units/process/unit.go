@@ -192,7 +192,8 @@ func (u *unit) enter(sub string) {
 // commit records and publishes the unit's state.
 func (u *unit) commit() {
 	if u.unsaved = u.save(); u.unsaved != nil {
-		u.log.Error("the unit's state could not be recorded; a restart of the daemon may not find its processes", "error", u.unsaved)
+		u.log.Error("the unit's state could not be recorded; a restart of the daemon may not find its processes", "error",
+			u.unsaved)
 	}
 	u.publish()
 }
@@ -272,7 +273,8 @@ func (u *unit) startNow() {
 func (u *unit) stop(j *job) {
 	u.st.Again = false
 	canceled := func(verb string) error {
-		return &units.JobError{Unit: u.name, Verb: verb, Result: "canceled", Detail: "it was stopped meanwhile; start it again if it is wanted"}
+		return &units.JobError{Unit: u.name, Verb: verb, Result: "canceled",
+			Detail: "it was stopped meanwhile; start it again if it is wanted"}
 	}
 	u.finish(&u.starting, canceled)
 	switch active := activeOf(u.st.Sub); {
@@ -326,7 +328,8 @@ func (u *unit) forget() error {
 		return err
 	}
 	u.gone = true
-	u.m.hub.drop(units.Status{Name: u.name, Hash: u.st.Hash, Load: "not-found", Active: "inactive", Sub: subDead, Since: now()})
+	u.m.hub.drop(units.Status{Name: u.name, Hash: u.st.Hash, Load: "not-found", Active: "inactive", Sub: subDead,
+		Since: now()})
 	return nil
 }
 

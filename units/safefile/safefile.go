@@ -49,7 +49,8 @@ func Read(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > limit {
-		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("it has more than %d bytes: %w", limit, ErrTooLarge)}
+		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("it has more than %d bytes: %w", limit,
+			ErrTooLarge)}
 	}
 	return data, nil
 }

@@ -194,7 +194,8 @@ func (m *Manager) giveBack(ctx context.Context, s *session, name, path string) e
 		return err
 	}
 	if err := os.Remove(path + units.AdoptedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.log.Warn("the file that was set aside when the unit was adopted is still there", "file", path+units.AdoptedSuffix, "error", err)
+		m.log.Warn("the file that was set aside when the unit was adopted is still there", "file", path+units.AdoptedSuffix,
+			"error", err)
 	}
 	return nil
 }

@@ -101,11 +101,13 @@ func enableFiles(ctx context.Context, s *session, names []string) ([]sd.EnableUn
 // would shadow a unit of the host is undone. The others are pointed at the
 // unit's own link instead of its file: a link that leads out of systemd's
 // directories makes it take the alias for another unit.
-func (m *Manager) aliases(ctx context.Context, s *session, host hostUnits, changes []sd.EnableUnitFileChange, errs map[string]error) error {
+func (m *Manager) aliases(ctx context.Context, s *session, host hostUnits, changes []sd.EnableUnitFileChange,
+	errs map[string]error) error {
 	for _, c := range changes {
 		base, name := filepath.Base(c.Filename), filepath.Base(c.Destination)
 		alias, err := units.ParseName(base)
-		if c.Type != "symlink" || filepath.Dir(c.Filename) != m.files.links || err != nil || !m.files.owns(c.Destination) || base == name || errs[name] != nil {
+		if c.Type != "symlink" || filepath.Dir(c.Filename) != m.files.links || err != nil || !m.files.owns(c.Destination) ||
+			base == name || errs[name] != nil {
 			continue
 		}
 		if path := host.owner(alias); path != "" {

@@ -43,7 +43,7 @@ func (d store) hostUnits(dirs []string) (hostUnits, error) {
 	return host, nil
 }
 
-// leadsHere tells whether a link leads to one of the manager's files, be it
+// leadsHere reports whether a link leads to one of the manager's files, be it
 // the link of a unit or of an alias.
 func (d store) leadsHere(link string) bool {
 	for range 2 {
@@ -74,7 +74,8 @@ func hostError(name, path string) error {
 	if path == "" {
 		return fmt.Errorf("%s is a unit systemd made on this host: %w; choose another name", name, units.ErrHostUnit)
 	}
-	return fmt.Errorf("%s is the host's own, from %s: %w; choose another name, or remove the host's unit", name, path, units.ErrHostUnit)
+	return fmt.Errorf("%s is the host's own, from %s: %w; choose another name, or remove the host's unit", name, path,
+		units.ErrHostUnit)
 }
 
 // unitsWithoutFile finds names that systemd has a unit of, though no file of

@@ -31,7 +31,8 @@ func check(files []units.UnitFile, errs map[string]error) []incoming {
 			continue
 		}
 		if name.IsTemplate() {
-			errs[f.Name] = fmt.Errorf("%s is a template, which can't run; load an instance of it such as %s1.%s", f.Name, name.Base(), name.Type())
+			errs[f.Name] = fmt.Errorf("%s is a template, which can't run; load an instance of it such as %s1.%s", f.Name,
+				name.Base(), name.Type())
 			continue
 		}
 		if seen[f.Name] {
@@ -119,7 +120,8 @@ func (m *Manager) place(ctx context.Context, s *session, batch []incoming, errs 
 }
 
 // refuseHosts takes the names out of a batch that are the host's.
-func (m *Manager) refuseHosts(ctx context.Context, s *session, host hostUnits, batch []incoming, errs map[string]error) ([]incoming, error) {
+func (m *Manager) refuseHosts(ctx context.Context, s *session, host hostUnits, batch []incoming,
+	errs map[string]error) ([]incoming, error) {
 	var names []string
 	for _, in := range batch {
 		if in.old.name == "" && !in.takeOver { // what is held is ours, whatever became of its file
@@ -208,7 +210,8 @@ func (m *Manager) settle(ctx context.Context, names []string, errs map[string]er
 func (m *Manager) loadError(ctx context.Context, s *session, name, load string) string {
 	var value dbus.Variant
 	var why struct{ Name, Message string }
-	if s.wait(s.property(ctx, unitPath(name), unitIface, "LoadError")).Store(&value) == nil && value.Store(&why) == nil && why.Message != "" {
+	if s.wait(s.property(ctx, unitPath(name), unitIface, "LoadError")).Store(&value) == nil && value.Store(&why) == nil &&
+		why.Message != "" {
 		return strings.TrimSuffix(why.Message, ".")
 	}
 	switch load {

@@ -70,7 +70,8 @@ func TestAliasOfHostUnit(t *testing.T) {
 	good.Content += "[Install]\nAlias=alias-other.service\nWantedBy=default.target\n"
 	broken.Content += "[Install]\nAlias=systemd-exit.service alias-broken.socket\n"
 	m := holding(t, opts, bad.Name, good.Name, broken.Name)
-	for _, batch := range [][]units.UnitFile{{bad, good}, {broken, bad, good}} { // systemd takes the first, and refuses the second as a whole
+	// systemd takes the first, and refuses the second as a whole
+	for _, batch := range [][]units.UnitFile{{bad, good}, {broken, bad, good}} {
 		errs, err := m.Load(t.Context(), batch)
 		if err != nil {
 			t.Fatal(err)

@@ -44,7 +44,7 @@ func (r *reloader) touch() {
 	r.changes++
 }
 
-// needed tells whether files changed since systemd last read them.
+// needed reports whether files changed since systemd last read them.
 func (r *reloader) needed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -144,7 +144,8 @@ var refusals = map[string]string{
 // refused turns the error of a call for a job into one for the caller.
 func (v verb) refused(name string, err error) error {
 	var refusal dbus.Error
-	if errors.Is(err, errLost) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &refusal) {
+	if errors.Is(err, errLost) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		!errors.As(err, &refusal) {
 		return fmt.Errorf("%s %s: %w", v.name, name, err)
 	}
 	result, known := refusals[strings.TrimPrefix(refusal.Name, busName+".")]

@@ -30,8 +30,10 @@ func TestEnded(t *testing.T) {
 		{start, exit(3), outcome{"failed", exit(3)}, "start-limit-hit", "StartLimitBurst"},
 		{stop, exit(3), outcome{"failed", exit(3)}, "exit-code", "status 3"},
 		{start, unitResult{}, outcome{"failed", unitResult{Result: "exit-code"}}, "exit-code", "command run before"},
-		{restart, unitResult{}, outcome{"failed", unitResult{Result: "signal", ExitCode: cldKilled, ExitStatus: 9}}, "signal", "killed by signal 9 (SIGKILL)"},
-		{start, unitResult{}, outcome{"failed", unitResult{Result: "core-dump", ExitCode: cldDumped, ExitStatus: 11}}, "core-dump", "dumped core on signal 11 (SIGSEGV)"},
+		{restart, unitResult{}, outcome{"failed", unitResult{Result: "signal", ExitCode: cldKilled, ExitStatus: 9}}, "signal",
+			"killed by signal 9 (SIGKILL)"},
+		{start, unitResult{}, outcome{"failed", unitResult{Result: "core-dump", ExitCode: cldDumped, ExitStatus: 11}},
+			"core-dump", "dumped core on signal 11 (SIGSEGV)"},
 		{start, unitResult{}, outcome{"failed", unitResult{Result: "start-limit-hit"}}, "start-limit-hit", "StartLimitBurst"},
 		{start, unitResult{}, outcome{"failed", unitResult{Result: "timeout"}}, "timeout", "Timeout…Sec="},
 		{start, unitResult{}, outcome{"failed", unitResult{Result: "success"}}, "failed", "journal"},
@@ -49,7 +51,8 @@ func TestEnded(t *testing.T) {
 			continue
 		}
 		var job *units.JobError
-		if !errors.As(err, &job) || job.Unit != "web.service" || job.Verb != test.verb.name || job.Result != test.result || !strings.Contains(job.Detail, test.detail) {
+		if !errors.As(err, &job) || job.Unit != "web.service" || job.Verb != test.verb.name || job.Result != test.result ||
+			!strings.Contains(job.Detail, test.detail) {
 			t.Errorf("%+v: %+v, want result %s and a detail with %q", test.outcome, err, test.result, test.detail)
 		}
 	}
@@ -59,7 +62,8 @@ func TestEnded(t *testing.T) {
 func TestDetailsDontRepeatResults(t *testing.T) {
 	for _, details := range []map[string]string{jobDetails, unitDetails} {
 		for result, detail := range details {
-			if words := strings.ReplaceAll(result, "-", " "); strings.HasPrefix(detail, words) || strings.HasPrefix(detail, result) {
+			if words := strings.ReplaceAll(result, "-", " "); strings.HasPrefix(detail, words) ||
+				strings.HasPrefix(detail, result) {
 				t.Errorf("%v", &units.JobError{Unit: "web.service", Verb: "start", Result: result, Detail: detail})
 			}
 		}
@@ -71,7 +75,8 @@ func TestRefused(t *testing.T) {
 		return dbus.Error{Name: busName + "." + name, Body: []any{"Unit web.service is special."}}
 	}
 	var job *units.JobError
-	if err := start.refused("web.service", refusal("UnitMasked")); !errors.As(err, &job) || job.Result != "masked" || job.Detail != "Unit web.service is special" {
+	if err := start.refused("web.service", refusal("UnitMasked")); !errors.As(err, &job) || job.Result != "masked" ||
+		job.Detail != "Unit web.service is special" {
 		t.Errorf("a masked unit: %v", err)
 	}
 	if err := stop.refused("web.service", refusal("NoSuchUnit")); err != nil {

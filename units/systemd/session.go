@@ -115,7 +115,8 @@ func (s *session) handshake(ctx context.Context, bus bool) error {
 		for _, match := range [][]dbus.MatchOption{
 			{dbus.WithMatchSender(busName), dbus.WithMatchInterface(propertiesIface), dbus.WithMatchPathNamespace(unitsPath)},
 			{dbus.WithMatchSender(busName), dbus.WithMatchInterface(managerIface), dbus.WithMatchObjectPath(managerPath)},
-			{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, busName)},
+			{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"),
+				dbus.WithMatchArg(0, busName)},
 		} {
 			if err := s.bus.AddMatchSignalContext(ctx, match...); err != nil {
 				return err

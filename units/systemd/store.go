@@ -40,7 +40,8 @@ func (d store) link(name string) string { return filepath.Join(d.links, name) }
 func (d store) open() (held []heldFile, pending bool, err error) {
 	for _, dir := range []string{d.dir, d.links} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, false, fmt.Errorf("the directory of unit files: %w; run as the user who owns it, or choose another one", err)
+			return nil, false, fmt.Errorf("the directory of unit files: %w; run as the user who owns it, or choose another one",
+				err)
 		}
 	}
 	entries, err := os.ReadDir(d.dir)
@@ -160,13 +161,13 @@ func (d store) alias(alias, name string) error {
 	return os.Symlink(d.link(name), d.link(alias))
 }
 
-// linked tells whether a unit's link is in place.
+// linked reports whether a unit's link is in place.
 func (d store) linked(name string) bool {
 	target, err := os.Readlink(d.link(name))
 	return err == nil && target == d.path(name)
 }
 
-// intact tells whether a unit's file and link are in place.
+// intact reports whether a unit's file and link are in place.
 func (d store) intact(name string) bool {
 	_, err := os.Lstat(d.path(name))
 	return err == nil && d.linked(name)
@@ -186,7 +187,7 @@ func (d store) remove(name string) error {
 	return nil
 }
 
-// owns tells whether a path is of the directory of unit files.
+// owns reports whether a path is of the directory of unit files.
 func (d store) owns(path string) bool { return filepath.Dir(path) == d.dir }
 
 // setPending leaves a mark for a manager to come, in case this one doesn't

@@ -166,7 +166,8 @@ func TestHostFiles(t *testing.T) {
 			t.Errorf("%s is owned by %q, want %q", name, got, want)
 		}
 	}
-	if err := hostError("ssh.service", lib+"/ssh.service"); !errors.Is(err, units.ErrHostUnit) || !strings.Contains(err.Error(), lib) {
+	if err := hostError("ssh.service", lib+"/ssh.service"); !errors.Is(err, units.ErrHostUnit) ||
+		!strings.Contains(err.Error(), lib) {
 		t.Errorf("the error %q doesn't name the host's file", err)
 	}
 }
@@ -178,7 +179,8 @@ func TestNamesStayInside(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.OneOf(
 			rapid.StringMatching(`[a-z./@:_\\-]{0,12}\.(service|tmp|socket)`),
-			rapid.SampledFrom([]string{"..", ".", "", "../a.service", pendingFile, ".new-1.tmp", "/etc/a.service", "a/../../b.service"}),
+			rapid.SampledFrom([]string{"..", ".", "", "../a.service", pendingFile, ".new-1.tmp", "/etc/a.service",
+				"a/../../b.service"}),
 		).Draw(t, "name")
 		errs := map[string]error{}
 		batch := check([]units.UnitFile{{Name: name, Content: plain}}, errs)
@@ -204,7 +206,8 @@ func TestCheck(t *testing.T) {
 	if len(batch) != 1 || len(errs) != 3 {
 		t.Fatalf("%v %v", batch, errs)
 	}
-	for name, says := range map[string]string{"t@.service": "t@1.service", "bad.service": "bad.service", "a.service": "twice"} {
+	for name, says := range map[string]string{"t@.service": "t@1.service", "bad.service": "bad.service",
+		"a.service": "twice"} {
 		if errs[name] == nil || !strings.Contains(errs[name].Error(), says) {
 			t.Errorf("%s: %v, want it to say %q", name, errs[name], says)
 		}

@@ -79,7 +79,8 @@ func mustLoad(t testing.TB, m *Manager, files ...units.UnitFile) {
 }
 
 func sleeper(name string, more ...string) units.UnitFile {
-	return units.UnitFile{Name: name, Content: "[Unit]\nDescription=" + name + "\n[Service]\nExecStart=/bin/sleep 1000\n" + strings.Join(more, "\n") + "\n"}
+	return units.UnitFile{Name: name, Content: "[Unit]\nDescription=" + name + "\n[Service]\nExecStart=/bin/sleep 1000\n" +
+		strings.Join(more, "\n") + "\n"}
 }
 
 func statusOf(t testing.TB, m *Manager, name string) units.Status {
@@ -153,7 +154,8 @@ func contract(t *testing.T, opts Options, open func(t *testing.T) units.Manager)
 		},
 	})
 	// Nothing lingers: no unit, file or link.
-	if out := systemctl(t, opts, "list-units", "--all", "--no-legend", "--plain", "managertest-*"); strings.TrimSpace(out) != "" {
+	if out := systemctl(t, opts, "list-units", "--all", "--no-legend", "--plain",
+		"managertest-*"); strings.TrimSpace(out) != "" {
 		t.Errorf("units linger:\n%s", out)
 	}
 	entries, err := os.ReadDir(opts.Dir)
@@ -255,7 +257,8 @@ func TestInterruptedLoad(t *testing.T) {
 	}); n != 1 {
 		t.Errorf("after an interrupted load Open reloaded %d times, want once", n)
 	}
-	if out := systemctl(t, opts, "show", "-p", "Environment,NeedDaemonReload", f.Name); !strings.Contains(out, "A=b") || !strings.Contains(out, "NeedDaemonReload=no") {
+	if out := systemctl(t, opts, "show", "-p", "Environment,NeedDaemonReload", f.Name); !strings.Contains(out, "A=b") ||
+		!strings.Contains(out, "NeedDaemonReload=no") {
 		t.Errorf("systemd has not read the file: %s", out)
 	}
 }
@@ -346,7 +349,8 @@ func TestForeignJobs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []struct{ verb, active string }{{"start", "active"}, {"kill", "failed"}, {"reset-failed", "inactive"}, {"start", "active"}, {"stop", "inactive"}} {
+	for _, step := range []struct{ verb, active string }{{"start", "active"}, {"kill", "failed"},
+		{"reset-failed", "inactive"}, {"start", "active"}, {"stop", "inactive"}} {
 		args := []string{step.verb, f.Name}
 		if step.verb == "kill" {
 			args = []string{"kill", "--signal=KILL", f.Name}

@@ -115,10 +115,11 @@ func (u *unit) since() time.Time {
 }
 
 func (u *unit) unitResult() unitResult {
-	return unitResult{Result: u.result, ExitCode: u.exitCode, ExitStatus: u.exitStatus, Begun: u.times["InactiveExitTimestamp"]}
+	return unitResult{Result: u.result, ExitCode: u.exitCode, ExitStatus: u.exitStatus,
+		Begun: u.times["InactiveExitTimestamp"]}
 }
 
-// changed takes a PropertiesChanged signal and tells whether the unit's
+// changed takes a PropertiesChanged signal and reports whether the unit's
 // description is complete again: systemd sends the properties of the type
 // (Service, Socket, ...) right before those every unit has.
 func (u *unit) changed(sig *dbus.Signal) bool {
@@ -176,7 +177,8 @@ func (u *unit) setOne(name string, value dbus.Variant) {
 			u.exitStatus = int(v)
 		}
 	case uint64:
-		if strings.HasSuffix(name, "EnterTimestamp") || strings.HasSuffix(name, "ExitTimestamp") || name == "StateChangeTimestamp" || name == "ConditionTimestamp" {
+		if strings.HasSuffix(name, "EnterTimestamp") || strings.HasSuffix(name, "ExitTimestamp") ||
+			name == "StateChangeTimestamp" || name == "ConditionTimestamp" {
 			if u.times == nil {
 				u.times = make(map[string]uint64, 5)
 			}

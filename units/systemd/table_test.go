@@ -21,7 +21,8 @@ func TestChanged(t *testing.T) {
 	written := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
 	began := time.Date(2024, 5, 1, 12, 0, 0, 123000, time.UTC)
 	u := newTable().add(heldFile{name: "web@1.service", hash: "abc", written: written})
-	want := units.Status{Name: "web@1.service", Hash: "abc", Load: "loaded", Active: "inactive", Sub: "dead", Result: "success", Since: written}
+	want := units.Status{Name: "web@1.service", Hash: "abc", Load: "loaded", Active: "inactive", Sub: "dead",
+		Result: "success", Since: written}
 	check := func(when string) {
 		t.Helper()
 		if got := u.status(); !got.Equal(want) {
@@ -30,12 +31,14 @@ func TestChanged(t *testing.T) {
 	}
 	check("a new unit")
 	// What the type says counts from when the rest is said.
-	if u.changed(change(1, busName+".Service", map[string]any{"MainPID": uint32(42), "NRestarts": uint32(2), "Result": "success", "ExecMainCode": int32(1), "ExecMainStatus": int32(3), "Slice": "x"})) {
+	if u.changed(change(1, busName+".Service", map[string]any{"MainPID": uint32(42), "NRestarts": uint32(2),
+		"Result": "success", "ExecMainCode": int32(1), "ExecMainStatus": int32(3), "Slice": "x"})) {
 		t.Error("half a description counts as a whole one")
 	}
 	check("half described")
 	if !u.changed(change(2, unitIface, map[string]any{"ActiveState": "active", "SubState": "running",
-		"ActiveEnterTimestamp": uint64(began.UnixMicro()), "StateChangeTimestamp": uint64(began.UnixMicro()), "Job": []any{uint32(0), "/"}})) {
+		"ActiveEnterTimestamp": uint64(began.UnixMicro()), "StateChangeTimestamp": uint64(began.UnixMicro()),
+		"Job": []any{uint32(0), "/"}})) {
 		t.Error("a whole description doesn't count")
 	}
 	want.Active, want.Sub, want.PID, want.Restarts, want.Since = "active", "running", 42, 2, began
@@ -51,8 +54,10 @@ func TestChanged(t *testing.T) {
 
 func TestSince(t *testing.T) {
 	u := &unit{file: heldFile{written: time.UnixMicro(1).UTC()}, times: map[string]uint64{
-		"ActiveEnterTimestamp": 10, "ActiveExitTimestamp": 20, "InactiveEnterTimestamp": 30, "InactiveExitTimestamp": 40, "StateChangeTimestamp": 50}}
-	for active, usec := range map[string]int64{"active": 10, "reloading": 10, "deactivating": 20, "inactive": 30, "failed": 30, "activating": 40, "maintenance": 50, "unheard-of": 50} {
+		"ActiveEnterTimestamp": 10, "ActiveExitTimestamp": 20, "InactiveEnterTimestamp": 30, "InactiveExitTimestamp": 40,
+		"StateChangeTimestamp": 50}}
+	for active, usec := range map[string]int64{"active": 10, "reloading": 10, "deactivating": 20, "inactive": 30,
+		"failed": 30, "activating": 40, "maintenance": 50, "unheard-of": 50} {
 		u.active = active
 		if got := u.since(); got.UnixMicro() != usec {
 			t.Errorf("%s since %d, want %d", active, got.UnixMicro(), usec)
@@ -61,7 +66,8 @@ func TestSince(t *testing.T) {
 }
 
 func TestSpecialIface(t *testing.T) {
-	for name, want := range map[string]string{"a.service": busName + ".Service", "a.b.socket": busName + ".Socket", "x.target": "", "x.slice": ""} {
+	for name, want := range map[string]string{"a.service": busName + ".Service", "a.b.socket": busName + ".Socket",
+		"x.target": "", "x.slice": ""} {
 		if got, _ := specialIface(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

@@ -95,7 +95,8 @@ func (m *Manager) takeAway(ctx context.Context, s *session, names []string, errs
 			installed = append(installed, name)
 		}
 		if u.active == "failed" {
-			resets = append(resets, s.systemd.GoWithContext(ctx, managerIface+".ResetFailedUnit", 0, make(chan *dbus.Call, 1), name))
+			resets = append(resets, s.systemd.GoWithContext(ctx, managerIface+".ResetFailedUnit", 0, make(chan *dbus.Call, 1),
+				name))
 		}
 	}
 	m.mu.Unlock()

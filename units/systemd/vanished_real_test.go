@@ -92,7 +92,8 @@ func TestVanishedFile(t *testing.T) {
 // What is skipped because of its conditions says so.
 func TestConditionNotMet(t *testing.T) {
 	opts := options(t, "fleettop-condition")
-	f := units.UnitFile{Name: "condition.service", Content: "[Unit]\nConditionPathExists=/nonexistent\n[Service]\nExecStart=/bin/sleep 1000\n"}
+	f := units.UnitFile{Name: "condition.service",
+		Content: "[Unit]\nConditionPathExists=/nonexistent\n[Service]\nExecStart=/bin/sleep 1000\n"}
 	m := holding(t, opts, f.Name)
 	mustLoad(t, m, f)
 	if s := statusOf(t, m, f.Name); s.Result == units.ResultCondition {
@@ -101,7 +102,10 @@ func TestConditionNotMet(t *testing.T) {
 	if err := m.Start(t.Context(), f.Name); err != nil {
 		t.Fatal(err)
 	}
-	awaitStatus(t, m, f.Name, "skipped", func(s units.Status) bool { return s.Active == "inactive" && s.Result == units.ResultCondition })
+	awaitStatus(t, m, f.Name, "skipped", func(s units.Status) bool {
+		return s.Active == "inactive" &&
+			s.Result == units.ResultCondition
+	})
 	f.Content = "[Service]\nExecStart=/bin/sleep 1000\n"
 	mustLoad(t, m, f)
 	if err := m.Start(t.Context(), f.Name); err != nil {
@@ -111,5 +115,8 @@ func TestConditionNotMet(t *testing.T) {
 	if err := m.Stop(t.Context(), f.Name); err != nil {
 		t.Fatal(err)
 	}
-	awaitStatus(t, m, f.Name, "stopped", func(s units.Status) bool { return s.Active == "inactive" && s.Result != units.ResultCondition })
+	awaitStatus(t, m, f.Name, "stopped", func(s units.Status) bool {
+		return s.Active == "inactive" &&
+			s.Result != units.ResultCondition
+	})
 }

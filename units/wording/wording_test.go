@@ -9,7 +9,8 @@ func TestCount(t *testing.T) {
 	for _, c := range []struct {
 		n          int
 		noun, want string
-	}{{0, "unit", "0 units"}, {1, "unit", "1 unit"}, {2, "machine", "2 machines"}, {1, "entry", "1 entry"}, {12, "entry", "12 entries"}} {
+	}{{0, "unit", "0 units"}, {1, "unit", "1 unit"}, {2, "machine", "2 machines"}, {1, "entry", "1 entry"}, {12, "entry",
+		"12 entries"}} {
 		if got := Count(c.n, c.noun); got != c.want {
 			t.Errorf("Count(%d, %q) = %q, want %q", c.n, c.noun, got, c.want)
 		}
@@ -18,7 +19,8 @@ func TestCount(t *testing.T) {
 
 func TestAge(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0s", 854 * time.Millisecond: "850ms", 12*time.Second + 900*time.Millisecond: "12s", 3*time.Minute + 59*time.Second: "3min",
+		0: "0s", 854 * time.Millisecond: "850ms", 12*time.Second + 900*time.Millisecond: "12s", 3*time.Minute +
+			59*time.Second: "3min",
 		4*time.Hour + 10*time.Minute: "4h 10min", 51 * time.Hour: "2d 3h",
 	} {
 		if got := Age(d); got != want {

@@ -28,7 +28,7 @@ func (f *Feed) C() <-chan cluster.Change { return f.ch }
 
 // Offer queues a change, and merges it into the one still waiting if there is
 // one. A change that comes late, from one of several sources, gets the latest
-// revision, so that they never go back. Offer tells whether the feed is still open.
+// revision, so that they never go back. Offer reports whether the feed is still open.
 func (f *Feed) Offer(c cluster.Change) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

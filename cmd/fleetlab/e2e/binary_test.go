@@ -68,7 +68,8 @@ func build(t testing.TB, name string, args ...string) string {
 
 // binaryOf returns the static binary, calling itself a version.
 func binaryOf(t testing.TB, version string) string {
-	return build(t, "fleettop-"+version, "build", "-trimpath", "-ldflags", "-s -w -X main.version="+version+" -X main.commit=e2e")
+	return build(t, "fleettop-"+version, "build", "-trimpath", "-ldflags",
+		"-s -w -X main.version="+version+" -X main.commit=e2e")
 }
 
 // binary returns the binary under test.

@@ -28,8 +28,10 @@ func TestBlockedPorts(t *testing.T) {
 	f.block(deaf, "ipproto 17 dport 7370")
 	f.says(leader, began, deaf, "is up, and 7370/udp gets no answer, 7370/tcp does: a firewall?")
 	f.block(deaf, "ipproto 6 dport 7370", "ipproto 6 sport 7370")
-	f.evident(leader, deaf, cluster.Suspect, "its session with the store is alive: 7370/udp and tcp get no answer, 7371/tcp does: a firewall?")
-	f.throughout("without "+deaf.Name+"'s gossip", 8*time.Second, func() error { return f.asBefore(before, f.machines...) })
+	f.evident(leader, deaf, cluster.Suspect,
+		"its session with the store is alive: 7370/udp and tcp get no answer, 7371/tcp does: a firewall?")
+	f.throughout("without "+deaf.Name+"'s gossip", 8*time.Second,
+		func() error { return f.asBefore(before, f.machines...) })
 	f.evident(leader, deaf, cluster.Suspect, "a firewall?")
 	f.unblock(deaf)
 	f.settled(f.machines...)
@@ -37,7 +39,8 @@ func TestBlockedPorts(t *testing.T) {
 	f.block(leader, "ipproto 17 dport 7370", "ipproto 6 dport 7370", "ipproto 6 sport 7370")
 	f.eventually("the leader to hold", soon, func() error {
 		_, said, err := f.try(deaf, "list-units")
-		if err == nil && !strings.Contains(said, "gossip doesn't hear 2 of 3 machines, whose sessions with the store are alive") {
+		if err == nil && !strings.Contains(said,
+			"gossip doesn't hear 2 of 3 machines, whose sessions with the store are alive") {
 			err = fmt.Errorf("it says %q", said)
 		}
 		return err

@@ -73,7 +73,8 @@ func TestTemplate(t *testing.T) {
 	}
 
 	f.on(n1, "bash", "-c", "cd / && fleettop load zk@{1..3}.service")
-	if out := f.verb(n1, "list-unit-files", "--no-legend", "--fields", "unit,dstate,state", "zk@[123].service"); strings.Count(out, "loaded") != 6 {
+	if out := f.verb(n1, "list-unit-files", "--no-legend", "--fields", "unit,dstate,state",
+		"zk@[123].service"); strings.Count(out, "loaded") != 6 {
 		t.Errorf("after load:\n%s", out)
 	}
 	f.on(n1, "bash", "-c", "cd / && fleettop start zk@{1..3}.service")

@@ -60,7 +60,8 @@ func TestDaemonComesAndGoes(t *testing.T) {
 	if strings.Count(out, "e2e-2") != 3 {
 		t.Errorf("after the upgrade:\n%s", out)
 	}
-	if out := f.verb(n1, "list-units", "--no-legend", "--fields", "unit,active"); strings.Count(out, " active") != len(units) {
+	if out := f.verb(n1, "list-units", "--no-legend", "--fields", "unit,active"); strings.Count(out,
+		" active") != len(units) {
 		t.Errorf("units after all that:\n%s", out)
 	}
 	// A daemon that was taken for gone would be given up after its grace only.

@@ -65,7 +65,8 @@ func TestFailover(t *testing.T) {
 		r.outage = f.activeElsewhere(lost, victim, died)
 		r.told = f.failoverTold(f.others(victim)[0], victim, died)
 		f.procs.unchanged(t, before, victim)
-		t.Logf("%2d %s%s, %d units: outage %.3f s; the timeline: %s; load %s", i+1, victim.Name, r.roles(), r.units, r.outage.Seconds(), phasesOf(r.told), loadAverage(t))
+		t.Logf("%2d %s%s, %d units: outage %.3f s; the timeline: %s; load %s", i+1, victim.Name, r.roles(), r.units,
+			r.outage.Seconds(), phasesOf(r.told), loadAverage(t))
 		runs = append(runs, r)
 
 		f.must(victim.Boot(f.ctx))
@@ -87,13 +88,16 @@ func TestFailover(t *testing.T) {
 		return list
 	}
 	outages := of(func(r run) time.Duration { return r.outage })
-	t.Logf("%d power-offs in a lab of five; median, p90 and max in seconds (fleet 1.0: median 25.0 by default, 4.4 tuned)", len(runs))
+	t.Logf("%d power-offs in a lab of five; median, p90 and max in seconds (fleet 1.0: median 25.0 by default, 4.4 tuned)",
+		len(runs))
 	t.Logf("  outage  %s", summary(outages))
 	t.Logf("  detect  %s", summary(of(func(r run) time.Duration { return r.told.Detect })))
 	t.Logf("  decide  %s", summary(of(func(r run) time.Duration { return r.told.Decide })))
 	t.Logf("  start   %s", summary(of(func(r run) time.Duration { return r.told.Start })))
-	t.Logf("figure: median outage %.3f s, at most %s: %s", quantile(outages, 0.5).Seconds(), outageMedian, verdict(quantile(outages, 0.5) <= outageMedian))
-	t.Logf("figure: p90 of the outage %.3f s, at most %s: %s", quantile(outages, 0.9).Seconds(), outageP90, verdict(quantile(outages, 0.9) <= outageP90))
+	t.Logf("figure: median outage %.3f s, at most %s: %s", quantile(outages, 0.5).Seconds(), outageMedian,
+		verdict(quantile(outages, 0.5) <= outageMedian))
+	t.Logf("figure: p90 of the outage %.3f s, at most %s: %s", quantile(outages, 0.9).Seconds(), outageP90,
+		verdict(quantile(outages, 0.9) <= outageP90))
 }
 
 // TestFailoverFalse leaves a cluster alone and then starves it of CPU: nobody
@@ -178,7 +182,8 @@ func quantile(list []time.Duration, share float64) time.Duration {
 }
 
 func summary(list []time.Duration) string {
-	return fmt.Sprintf("%.3f  %.3f  %.3f", quantile(list, 0.5).Seconds(), quantile(list, 0.9).Seconds(), slices.Max(list).Seconds())
+	return fmt.Sprintf("%.3f  %.3f  %.3f", quantile(list, 0.5).Seconds(), quantile(list, 0.9).Seconds(),
+		slices.Max(list).Seconds())
 }
 
 func verdict(reached bool) string {

@@ -117,7 +117,8 @@ func (f *fleet) outageIsTold(units []string) {
 			}
 			return fmt.Errorf("it doesn't")
 		})
-		f.t.Logf("%s was dark for %.1f s, by the timeline %.1f s (%s), and is on %s", unit, outage.Seconds(), told[unit].Total().Seconds(), phasesOf(told[unit]), to.Name)
+		f.t.Logf("%s was dark for %.1f s, by the timeline %.1f s (%s), and is on %s", unit, outage.Seconds(),
+			told[unit].Total().Seconds(), phasesOf(told[unit]), to.Name)
 		if total := told[unit].Total(); total < outage-time.Second || total > outage+5*time.Second {
 			f.t.Errorf("%s was dark for %v, and the timeline says %v", unit, outage, total)
 		}
@@ -151,7 +152,8 @@ func TestNetworkFaults(t *testing.T) {
 	before, began := f.procs.snapshot(), time.Now()
 	f.deafen([]*lab.Machine{leader}, []*lab.Machine{other})
 	f.deafen([]*lab.Machine{other}, []*lab.Machine{leader})
-	f.throughout("without the link of "+leader.Name+" and "+other.Name, 8*time.Second, func() error { return f.asBefore(before, f.machines...) })
+	f.throughout("without the link of "+leader.Name+" and "+other.Name, 8*time.Second,
+		func() error { return f.asBefore(before, f.machines...) })
 	f.hear()
 	f.settled(f.machines...)
 	f.still(leader, began)
@@ -223,7 +225,10 @@ func TestNetworkFaults(t *testing.T) {
 	f.allHome(units, leader)
 	f.settledWithin(time.Minute, f.others(leader)...)
 	f.reaches(f.others(leader)...)
-	if !slices.ContainsFunc(f.events(cut, died), func(e cluster.Event) bool { return e.Machine == leader.MachineID && e.State == cluster.Failed }) {
+	if !slices.ContainsFunc(f.events(cut, died), func(e cluster.Event) bool {
+		return e.Machine == leader.MachineID &&
+			e.State == cluster.Failed
+	}) {
 		t.Errorf("%s died while the store was away, and the timeline doesn't say so:%s", leader.Name, f.timeline(cut, died))
 	}
 	f.must(leader.Boot(f.ctx))

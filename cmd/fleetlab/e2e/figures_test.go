@@ -54,7 +54,8 @@ func TestFigures(t *testing.T) {
 	for verb, fleets := range map[string]string{"list-units": "52 ms", "list-unit-files": "0.96 s"} {
 		list := f.listing(n1, verb)
 		median := quantile(list, 0.5)
-		add(verb+", whole process", fmt.Sprintf("%.1f ms", median.Seconds()*1000), "30 ms", median <= 30*time.Millisecond, fleets)
+		add(verb+", whole process", fmt.Sprintf("%.1f ms", median.Seconds()*1000), "30 ms", median <= 30*time.Millisecond,
+			fleets)
 		t.Logf("%s: median, p90 and max in seconds: %s", verb, summary(list))
 	}
 
@@ -62,9 +63,11 @@ func TestFigures(t *testing.T) {
 	for m, use := range f.idle(idleMeasure) {
 		what, target, most, fleets := m.Name+" idle", "1 %", 1.0, "2.3 to 3.1 %, 19-24 MiB"
 		if m == leader {
-			what, target, most, fleets = m.Name+" idle, leader with etcd", "1.5 %, 90 MiB", 1.5, "10.5 % and etcd's 6-7 %, 50 MiB"
+			what, target, most, fleets = m.Name+" idle, leader with etcd", "1.5 %, 90 MiB", 1.5,
+				"10.5 % and etcd's 6-7 %, 50 MiB"
 		}
-		add(what, fmt.Sprintf("%.2f %%, %d MiB", use.cpu, use.rss>>20), target, use.cpu < most && (m != leader || use.rss < 90<<20), fleets)
+		add(what, fmt.Sprintf("%.2f %%, %d MiB", use.cpu, use.rss>>20), target,
+			use.cpu < most && (m != leader || use.rss < 90<<20), fleets)
 		t.Logf("%s: %s", what, use)
 	}
 
@@ -192,7 +195,8 @@ type use struct {
 }
 
 func (u use) String() string {
-	return fmt.Sprintf("%.2f %% of a core, %d MiB resident, %d threads, %.0f context switches a second", u.cpu, u.rss>>20, u.threads, u.switches)
+	return fmt.Sprintf("%.2f %% of a core, %d MiB resident, %d threads, %.0f context switches a second", u.cpu, u.rss>>20,
+		u.threads, u.switches)
 }
 
 // idle leaves the fleet alone for a while and returns what its daemons took.

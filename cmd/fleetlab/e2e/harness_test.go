@@ -88,16 +88,17 @@ func newFleet(t testing.TB, n int, s setup) *fleet {
 	for _, m := range f.machines {
 		f.must(m.CopyIn(key, "/etc/fleettop/key", 0o600))
 	}
-	f.must(l.Install(ctx, lab.InstallOptions{Binary: path, ServiceFile: serviceFile(t), Env: func(m *lab.Machine) map[string]string {
-		opts := "--address " + m.IP.String()
-		if m != f.machines[0] {
-			opts += " --join " + f.machines[0].IP.String()
-		}
-		if s.options != nil {
-			opts += " " + s.options(m)
-		}
-		return map[string]string{"FLEETTOP_OPTIONS": opts}
-	}}))
+	f.must(l.Install(ctx, lab.InstallOptions{Binary: path, ServiceFile: serviceFile(t),
+		Env: func(m *lab.Machine) map[string]string {
+			opts := "--address " + m.IP.String()
+			if m != f.machines[0] {
+				opts += " --join " + f.machines[0].IP.String()
+			}
+			if s.options != nil {
+				opts += " " + s.options(m)
+			}
+			return map[string]string{"FLEETTOP_OPTIONS": opts}
+		}}))
 	if s.idle {
 		return f
 	}
@@ -150,7 +151,8 @@ func (f *fleet) settledWithin(limit time.Duration, machines ...*lab.Machine) {
 				}
 			}
 			if up != len(machines) || votes != voters || leaders != 1 {
-				return fmt.Errorf("%s sees %d of %d machines up, %d of %d voters, %d leaders", m.Name, up, len(machines), votes, voters, leaders)
+				return fmt.Errorf("%s sees %d of %d machines up, %d of %d voters, %d leaders", m.Name, up, len(machines), votes,
+					voters, leaders)
 			}
 		}
 		return nil
@@ -296,7 +298,8 @@ func (f *fleet) dump() {
 			f.t.Logf("%s is off", m.Name)
 			continue
 		}
-		for _, args := range [][]string{{"list-machines", "--all"}, {"list-units", "--fields", "unit,machine,load,active,sub,error"},
+		for _, args := range [][]string{{"list-machines", "--all"},
+			{"list-units", "--fields", "unit,machine,load,active,sub,error"},
 			{"list-unit-files", "--fields", "unit,dstate,state,target,reason"}, {"events"}} {
 			if told && args[0] == "events" {
 				continue
@@ -311,8 +314,10 @@ func (f *fleet) dump() {
 	for _, m := range f.machines {
 		// From the disk, as the machine may be off or frozen.
 		dir := filepath.Join(f.lab.Dir(), m.Name, "root/var/log/journal")
-		out, err := exec.CommandContext(ctx, "journalctl", "--no-pager", "--output=short-precise", "--directory="+dir, "--lines=220",
-			"_SYSTEMD_UNIT="+lab.UnitName, "+", "UNIT="+lab.UnitName, "+", "_SYSTEMD_USER_UNIT="+lab.UnitName, "+", "USER_UNIT="+lab.UnitName).CombinedOutput()
+		out, err := exec.CommandContext(ctx, "journalctl", "--no-pager", "--output=short-precise", "--directory="+dir,
+			"--lines=220",
+			"_SYSTEMD_UNIT="+lab.UnitName, "+", "UNIT="+lab.UnitName, "+", "_SYSTEMD_USER_UNIT="+lab.UnitName, "+",
+			"USER_UNIT="+lab.UnitName).CombinedOutput()
 		f.t.Logf("%s: the daemon's journal: %v\n%s", m.Name, err, out)
 	}
 	f.t.Logf("the units' processes:\n%s", f.procs)

@@ -87,11 +87,13 @@ func TestHostileUnits(t *testing.T) {
 	began := time.Now()
 	f.on(m, "systemctl", "restart", lab.UnitName)
 	t.Logf("the daemon was restarted in %.1f s", time.Since(began).Seconds())
-	if result := f.on(m, "journalctl", "--no-pager", "--output=cat", "--unit="+lab.UnitName); strings.Contains(result, "timed out") {
+	if result := f.on(m, "journalctl", "--no-pager", "--output=cat", "--unit="+lab.UnitName); strings.Contains(result,
+		"timed out") {
 		t.Errorf("the daemon had to be killed:\n%s", result)
 	}
 	back("after a restart")
-	for _, gone := range []string{"/run/fleettop/process/state/good.service", "/run/fleettop/process/units/good.service", "/run/fleettop/process", "/run/fleettop"} {
+	for _, gone := range []string{"/run/fleettop/process/state/good.service", "/run/fleettop/process/units/good.service",
+		"/run/fleettop/process", "/run/fleettop"} {
 		f.on(m, "systemctl", "stop", lab.UnitName)
 		f.on(m, "rm", "-r", gone)
 		f.on(m, "systemctl", "reset-failed") // what is tested isn't systemd's limit of starts

@@ -11,7 +11,7 @@ import (
 	"fleettop/cmd/fleetlab/lab"
 )
 
-// says tells whether a text has all of some words, in any order.
+// says reports whether a text has all of some words, in any order.
 func says(text string, words ...string) error {
 	for _, w := range words {
 		if !strings.Contains(text, w) {
@@ -84,20 +84,23 @@ func TestBadInput(t *testing.T) {
 	f.verb(n1, "submit", "/root/nowhere.service")
 	_, said = f.refusal(n1, "start", "nowhere.service")
 	f.must(says(said, "not placed", "0123456789abcdef"))
-	f.must(says(f.verb(n1, "list-unit-files", "--fields", "unit,dstate,state,reason", "nowhere.service"), "launched", "inactive", "0123456789abcdef"))
+	f.must(says(f.verb(n1, "list-unit-files", "--fields", "unit,dstate,state,reason", "nowhere.service"), "launched",
+		"inactive", "0123456789abcdef"))
 	f.must(says(f.verb(n1, "explain", "nowhere.service"), "n1", "n2", "n3"))
 
 	// Names the host owns, by its own unit files and by systemd.
 	f.must(n2.WriteFile("/etc/systemd/system/mine.service", []byte("[Service]\nExecStart=/bin/sleep infinity\n"), 0o644))
 	on2 := "[X-Fleet]\nMachineID=" + n2.MachineID
-	f.write(n1, map[string]string{"mine.service": sleeper(on2), "systemd-journald.service": sleeper(on2), "fleettop.service": sleeper(on2)})
+	f.write(n1, map[string]string{"mine.service": sleeper(on2), "systemd-journald.service": sleeper(on2),
+		"fleettop.service": sleeper(on2)})
 	for _, name := range []string{"mine.service", "systemd-journald.service", "fleettop.service"} {
 		_, said := f.refusal(n1, "start", "/root/"+name)
 		if err := says(said, name, "the host already owns"); err != nil {
 			t.Error(err)
 		}
 	}
-	if text, err := n2.ReadFile("/etc/systemd/system/mine.service"); err != nil || strings.Contains(string(text), "X-Fleet") {
+	if text, err := n2.ReadFile("/etc/systemd/system/mine.service"); err != nil ||
+		strings.Contains(string(text), "X-Fleet") {
 		t.Errorf("the host's own unit was changed: %v\n%s", err, text)
 	}
 	f.verb(n1, "destroy", "mine.service", "systemd-journald.service", "fleettop.service", "nowhere.service")

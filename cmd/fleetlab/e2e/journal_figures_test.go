@@ -177,7 +177,8 @@ func (f *fleet) manyShown(viewer *lab.Machine, idle float64) {
 	screen, err := tuitest.StartPty(cmd, 120, 40)
 	f.must(err)
 	count := regexp.MustCompile(`following (\d+) lines`)
-	for _, step := range []struct{ keys, sees string }{{"", "machines up"}, {"2/many-\r", fmt.Sprint(manyUnits, " units")}, {"*", fmt.Sprint(manyUnits, " marked")}, {"l", "following"}} {
+	for _, step := range []struct{ keys, sees string }{{"", "machines up"}, {"2/many-\r", fmt.Sprint(manyUnits, " units")},
+		{"*", fmt.Sprint(manyUnits, " marked")}, {"l", "following"}} {
 		f.must(screen.Type(step.keys))
 		f.must(screen.Await(step.sees, soon))
 	}

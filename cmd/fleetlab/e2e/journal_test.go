@@ -70,7 +70,8 @@ func (f *fleet) followAs(m *lab.Machine, args ...string) *viewing {
 		<-v.done
 		if f.t.Failed() {
 			lines := v.lines()
-			f.t.Logf("the viewer said %q and ended with:\n%s", v.errs.String(), strings.Join(lines[max(0, len(lines)-40):], "\n"))
+			f.t.Logf("the viewer said %q and ended with:\n%s", v.errs.String(),
+				strings.Join(lines[max(0, len(lines)-40):], "\n"))
 		}
 	})
 	return v
@@ -195,9 +196,11 @@ func TestJournalFollowsUnit(t *testing.T) {
 		t.Fatalf("with the old machine back there are %+v, not %+v", merged, runs)
 	}
 	if last := f.logged(home, runs[1].run); merged[1].n != last || last < runs[1].n {
-		t.Errorf("the old machine had logged the numbers to %d, followed were those to %d, and told afterwards those to %d", last, runs[1].n, merged[1].n)
+		t.Errorf("the old machine had logged the numbers to %d, followed were those to %d, and told afterwards those to %d",
+			last, runs[1].n, merged[1].n)
 	}
-	t.Logf("the old machine had logged %d numbers more than it could tell; they were told when it was back", merged[1].n-runs[1].n)
+	t.Logf("the old machine had logged %d numbers more than it could tell; they were told when it was back",
+		merged[1].n-runs[1].n)
 }
 
 // divided checks that a divider with the outage stands between the lines of two machines.
@@ -265,7 +268,8 @@ func TestJournalOddities(t *testing.T) {
 	f.start(n1, map[string]string{"hostile.service": "[Service]\nExecStart=/root/hostile.sh\n"})
 	v := f.follow(n1, "--lines=all", "--output=json", "hostile.service")
 	f.shows(v, "plain", 0)
-	for _, upset := range [][]string{{"journalctl", "--rotate"}, {"journalctl", "--rotate", "--vacuum-files=1"}, {"systemctl", "restart", "systemd-journald"},
+	for _, upset := range [][]string{{"journalctl", "--rotate"}, {"journalctl", "--rotate", "--vacuum-files=1"},
+		{"systemctl", "restart", "systemd-journald"},
 		{"journalctl", "--sync", "--rotate"}, {"systemctl", "kill", "--signal=KILL", "systemd-journald"}} {
 		f.on(n1, upset...)
 		f.shows(v, "plain", len(v.lines())+30)
@@ -287,7 +291,8 @@ func TestJournalOddities(t *testing.T) {
 			if rest, ok := strings.CutPrefix(message, "plain "); ok {
 				if n, _ := strconv.Atoi(rest); n != next {
 					// What journald itself lost as it was killed can't be told.
-					has := f.on(n1, "bash", "-c", fmt.Sprintf("journalctl --quiet --output=cat --unit=hostile.service | grep -cx 'plain %d' || true", next))
+					has := f.on(n1, "bash", "-c",
+						fmt.Sprintf("journalctl --quiet --output=cat --unit=hostile.service | grep -cx 'plain %d' || true", next))
 					if has != "0" || n != next+1 {
 						t.Errorf("after %d comes %d, and the journal has the next one %s times", next-1, n, has)
 					}
@@ -323,5 +328,6 @@ func TestJournalOddities(t *testing.T) {
 		t.Errorf("the pattern finds %q", one)
 	}
 	// A reader that has had enough ends it quietly.
-	f.on(n1, "bash", "-c", "set -o pipefail; fleettop journal --lines=all hostile.service | head -1; [ $? = 141 -o $? = 0 ]")
+	f.on(n1, "bash", "-c",
+		"set -o pipefail; fleettop journal --lines=all hostile.service | head -1; [ $? = 141 -o $? = 0 ]")
 }

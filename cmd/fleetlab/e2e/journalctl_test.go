@@ -28,7 +28,8 @@ func TestJournalLikeJournalctl(t *testing.T) {
 	f.start(n1, map[string]string{"chatty.service": chatty})
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	f.must(err)
-	stamps := strings.Fields(f.on(n1, "bash", "-c", "journalctl --unit=chatty --output=export --grep='line 5' | sed -n s/__REALTIME_TIMESTAMP=//p"))
+	stamps := strings.Fields(f.on(n1, "bash", "-c",
+		"journalctl --unit=chatty --output=export --grep='line 5' | sed -n s/__REALTIME_TIMESTAMP=//p"))
 	if len(stamps) != 1 {
 		t.Fatalf("line 5 was logged at %q", stamps)
 	}
@@ -39,16 +40,20 @@ func TestJournalLikeJournalctl(t *testing.T) {
 	cases := [][]string{
 		{"-n", "all"}, {"-n", "5"}, {"-n", "3", "--utc"}, {"-n", "3", "--no-hostname"}, {"-o", "cat", "-n", "all"},
 		{"-p", "err"}, {"-p", "3"}, {"-p", "warning..err"}, {"-p", "debug", "-n", "all"}, {"-p", "warning", "-o", "cat"},
-		{"-g", "line [12]$"}, {"-g", "broken"}, {"-g", "Broken"}, {"-g", "BROKEN"}, {"-g", "nothing of this"}, {"-p", "emerg"},
+		{"-g", "line [12]$"}, {"-g", "broken"}, {"-g", "Broken"}, {"-g", "BROKEN"}, {"-g", "nothing of this"}, {"-p",
+			"emerg"},
 	}
 	// Times as the logs, `fleettop status` and people write them.
-	for _, form := range []string{"Jan _2 15:04:05", "Mon 2006-01-02 15:04:05 MST", "2006-01-02 15:04:05", "2006-01-02 15:04:05.999999", "15:04:05", "2006-01-02 15:04"} {
+	for _, form := range []string{"Jan _2 15:04:05", "Mon 2006-01-02 15:04:05 MST", "2006-01-02 15:04:05",
+		"2006-01-02 15:04:05.999999", "15:04:05", "2006-01-02 15:04"} {
 		when := at.Format(form)
 		cases = append(cases, []string{"-S", when}, []string{"-U", when}, []string{"-S", when, "-U", "now", "-p", "err"})
 	}
 	utc := at.UTC().Format("2006-01-02 15:04:05.999999 UTC")
-	cases = append(cases, []string{"-S", utc}, []string{"-U", utc}, []string{"-S", utc, "-U", utc}, []string{"-S", "@" + stamps[0][:10]},
-		[]string{"-S", "-1h"}, []string{"-U", "1 hour ago"}, []string{"-S", "today", "-g", "line"}, []string{"-S", "yesterday", "-U", "tomorrow"})
+	cases = append(cases, []string{"-S", utc}, []string{"-U", utc}, []string{"-S", utc, "-U", utc},
+		[]string{"-S", "@" + stamps[0][:10]},
+		[]string{"-S", "-1h"}, []string{"-U", "1 hour ago"}, []string{"-S", "today", "-g", "line"}, []string{"-S",
+			"yesterday", "-U", "tomorrow"})
 	for _, args := range cases {
 		want, wantCode := answer(f, n1, append([]string{"journalctl", "--no-pager", "--quiet", "--unit=chatty"}, args...))
 		got, code := answer(f, n1, append([]string{"fleettop", "journal", "chatty"}, args...))
@@ -56,7 +61,8 @@ func TestJournalLikeJournalctl(t *testing.T) {
 			t.Errorf("%q: exit code %d, journalctl's is %d\n%s\nand journalctl\n%s", args, code, wantCode, got, want)
 		}
 	}
-	if code, said := f.refusal(n1, "journal", "chatty", "-S", "now", "-U", "-1h"); code != 2 || !strings.Contains(said, "nothing was logged in between") {
+	if code, said := f.refusal(n1, "journal", "chatty", "-S", "now", "-U", "-1h"); code != 2 ||
+		!strings.Contains(said, "nothing was logged in between") {
 		t.Errorf("a time that ends before it begins: exit code %d, %s", code, said)
 	}
 }

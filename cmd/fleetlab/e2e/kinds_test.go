@@ -16,7 +16,10 @@ import (
 // services, and fleettop place units by what [X-Fleet] can say.
 func TestKinds(t *testing.T) {
 	racks := map[string]string{"n1": "left", "n2": "left", "n3": "right"}
-	f := newFleet(t, 3, setup{options: func(m *lab.Machine) string { return "--metadata rack=" + racks[m.Name] + ",host=" + m.Name }})
+	f := newFleet(t, 3, setup{options: func(m *lab.Machine) string {
+		return "--metadata rack=" + racks[m.Name] + ",host=" +
+			m.Name
+	}})
 	n1, n2, n3 := f.machines[0], f.machines[1], f.machines[2]
 	load := func(files map[string]string) { f.verb(n1, append([]string{"load"}, f.write(n1, files)...)...) }
 
@@ -79,7 +82,8 @@ func TestKinds(t *testing.T) {
 	f.runsOn("lefties.service", n1, n2)
 	f.runsOn("right.service", n3)
 	f.runsOn("either.service", n3)
-	f.write(n1, map[string]string{"of@.service": sleeper("[X-Fleet]\nMachineMetadata=host=%i"), "one@.service": sleeper("[X-Fleet]\nConflicts=one@*.service")})
+	f.write(n1, map[string]string{"of@.service": sleeper("[X-Fleet]\nMachineMetadata=host=%i"),
+		"one@.service": sleeper("[X-Fleet]\nConflicts=one@*.service")})
 	f.verb(n1, "submit", "/root/of@.service", "/root/one@.service")
 	f.verb(n1, "start", "of@n3.service", "of@n1.service")
 	f.runsOn("of@n3.service", n3)

@@ -37,7 +37,8 @@ func TestLastKnown(t *testing.T) {
 		f.must(err)
 	}
 	for _, m := range []*lab.Machine{n1, n4} {
-		f.eventually(m.Name+" to notice that the quorum is lost", soon, func() error { return f.stale(m, "one.service", "two.service", "four.service") })
+		f.eventually(m.Name+" to notice that the quorum is lost", soon,
+			func() error { return f.stale(m, "one.service", "two.service", "four.service") })
 		f.eventually(m.Name+" to see that "+n2.Name+" failed", soon, func() error {
 			out, _, err := f.try(m, "list-units", "--no-legend", "--fields", "unit,active,sub", "two.service")
 			if err == nil && !strings.Contains(strings.Join(strings.Fields(out), " "), "two.service unknown was-running") {
@@ -53,7 +54,8 @@ func TestLastKnown(t *testing.T) {
 			{[]string{"list-unit-files"}, []string{"two.service", "launched"}},
 			{[]string{"list-machines", "--all"}, []string{n2.Name, "failed", n3.Name}},
 			{[]string{"status", "two.service"}, []string{"unknown, as the machine is failed"}},
-			{[]string{"explain", "one.service"}, []string{"it was on " + n1.Name + " when the store was last seen, ", "was here"}},
+			{[]string{"explain", "one.service"}, []string{"it was on " + n1.Name + " when the store was last seen, ",
+				"was here"}},
 			{[]string{"explain", "two.service"}, []string{"it was on " + n2.Name + ", which is failed"}},
 			{[]string{"events"}, []string{"started "}},
 			{[]string{"events", "-o", "json"}, []string{"started "}},
@@ -62,7 +64,8 @@ func TestLastKnown(t *testing.T) {
 			out, said, err := f.try(m, c.args...)
 			took := time.Since(began)
 			t.Logf("%s on %s without a quorum: %.3f s", strings.Join(c.args, " "), m.Name, took.Seconds())
-			if err != nil || says(out, c.says...) != nil || !strings.Contains(said, "can't be reached; this is how it was ") || strings.Contains(said, "yet") {
+			if err != nil || says(out, c.says...) != nil || !strings.Contains(said, "can't be reached; this is how it was ") ||
+				strings.Contains(said, "yet") {
 				t.Errorf("%s on %s: %v, %v\n%s%s", strings.Join(c.args, " "), m.Name, err, says(out, c.says...), out, said)
 			}
 			// A second for the answer, and what a program takes to start on this host.
@@ -76,7 +79,8 @@ func TestLastKnown(t *testing.T) {
 		if err != nil || !strings.Contains(out, "Started") {
 			t.Errorf("journal on %s: %v\n%s%s", m.Name, err, out, said)
 		}
-		if code, said := f.refusal(m, "stop", "one.service"); code != 1 || !strings.Contains(said, "quorum") || strings.Contains(said, "yet") {
+		if code, said := f.refusal(m, "stop", "one.service"); code != 1 || !strings.Contains(said, "quorum") ||
+			strings.Contains(said, "yet") {
 			t.Errorf("stop on %s: %d %s", m.Name, code, said)
 		}
 	}
@@ -100,10 +104,12 @@ func TestLastKnown(t *testing.T) {
 	if code != 1 || says(said, "four.service: ", "--yes", "nothing was done") != nil {
 		t.Errorf("drain of n4: %d %s", code, said)
 	}
-	f.start(n1, map[string]string{"slow.service": sleeper("KillMode=mixed", "TimeoutStopSec=20", "ExecStop=/bin/sleep 3", "[X-Fleet]", "MachineID="+n4.MachineID)})
+	f.start(n1, map[string]string{"slow.service": sleeper("KillMode=mixed", "TimeoutStopSec=20", "ExecStop=/bin/sleep 3",
+		"[X-Fleet]", "MachineID="+n4.MachineID)})
 	began := time.Now()
 	out, said, err := f.try(n1, "--request-timeout=2s", "drain", "--yes", n4.Name)
-	if err != nil || says(out, "("+n4.Name+") is drained: 0 units moved") != nil || says(said, "stopped, as no other machine can take them: four.service, slow.service") != nil {
+	if err != nil || says(out, "("+n4.Name+") is drained: 0 units moved") != nil ||
+		says(said, "stopped, as no other machine can take them: four.service, slow.service") != nil {
 		t.Errorf("drain --yes of n4: %v\n%s%s", err, out, said)
 	}
 	t.Logf("a drain with a unit that takes 3 s to stop, under --request-timeout=2s: %.1f s", time.Since(began).Seconds())

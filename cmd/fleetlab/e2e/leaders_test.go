@@ -36,7 +36,8 @@ func TestLeadersPowerOff(t *testing.T) {
 		died, err := victim.Kill()
 		f.must(err)
 		f.verb(witness, append([]string{"start"}, asked...)...)
-		t.Logf("%s, %s: a unit that was asked for right after runs %.3f s after", what, victim.Name, time.Since(died).Seconds())
+		t.Logf("%s, %s: a unit that was asked for right after runs %.3f s after", what, victim.Name,
+			time.Since(died).Seconds())
 		for _, unit := range units {
 			if before[place{victim.Name, unit}] == 0 {
 				continue

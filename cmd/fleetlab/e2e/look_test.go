@@ -109,7 +109,8 @@ func (f *fleet) etcdMetrics(m *lab.Machine) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: f.lab.Dial, DisableKeepAlives: true,
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: f.lab.Dial,
+		DisableKeepAlives: true,
 		// Whose certificate it is is not what is tested here.
 		TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true}}}
 	resp, err := client.Get(fmt.Sprintf("https://%s:7372/metrics", m.IP))

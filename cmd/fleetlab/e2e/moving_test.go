@@ -41,7 +41,8 @@ func TestAddressesChange(t *testing.T) {
 	f.settled(f.machines...)
 	began, address := time.Now(), f.host(104)
 	// From here on its units run twice, until it is back and stops its own.
-	f.on(dead, "sh", "-c", "ip address flush dev eth0; ip address add "+address+"/24 dev eth0; ip route add default via "+f.lab.Gateway().String())
+	f.on(dead, "sh", "-c",
+		"ip address flush dev eth0; ip address add "+address+"/24 dev eth0; ip route add default via "+f.lab.Gateway().String())
 	f.found(dead, address, began)
 	f.settled(f.machines...)
 
@@ -115,7 +116,8 @@ func (f *fleet) boot(m *lab.Machine, address, flags string, commands ...string) 
 		lease += "ExecStart=" + c + "\n"
 	}
 	f.must(m.WriteFile("/etc/systemd/system/systemd-lease.service", []byte(lease), 0o644))
-	f.must(m.WriteFile("/etc/systemd/system/fleettop.service.d/lease.conf", []byte("[Unit]\nRequires=systemd-lease.service\n"), 0o644))
+	f.must(m.WriteFile("/etc/systemd/system/fleettop.service.d/lease.conf",
+		[]byte("[Unit]\nRequires=systemd-lease.service\n"), 0o644))
 	f.daemonFlags(m, flags)
 	f.must(m.Boot(f.ctx))
 }

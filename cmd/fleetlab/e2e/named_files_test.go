@@ -19,7 +19,8 @@ func TestFilesThatStopSystemd(t *testing.T) {
 	} {
 		path := f.write(m, map[string]string{name: "[Service]\n" + lines + "\n"})[0]
 		for _, args := range [][]string{{"start", path}, {"restart", name}} {
-			if _, said := f.refusal(m, args...); !strings.Contains(said, "/opt/fifo: it is a FIFO, and this machine's systemd would wait") {
+			if _, said := f.refusal(m, args...); !strings.Contains(said,
+				"/opt/fifo: it is a FIFO, and this machine's systemd would wait") {
 				t.Errorf("%s: %s says:\n%s", name, args[0], said)
 			}
 		}

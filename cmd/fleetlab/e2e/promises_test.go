@@ -49,7 +49,8 @@ func TestStartAndStopDoIt(t *testing.T) {
 	}
 	for i := range 3 {
 		out := f.verb(n1, "start", "once.service")
-		if ran := f.on(n1, "cat", "/root/ran"); !strings.Contains(out, "once.service ran and finished") || strings.Count(ran, "ran") != i+1 {
+		if ran := f.on(n1, "cat", "/root/ran"); !strings.Contains(out, "once.service ran and finished") ||
+			strings.Count(ran, "ran") != i+1 {
 			t.Errorf("start %d of a oneshot says %q, and it ran %d times", i+1, out, strings.Count(ran, "ran"))
 		}
 	}
@@ -57,7 +58,10 @@ func TestStartAndStopDoIt(t *testing.T) {
 	f.verb(n1, "start", "runs.service")
 	for _, by := range [][]string{{"stop"}, {"kill", "--signal=TERM"}, {"kill", "--signal=KILL"}} {
 		f.on(n1, append(append([]string{"systemctl"}, by...), "runs.service")...)
-		f.eventually("runs.service to be down", soon, func() error { return f.listed(n1, "runs.service", "inactive", "failed") })
+		f.eventually("runs.service to be down", soon, func() error {
+			return f.listed(n1, "runs.service", "inactive",
+				"failed")
+		})
 		f.verb(n1, "start", "runs.service")
 		if state := f.show(n1, "runs.service", "ActiveState"); state != "active" {
 			t.Errorf("after systemctl %s, start says that it did, and it is %s", by, state)
@@ -101,7 +105,8 @@ func TestFinishedOneshot(t *testing.T) {
 		"rerun.service": once("rerun", "") + "[X-Fleet]\nRerun=true\n",
 		"runs.service":  sleeper(),
 	})
-	f.verb(leader, append([]string{"start", "--no-block"}, f.write(leader, map[string]string{"busy.service": once("busy", "; sleep 1000")})...)...)
+	f.verb(leader, append([]string{"start", "--no-block"}, f.write(leader,
+		map[string]string{"busy.service": once("busy", "; sleep 1000")})...)...)
 	f.eventually("the oneshot that takes long to run", soon, func() error { return f.ran(victim, "busy", 1) })
 	for _, name := range []string{"done", "rerun"} {
 		f.must(f.ran(victim, name, 1))
@@ -117,7 +122,10 @@ func TestFinishedOneshot(t *testing.T) {
 	_, err := victim.Kill()
 	f.must(err)
 	f.runsOn("runs.service", last)
-	f.eventually("the others to run again", soon, func() error { return errors.Join(f.ran(last, "rerun", 1), f.ran(last, "busy", 1)) })
+	f.eventually("the others to run again", soon, func() error {
+		return errors.Join(f.ran(last, "rerun", 1),
+			f.ran(last, "busy", 1))
+	})
 	f.eventually("the failover's summary", soon, func() error {
 		for _, e := range f.events(leader, began) {
 			if e.Kind == cluster.EventFailover && e.Machine == victim.MachineID {
@@ -130,7 +138,8 @@ func TestFinishedOneshot(t *testing.T) {
 		}
 		return errors.New("there is none")
 	})
-	f.eventually("done.service to be listed on the new machine", soon, func() error { return f.listed(leader, "done.service", "inactive") })
+	f.eventually("done.service to be listed on the new machine", soon,
+		func() error { return f.listed(leader, "done.service", "inactive") })
 	f.must(f.ran(last, "done", 0))
 
 	f.verb(leader, "uncordon", leader.MachineID)

@@ -39,7 +39,8 @@ func TestReboot(t *testing.T) {
 			moved++
 			to, after := f.movedTo(unit, victim, began, soon)
 			gone := f.procs.lastSeen(place{victim.Name, unit})
-			t.Logf("leader %v: %s %s -> %s, %.3f s after the order to reboot, outage %.3f s", leads, unit, victim.Name, to.Name, after.Seconds(), (after - gone.Sub(began)).Seconds())
+			t.Logf("leader %v: %s %s -> %s, %.3f s after the order to reboot, outage %.3f s", leads, unit, victim.Name, to.Name,
+				after.Seconds(), (after - gone.Sub(began)).Seconds())
 		}
 		if moved == 0 {
 			t.Errorf("%s had no unit to move", victim.Name)
@@ -82,7 +83,8 @@ func TestDrain(t *testing.T) {
 	f.verb(n3, "drain", n1.MachineID[:8])
 	f.eventually("n1 to be drained", soon, func() error { return f.empty(n1) })
 	f.procs.unchanged(t, before, n1)
-	if out := f.verb(n2, "list-machines", "--all", "--no-legend", "--fields", "name,schedule"); !slices.Contains(strings.Split(strings.Join(strings.Fields(out), " "), " n2"), "n1 drained") {
+	if out := f.verb(n2, "list-machines", "--all", "--no-legend", "--fields",
+		"name,schedule"); !slices.Contains(strings.Split(strings.Join(strings.Fields(out), " "), " n2"), "n1 drained") {
 		t.Errorf("list-machines --all:\n%s", out)
 	}
 	f.verb(n3, "uncordon", "n1")

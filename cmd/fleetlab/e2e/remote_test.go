@@ -25,7 +25,8 @@ func (f *fleet) sshd(m *lab.Machine, public string) {
 	f.must(m.WriteFile("/root/.ssh/authorized_keys", []byte(public), 0o600))
 	f.on(m, "mkdir", "-p", "/run/sshd")
 	f.on(m, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/root/.ssh/host")
-	f.on(m, "systemd-run", "--quiet", "--unit=test-sshd", "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", "22", "-h", "/root/.ssh/host",
+	f.on(m, "systemd-run", "--quiet", "--unit=test-sshd", "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", "22",
+		"-h", "/root/.ssh/host",
 		"-o", "UsePAM=no", "-o", "StrictModes=no", "-o", "PermitRootLogin=prohibit-password")
 }
 
@@ -50,13 +51,15 @@ func TestRemote(t *testing.T) {
 		key, filepath.Join(dir, "known_hosts"))
 	f.must(os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600))
 	f.must(os.Mkdir(filepath.Join(dir, "bin"), 0o700))
-	f.must(os.WriteFile(filepath.Join(dir, "bin", "ssh"), []byte("#!/bin/sh\nexec /usr/bin/ssh -F "+dir+"/config \"$@\"\n"), 0o700))
+	f.must(os.WriteFile(filepath.Join(dir, "bin", "ssh"),
+		[]byte("#!/bin/sh\nexec /usr/bin/ssh -F "+dir+"/config \"$@\"\n"), 0o700))
 	f.must(os.WriteFile(filepath.Join(dir, "web.service"), []byte(sleeper()), 0o600))
 
 	command := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(f.ctx, binary(t), append([]string{"-H", "ssh://root@" + n1.IP.String()}, args...)...)
 		cmd.Dir = dir
-		cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm-256color", "LANG=C.UTF-8"}
+		cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + dir,
+			"TERM=xterm-256color", "LANG=C.UTF-8"}
 		return cmd
 	}
 	does := func(args ...string) string {

@@ -128,7 +128,8 @@ func servicesGroup(pid int) string {
 	if err != nil {
 		return ""
 	}
-	roots := map[string][]string{"0": {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}, "name=systemd": {"/sys/fs/cgroup/systemd"}}
+	roots := map[string][]string{"0": {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"},
+		"name=systemd": {"/sys/fs/cgroup/systemd"}}
 	for line := range strings.Lines(string(text)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(parts) < 3 {
@@ -174,7 +175,7 @@ func unitsIn(dir string, f func(unit string, pids []int)) {
 	}
 }
 
-// ofTheMachine tells whether a cgroup is one every machine has.
+// ofTheMachine reports whether a cgroup is one every machine has.
 func ofTheMachine(name string) bool {
 	return strings.HasPrefix(name, "systemd-") || strings.HasPrefix(name, "dbus") || name == lab.UnitName
 }
@@ -209,7 +210,10 @@ func (s *sampler) unchanged(t testing.TB, before map[place]int, without ...*lab.
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range slices.SortedFunc(maps.Keys(before), func(a, b place) int { return strings.Compare(a.unit+a.machine, b.unit+b.machine) }) {
+	for _, p := range slices.SortedFunc(maps.Keys(before), func(a,
+		b place) int {
+		return strings.Compare(a.unit+a.machine, b.unit+b.machine)
+	}) {
 		if slices.ContainsFunc(without, func(m *lab.Machine) bool { return m.Name == p.machine }) {
 			continue
 		}
@@ -245,7 +249,8 @@ func (s *sampler) String() string {
 	defer s.mu.Unlock()
 	var b strings.Builder
 	for _, l := range s.lives {
-		fmt.Fprintf(&b, "%s on %s, process %d, %s to %s\n", l.unit, l.machine, l.pid, l.from.Format("15:04:05.000"), l.to.Format("15:04:05.000"))
+		fmt.Fprintf(&b, "%s on %s, process %d, %s to %s\n", l.unit, l.machine, l.pid, l.from.Format("15:04:05.000"),
+			l.to.Format("15:04:05.000"))
 	}
 	return b.String()
 }
@@ -275,7 +280,8 @@ func (f *fleet) activeAt(m *lab.Machine, unit string) (time.Time, bool) {
 
 // movedTo waits until a unit is active on another machine than it was, and
 // returns that machine and how long after a moment that was.
-func (f *fleet) movedTo(unit string, from *lab.Machine, since time.Time, limit time.Duration) (*lab.Machine, time.Duration) {
+func (f *fleet) movedTo(unit string, from *lab.Machine, since time.Time, limit time.Duration) (
+	*lab.Machine, time.Duration) {
 	f.t.Helper()
 	var to *lab.Machine
 	var outage time.Duration

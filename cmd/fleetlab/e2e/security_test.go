@@ -105,7 +105,8 @@ func TestStrangersStayOut(t *testing.T) {
 	})
 	foreign, own := f.stolen(stranger), f.stolen(ours[1])
 	for _, d := range doors {
-		for name, cfg := range map[string]*tls.Config{"in clear": nil, "without a certificate": {InsecureSkipVerify: true}, "with another cluster's certificate": foreign} {
+		for name, cfg := range map[string]*tls.Config{"in clear": nil, "without a certificate": {InsecureSkipVerify: true},
+			"with another cluster's certificate": foreign} {
 			if err := f.knock(ours[0], d.port, d.path, cfg); err == nil {
 				t.Errorf("%s answers %s", d.name, name)
 			}
@@ -123,7 +124,8 @@ func TestStrangersStayOut(t *testing.T) {
 	})
 	log, err = ours[0].Journal(f.ctx, lab.UnitName)
 	f.must(err)
-	for _, want := range []string{"listener=gossip source=" + stranger.IP.String(), "listener=API source=" + f.lab.Gateway().String(), "listener=etcd source=" + f.lab.Gateway().String()} {
+	for _, want := range []string{"listener=gossip source=" + stranger.IP.String(), "listener=API source=" +
+		f.lab.Gateway().String(), "listener=etcd source=" + f.lab.Gateway().String()} {
 		if n := strings.Count(log, want); n != 1 {
 			t.Errorf("the log has %q %d times, want once", want, n)
 		}
@@ -184,15 +186,18 @@ func TestViewersOnlyLook(t *testing.T) {
 		}
 		return out, err
 	}
-	for _, args := range [][]string{{"list-units"}, {"list-unit-files"}, {"list-machines"}, {"status", "a.service"}, {"cat", "a.service"}, {"explain", "a.service"},
+	for _, args := range [][]string{{"list-units"}, {"list-unit-files"}, {"list-machines"}, {"status", "a.service"},
+		{"cat", "a.service"}, {"explain", "a.service"},
 		{"events"}, {"key", "list"}, {"journal", "a.service"}} {
 		if out, err := as(asViewer, args...); err != nil {
 			t.Errorf("a viewer can't %v: %v\n%s", args, err, out)
 		}
 	}
 	began := time.Now()
-	acts := [][]string{{"submit", files[0]}, {"load", "a.service"}, {"start", "a.service"}, {"stop", "a.service"}, {"unload", "a.service"}, {"restart", "a.service"}, {"destroy", "a.service"},
-		{"cordon", m.Name}, {"uncordon", m.Name}, {"drain", m.Name}, {"forget", m.Name}, {"leave"}, {"key", "rotate"}, {"key", "rotate", "--finish"}, {"join-command"}}
+	acts := [][]string{{"submit", files[0]}, {"load", "a.service"}, {"start", "a.service"}, {"stop", "a.service"},
+		{"unload", "a.service"}, {"restart", "a.service"}, {"destroy", "a.service"},
+		{"cordon", m.Name}, {"uncordon", m.Name}, {"drain", m.Name}, {"forget", m.Name}, {"leave"}, {"key", "rotate"}, {"key",
+			"rotate", "--finish"}, {"join-command"}}
 	for _, args := range acts {
 		if out, err := as(asViewer, args...); err == nil || !strings.Contains(out, "viewer") {
 			t.Errorf("a viewer may %v: %v\n%s", args, err, out)
@@ -211,10 +216,12 @@ func TestViewersOnlyLook(t *testing.T) {
 	if got := f.show(m, "a.service", "ActiveState"); got != "active" {
 		t.Errorf("a.service is %s", got)
 	}
-	if out, err := as([]string{"setpriv", "--reuid=12346", "--regid=12346", "--clear-groups"}, "list-units"); err == nil || !strings.Contains(out, "permission denied") {
+	if out, err := as([]string{"setpriv", "--reuid=12346", "--regid=12346", "--clear-groups"}, "list-units"); err == nil ||
+		!strings.Contains(out, "permission denied") {
 		t.Errorf("somebody of no group may look: %v\n%s", err, out)
 	}
-	for _, args := range [][]string{{"cat", keys.DefaultFile}, {"cat", "/run/fleettop/tls/key.pem"}, {"ls", "/var/lib/fleettop"}} {
+	for _, args := range [][]string{{"cat", keys.DefaultFile}, {"cat", "/run/fleettop/tls/key.pem"},
+		{"ls", "/var/lib/fleettop"}} {
 		f.on(m, args...)
 		if _, err := m.Exec(f.ctx, append(asViewer[:len(asViewer):len(asViewer)], args...)...); err == nil {
 			t.Errorf("a viewer may %v", args)
@@ -229,7 +236,8 @@ func TestNothingGoesInClear(t *testing.T) {
 	f := newFleet(t, 3, setup{})
 	tap := newTap(f, name, words, canary)
 	unit := name + ".service"
-	f.start(f.machines[0], map[string]string{unit: "[Service]\nExecStart=/bin/sh -c 'while echo " + words + "; do sleep 0.2; done'\n[X-Fleet]\nMachineID=" + f.machines[1].MachineID + "\n"})
+	f.start(f.machines[0], map[string]string{unit: "[Service]\nExecStart=/bin/sh -c 'while echo " + words +
+		"; do sleep 0.2; done'\n[X-Fleet]\nMachineID=" + f.machines[1].MachineID + "\n"})
 	f.eventually("its log on another machine", soon, func() error {
 		out, err := f.machines[2].Exec(f.ctx, "fleettop", "journal", "--lines=20", unit)
 		if err == nil && !strings.Contains(out, words) {

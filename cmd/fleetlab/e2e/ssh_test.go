@@ -35,7 +35,11 @@ func newPeople(t *testing.T, machines int) *people {
 		t.Fatalf("this test needs OpenSSH's client: %v", err)
 	}
 	p := &people{dir: t.TempDir()}
-	p.fleet = newFleet(t, machines, setup{idle: true, options: func(*lab.Machine) string { return "--ssh-listen :2222 --ssh-authorized-keys " + sshKeys }})
+	p.fleet = newFleet(t, machines,
+		setup{idle: true, options: func(*lab.Machine) string {
+			return "--ssh-listen :2222 --ssh-authorized-keys " +
+				sshKeys
+		}})
 	lines := `fleettop-role="operator" ` + p.key("operator", "op@laptop") + p.key("viewer", "view@desk")
 	p.key("stranger", "mallory")
 	for _, m := range p.machines {
@@ -51,7 +55,8 @@ func newPeople(t *testing.T, machines int) *people {
 func (p *people) key(name, comment string) string {
 	p.t.Helper()
 	path := filepath.Join(p.dir, name)
-	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path).CombinedOutput(); err != nil {
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f",
+		path).CombinedOutput(); err != nil {
 		p.t.Fatalf("make a key: %v\n%s", err, out)
 	}
 	line, err := os.ReadFile(path + ".pub")
@@ -61,8 +66,10 @@ func (p *people) key(name, comment string) string {
 
 // command is a real ssh to a daemon. It must be started in the switch.
 func (p *people) command(ctx context.Context, who string, args ...string) *exec.Cmd {
-	all := []string{"-F", "/dev/null", "-p", "2222", "-i", filepath.Join(p.dir, who), "-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes",
-		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + filepath.Join(p.dir, "known_hosts"), "-o", "LogLevel=ERROR"}
+	all := []string{"-F", "/dev/null", "-p", "2222", "-i", filepath.Join(p.dir, who), "-o", "IdentityAgent=none", "-o",
+		"IdentitiesOnly=yes",
+		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + filepath.Join(p.dir,
+			"known_hosts"), "-o", "LogLevel=ERROR"}
 	cmd := exec.CommandContext(ctx, "ssh", append(all, args...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TERM=xterm-256color"}
 	return cmd
@@ -121,20 +128,23 @@ func TestSSH(t *testing.T) {
 	p.does("operator", n1, "", "start", "web.service")
 	home := p.home("web.service")
 	p.must(says(p.does("viewer", p.machines[1], "", "list-units"), "web.service", "running"))
-	if code, _, said := p.ssh("viewer", n1, "", "stop", "web.service"); code != 1 || says(said, "is for operators") != nil {
+	if code, _, said := p.ssh("viewer", n1, "", "stop", "web.service"); code != 1 ||
+		says(said, "is for operators") != nil {
 		t.Errorf("a viewer's stop: exit %d: %s", code, said)
 	}
 	if code, _, said := p.ssh("operator", n1, "", "stop nope.service"); code != 1 || says(said, "nope.service") != nil {
 		t.Errorf("stop of an unknown unit: exit %d: %s", code, said)
 	}
-	if code, _, said := p.ssh("operator", n1, "", "list-units; touch /root/mark"); code != 2 || says(said, "no shell") != nil {
+	if code, _, said := p.ssh("operator", n1, "", "list-units; touch /root/mark"); code != 2 ||
+		says(said, "no shell") != nil {
 		t.Errorf("a shell's command: exit %d: %s", code, said)
 	}
 	p.must(says(p.verb(n1, "events"), "by op@laptop (ssh)", "by view@desk (ssh)"))
 
 	// Strangers: refused, and told of once.
 	for range 3 {
-		if code, out, said := p.ssh("stranger", n1, "", "list-units"); code != 255 || out != "" || says(said, "Permission denied (publickey)") != nil {
+		if code, out, said := p.ssh("stranger", n1, "", "list-units"); code != 255 || out != "" ||
+			says(said, "Permission denied (publickey)") != nil {
 			t.Errorf("a stranger: exit %d: %s%s", code, out, said)
 		}
 	}

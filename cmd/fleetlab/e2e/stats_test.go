@@ -15,14 +15,16 @@ import (
 // whichever machine is asked.
 func TestStats(t *testing.T) {
 	f := newFleet(t, 2, setup{unwatched: true})
-	f.start(f.machines[0], map[string]string{"busy.service": "[Service]\nExecStart=/bin/bash -c 'while :; do :; done'\n", "idle.service": sleeper()})
+	f.start(f.machines[0], map[string]string{"busy.service": "[Service]\nExecStart=/bin/bash -c 'while :; do :; done'\n",
+		"idle.service": sleeper()})
 	for _, m := range f.machines {
 		machines, seen := map[string]bool{}, map[string]api.UnitStats{}
 		ctx, cancel := context.WithTimeout(f.ctx, soon)
 		enough := errors.New("enough")
 		err := f.client(m).Stats(ctx, func(s api.Stats) error {
 			machines[s.Machine] = true
-			if s.CPUs < 1 || s.Memory <= 0 || s.MemoryTotal < s.Memory || s.CPU <= 0 || time.Since(s.Time).Abs() > 5*time.Second {
+			if s.CPUs < 1 || s.Memory <= 0 || s.MemoryTotal < s.Memory || s.CPU <= 0 ||
+				time.Since(s.Time).Abs() > 5*time.Second {
 				t.Errorf("%+v", s)
 			}
 			for _, u := range s.Units {

@@ -91,7 +91,8 @@ func TestDaemonComesBack(t *testing.T) {
 	// Its sockets, and all of /run/fleettop.
 	f.start(m, sleepers("a.service"))
 	pid := f.show(m, "a.service", "MainPID")
-	for _, gone := range [][]string{{"rm", "/run/fleettop/fleettop.sock"}, {"sh", "-c", "rm -rf /run/fleettop/*"}, {"rm", "-rf", "/run/fleettop"}} {
+	for _, gone := range [][]string{{"rm", "/run/fleettop/fleettop.sock"}, {"sh", "-c", "rm -rf /run/fleettop/*"},
+		{"rm", "-rf", "/run/fleettop"}} {
 		f.on(m, gone...)
 		f.up(m)
 		if now := f.show(m, "a.service", "MainPID"); now != pid {
@@ -190,7 +191,8 @@ func TestUsersDaemonByTheReadme(t *testing.T) {
 	}
 	first, second := anns[0], anns[1]
 	made := first.run("fleettop", "key", "generate")
-	if !strings.Contains(made, "/home/ann/.config/fleettop/key") || !strings.Contains(made, "systemctl --user enable --now fleettop") {
+	if !strings.Contains(made, "/home/ann/.config/fleettop/key") ||
+		!strings.Contains(made, "systemctl --user enable --now fleettop") {
 		t.Errorf("key generate says: %s", made)
 	}
 	first.run("systemctl", "--user", "enable", "--now", "--quiet", "fleettop")

@@ -31,14 +31,18 @@ func TestUnitsThatBelongTogether(t *testing.T) {
 	for k := range pairs {
 		// The socket must listen before its service runs, or systemd refuses it.
 		add(fmt.Sprintf("called-%d.service", k), sleeper(on2))
-		add(fmt.Sprintf("called-%d.socket", k), fmt.Sprintf("[Socket]\nListenStream=%d\n[X-Fleet]\nMachineOf=called-%d.service\n", 9000+k, k))
+		add(fmt.Sprintf("called-%d.socket", k),
+			fmt.Sprintf("[Socket]\nListenStream=%d\n[X-Fleet]\nMachineOf=called-%d.service\n", 9000+k, k))
 		// The second of a chain counts on the first having started, and stops with it.
 		add(fmt.Sprintf("z-first-%d.service", k), fmt.Sprintf("[Service]\nType=oneshot\nRemainAfterExit=yes\n"+
 			"ExecStart=/bin/sh -c 'sleep 0.3; touch /run/first-%d'\n%s\n", k, on2))
-		add(fmt.Sprintf("a-second-%d.service", k), fmt.Sprintf("[Unit]\nAfter=z-first-%d.service\nBindsTo=z-first-%d.service\n[Service]\n"+
-			"ExecStartPre=/bin/test -e /run/first-%d\nExecStart=/bin/sleep infinity\n[X-Fleet]\nMachineOf=z-first-%d.service\n", k, k, k, k))
+		add(fmt.Sprintf("a-second-%d.service", k),
+			fmt.Sprintf("[Unit]\nAfter=z-first-%d.service\nBindsTo=z-first-%d.service\n[Service]\n"+
+				"ExecStartPre=/bin/test -e /run/first-%d\nExecStart=/bin/sleep infinity\n[X-Fleet]\nMachineOf=z-first-%d.service\n",
+				k, k, k, k))
 		add(fmt.Sprintf("b-third-%d.service", k), fmt.Sprintf("[Unit]\nAfter=z-first-%d.service\n[Service]\n"+
-			"ExecStartPre=/bin/test -e /run/first-%d\nExecStart=/bin/sleep infinity\n[X-Fleet]\nMachineOf=z-first-%d.service\n", k, k, k))
+			"ExecStartPre=/bin/test -e /run/first-%d\nExecStart=/bin/sleep infinity\n[X-Fleet]\nMachineOf=z-first-%d.service\n",
+			k, k, k))
 	}
 	f.start(n1, files)
 	all := func() error {
@@ -111,7 +115,8 @@ func TestMounts(t *testing.T) {
 	f.verb(n1, "stop", "srv-on\\x2dcall.mount")
 	f.on(n3, "mountpoint", "/srv/data")
 	// A kernel that gives containers no autofs has systemd refuse it, there and in so many words.
-	paths := f.write(n1, map[string]string{"srv-on\\x2dcall.automount": "[Automount]\nWhere=/srv/on-call\n[X-Fleet]\nMachineOf=srv-on\\x2dcall.mount\n"})
+	paths := f.write(n1,
+		map[string]string{"srv-on\\x2dcall.automount": "[Automount]\nWhere=/srv/on-call\n[X-Fleet]\nMachineOf=srv-on\\x2dcall.mount\n"})
 	if out, said, err := f.try(n1, append([]string{"start"}, paths...)...); err != nil {
 		f.must(says(out+said, n3.IP.String(), "this machine can't run units of its type"))
 	} else {
@@ -120,7 +125,8 @@ func TestMounts(t *testing.T) {
 			t.Errorf("it is %s after a look into it", state)
 		}
 	}
-	if out := f.verb(n1, "list-units", "--no-legend", "--fields", "unit,active,sub", "srv-data.mount"); !strings.Contains(out, "mounted") {
+	if out := f.verb(n1, "list-units", "--no-legend", "--fields", "unit,active,sub",
+		"srv-data.mount"); !strings.Contains(out, "mounted") {
 		t.Errorf("list-units: %s", out)
 	}
 	f.verb(n1, "destroy", "srv-data.mount")
@@ -140,7 +146,8 @@ func TestGlobalUpdate(t *testing.T) {
 	n1 := f.machines[0]
 	const g = "g.service"
 	global := func(version, program string) string {
-		return "[Unit]\nDescription=" + version + "\n[Service]\nType=exec\nExecStartPre=/bin/sleep 0.5\nExecStart=" + program + "\n[X-Fleet]\nGlobal=true\n"
+		return "[Unit]\nDescription=" + version + "\n[Service]\nType=exec\nExecStartPre=/bin/sleep 0.5\nExecStart=" +
+			program + "\n[X-Fleet]\nGlobal=true\n"
 	}
 	state := func(version string) (updated, active int) {
 		list, err := f.client(n1).Unit(f.ctx, g)

@@ -68,7 +68,8 @@ func (u user) write(path, content string) {
 func (f *fleet) account(m *lab.Machine) user {
 	f.t.Helper()
 	u := user{f, m}
-	for file, line := range map[string]string{"/etc/passwd": "ann:x:" + ann + ":" + ann + "::/home/ann:/bin/bash\n", "/etc/group": "ann:x:" + ann + ":\n"} {
+	for file, line := range map[string]string{"/etc/passwd": "ann:x:" + ann + ":" + ann + "::/home/ann:/bin/bash\n",
+		"/etc/group": "ann:x:" + ann + ":\n"} {
 		had, err := m.ReadFile(file)
 		f.must(err)
 		f.must(m.WriteFile(file, append(had, line...), 0o644))
@@ -133,7 +134,8 @@ func TestUserManager(t *testing.T) {
 		return second.run("systemctl", "--user", "show", "--property=MainPID", "--value", moving)
 	}
 	before := pid()
-	if status := first.run("fleettop", "status", moving); !strings.Contains(status, "Main PID: "+before) || !strings.Contains(status, "(n2)") {
+	if status := first.run("fleettop", "status", moving); !strings.Contains(status, "Main PID: "+before) ||
+		!strings.Contains(status, "(n2)") {
 		t.Fatalf("its PID on n2 is %s, and\n%s", before, status)
 	}
 	second.run("systemctl", "--user", "restart", "fleettop")
@@ -153,7 +155,8 @@ func TestUserManager(t *testing.T) {
 		}
 		f.shows(v, "bash", seen+20)
 	}
-	for name, from := range map[string]string{"fleettop.service": "/home/ann/.config/systemd/user/fleettop.service", "dbus.service": "/usr/lib/systemd/user/dbus.service"} {
+	for name, from := range map[string]string{"fleettop.service": "/home/ann/.config/systemd/user/fleettop.service",
+		"dbus.service": "/usr/lib/systemd/user/dbus.service"} {
 		first.write("/home/ann/"+name, sleeper())
 		if said := first.refusal("start", "/home/ann/"+name); !strings.Contains(said, "the host's own, from "+from) {
 			t.Errorf("a name that is taken: %s", said)
@@ -193,7 +196,8 @@ func TestUserManager(t *testing.T) {
 	f.shows(f.followAs(n1, first.command("fleettop", "journal", "--follow", left)...), "bash", 0)
 	f.eventually("its end to be logged", soon, func() error {
 		first.run("fleettop", "stop", left)
-		if out := first.run("fleettop", "journal", left); !strings.Contains(out, "Stopped") || strings.Contains(out, "of the system") {
+		if out := first.run("fleettop", "journal", left); !strings.Contains(out, "Stopped") ||
+			strings.Contains(out, "of the system") {
 			return errors.New(out)
 		}
 		return nil
@@ -206,7 +210,8 @@ func (f *fleet) usersStats(u user, unit string) {
 	f.t.Helper()
 	const much = 16 << 20
 	others := func() int64 {
-		statm := strings.Fields(f.on(u.m, "cat", "/proc/"+f.on(u.m, "systemctl", "show", "--property=MainPID", "--value", unit)+"/statm"))
+		statm := strings.Fields(f.on(u.m, "cat", "/proc/"+f.on(u.m, "systemctl", "show", "--property=MainPID", "--value",
+			unit)+"/statm"))
 		pages, err := strconv.ParseInt(statm[1], 10, 64)
 		f.must(err)
 		return pages * int64(os.Getpagesize())

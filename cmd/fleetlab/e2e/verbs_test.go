@@ -89,7 +89,8 @@ func TestVerbsSayWhatTheyDid(t *testing.T) {
 	f.must(says(f.verb(n1, "status", names[0]), "Template: it follows "))
 
 	out = f.verb(n1, "start", "--replace", names[0], names[1], names[2])
-	f.must(says(out, "web@1.service replaced, launched on", "web@2.service replaced, launched on", "Unit web@3.service launched on"))
+	f.must(says(out, "web@1.service replaced, launched on", "web@2.service replaced, launched on",
+		"Unit web@3.service launched on"))
 	now := f.places(names...)
 	for _, name := range names {
 		if now[name].hash != again[names[2]].hash {
@@ -98,7 +99,8 @@ func TestVerbsSayWhatTheyDid(t *testing.T) {
 		if environment := f.show(now[name].machine, name, "Environment"); environment != "VERSION=2" {
 			t.Errorf("%s runs with %s", name, environment)
 		}
-		if moved := now[name].machine != again[name].machine; moved || (now[name].pid == again[name].pid) != (name == names[2]) {
+		if moved := now[name].machine != again[name].machine; moved ||
+			(now[name].pid == again[name].pid) != (name == names[2]) {
 			t.Errorf("%s was %+v and is %+v", name, again[name], now[name])
 		}
 	}
@@ -107,14 +109,16 @@ func TestVerbsSayWhatTheyDid(t *testing.T) {
 	f.verb(n1, "start", "/root/own.service")
 	before := f.places("own.service")["own.service"]
 	f.write(n1, map[string]string{"own.service": sleeper("Environment=VERSION=2")})
-	f.must(says(f.verb(n1, "submit", "--replace", "/root/own.service"), "Unit own.service replaced, restarted on "+before.machine.MachineID[:8]))
+	f.must(says(f.verb(n1, "submit", "--replace", "/root/own.service"),
+		"Unit own.service replaced, restarted on "+before.machine.MachineID[:8]))
 	if after := f.places("own.service")["own.service"]; after.pid == before.pid || after.machine != before.machine {
 		t.Errorf("own.service was %+v and is %+v", before, after)
 	}
 
 	// A name alone is a unit; what can't be written is an error; signals have their codes.
 	f.write(n1, map[string]string{"own.service": sleeper("Environment=VERSION=3")})
-	f.must(says(f.on(n1, "sh", "-c", "cd /root && fleettop start own 2>&1"), "own.service is the one submitted, and not the file here"))
+	f.must(says(f.on(n1, "sh", "-c", "cd /root && fleettop start own 2>&1"),
+		"own.service is the one submitted, and not the file here"))
 	for line, code := range map[string]int{
 		"fleettop list-units >/dev/full":            1,
 		"fleettop -o json list-machines >/dev/full": 1,

@@ -186,15 +186,18 @@ func (l *Lab) endCables(machines []*Machine) error {
 // machine, and what the machine sends.
 func (m *Machine) addNetem(q Quality) error {
 	return m.bothEnds(func(link netlink.Link) error {
-		netem := netlink.NewNetem(netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
-			netlink.NetemQdiscAttrs{Latency: uint32(q.Delay.Microseconds()), Jitter: uint32(q.Jitter.Microseconds()), Loss: float32(q.Loss), Limit: laneFrames})
+		netem := netlink.NewNetem(netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(1, 0),
+			Parent: netlink.HANDLE_ROOT},
+			netlink.NetemQdiscAttrs{Latency: uint32(q.Delay.Microseconds()), Jitter: uint32(q.Jitter.Microseconds()),
+				Loss: float32(q.Loss), Limit: laneFrames})
 		return netlink.QdiscAdd(netem)
 	})
 }
 
 func (m *Machine) removeNetem() error {
 	return m.bothEnds(func(link netlink.Link) error {
-		return netlink.QdiscDel(&netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}, QdiscType: "netem"})
+		return netlink.QdiscDel(&netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index,
+			Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}, QdiscType: "netem"})
 	})
 }
 
@@ -234,7 +237,8 @@ func (m *Machine) addCable(st *machineState) error {
 	}
 	defer tap.Close()
 	defer nic.Close()
-	cmd := exec.Command(m.lab.cable[0], append(m.lab.cable[1:len(m.lab.cable):len(m.lab.cable)], cableArgs(st.Quality)...)...)
+	cmd := exec.Command(m.lab.cable[0], append(m.lab.cable[1:len(m.lab.cable):len(m.lab.cable)],
+		cableArgs(st.Quality)...)...)
 	cmd.ExtraFiles = []*os.File{tap, nic}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	complaints, err := os.OpenFile(m.Console(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)

@@ -49,7 +49,8 @@ func testCable(t *testing.T, name string, change ...func(*Options)) {
 	must(t, m.Slow(50*time.Millisecond, 10*time.Millisecond))
 	took := measure(21)
 	if added := took[0] - perfect[0]; took[0] < 80*time.Millisecond || added > 160*time.Millisecond {
-		t.Errorf("50 ± 10 ms each way add %v to the fastest round trip, expected 80 to 120 ms; before %v, with it %v", added, perfect, took)
+		t.Errorf("50 ± 10 ms each way add %v to the fastest round trip, expected 80 to 120 ms; before %v, with it %v", added,
+			perfect, took)
 	}
 	t.Logf("round trip over 50 ± 10 ms each way: %v to %v, median %v", took[0], took[20], took[10])
 

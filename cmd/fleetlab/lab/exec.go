@@ -54,7 +54,8 @@ func (m *Machine) Exec(ctx context.Context, args ...string) (string, error) {
 		return stdout.String(), fmt.Errorf("%s: %s: %w", m.Name, strings.Join(args, " "), context.Cause(ctx))
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return stdout.String(), &ExecError{Machine: m.Name, Args: args, Code: exit.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
+		return stdout.String(), &ExecError{Machine: m.Name, Args: args, Code: exit.ExitCode(), Stdout: stdout.String(),
+			Stderr: stderr.String()}
 	}
 	if err != nil {
 		return stdout.String(), fmt.Errorf("%s: %s: %w", m.Name, strings.Join(args, " "), err)
@@ -75,7 +76,8 @@ func (m *Machine) Command(ctx context.Context, args ...string) *exec.Cmd {
 	} else if len(args) == 0 {
 		cmd.Err = errors.New("no command given")
 	}
-	cmd.Env = []string{"PATH=" + cleanPath, "LANG=C.UTF-8", "HOME=/root", "USER=root", "SHELL=/bin/bash", "TERM=dumb", "PAGER=cat", "SYSTEMD_PAGER=cat", "SYSTEMD_COLORS=0"}
+	cmd.Env = []string{"PATH=" + cleanPath, "LANG=C.UTF-8", "HOME=/root", "USER=root", "SHELL=/bin/bash", "TERM=dumb",
+		"PAGER=cat", "SYSTEMD_PAGER=cat", "SYSTEMD_COLORS=0"}
 	cmd.Dir = "/"
 	// nsenter's child is the command itself; both have to go.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

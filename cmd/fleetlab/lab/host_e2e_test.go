@@ -16,7 +16,8 @@ import (
 // of its own, which a second process of this test makes.
 func TestForeignMounts(t *testing.T) {
 	if os.Getenv("FLEETLAB_OWN_MOUNTS") == "" {
-		cmd := exec.Command("unshare", "--mount", "--propagation", "private", os.Args[0], "-test.run=^TestForeignMounts$", "-test.v")
+		cmd := exec.Command("unshare", "--mount", "--propagation", "private", os.Args[0], "-test.run=^TestForeignMounts$",
+			"-test.v")
 		cmd.Env = append(os.Environ(), "FLEETLAB_OWN_MOUNTS=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("in a mount namespace of its own: %v\n%s", err, out)

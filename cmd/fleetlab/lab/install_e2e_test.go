@@ -32,8 +32,9 @@ func main() { fmt.Println("`+version+`", strings.Join(os.Args[2:], "|")); time.S
 		return filepath.Join(dir, version)
 	}
 	service := filepath.Join(dir, "f.service")
-	must(t, os.WriteFile(service, []byte("[Service]\nEnvironmentFile=-/etc/fleettop/fleettop.env\nExecStart=/usr/local/bin/fleettop daemon $FLEETTOP_OPTIONS\n"+
-		"OOMScoreAdjust=-900\nLimitNOFILE=65536\n[Install]\nWantedBy=multi-user.target\n"), 0o644))
+	must(t, os.WriteFile(service,
+		[]byte("[Service]\nEnvironmentFile=-/etc/fleettop/fleettop.env\nExecStart=/usr/local/bin/fleettop daemon $FLEETTOP_OPTIONS\n"+
+			"OOMScoreAdjust=-900\nLimitNOFILE=65536\n[Install]\nWantedBy=multi-user.target\n"), 0o644))
 	opts := InstallOptions{Binary: build("one"), ServiceFile: service, Env: func(m *Machine) map[string]string {
 		return map[string]string{"FLEETTOP_OPTIONS": `--name "$x" ` + m.Name}
 	}}

@@ -226,7 +226,8 @@ func (l *Lab) Up(ctx context.Context, n int) (err error) {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	l.log.Info("lab is up", "lab", l.name, "machines", n, "subnet", l.subnet, "took", time.Since(began).Round(time.Millisecond))
+	l.log.Info("lab is up", "lab", l.name, "machines", n, "subnet", l.subnet, "took",
+		time.Since(began).Round(time.Millisecond))
 	return nil
 }
 
@@ -256,7 +257,8 @@ func (l *Lab) claim(ctx context.Context, n int) error {
 			return err
 		}
 	} else if i := slices.IndexFunc(taken, subnet.Overlaps); i >= 0 {
-		return fmt.Errorf("lab %s: subnet %s is in use as %s; choose another, or none to let the lab choose", l.name, subnet, taken[i])
+		return fmt.Errorf("lab %s: subnet %s is in use as %s; choose another, or none to let the lab choose", l.name, subnet,
+			taken[i])
 	}
 	state := newLabState(l.name, subnet, n)
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
@@ -283,7 +285,8 @@ func (l *Lab) removeOld(ctx context.Context, dir string) error {
 		return fmt.Errorf("lab %s: %s belongs to lab %s: choose another directory", l.name, dir, state.Name)
 	case err == nil:
 		if state.Owner.alive() {
-			return fmt.Errorf("lab %s is in use by process %d; take it down first, or choose another name", l.name, state.Owner.PID)
+			return fmt.Errorf("lab %s is in use by process %d; take it down first, or choose another name", l.name,
+				state.Owner.PID)
 		}
 		old.adopt(dir, state)
 	}
@@ -351,7 +354,8 @@ func (l *Lab) sweep(ctx context.Context, machines []*Machine) error {
 	for _, m := range machines {
 		errs = append(errs, m.waitGone(ctx))
 	}
-	errs = append(errs, l.endCables(machines), removeNamespaces(l.prefix()), removeTraces(l.prefix()), removeGroups(ctx, l.prefix()))
+	errs = append(errs, l.endCables(machines), removeNamespaces(l.prefix()), removeTraces(l.prefix()),
+		removeGroups(ctx, l.prefix()))
 	return errors.Join(errs...)
 }
 

@@ -79,7 +79,8 @@ func newLab(t *testing.T, name string, n int, change ...func(*Options)) (*Lab, c
 func leftovers(t *testing.T, l *Lab) []string {
 	t.Helper()
 	left := ownGroups(l.prefix())
-	for _, pattern := range []string{filepath.Join(netnsHome, l.prefix()+"*"), filepath.Join(registryHome, l.name), l.dir, "/run/systemd/nspawn/*/" + l.prefix() + "*"} {
+	for _, pattern := range []string{filepath.Join(netnsHome, l.prefix()+"*"), filepath.Join(registryHome, l.name), l.dir,
+		"/run/systemd/nspawn/*/" + l.prefix() + "*"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -248,7 +249,8 @@ func TestMachines(t *testing.T) {
 			t.Errorf("read file: %q, %v", data, err)
 		}
 		must(t, m.SmallDisk(ctx, "/var/lib/small", 1))
-		if err := m.WriteFile("/var/lib/small/big", make([]byte, 2<<20), 0o644); err == nil || !strings.Contains(err.Error(), "no space") {
+		if err := m.WriteFile("/var/lib/small/big", make([]byte, 2<<20), 0o644); err == nil ||
+			!strings.Contains(err.Error(), "no space") {
 			t.Errorf("2 MiB on a disk of 1: %v", err)
 		}
 		must(t, m.RemoveSmallDisk(ctx, "/var/lib/small"))

@@ -98,7 +98,8 @@ func TestLabState(t *testing.T) {
 	if !got.Owner.alive() || got.Owner.PID != os.Getpid() {
 		t.Errorf("owner %+v isn't this process", got.Owner)
 	}
-	if a, b := got.Machines[0].MachineID, got.Machines[1].MachineID; a == b || len(a) != 32 || strings.Trim(a, "0123456789abcdef") != "" {
+	if a, b := got.Machines[0].MachineID, got.Machines[1].MachineID; a == b || len(a) != 32 ||
+		strings.Trim(a, "0123456789abcdef") != "" {
 		t.Errorf("machine-ids %s, %s", a, b)
 	}
 }

@@ -111,7 +111,8 @@ func (m *Machine) WaitBooted(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return m.fail("wait for", fmt.Errorf("it did not boot in time: %w; is-system-running said %q (%v); its console: %s", context.Cause(ctx), state, err, m.lastWords()))
+			return m.fail("wait for", fmt.Errorf("it did not boot in time: %w; is-system-running said %q (%v); its console: %s",
+				context.Cause(ctx), state, err, m.lastWords()))
 		}
 		st, stErr := m.readState()
 		if stErr != nil || !st.Supervisor.alive() {

@@ -23,7 +23,8 @@ func paperMachine(t *testing.T) *Machine {
 func TestNspawnCommandLine(t *testing.T) {
 	m := paperMachine(t)
 	args := nspawnArgs(m, []string{"/lib"})
-	for _, want := range []string{"--machine=fleetlab-x-n2", "--hostname=n2", "--uuid=" + m.MachineID, "--network-namespace-path=/run/fleetlab/netns/fleetlab-x-n2",
+	for _, want := range []string{"--machine=fleetlab-x-n2", "--hostname=n2", "--uuid=" + m.MachineID,
+		"--network-namespace-path=/run/fleetlab/netns/fleetlab-x-n2",
 		"--bind-ro=/usr", "--bind=" + m.dir() + "/local:/usr/local", "--bind-ro=/lib", "--register=no"} {
 		if !slices.Contains(args, want) {
 			t.Errorf("no %s in %v", want, args)
@@ -32,7 +33,8 @@ func TestNspawnCommandLine(t *testing.T) {
 	if args[len(args)-1] != "--boot" {
 		t.Errorf("%v doesn't boot", args)
 	}
-	if slices.Contains(nspawnEnv(false), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") || !slices.Contains(nspawnEnv(true), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") {
+	if slices.Contains(nspawnEnv(false), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") ||
+		!slices.Contains(nspawnEnv(true), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") {
 		t.Error("the machine's hierarchy isn't the host's")
 	}
 }
@@ -45,9 +47,11 @@ func TestHierarchies(t *testing.T) {
 		unified string
 	}{
 		{"v2", []string{"cgroup.procs", "cgroup.controllers"}, []string{""}, ""},
-		{"hybrid", []string{"systemd/cgroup.procs", "unified/cgroup.procs", "unified/cgroup.controllers", "freezer/cgroup.procs", "memory/cgroup.procs"},
+		{"hybrid", []string{"systemd/cgroup.procs", "unified/cgroup.procs", "unified/cgroup.controllers",
+			"freezer/cgroup.procs", "memory/cgroup.procs"},
 			[]string{"systemd", "unified"}, "unified"},
-		{"v1", []string{"systemd/cgroup.procs", "freezer/cgroup.procs", "memory/cgroup.procs"}, []string{"systemd", "freezer"}, "none"},
+		{"v1", []string{"systemd/cgroup.procs", "freezer/cgroup.procs", "memory/cgroup.procs"},
+			[]string{"systemd", "freezer"}, "none"},
 		{"bare", nil, nil, "none"},
 	} {
 		home := t.TempDir()

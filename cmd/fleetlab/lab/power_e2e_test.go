@@ -78,7 +78,8 @@ func TestPower(t *testing.T) {
 	}
 
 	// A clean reboot stops units in order.
-	run(t, ctx, m, "systemd-run", "--quiet", "--unit=tidy", "--property=ExecStop=/usr/bin/touch /var/lib/tidied", "sleep", "infinity")
+	run(t, ctx, m, "systemd-run", "--quiet", "--unit=tidy", "--property=ExecStop=/usr/bin/touch /var/lib/tidied", "sleep",
+		"infinity")
 	must(t, m.Reboot(ctx))
 	must(t, m.WaitBooted(ctx))
 	run(t, ctx, m, "test", "-e", "/var/lib/tidied")

@@ -13,7 +13,8 @@ import (
 // All else comes from the host's /usr. count is how many machines the lab has.
 func (m *Machine) makeRoot(count int) error {
 	root := m.root()
-	for _, dir := range []string{"etc/systemd/system", "etc/systemd/journald.conf.d", "etc/fleettop", "usr", "var/log/journal", "var/lib",
+	for _, dir := range []string{"etc/systemd/system", "etc/systemd/journald.conf.d", "etc/fleettop", "usr",
+		"var/log/journal", "var/lib",
 		"run", "tmp", "dev", "proc", "sys", "root", "home", "opt", "mnt", "srv"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			return err
@@ -115,9 +116,11 @@ func separateDirs(host string) []string {
 // maskedUnits are what has no place in a machine without seats, and whose
 // network is set up from outside.
 var maskedUnits = []string{
-	"systemd-firstboot.service", "systemd-networkd.service", "systemd-networkd.socket", "systemd-networkd-wait-online.service",
+	"systemd-firstboot.service", "systemd-networkd.service", "systemd-networkd.socket",
+	"systemd-networkd-wait-online.service",
 	"systemd-resolved.service", "systemd-timesyncd.service", "systemd-logind.service",
-	"console-getty.service", "getty.target", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
+	"console-getty.service", "getty.target", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
+	"e2scrub_all.timer", "fstrim.timer",
 	"e2scrub_reap.service", "ssh.service", "ssh.socket", "cron.service", "rsyslog.service",
 }
 
@@ -155,7 +158,8 @@ func (m *Machine) etcFiles(count int, users, groups map[string]account) map[stri
 		fmt.Fprintf(&hosts, "%s %s\n", hostOf(m.lab.Subnet(), i), machineName(i))
 	}
 	group := ""
-	for _, g := range []struct{ name, id string }{{"adm", "4"}, {"tty", "5"}, {"disk", "6"}, {"kmem", "15"}, {"utmp", "43"}, {"users", "100"},
+	for _, g := range []struct{ name, id string }{{"adm", "4"}, {"tty", "5"}, {"disk", "6"}, {"kmem", "15"},
+		{"utmp", "43"}, {"users", "100"},
 		{"systemd-journal", "999"}, {"fleettop", "990"}, {"fleettop-view", "989"}, {"nogroup", "65534"}} {
 		group += g.name + ":x:" + id(groups, g.name, g.id) + ":\n"
 	}

@@ -44,7 +44,8 @@ type Cluster struct {
 
 // Machine returns the n-th of the machines Start makes, from 1 on.
 func Machine(n int) cluster.Machine {
-	return cluster.Machine{ID: fmt.Sprintf("%d%031d", n, n), Name: fmt.Sprintf("n%d", n), Address: fmt.Sprintf("198.18.1.%d", n),
+	return cluster.Machine{ID: fmt.Sprintf("%d%031d", n, n), Name: fmt.Sprintf("n%d", n),
+		Address:  fmt.Sprintf("198.18.1.%d", n),
 		Metadata: map[string]string{"rack": fmt.Sprint(n)}, Version: "test", Manager: "process"}
 }
 
@@ -66,7 +67,8 @@ func Start(tb testing.TB, machines int, tweaks ...func(*server.Config)) *Cluster
 	for n := range machines {
 		m := Machine(n + 1)
 		must(tb, ground.UpdateMachine(ctx, m.ID, func(r *cluster.Machine) error { *r = m; return nil }))
-		s, err := ground.Register(ctx, cluster.Run{Machine: m.ID, ID: "run-" + m.Name, Address: m.Address, Since: time.Now()}, time.Minute)
+		s, err := ground.Register(ctx, cluster.Run{Machine: m.ID, ID: "run-" + m.Name, Address: m.Address, Since: time.Now()},
+			time.Minute)
 		must(tb, err)
 		sessions[m.ID] = s
 		c.health.set(m.ID, cluster.Health{State: cluster.Up, Since: time.Now(), Evidence: "it answers"})
@@ -81,7 +83,8 @@ func Start(tb testing.TB, machines int, tweaks ...func(*server.Config)) *Cluster
 	shown := health.NewShown(Machine(1).ID, c.health, c.View)
 	running.Go(func() { shown.Run(ctx) })
 	cfg := server.Config{Store: c.Store, View: c.View, Health: shown, Self: Machine(1).ID, Version: "test",
-		Log: log, Heartbeat: 200 * time.Millisecond, SlowReader: 500 * time.Millisecond, Leave: func(context.Context, string, func(api.Progress)) (*api.Moved, error) {
+		Log: log, Heartbeat: 200 * time.Millisecond, SlowReader: 500 * time.Millisecond, Leave: func(context.Context, string,
+			func(api.Progress)) (*api.Moved, error) {
 			once.Do(func() { close(c.Left) })
 			return &api.Moved{}, nil
 		}}
@@ -158,7 +161,8 @@ func (c *Cluster) wake() {
 }
 
 // work is the leader and all agents, until ctx ends.
-func (c *Cluster) work(ctx context.Context, store *memstore.Store, leader cluster.Leader, sessions map[string]cluster.Session) {
+func (c *Cluster) work(ctx context.Context, store *memstore.Store, leader cluster.Leader,
+	sessions map[string]cluster.Session) {
 	planner := schedule.New()
 	for ctx.Err() == nil {
 		watchCtx, cancel := context.WithCancel(ctx)
@@ -179,7 +183,8 @@ func (c *Cluster) work(ctx context.Context, store *memstore.Store, leader cluste
 	}
 }
 
-func (c *Cluster) step(ctx context.Context, store *memstore.Store, planner *schedule.Planner, leader cluster.Leader, sessions map[string]cluster.Session, snap *cluster.Snapshot) {
+func (c *Cluster) step(ctx context.Context, store *memstore.Store, planner *schedule.Planner, leader cluster.Leader,
+	sessions map[string]cluster.Session, snap *cluster.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.paused {
@@ -241,7 +246,8 @@ func (c *Cluster) report(snap *cluster.Snapshot, machine string) (puts []cluster
 			continue
 		}
 		st := cluster.Status{Machine: machine, Epoch: a.Epoch, Generation: a.Generation,
-			Status: units.Status{Name: k.Unit, Hash: a.Hash, Load: "loaded", Active: "inactive", Sub: "dead", Result: "success", Since: time.Now()}}
+			Status: units.Status{Name: k.Unit, Hash: a.Hash, Load: "loaded", Active: "inactive", Sub: "dead", Result: "success",
+				Since: time.Now()}}
 		if a.Desired == units.Launched {
 			st.Active, st.Sub = "active", "running"
 			st.PID = 1000 + int(max(a.Restart, 1))

@@ -155,7 +155,8 @@ func (c *Client) do(ctx context.Context, method, path string, q url.Values, body
 }
 
 // send is do with what the client accepts, if that isn't anything.
-func (c *Client) send(ctx context.Context, method, path string, q url.Values, body any, accept string) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method, path string, q url.Values, body any,
+	accept string) (*http.Response, error) {
 	var send io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
@@ -271,7 +272,8 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case c.socket == "":
 		out.Advice = "Is the daemon running there, and the port right? Another one can be named with --endpoint."
 	case errors.Is(err, fs.ErrPermission):
-		out.Advice = "Its socket belongs to the group " + socketGroup(c.socket) + ": run as root (sudo), or join the group (usermod -aG " + socketGroup(c.socket) + " USER) and log in again. " +
+		out.Advice = "Its socket belongs to the group " + socketGroup(c.socket) +
+			": run as root (sudo), or join the group (usermod -aG " + socketGroup(c.socket) + " USER) and log in again. " +
 			"To look only, the group " + api.ViewGroup + " will do."
 		if socketGroup(c.socket) == "root" {
 			out.Advice = "It is for root alone: run as root (sudo)."

@@ -43,5 +43,6 @@ type answer string
 
 // RoundTrip implements http.RoundTripper.
 func (a answer) RoundTrip(*http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{}, ContentLength: -1, Body: io.NopCloser(strings.NewReader(string(a)))}, nil
+	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{}, ContentLength: -1,
+		Body: io.NopCloser(strings.NewReader(string(a)))}, nil
 }

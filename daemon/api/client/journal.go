@@ -94,7 +94,8 @@ func (c *Client) nextLogLine(ctx context.Context, in *bufio.Reader) (l api.LogLi
 	}
 	l, err = api.DecodeLogLine(raw)
 	if err != nil {
-		return l, false, fmt.Errorf("the log from %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
+		return l, false, fmt.Errorf("the log from %s can't be read: %w: is it a fleettop of another version?", c.endpoint,
+			err)
 	}
 	if l.Kind == api.LogError {
 		return l, false, api.Refuse(api.CodeInternal, "", "%s", l.Text)

@@ -16,7 +16,8 @@ func TestLinesBeforeAnErrorCount(t *testing.T) {
 	}
 	c := &Client{base: "http://fleettop", http: &http.Client{Transport: answer(raw)}}
 	var got []string
-	err := c.Journal(t.Context(), api.JournalOptions{Unit: "a.service"}, func(l api.LogLine) error { got = append(got, l.Message); return nil })
+	err := c.Journal(t.Context(), api.JournalOptions{Unit: "a.service"},
+		func(l api.LogLine) error { got = append(got, l.Message); return nil })
 	if e, ok := err.(*api.Error); !ok || e.Message != "the disk broke" || !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("read %q, %v", got, err)
 	}

@@ -43,7 +43,8 @@ func (c *Client) Watch(ctx context.Context, opts api.WatchOptions, f func(*api.S
 			return fmt.Errorf("the watch of %s can't be read: %w: is it a fleettop of another version?", c.endpoint, err)
 		}
 		if first && l.Kind != api.LineSnapshot {
-			return fmt.Errorf("the watch of %s begins with %q instead of a snapshot: is it a fleettop of another version?", c.endpoint, l.Kind)
+			return fmt.Errorf("the watch of %s begins with %q instead of a snapshot: is it a fleettop of another version?",
+				c.endpoint, l.Kind)
 		}
 		first = false
 		state.Apply(&l)

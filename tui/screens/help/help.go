@@ -72,11 +72,14 @@ func lines(env *screens.Env) []line {
 		line{key: "web", text: "what has web in its name, its machine's name or its state"},
 		line{key: "~wb1", text: "what has w, b and 1 in that order"},
 		line{key: "!web", text: "what has no web"},
-		line{key: "state=failed", text: "a field: unit, state, machine, template, active, sub, hash, kind, by, or a machine's metadata"},
+		line{key: "state=failed",
+			text: "a field: unit, state, machine, template, active, sub, hash, kind, by, or a machine's metadata"},
 		line{}, line{head: "Signs"},
-		line{key: env.Theme.Glyphs.Good, text: "as it should be"}, line{key: env.Theme.Glyphs.Busy, text: "on its way, or in doubt"},
+		line{key: env.Theme.Glyphs.Good, text: "as it should be"}, line{key: env.Theme.Glyphs.Busy,
+			text: "on its way, or in doubt"},
 		line{key: env.Theme.Glyphs.Bad, text: "needs somebody"}, line{key: env.Theme.Glyphs.Idle, text: "not wanted to run"},
-		line{key: "n3 " + env.Theme.Arrow + " n1 0.9s", text: "moves from n3 to n1; the clock runs until it is active, and then shows the outage"})
+		line{key: "n3 " + env.Theme.Arrow + " n1 0.9s",
+			text: "moves from n3 to n1; the clock runs until it is active, and then shows the outage"})
 	return out
 }
 

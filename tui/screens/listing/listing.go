@@ -62,7 +62,7 @@ func (l *List[T]) Sync(visible int) {
 
 func (l *List[T]) keyAt(i int) string { return l.key(l.Items[i]) }
 
-// Move carries out an action that moves the cursor, and tells whether it was one.
+// Move carries out an action that moves the cursor, and reports whether it was one.
 func (l *List[T]) Move(a keys.Action) bool { return l.cursor.Do(a, l.keyAt) }
 
 // Select puts the cursor on the item with a key, at the next Sync.
@@ -87,7 +87,7 @@ func (l *List[T]) Click(n int) {
 	}
 }
 
-// Visible calls f for each visible item, and tells whether the cursor is on it.
+// Visible calls f for each visible item, and reports whether the cursor is on it.
 func (l *List[T]) Visible(f func(item T, under bool)) {
 	from, to := l.cursor.Visible()
 	for i := from; i < to; i++ {
@@ -95,7 +95,7 @@ func (l *List[T]) Visible(f func(item T, under bool)) {
 	}
 }
 
-// Scrolls tells whether there are more items than visible ones.
+// Scrolls reports whether there are more items than visible ones.
 func (l *List[T]) Scrolls() bool {
 	from, to := l.cursor.Visible()
 	return len(l.Items) > to-from
@@ -128,7 +128,7 @@ func (l *List[T]) Count(env *screens.Env, text string) {
 // Marks are the things that are marked, by key.
 type Marks struct{ on map[string]bool }
 
-// Has tells whether a thing is marked.
+// Has reports whether a thing is marked.
 func (m *Marks) Has(key string) bool { return m.on[key] }
 
 // Marked implements screens.Marker.

@@ -29,7 +29,8 @@ import (
 )
 
 func entryAt(i int, message string) api.LogLine {
-	return api.LogLine{Time: tuitest.Noon.Add(time.Duration(i) * time.Second), Unit: "a.service", Machine: "m1", Priority: 6, Message: message}
+	return api.LogLine{Time: tuitest.Noon.Add(time.Duration(i) * time.Second), Unit: "a.service", Machine: "m1",
+		Priority: 6, Message: message}
 }
 
 func TestTheBookIsBoundedAndInOrder(t *testing.T) {
@@ -255,7 +256,8 @@ func TestSave(t *testing.T) {
 	const head = "2026-03-14T12:00:00Z "
 	for name, want := range map[string]string{
 		"plain": head +
-			"n7 a.service info: tab\there, \xff\xfe bytes, a ^[[31mred^[[m one, \\u009b31m too, \\x9b1m and ü\nsecond line\n" + head + "moved n3 → n1\n",
+			"n7 a.service info: tab\there, \xff\xfe bytes, a ^[[31mred^[[m one, \\u009b31m too, \\x9b1m and ü\nsecond line\n" +
+			head + "moved n3 → n1\n",
 		"raw": head + "n7 a.service info: " + raw + "\n" + head + "moved n3 → n1\n",
 	} {
 		path := filepath.Join(dir, name)

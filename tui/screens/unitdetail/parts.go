@@ -66,7 +66,8 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 			}
 		}
 	}
-	wanted := line{{" wanted ", t.Dim}, {string(first.Desired), t.Text}}.with(w, piece{"  hash ", t.Dim}, piece{first.Hash[:min(7, len(first.Hash))], t.Text})
+	wanted := line{{" wanted ", t.Dim}, {string(first.Desired), t.Text}}.with(w, piece{"  hash ", t.Dim},
+		piece{first.Hash[:min(7, len(first.Hash))], t.Text})
 	if s.detail != nil {
 		if s.detail.By != "" {
 			wanted = wanted.with(w, piece{"  by ", t.Dim}, piece{draw.Clean(s.detail.By), t.Text})
@@ -122,7 +123,8 @@ func (s *Screen) story(env *screens.Env, w int) []line {
 			case !v.OK:
 				glyph, ink = t.Glyphs.Bad, t.Busy
 			}
-			l := line{{" " + glyph + " ", ink}, {draw.Fit(draw.Clean(v.Name), names), t.Text}, {blanks(names - draw.Width(v.Name) + 1), t.Text}}
+			l := line{{" " + glyph + " ", ink}, {draw.Fit(draw.Clean(v.Name), names), t.Text},
+				{blanks(names - draw.Width(v.Name) + 1), t.Text}}
 			out = append(out, append(l, piece{draw.Fit(draw.Clean(v.Reason), w-l.width()-1), t.Dim}))
 		}
 	case s.err != nil:
@@ -140,7 +142,8 @@ func (s *Screen) story(env *screens.Env, w int) []line {
 	out = append(out, nil, head(env, "Recent states", w))
 	for i := len(s.states) - 1; i >= max(0, len(s.states)-5); i-- {
 		st := s.states[i]
-		l := line{{" " + widgets.Clock(st.at, env.Now) + "  ", t.Dim}, {widgets.Glyph(t, st.mood) + " " + st.word, widgets.Ink(t, st.mood)}}
+		l := line{{" " + widgets.Clock(st.at, env.Now) + "  ", t.Dim},
+			{widgets.Glyph(t, st.mood) + " " + st.word, widgets.Ink(t, st.mood)}}
 		if st.sub != "" {
 			l = append(l, piece{" " + st.sub, t.Dim})
 		}
@@ -198,7 +201,8 @@ func under(first line, text string, ink draw.Ink, w int) []line {
 
 func head(env *screens.Env, title string, w int) line {
 	t := env.Theme
-	return line{{t.Box[4] + " ", t.Border}, {title, t.Title}, {" " + strings.Repeat(t.Box[4], max(0, w-draw.Width(title)-3)), t.Border}}
+	return line{{t.Box[4] + " ", t.Border}, {title, t.Title}, {" " +
+		strings.Repeat(t.Box[4], max(0, w-draw.Width(title)-3)), t.Border}}
 }
 
 // file is the unit's file in colours: sections, options, comments.

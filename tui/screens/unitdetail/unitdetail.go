@@ -42,7 +42,7 @@ type Screen struct {
 	states  []seen
 }
 
-// mark tells whether the answers are still current.
+// mark reports whether the answers are still current.
 type mark struct {
 	generation int64
 	machine    string

@@ -91,7 +91,8 @@ func TestTheBlogPost(t *testing.T) {
 		s.file(name, service)
 	}
 	out := s.must("start", "myapp", "anotherapp.service", "./someapp.service")
-	s.wants(out, "Unit myapp.service launched on ", "Unit anotherapp.service launched on ", "Unit someapp.service launched on ")
+	s.wants(out, "Unit myapp.service launched on ", "Unit anotherapp.service launched on ",
+		"Unit someapp.service launched on ")
 	if got, want := s.must("list-unit-files"), strings.TrimLeft(`
 UNIT                HASH     DSTATE    STATE     TARGET
 anotherapp.service  e7823f5  launched  launched  10000000.../198.18.1.1
@@ -118,7 +119,8 @@ MACHINE      IP          METADATA
 	}
 	s.SetHealth(apitest.Machine(2).ID, cluster.Failed)
 	apitest.Eventually(t, "myapp has moved", func() bool {
-		return !strings.Contains(s.must("list-units", "--no-legend", "--fields=unit,machine", "--full", "myapp.service"), apitest.Machine(2).ID)
+		return !strings.Contains(s.must("list-units", "--no-legend", "--fields=unit,machine", "--full", "myapp.service"),
+			apitest.Machine(2).ID)
 	})
 	if out := s.must("list-machines", "--no-legend"); strings.Contains(out, "20000000") {
 		t.Errorf("a dead machine is listed as if it were up:\n%s", out)
@@ -175,7 +177,8 @@ func TestTemplates(t *testing.T) {
 	s.file("zk@.service", service)
 	s.must("submit", "zk@.service")
 	s.fails(1, "zk@.service is a template: load an instance of it, such as zk@1.service", "load", "zk@.service")
-	s.wants(s.must("load", "zk@1.service", "zk@2.service", "zk@3.service"), "zk@1.service loaded", "zk@2.service loaded", "zk@3.service loaded")
+	s.wants(s.must("load", "zk@1.service", "zk@2.service", "zk@3.service"), "zk@1.service loaded", "zk@2.service loaded",
+		"zk@3.service loaded")
 	s.must("start", "zk@1", "zk@2", "zk@3")
 	where := s.must("list-units", "--no-legend", "--fields", "machine", "zk@?.service")
 	s.wants(where, "198.18.1.1", "198.18.1.2", "198.18.1.3")
@@ -207,13 +210,17 @@ func TestHeld(t *testing.T) {
 	s.Hold("2 of 3 machines vanished at once; drain the machines that are really dead")
 	s.SetHealth(apitest.Machine(3).ID, cluster.Failed)
 	const why = "stays on n3, which failed, as failovers are held: 2 of 3 machines vanished at once; drain"
-	apitest.Eventually(t, "status says so", func() bool { return strings.Contains(s.must("status", "a"), "Held: it "+why) })
+	apitest.Eventually(t, "status says so", func() bool {
+		return strings.Contains(s.must("status", "a"),
+			"Held: it "+why)
+	})
 	s.wants(s.must("explain", "a"), "a.service: "+why, "failed; its units stay")
 	if _, out, _ := s.try("list-units", "--fields=unit,reason"); !strings.Contains(out, why) {
 		t.Errorf("listed as\n%s", out)
 	}
 	for _, verb := range []string{"list-units", "list-unit-files", "list-machines"} {
-		if _, _, errOut := s.try(verb); !strings.Contains(errOut, "warning: failovers are held: 2 of 3 machines vanished at once") {
+		if _, _, errOut := s.try(verb); !strings.Contains(errOut,
+			"warning: failovers are held: 2 of 3 machines vanished at once") {
 			t.Errorf("%s says nothing of it: %s", verb, errOut)
 		}
 	}
@@ -224,7 +231,8 @@ func TestWaiting(t *testing.T) {
 	s.file("a.service", service)
 	s.must("submit", "a.service")
 	s.Pause()
-	s.fails(1, "Timed out after 250ms waiting for unit a.service to start: it has no machine yet", "start", "--block-attempts=1", "a")
+	s.fails(1, "Timed out after 250ms waiting for unit a.service to start: it has no machine yet", "start",
+		"--block-attempts=1", "a")
 	s.must("stop", "--no-block", "a")
 	s.Resume()
 	s.must("start", "a")
@@ -248,7 +256,8 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(300*time.Millisecond, cancel)
 	var out, errOut bytes.Buffer
-	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "start", "a.service"}, nil, &out, &errOut); code != exitInterrupted {
+	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "start", "a.service"}, nil, &out,
+		&errOut); code != exitInterrupted {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
 	s.wants(errOut.String(), "The cluster carries on; 1 of 1 units")
@@ -263,7 +272,8 @@ func TestInterrupted(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, cancel)
 	out.Reset()
 	errOut.Reset()
-	if code := Run(ctx, []string{"--endpoint", hung.URL, "destroy", "a.service"}, nil, &out, &errOut); code != exitInterrupted {
+	if code := Run(ctx, []string{"--endpoint", hung.URL, "destroy", "a.service"}, nil, &out,
+		&errOut); code != exitInterrupted {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
 	s.wants(errOut.String(), "Interrupted. 0 of 1 units were done; what became of the others isn't known")
@@ -273,11 +283,13 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	time.AfterFunc(300*time.Millisecond, cancel)
 	out.Reset()
-	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "start", "a.service", "nope.service", "b.service"}, nil, &out, &errOut); code != exitInterrupted {
+	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "start", "a.service", "nope.service",
+		"b.service"}, nil, &out, &errOut); code != exitInterrupted {
 		t.Errorf("exit %d\n%s%s", code, out.String(), errOut.String())
 	}
 	var outcomes []wait.Outcome
-	if err := json.Unmarshal(out.Bytes(), &outcomes); err != nil || len(outcomes) != 3 || outcomes[0].Verdict != wait.Refused || outcomes[1].Verdict != wait.Pending || outcomes[2].Unit != "b.service" {
+	if err := json.Unmarshal(out.Bytes(), &outcomes); err != nil || len(outcomes) != 3 ||
+		outcomes[0].Verdict != wait.Refused || outcomes[1].Verdict != wait.Pending || outcomes[2].Unit != "b.service" {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }
@@ -349,7 +361,8 @@ func TestOddFiles(t *testing.T) {
 	s.must("submit", "tpl@.service")
 	s.wants(s.must("explain", "tpl@.service"), "a template runs on no machine itself", "tpl@1.service")
 	for verb, says := range map[string]string{"list-units": "list-unit-files", "list-unit-files": "Nothing matches no*"} {
-		if code, _, errOut := s.try(verb, "no*"); code != 0 || !strings.Contains(errOut, "Nothing matches no*.") || !strings.Contains(errOut, says) {
+		if code, _, errOut := s.try(verb, "no*"); code != 0 || !strings.Contains(errOut, "Nothing matches no*.") ||
+			!strings.Contains(errOut, says) {
 			t.Errorf("%s: exit %d, %s", verb, code, errOut)
 		}
 	}
@@ -363,9 +376,11 @@ func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 func TestOutputThatIsLost(t *testing.T) {
 	s := newShell(t, 1)
 	s.file("a.service", service)
-	for _, args := range []string{"start a.service", "start --no-block a.service", "-o json start a.service", "list-units", "status a", "cat a", "explain a", "events", "list-machines"} {
+	for _, args := range []string{"start a.service", "start --no-block a.service", "-o json start a.service", "list-units",
+		"status a", "cat a", "explain a", "events", "list-machines"} {
 		var errOut bytes.Buffer
-		if code := Run(t.Context(), append([]string{"--endpoint", s.Endpoint}, strings.Fields(args)...), nil, full{}, &errOut); code != exitFailed || !strings.Contains(errOut.String(), "no space left") {
+		if code := Run(t.Context(), append([]string{"--endpoint", s.Endpoint}, strings.Fields(args)...), nil, full{},
+			&errOut); code != exitFailed || !strings.Contains(errOut.String(), "no space left") {
 			t.Errorf("%s: exit %d, %s", args, code, errOut.String())
 		}
 	}
@@ -383,7 +398,8 @@ func TestGlobalUpdate(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.file("g.service", content)
-		s.wants(s.must(append(args, "g.service")...), []string{"Unit g.service replaced", "Triggered global unit g.service start, machine by machine"}[n])
+		s.wants(s.must(append(args, "g.service")...), []string{"Unit g.service replaced",
+			"Triggered global unit g.service start, machine by machine"}[n])
 		apitest.Eventually(t, "the global unit is up to date everywhere", func() bool {
 			rows := strings.Fields(s.must("list-units", "--no-legend", "--fields", "hash", "g.service"))
 			return len(rows) == 3 && rows[0] == rows[1] && rows[1] == rows[2] && strings.HasPrefix(file.Hash(), rows[0])
@@ -413,7 +429,8 @@ g.service  -         global                  true    A test
 `, "\n"); got != want {
 		t.Errorf("list-unit-files:\n%swant\n%s", got, want)
 	}
-	s.wants(s.must("status", "a"), "● a.service - A test", "Desired: launched by ", "Machine: 10000000.../198.18.1.1 (n1)", "Active: active (running) since ", "Main PID: 1", "Reason: ", "e7823f5")
+	s.wants(s.must("status", "a"), "● a.service - A test", "Desired: launched by ", "Machine: 10000000.../198.18.1.1 (n1)",
+		"Active: active (running) since ", "Main PID: 1", "Reason: ", "e7823f5")
 	s.wants(s.must("explain", "a"), "a.service: ", "n1", "here", "n2", "could")
 	s.wants(s.must("events"), "started a.service", "(by ")
 	s.wants(s.must("drain", "n2"), "Machine 20000000... (n2) is drained")
@@ -424,11 +441,13 @@ g.service  -         global                  true    A test
 	s.wants(s.must("leave"), "leaving")
 	<-s.Left
 	var rows []unitRow
-	if err := json.Unmarshal([]byte(s.must("list-units", "-o", "json", "a.service")), &rows); err != nil || len(rows) != 1 || rows[0].Active != "active" || rows[0].Address != "198.18.1.1" {
+	if err := json.Unmarshal([]byte(s.must("list-units", "-o", "json", "a.service")), &rows); err != nil ||
+		len(rows) != 1 || rows[0].Active != "active" || rows[0].Address != "198.18.1.1" {
 		t.Errorf("list-units -o json: %+v, %v", rows, err)
 	}
 	var outcomes []wait.Outcome
-	if err := json.Unmarshal([]byte(s.must("restart", "-o", "json", "a")), &outcomes); err != nil || len(outcomes) != 1 || outcomes[0].Verdict != wait.Reached || outcomes[0].Machine != apitest.Machine(1).ID {
+	if err := json.Unmarshal([]byte(s.must("restart", "-o", "json", "a")), &outcomes); err != nil || len(outcomes) != 1 ||
+		outcomes[0].Verdict != wait.Reached || outcomes[0].Machine != apitest.Machine(1).ID {
 		t.Errorf("restart -o json: %+v, %v", outcomes, err)
 	}
 }
@@ -440,7 +459,8 @@ func TestStaleStateIsSaid(t *testing.T) {
 	s.Store.SetReachable(false)
 	apitest.Eventually(t, "the daemon notices", func() bool { _, live, _, _ := s.View.LastKnown(); return !live })
 	code, out, errOut := s.try("list-units")
-	if code != 0 || !strings.Contains(out, "a.service") || !strings.Contains(errOut, "the cluster's store can't be reached") {
+	if code != 0 || !strings.Contains(out, "a.service") || !strings.Contains(errOut,
+		"the cluster's store can't be reached") {
 		t.Errorf("list-units without a store: %d\n%s%s", code, out, errOut)
 	}
 	s.fails(1, "store", "stop", "a.service")

@@ -11,7 +11,8 @@ import (
 )
 
 func TestConfirm(t *testing.T) {
-	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, " y \n": true, "y": true, "n\n": false, "\n": false, "": false, "yep\n": false} {
+	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, " y \n": true, "y": true, "n\n": false,
+		"\n": false, "": false, "yep\n": false} {
 		var out bytes.Buffer
 		a := &app{err: &out}
 		got, err := a.confirm(t.Context(), bufio.NewReader(strings.NewReader(answer)), "Go on?")

@@ -34,7 +34,9 @@ func onTerminalWith(t *testing.T, width, height int, env []string, args ...strin
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=", "TERM=xterm-256color", "COLORTERM=", "LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8", "TMUX=", "STY=", "EDITOR=true", "VISUAL=")
+	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=",
+		"TERM=xterm-256color", "COLORTERM=", "LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8", "TMUX=", "STY=", "EDITOR=true",
+		"VISUAL=")
 	cmd.Env = append(cmd.Env, env...)
 	p, err := tuitest.StartPty(cmd, width, height)
 	if err != nil {
@@ -211,7 +213,8 @@ func TestSuspend(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", `set -m; "$0" --endpoint=unix:///nowhere/fleettop.sock; echo the shell; read line; fg`, self)
-	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "HOME="+t.TempDir(), "XDG_CONFIG_HOME=", "TERM=xterm-256color", "LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8")
+	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "HOME="+t.TempDir(), "XDG_CONFIG_HOME=", "TERM=xterm-256color",
+		"LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8")
 	pty, err := tuitest.StartPty(cmd, 80, 24)
 	if err != nil {
 		t.Fatal(err)
@@ -267,7 +270,8 @@ func TestNoEscapeCodeWithoutAConsole(t *testing.T) {
 func TestNoTerminalNoConsole(t *testing.T) {
 	var out, errOut bytes.Buffer
 	code := Run(t.Context(), nil, strings.NewReader(""), &out, &errOut)
-	if code != exitUsage || !strings.Contains(errOut.String(), "which needs a terminal") || !strings.Contains(errOut.String(), "list-units") || out.Len() > 0 {
+	if code != exitUsage || !strings.Contains(errOut.String(), "which needs a terminal") ||
+		!strings.Contains(errOut.String(), "list-units") || out.Len() > 0 {
 		t.Errorf("code %d, out %q, err %q", code, out.String(), errOut.String())
 	}
 }

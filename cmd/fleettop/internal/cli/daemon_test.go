@@ -28,7 +28,8 @@ func TestDaemonRefusesWhatIsEmpty(t *testing.T) {
 		{"--etcd-endpoints=", "--etcd-endpoints names no endpoint"},
 	} {
 		dir := t.TempDir()
-		code, out, errOut := command(t, "", "daemon", "--address", "127.0.0.1", "--manager=process", "--state-dir", filepath.Join(dir, "state"), "--run-dir", filepath.Join(dir, "run"), c.flag)
+		code, out, errOut := command(t, "", "daemon", "--address", "127.0.0.1", "--manager=process", "--state-dir",
+			filepath.Join(dir, "state"), "--run-dir", filepath.Join(dir, "run"), c.flag)
 		if code != exitUsage || !strings.Contains(errOut, c.says) {
 			t.Errorf("%s: %d %s%s, expected %d and %q", c.flag, code, out, errOut, exitUsage, c.says)
 		}
@@ -108,7 +109,8 @@ func TestJoinAsksForAKeyOfAnotherCluster(t *testing.T) {
 	if code != exitFailed || !strings.Contains(errOut, had.Primary().ID()) || !strings.Contains(errOut, "--yes") {
 		t.Errorf("%d %s", code, errOut)
 	}
-	if code, _, errOut = command(t, "", append(join, "--yes")...); code != exitFailed || !strings.Contains(errOut, "connection refused") {
+	if code, _, errOut = command(t, "", append(join, "--yes")...); code != exitFailed ||
+		!strings.Contains(errOut, "connection refused") {
 		t.Errorf("with --yes: %d %s", code, errOut)
 	}
 	if got, err := keys.Load(path); err != nil || !got.Equal(had) {

@@ -19,14 +19,16 @@ func TestDrainNamesWhatHasNoOtherPlace(t *testing.T) {
 	s.file("free.service", service)
 	s.must("start", "here.service")
 	code, out, errOut := s.try("drain", "n2")
-	if code != 1 || out != "" || !strings.Contains(errOut, "here.service: 2 machines: ") || !strings.Contains(errOut, "--yes") || !strings.Contains(errOut, "nothing was done") {
+	if code != 1 || out != "" || !strings.Contains(errOut, "here.service: 2 machines: ") ||
+		!strings.Contains(errOut, "--yes") || !strings.Contains(errOut, "nothing was done") {
 		t.Errorf("drain: %d\n%s%s", code, out, errOut)
 	}
 	if m := c2(s); m.Schedule != "" {
 		t.Errorf("n2 is %q all the same", m.Schedule)
 	}
 	code, out, errOut = s.try("drain", "--yes", "n2")
-	if code != 0 || !strings.Contains(out, "Machine 20000000... (n2) is drained: 0 units moved") || !strings.Contains(errOut, "stopped, as no other machine can take them: here.service") {
+	if code != 0 || !strings.Contains(out, "Machine 20000000... (n2) is drained: 0 units moved") ||
+		!strings.Contains(errOut, "stopped, as no other machine can take them: here.service") {
 		t.Errorf("drain --yes: %d\n%s%s", code, out, errOut)
 	}
 	if code, out, errOut = s.try("leave"); code != 0 || !strings.Contains(out, "is leaving the cluster") || errOut != "" {
@@ -36,7 +38,8 @@ func TestDrainNamesWhatHasNoOtherPlace(t *testing.T) {
 	s.must("start", "free.service")
 	var rows []scheduled
 	_, out, _ = s.try("drain", "-o", "json", "--yes", "n1", "n2")
-	if err := json.Unmarshal([]byte(out), &rows); err != nil || len(rows) != 2 || len(rows[0].Moved.Nowhere) != 1 || len(rows[1].Moved.Nowhere) != 1 {
+	if err := json.Unmarshal([]byte(out), &rows); err != nil || len(rows) != 2 || len(rows[0].Moved.Nowhere) != 1 ||
+		len(rows[1].Moved.Nowhere) != 1 {
 		t.Errorf("drain -o json: %+v, %v\n%s", rows, err, out)
 	}
 	s.must("uncordon", "n1", "n2")
@@ -68,7 +71,8 @@ func TestProgressLine(t *testing.T) {
 	p.tell(&api.Progress{Done: 2, Total: 3})
 	p.tell(nil)
 	p.tell(nil)
-	if got, want := out.String(), "\r\x1b[Kdrain: 1 of 3 done; a.service is starting on n1^[[2J\r\x1b[Kdrain: 2 of 3 done\r\x1b[K"; got != want {
+	if got, want := out.String(),
+		"\r\x1b[Kdrain: 1 of 3 done; a.service is starting on n1^[[2J\r\x1b[Kdrain: 2 of 3 done\r\x1b[K"; got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
 	out.Reset()
@@ -97,7 +101,8 @@ func TestDrainWithoutTheStore(t *testing.T) {
 	apitest.Eventually(t, "the daemon notices", func() bool { _, live, _, _ := s.View.LastKnown(); return !live })
 	for _, args := range [][]string{{"drain", "n2"}, {"drain", "--yes", "n2"}, {"leave"}} {
 		code, out, errOut := s.try(args...)
-		if code != 1 || out != "" || !strings.Contains(errOut, "nothing was done: the cluster's store can't be reached") || strings.Contains(errOut, "here.service") {
+		if code != 1 || out != "" || !strings.Contains(errOut, "nothing was done: the cluster's store can't be reached") ||
+			strings.Contains(errOut, "here.service") {
 			t.Errorf("%v: %d\n%s%s", args, code, out, errOut)
 		}
 	}

@@ -18,10 +18,13 @@ func TestWhereabouts(t *testing.T) {
 		store api.Store
 		want  string
 	}{
-		"here":               {api.Place{Name: "n1", Placed: ago, Active: "active", Sub: "running"}, there, "it is on n1 since …: active (running)"},
+		"here": {api.Place{Name: "n1", Placed: ago, Active: "active", Sub: "running"}, there,
+			"it is on n1 since …: active (running)"},
 		"here, nothing said": {api.Place{Name: "n1", Placed: ago}, there, "it is on n1 since …: nothing is reported of it"},
-		"failed":             {api.Place{Name: "n1", Lost: "failed", LostSince: ago}, there, "it was on n1, which is failed since …: nothing is reported of it"},
-		"no store":           {api.Place{Name: "n1"}, api.Store{Since: ago}, "it was on n1 when the store was last seen, 11s ago: nothing is reported of it"},
+		"failed": {api.Place{Name: "n1", Lost: "failed", LostSince: ago}, there,
+			"it was on n1, which is failed since …: nothing is reported of it"},
+		"no store": {api.Place{Name: "n1"}, api.Store{Since: ago},
+			"it was on n1 when the store was last seen, 11s ago: nothing is reported of it"},
 	} {
 		got := strings.ReplaceAll(whereabouts(tt.place, tt.store, now), strings.TrimPrefix(since(ago, now), " since "), "…")
 		if got != tt.want {

@@ -51,8 +51,10 @@ func TestBadFiles(t *testing.T) {
 	s.file("good.service.d/10-a.conf", service)
 	for name, says := range map[string]string{
 		"good.service.d/10-a.conf": "write its settings into the unit file itself", "./good.service.d": "is a directory",
-		"big.service": "256 KiB", "binary.service": "binary.service", "empty.service": "empty.service", "typo.service": "MachineMetadata",
-		"conflicting.service": "Global", "open.service": "open.service:1:", "folder.service": "folder.service", "a/b.service": "a/b.service", "none.service": "none.service",
+		"big.service": "256 KiB", "binary.service": "binary.service", "empty.service": "empty.service",
+		"typo.service":        "MachineMetadata",
+		"conflicting.service": "Global", "open.service": "open.service:1:", "folder.service": "folder.service",
+		"a/b.service": "a/b.service", "none.service": "none.service",
 	} {
 		s.fails(1, says, "submit", name)
 		s.fails(1, says, "verify", name)
@@ -157,7 +159,8 @@ func TestSubmitReplaceSaysWhatItDid(t *testing.T) {
 	s.wants(s.must("submit", "--replace", "--no-block", "a.service"), "Unit a.service replaced; it stays loaded")
 	s.must("start", "a.service")
 	s.file("a.service", otherService)
-	s.wants(s.must("submit", "--replace", "--no-block", "a.service"), "Unit a.service replaced; it is being restarted where it runs")
+	s.wants(s.must("submit", "--replace", "--no-block", "a.service"),
+		"Unit a.service replaced; it is being restarted where it runs")
 	s.must("destroy", "a.service")
 	s.must("submit", "a.service")
 	s.file("a.service", service)

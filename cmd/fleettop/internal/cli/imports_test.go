@@ -52,7 +52,8 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"fleettop/daemon/api", "fleettop/tui", "the API has no face"},
 	{"fleettop/cmd/fleettop/internal/print", "fleettop/daemon/api/client", "printing asks no daemon"},
 	{"fleettop/cmd/fleettop/internal/print", "github.com/spf13/cobra", "printing knows no flags"},
-	{"fleettop/cmd/fleettop/internal/unitfiles", "fleettop/daemon/api/client", "files and names are found without a daemon"},
+	{"fleettop/cmd/fleettop/internal/unitfiles", "fleettop/daemon/api/client",
+		"files and names are found without a daemon"},
 	{"fleettop/cmd/fleettop/internal/wait", "github.com/spf13/cobra", "waiting knows no flags"},
 	{"fleettop/cmd/fleettop/internal/wait", "go.etcd.io/", "waiting knows only the API's client"},
 	{"fleettop/cmd/fleettop/internal/sshdial", "net/http", "a connection knows nothing of what is said over it"},
@@ -83,7 +84,8 @@ var only = []struct {
 }{
 	{"fleettop/cluster/etcdserver", []string{"fleettop/daemon/etcdnode", "fleettop/cmd/fleettop/internal/cli"},
 		"the etcd server is etcdnode's (the command line knows its errors)"},
-	{"fleettop/cluster/etcdstore", []string{"fleettop/daemon", "fleettop/daemon/etcdnode"}, "the rest knows the store's contract"},
+	{"fleettop/cluster/etcdstore", []string{"fleettop/daemon", "fleettop/daemon/etcdnode"},
+		"the rest knows the store's contract"},
 	{"fleettop/cluster/election", []string{"fleettop/daemon/leadership"}, "leadership campaigns"},
 }
 

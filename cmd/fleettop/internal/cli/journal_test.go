@@ -20,8 +20,10 @@ import (
 
 func TestUnitAndMachine(t *testing.T) {
 	for arg, want := range map[string][2]string{
-		"web@1.service@n3": {"web@1.service", "n3"}, "web@1.service": {"web@1.service", ""}, "web@1": {"web@1.service", ""}, "db": {"db.service", ""},
-		"db.service@1670f712": {"db.service", "1670f712"}, "web@*": {"web@*", ""}, "web@*.service@n3": {"web@*.service", "n3"}, "web@n3": {"web@n3.service", ""},
+		"web@1.service@n3": {"web@1.service", "n3"}, "web@1.service": {"web@1.service", ""}, "web@1": {"web@1.service",
+			""}, "db": {"db.service", ""},
+		"db.service@1670f712": {"db.service", "1670f712"}, "web@*": {"web@*", ""}, "web@*.service@n3": {"web@*.service",
+			"n3"}, "web@n3": {"web@n3.service", ""},
 	} {
 		if unit, machine := unitAndMachine(arg); unit != want[0] || machine != want[1] {
 			t.Errorf("%s is %q on %q", arg, unit, machine)
@@ -64,24 +66,29 @@ var noon = time.Date(2026, 1, 31, 12, 0, 0, 250e6, time.UTC)
 func someLines() []api.LogLine {
 	m1, m2 := apitest.Machine(1).ID, apitest.Machine(2).ID
 	return []api.LogLine{
-		{Time: noon, Machine: m1, Unit: "web@1.service", Priority: 3, Message: "boom\x1b[31m\nsecond", Cursor: "1", Fields: map[string]string{"SYSLOG_IDENTIFIER": "web", "_PID": "7"}},
+		{Time: noon, Machine: m1, Unit: "web@1.service", Priority: 3, Message: "boom\x1b[31m\nsecond", Cursor: "1",
+			Fields: map[string]string{"SYSLOG_IDENTIFIER": "web", "_PID": "7"}},
 		{Kind: api.LogDivider, Time: noon, Machine: m2, Unit: "web@1.service", Text: "moved n1 → n2, outage 1.12s"},
-		{Time: noon, Machine: m2, Unit: "web@1.service", Priority: 6, Message: "bin\uFFFD", Raw: []byte("bin\xff"), Cursor: "2"},
+		{Time: noon, Machine: m2, Unit: "web@1.service", Priority: 6, Message: "bin\uFFFD", Raw: []byte("bin\xff"),
+			Cursor: "2"},
 	}
 }
 
 func journalOutput(t *testing.T, c *apitest.Cluster, args ...string) (out, errOut string, code int) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code = Run(t.Context(), append([]string{"--endpoint", c.Endpoint, "journal"}, args...), strings.NewReader(""), &stdout, &stderr)
+	code = Run(t.Context(), append([]string{"--endpoint", c.Endpoint, "journal"}, args...), strings.NewReader(""), &stdout,
+		&stderr)
 	return stdout.String(), stderr.String(), code
 }
 
 func TestJournalForms(t *testing.T) {
 	for name, want := range map[string]string{
-		"short":       "Jan 31 12:00:00 n1 web[7]: boom^[[31m\n" + strings.Repeat(" ", 27) + "second\n-- Jan 31 12:00:00 moved n1 → n2, outage 1.12s --\nJan 31 12:00:00 n2 web@1: bin\\xff\n",
-		"no-hostname": "Jan 31 12:00:00 web[7]: boom^[[31m\n" + strings.Repeat(" ", 24) + "second\n-- Jan 31 12:00:00 moved n1 → n2, outage 1.12s --\nJan 31 12:00:00 web@1: bin\\xff\n",
-		"cat":         "boom\x1b[31m\nsecond\nbin\xff\n",
+		"short": "Jan 31 12:00:00 n1 web[7]: boom^[[31m\n" + strings.Repeat(" ",
+			27) + "second\n-- Jan 31 12:00:00 moved n1 → n2, outage 1.12s --\nJan 31 12:00:00 n2 web@1: bin\\xff\n",
+		"no-hostname": "Jan 31 12:00:00 web[7]: boom^[[31m\n" + strings.Repeat(" ",
+			24) + "second\n-- Jan 31 12:00:00 moved n1 → n2, outage 1.12s --\nJan 31 12:00:00 web@1: bin\\xff\n",
+		"cat": "boom\x1b[31m\nsecond\nbin\xff\n",
 	} {
 		_, c := logsOf(t, someLines())
 		args := []string{"--utc", "web@1", "-o", name}
@@ -106,7 +113,8 @@ func TestJournalForms(t *testing.T) {
 		}
 		objects = append(objects, o)
 	}
-	if len(objects) != 3 || objects[0]["__REALTIME_TIMESTAMP"] != "1769860800250000" || objects[0]["_HOSTNAME"] != "n1" || objects[0]["_PID"] != "7" || objects[1]["FLEETTOP_KIND"] != "divider" {
+	if len(objects) != 3 || objects[0]["__REALTIME_TIMESTAMP"] != "1769860800250000" || objects[0]["_HOSTNAME"] != "n1" ||
+		objects[0]["_PID"] != "7" || objects[1]["FLEETTOP_KIND"] != "divider" {
 		t.Errorf("%s", out)
 	}
 	if raw, ok := objects[2]["MESSAGE"].([]any); !ok || len(raw) != 4 || raw[3] != 255.0 {
@@ -114,14 +122,16 @@ func TestJournalForms(t *testing.T) {
 	}
 	_, c = logsOf(t, someLines())
 	out, _, _ = journalOutput(t, c, "web@1", "-o", "export")
-	if !strings.Contains(out, "MESSAGE\n\x04\x00\x00\x00\x00\x00\x00\x00bin\xff\n") || !strings.HasPrefix(out, "__CURSOR=1\n__REALTIME_TIMESTAMP=1769860800250000\n") || strings.Count(out, "\n\n") != 3 {
+	if !strings.Contains(out, "MESSAGE\n\x04\x00\x00\x00\x00\x00\x00\x00bin\xff\n") ||
+		!strings.HasPrefix(out, "__CURSOR=1\n__REALTIME_TIMESTAMP=1769860800250000\n") || strings.Count(out, "\n\n") != 3 {
 		t.Errorf("%q", out)
 	}
 }
 
 func TestJournalOptions(t *testing.T) {
 	r, c := logsOf(t, nil, nil, nil, nil, nil, nil)
-	for _, args := range [][]string{{"db"}, {"db", "web@*", "-n", "all", "-p", "err", "-g", "x"}, {"db.service@n2", "--since", "@1769860800", "-o", "json"}, {"db", "-n", "0", "-m", "n1"},
+	for _, args := range [][]string{{"db"}, {"db", "web@*", "-n", "all", "-p", "err", "-g", "x"},
+		{"db.service@n2", "--since", "@1769860800", "-o", "json"}, {"db", "-n", "0", "-m", "n1"},
 		{"db", "--since", "@1769860800", "--until", "@1769860800"}, {"db", "-p", "err", "-n", "3"}} {
 		if _, errOut, code := journalOutput(t, c, args...); code != 0 && !slices.Contains(args, "-g") {
 			t.Fatalf("%q: %s", args, errOut)
@@ -130,17 +140,23 @@ func TestJournalOptions(t *testing.T) {
 	for i, want := range []api.JournalOptions{
 		{Units: []string{"db.service"}, Lines: 10},
 		{Units: []string{"db.service", "web@*"}, Priority: "err", Grep: "x"},
-		{Units: []string{"db.service"}, Machine: "n2", Since: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano), Fields: true},
+		{Units: []string{"db.service"}, Machine: "n2", Since: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano),
+			Fields: true},
 		{Units: []string{"db.service"}, Machine: "n1", Lines: -1},
-		{Units: []string{"db.service"}, Since: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano), Until: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano)},
+		{Units: []string{"db.service"}, Since: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano),
+			Until: time.Unix(1769860800, 0).Local().Format(time.RFC3339Nano)},
 		{Units: []string{"db.service"}, Priority: "err", Lines: 3},
 	} {
 		got := r.asked[i]
-		if !slices.Equal(got.Units, want.Units) || got.Lines != want.Lines || got.Machine != want.Machine || got.Since != want.Since || got.Until != want.Until || got.Fields != want.Fields || got.Priority != want.Priority || got.Grep != want.Grep {
+		if !slices.Equal(got.Units, want.Units) || got.Lines != want.Lines || got.Machine != want.Machine ||
+			got.Since != want.Since || got.Until != want.Until || got.Fields != want.Fields || got.Priority != want.Priority ||
+			got.Grep != want.Grep {
 			t.Errorf("asked for %+v, not for %+v", got, want)
 		}
 	}
-	for _, args := range [][]string{{}, {"db", "-n", "few"}, {"db", "-n", "-1"}, {"db", "--since", "bread"}, {"db", "-p", "loud"}, {"db", "-g", "("}, {"db", "-o", "xml"}, {"db", "-f", "--until", "now"}, {"db", "--since", "now", "--until", "-1h"}, {"a.service@n1", "b.service@n2"}} {
+	for _, args := range [][]string{{}, {"db", "-n", "few"}, {"db", "-n", "-1"}, {"db", "--since", "bread"},
+		{"db", "-p", "loud"}, {"db", "-g", "("}, {"db", "-o", "xml"}, {"db", "-f", "--until", "now"}, {"db", "--since", "now",
+			"--until", "-1h"}, {"a.service@n1", "b.service@n2"}} {
 		if _, errOut, code := journalOutput(t, c, args...); code != exitUsage {
 			t.Errorf("%q: exit code %d, %s", args, code, errOut)
 		}
@@ -154,7 +170,8 @@ func TestJournalFindsNothing(t *testing.T) {
 		code int
 	}{{[]string{"db"}, 0}, {[]string{"db", "-p", "emerg"}, 0}, {[]string{"db", "-g", "x"}, exitFailed}} {
 		_, cluster := logsOf(t, nil)
-		if out, errOut, code := journalOutput(t, cluster, c.args...); code != c.code || out != "" || errOut != "-- No entries --\n" {
+		if out, errOut, code := journalOutput(t, cluster, c.args...); code != c.code || out != "" ||
+			errOut != "-- No entries --\n" {
 			t.Errorf("%q: exit code %d, %q, %q", c.args, code, out, errOut)
 		}
 	}
@@ -189,7 +206,8 @@ func TestJournalGoesOn(t *testing.T) {
 	reader, writer := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		done <- Run(ctx, []string{"--endpoint", c.Endpoint, "journal", "-f", "-o", "cat", "db"}, strings.NewReader(""), writer, io.Discard)
+		done <- Run(ctx, []string{"--endpoint", c.Endpoint, "journal", "-f", "-o", "cat", "db"}, strings.NewReader(""),
+			writer, io.Discard)
 		writer.Close()
 	}()
 	in := bufio.NewScanner(reader)

@@ -30,40 +30,46 @@ type jsonCase struct {
 func jsonCases(dir string) map[string]jsonCase {
 	key := filepath.Join(dir, "key")
 	return map[string]jsonCase{
-		"submit":          {ok: "submit a.service", fails: "submit none.service", misused: "submit"},
-		"load":            {ok: "load a.service", fails: "load none", misused: "load --nope a"},
-		"start":           {ok: "start a.service", fails: "start ./bad.service", misused: "start --no-block --wait 1s a"},
-		"restart":         {ok: "restart a.service", fails: "restart none", misused: "restart"},
-		"stop":            {ok: "stop a.service", fails: "stop none", misused: "stop --block-attempts=-1 a"},
-		"unload":          {ok: "unload a.service", fails: "unload none", misused: "unload"},
-		"status":          {ok: "status a", fails: "status none", misused: "status"},
-		"cat":             {ok: "cat a", fails: "cat none", misused: "cat"},
-		"verify":          {ok: "verify a.service", fails: "verify bad.service", misused: "verify"},
-		"explain":         {ok: "explain a", fails: "explain none", misused: "explain a b", object: true, code: "not_found"},
-		"list-units":      {ok: "list-units", fails: "AWAY list-units", misused: "list-units --fields=nope", code: "unreachable"},
-		"list-unit-files": {ok: "list-unit-files", fails: "AWAY list-unit-files", misused: "list-unit-files --nope", code: "unreachable"},
-		"list-machines":   {ok: "list-machines", fails: "AWAY list-machines", misused: "list-machines n1", code: "unreachable"},
-		"cordon":          {ok: "cordon n2", fails: "cordon n9", misused: "cordon"},
-		"drain":           {ok: "drain n2", fails: "drain n9", misused: "drain"},
-		"uncordon":        {ok: "uncordon n2", fails: "uncordon n9", misused: "uncordon --nope n1"},
-		"forget":          {ok: "forget gone", fails: "forget n2", misused: "forget"},
-		"events":          {ok: "events", fails: "AWAY events", misused: "events --since=bogus", code: "unreachable"},
-		"journal":         {fails: "AWAY journal a", misused: "journal --lines=x a", streams: true, code: "unreachable"},
-		"key generate":    {ok: "key generate --key-file " + key, fails: "key generate --key-file " + key, misused: "key generate x", object: true, code: "failed"},
-		"key list":        {ok: "key list", fails: "AWAY key list", misused: "key list x", object: true, code: "unreachable"},
-		"key rotate":      {ok: "key rotate", fails: "AWAY key rotate", misused: "key rotate --nope", object: true, code: "unreachable"},
-		"join-command":    {ok: "join-command", fails: "AWAY join-command", misused: "join-command x", object: true, code: "unreachable"},
-		"join":            {fails: "join nonsense 127.0.0.1:1", misused: "join", object: true},
-		"leave":           {fails: "AWAY leave", misused: "leave n1", object: true, code: "unreachable"},
-		"version":         {ok: "version", misused: "version x", object: true},
-		"destroy":         {ok: "destroy a.service", fails: "destroy none", misused: "destroy"},
-		"daemon":          {misused: "daemon"},
-		"demo":            {misused: "demo"},
-		"dial-stdio":      {misused: "dial-stdio"},
-		"ssh":             {misused: "ssh n1"},
-		"key":             {misused: "key"},
-		"completion":      {misused: "completion"},
-		"help":            {misused: "help start"},
+		"submit":  {ok: "submit a.service", fails: "submit none.service", misused: "submit"},
+		"load":    {ok: "load a.service", fails: "load none", misused: "load --nope a"},
+		"start":   {ok: "start a.service", fails: "start ./bad.service", misused: "start --no-block --wait 1s a"},
+		"restart": {ok: "restart a.service", fails: "restart none", misused: "restart"},
+		"stop":    {ok: "stop a.service", fails: "stop none", misused: "stop --block-attempts=-1 a"},
+		"unload":  {ok: "unload a.service", fails: "unload none", misused: "unload"},
+		"status":  {ok: "status a", fails: "status none", misused: "status"},
+		"cat":     {ok: "cat a", fails: "cat none", misused: "cat"},
+		"verify":  {ok: "verify a.service", fails: "verify bad.service", misused: "verify"},
+		"explain": {ok: "explain a", fails: "explain none", misused: "explain a b", object: true, code: "not_found"},
+		"list-units": {ok: "list-units", fails: "AWAY list-units", misused: "list-units --fields=nope",
+			code: "unreachable"},
+		"list-unit-files": {ok: "list-unit-files", fails: "AWAY list-unit-files", misused: "list-unit-files --nope",
+			code: "unreachable"},
+		"list-machines": {ok: "list-machines", fails: "AWAY list-machines", misused: "list-machines n1",
+			code: "unreachable"},
+		"cordon":   {ok: "cordon n2", fails: "cordon n9", misused: "cordon"},
+		"drain":    {ok: "drain n2", fails: "drain n9", misused: "drain"},
+		"uncordon": {ok: "uncordon n2", fails: "uncordon n9", misused: "uncordon --nope n1"},
+		"forget":   {ok: "forget gone", fails: "forget n2", misused: "forget"},
+		"events":   {ok: "events", fails: "AWAY events", misused: "events --since=bogus", code: "unreachable"},
+		"journal":  {fails: "AWAY journal a", misused: "journal --lines=x a", streams: true, code: "unreachable"},
+		"key generate": {ok: "key generate --key-file " + key, fails: "key generate --key-file " + key,
+			misused: "key generate x", object: true, code: "failed"},
+		"key list": {ok: "key list", fails: "AWAY key list", misused: "key list x", object: true, code: "unreachable"},
+		"key rotate": {ok: "key rotate", fails: "AWAY key rotate", misused: "key rotate --nope", object: true,
+			code: "unreachable"},
+		"join-command": {ok: "join-command", fails: "AWAY join-command", misused: "join-command x", object: true,
+			code: "unreachable"},
+		"join":       {fails: "join nonsense 127.0.0.1:1", misused: "join", object: true},
+		"leave":      {fails: "AWAY leave", misused: "leave n1", object: true, code: "unreachable"},
+		"version":    {ok: "version", misused: "version x", object: true},
+		"destroy":    {ok: "destroy a.service", fails: "destroy none", misused: "destroy"},
+		"daemon":     {misused: "daemon"},
+		"demo":       {misused: "demo"},
+		"dial-stdio": {misused: "dial-stdio"},
+		"ssh":        {misused: "ssh n1"},
+		"key":        {misused: "key"},
+		"completion": {misused: "completion"},
+		"help":       {misused: "help start"},
 	}
 }
 
@@ -104,7 +110,8 @@ func TestJSON(t *testing.T) {
 	s.addGone()
 	s.file("bad.service", "[Service\n")
 	cases := jsonCases(t.TempDir())
-	for _, verb := range verbsOf((&app{env: &ownProcess{}, in: strings.NewReader(""), out: io.Discard, err: io.Discard}).root(), "") {
+	for _, verb := range verbsOf((&app{env: &ownProcess{}, in: strings.NewReader(""), out: io.Discard,
+		err: io.Discard}).root(), "") {
 		if _, ok := cases[verb]; !ok && !strings.HasPrefix(verb, "completion ") {
 			t.Errorf("%s has no case here", verb)
 		}
@@ -277,7 +284,8 @@ func TestJSONOfWhatEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(200*time.Millisecond, cancel)
 	var out, errOut bytes.Buffer
-	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "events", "-f"}, nil, &out, &errOut); code != exitInterrupted {
+	if code := Run(ctx, []string{"--endpoint", s.Endpoint, "-o", "json", "events", "-f"}, nil, &out,
+		&errOut); code != exitInterrupted {
 		t.Errorf("events -f: exit %d\n%s", code, errOut.String())
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
@@ -306,7 +314,8 @@ func TestJSONOfWhatEnds(t *testing.T) {
 
 func TestWantsJSON(t *testing.T) {
 	for line, want := range map[string]bool{
-		"list-units -o json": true, "-ojson list-units": true, "--output=json x": true, "--output json x": true, "-o=json": true,
+		"list-units -o json": true, "-ojson list-units": true, "--output=json x": true, "--output json x": true,
+		"-o=json":            true,
 		"journal -fo json u": true, "list-units": false, "list-units -o text": false, "start -- -o json": false, "-o": false,
 	} {
 		if got := wantsJSON(strings.Fields(line)); got != want {

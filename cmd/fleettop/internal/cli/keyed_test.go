@@ -32,10 +32,11 @@ func TestKeyedClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Write([]byte(`{"version":"v1","machineID":"` + machine + `"}`))
-	})}
+	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Write([]byte(`{"version":"v1","machineID":"` + machine + `"}`))
+		})}
 	go server.Serve(tls.NewListener(l, identity.ServerConfig()))
 	defer server.Close()
 

@@ -30,7 +30,8 @@ func TestTerminalsGetWhatIsPrintable(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range []string{"status evil", "cat evil", "list-units --fields=unit,name,desc,reason", "list-machines -a --fields=name,metadata", "events", "explain evil",
+	for _, args := range []string{"status evil", "cat evil", "list-units --fields=unit,name,desc,reason",
+		"list-machines -a --fields=name,metadata", "events", "explain evil",
 		"-o json list-units", "restart evil", "cordon " + m.ID, "start " + evil, "cordon " + evil, "submit ./" + evil, evil} {
 		p := onTerminal(t, 200, 50, append([]string{"--endpoint", s.Endpoint}, strings.Fields(args)...)...)
 		if err := p.Close(20 * time.Second); err != nil && !errors.As(err, new(*exec.ExitError)) {
@@ -84,7 +85,8 @@ func TestClosedPipe(t *testing.T) {
 	var errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = w, &errOut
 	var ended *exec.ExitError
-	if err := cmd.Run(); !errors.As(err, &ended) || ended.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE || errOut.Len() > 0 {
+	if err := cmd.Run(); !errors.As(err, &ended) || ended.Sys().(syscall.WaitStatus).Signal() != syscall.SIGPIPE ||
+		errOut.Len() > 0 {
 		t.Errorf("%v\n%s", err, errOut.String())
 	}
 }
@@ -111,7 +113,8 @@ func TestReadOnly(t *testing.T) {
 			line = cases[verb].misused
 		}
 		code, out, errOut := s.try(append([]string{"--read-only"}, strings.Fields(strings.TrimPrefix(line, "AWAY "))...)...)
-		if refused := strings.Contains(errOut, "--read-only looks and changes nothing"); refused == looks || refused && code != exitFailed {
+		if refused := strings.Contains(errOut, "--read-only looks and changes nothing"); refused == looks ||
+			refused && code != exitFailed {
 			t.Errorf("--read-only %s: exit %d\n%s%s", line, code, out, errOut)
 		}
 	}

@@ -238,7 +238,8 @@ func TestSSHThatFails(t *testing.T) {
 		{"ssh://far", "no fleettop daemon can be reached at unix:///nowhere/fleettop.sock"},
 	} {
 		var out, errOut bytes.Buffer
-		if code := Run(t.Context(), []string{"-H", c.host, "list-units"}, strings.NewReader(""), &out, &errOut); code != exitFailed || !strings.Contains(errOut.String(), c.says) {
+		if code := Run(t.Context(), []string{"-H", c.host, "list-units"}, strings.NewReader(""), &out,
+			&errOut); code != exitFailed || !strings.Contains(errOut.String(), c.says) {
 			t.Errorf("%s: %d\n%s, want something about %q", c.host, code, &errOut, c.says)
 		}
 	}

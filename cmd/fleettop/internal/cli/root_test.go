@@ -58,8 +58,10 @@ func TestDaemonStoppedBeforeItWasUp(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	code := Run(ctx, []string{"daemon", "--manager=process", "--address=127.84.0.1", "--machine-id=" + strings.Repeat("1", 32), "--name=n1",
-		"--state-dir=" + filepath.Join(dir, "state"), "--run-dir=" + filepath.Join(dir, "run"), "--log-level=error"}, nil, io.Discard, os.Stderr)
+	code := Run(ctx, []string{"daemon", "--manager=process", "--address=127.84.0.1", "--machine-id=" +
+		strings.Repeat("1", 32), "--name=n1",
+		"--state-dir=" + filepath.Join(dir, "state"), "--run-dir=" + filepath.Join(dir,
+			"run"), "--log-level=error"}, nil, io.Discard, os.Stderr)
 	if code != 0 {
 		t.Errorf("the exit code is %d", code)
 	}

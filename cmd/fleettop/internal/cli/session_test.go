@@ -48,8 +48,9 @@ func newSSHCluster(t *testing.T, machines int) *sshCluster {
 	lines := `fleettop-role="operator" ` + v.key("operator", "op@laptop") + v.key("viewer", "view@desk")
 	v.key("stranger", "")
 	v.write("keys", lines)
-	server, err := sshd.Open(sshd.Config{Listen: "127.0.0.1:0", AuthorizedKeys: filepath.Join(v.dir, "keys"), StateDir: v.dir,
-		Run: serveSession, Refused: func(string, string) {}, Log: slog.New(slog.DiscardHandler)})
+	server, err := sshd.Open(sshd.Config{Listen: "127.0.0.1:0", AuthorizedKeys: filepath.Join(v.dir, "keys"),
+		StateDir: v.dir,
+		Run:      serveSession, Refused: func(string, string) {}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,17 +193,21 @@ func TestViewersOverSSH(t *testing.T) {
 	v.must("operator", service, "submit", "web.service")
 	v.must("operator", "", "start", "web.service")
 	before := v.must("viewer", "", "list-unit-files", "-o", "json") + v.must("viewer", "", "list-machines", "-o", "json")
-	for _, line := range []string{"submit x.service", "submit --replace web.service", "load web.service", "start web.service", "stop web.service", "restart web.service",
-		"unload web.service", "destroy web.service", "cordon n2", "drain n2", "uncordon n2", "forget n3", "leave", "join-command"} {
+	for _, line := range []string{"submit x.service", "submit --replace web.service", "load web.service",
+		"start web.service", "stop web.service", "restart web.service",
+		"unload web.service", "destroy web.service", "cordon n2", "drain n2", "uncordon n2", "forget n3", "leave",
+		"join-command"} {
 		code, out, errOut := v.ssh("viewer", service, line)
 		if code != 1 || !strings.Contains(errOut, "operators") || out != "" {
 			t.Errorf("%s: exit %d\n%s%s", line, code, out, errOut)
 		}
 	}
-	if after := v.must("viewer", "", "list-unit-files", "-o", "json") + v.must("viewer", "", "list-machines", "-o", "json"); after != before {
+	if after := v.must("viewer", "", "list-unit-files", "-o", "json") +
+		v.must("viewer", "", "list-machines", "-o", "json"); after != before {
 		t.Errorf("something changed:\n%s\n%s", before, after)
 	}
-	if events := v.must("viewer", "", "events"); strings.Count(events, "view@desk (ssh)") < 5 || !strings.Contains(events, "refused") {
+	if events := v.must("viewer", "", "events"); strings.Count(events, "view@desk (ssh)") < 5 ||
+		!strings.Contains(events, "refused") {
 		t.Errorf("the tries are not in the timeline:\n%s", events)
 	}
 }
@@ -259,7 +264,8 @@ func TestNothingElseOverSSH(t *testing.T) {
 	if out := v.must("viewer", "", "list-unit-files", "--no-legend"); out != "" {
 		t.Errorf("something was submitted:\n%s", out)
 	}
-	if out := v.must("viewer", "", "help"); strings.Contains(out, "\n  daemon ") || strings.Contains(out, "--endpoint") || !strings.Contains(out, "list-units") {
+	if out := v.must("viewer", "", "help"); strings.Contains(out, "\n  daemon ") || strings.Contains(out, "--endpoint") ||
+		!strings.Contains(out, "list-units") {
 		t.Errorf("the help offers what isn't there:\n%s", out)
 	}
 }
@@ -269,10 +275,13 @@ func TestStrangersOverSSH(t *testing.T) {
 	v := newSSHCluster(t, 1)
 	for name, args := range map[string][]string{
 		"a wrong key": {"127.0.0.1", "list-units"},
-		"a password":  {"-o", "PreferredAuthentications=password", "-o", "PubkeyAuthentication=no", "127.0.0.1", "list-units"},
-		"a keyboard":  {"-o", "PreferredAuthentications=keyboard-interactive", "-o", "PubkeyAuthentication=no", "127.0.0.1", "list-units"},
+		"a password": {"-o", "PreferredAuthentications=password", "-o", "PubkeyAuthentication=no", "127.0.0.1",
+			"list-units"},
+		"a keyboard": {"-o", "PreferredAuthentications=keyboard-interactive", "-o", "PubkeyAuthentication=no", "127.0.0.1",
+			"list-units"},
 	} {
-		if code, out, errOut := v.raw("stranger", args...); code != 255 || out != "" || !strings.Contains(errOut, "Permission denied (publickey)") {
+		if code, out, errOut := v.raw("stranger", args...); code != 255 || out != "" ||
+			!strings.Contains(errOut, "Permission denied (publickey)") {
 			t.Errorf("%s: exit %d\n%s%s", name, code, out, errOut)
 		}
 	}
@@ -287,7 +296,8 @@ func TestStrangersOverSSH(t *testing.T) {
 		}
 	}
 	// Local forwarding is refused when it is used.
-	if code, _, errOut := v.raw("operator", "-o", "LogLevel=INFO", "-W", "127.0.0.1:"+v.port, "127.0.0.1"); code == 0 || !strings.Contains(errOut, "unsupported channel type") && !strings.Contains(errOut, "unknown channel type") {
+	if code, _, errOut := v.raw("operator", "-o", "LogLevel=INFO", "-W", "127.0.0.1:"+v.port, "127.0.0.1"); code == 0 ||
+		!strings.Contains(errOut, "unsupported channel type") && !strings.Contains(errOut, "unknown channel type") {
 		t.Errorf("-W: exit %d: %s", code, errOut)
 	}
 }
@@ -353,7 +363,10 @@ func TestConsoleOverSSH(t *testing.T) {
 	if err := p.Resize(120, 40); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.AwaitThat("more than 60x20", time.Minute, func(screen string) bool { return !narrow(screen) && strings.Contains(screen, "SINCE") }); err != nil {
+	if err := p.AwaitThat("more than 60x20", time.Minute, func(screen string) bool {
+		return !narrow(screen) &&
+			strings.Contains(screen, "SINCE")
+	}); err != nil {
 		t.Fatal(err)
 	}
 	coloured := false
@@ -416,7 +429,8 @@ func TestViewersConsoleOverSSH(t *testing.T) {
 	if err := p.Close(10 * time.Second); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
-	if out := v.must("viewer", "", "list-units", "--no-legend", "--fields", "unit,active"); !strings.Contains(out, "active") {
+	if out := v.must("viewer", "", "list-units", "--no-legend", "--fields", "unit,active"); !strings.Contains(out,
+		"active") {
 		t.Errorf("it was stopped:\n%s", out)
 	}
 }
@@ -429,7 +443,8 @@ func TestFollowingOverSSH(t *testing.T) {
 	v.must("operator", service, "submit", "web.service")
 	p.sees("web.service")
 	p.types("\x03")
-	if failed, ok := errors.AsType[*exec.ExitError](p.Close(10 * time.Second)); !ok || failed.ExitCode() != exitInterrupted {
+	if failed, ok := errors.AsType[*exec.ExitError](p.Close(10 * time.Second)); !ok ||
+		failed.ExitCode() != exitInterrupted {
 		t.Errorf("after ^C: %v", failed)
 	}
 }
@@ -442,7 +457,9 @@ func TestFarVerbsThroughTheDaemonsOwnServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte(fmt.Sprintf("#!/bin/sh\nexec %s -F %s/config -i %s/$FLEETTOP_TEST_KEY \"$@\"\n", binary, v.dir, v.dir)), 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(bin, "ssh"),
+		[]byte(fmt.Sprintf("#!/bin/sh\nexec %s -F %s/config -i %s/$FLEETTOP_TEST_KEY \"$@\"\n", binary, v.dir,
+			v.dir)), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))

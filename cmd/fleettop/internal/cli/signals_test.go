@@ -33,7 +33,8 @@ func TestSignalsEndVerbs(t *testing.T) {
 			}
 			// Where it follows, it shows what happens.
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			if err := s.Store.Record(ctx, cluster.Event{Kind: cluster.EventMachine, Text: "here it is", Time: time.Now()}); err != nil {
+			if err := s.Store.Record(ctx, cluster.Event{Kind: cluster.EventMachine, Text: "here it is",
+				Time: time.Now()}); err != nil {
 				t.Fatal(err)
 			}
 			if err := out.await(ctx, "here it is"); err != nil {

@@ -74,7 +74,8 @@ func TestSSH(t *testing.T) {
 		t.Errorf("exit %d, %q", code, errOut)
 	}
 	var out bytes.Buffer
-	if code := Run(t.Context(), []string{"--endpoint", s.Endpoint, "ssh", "n2", "cat"}, strings.NewReader("by the pipe"), &out, &out); code != 0 ||
+	if code := Run(t.Context(), []string{"--endpoint", s.Endpoint, "ssh", "n2", "cat"}, strings.NewReader("by the pipe"),
+		&out, &out); code != 0 ||
 		!strings.HasSuffix(out.String(), "by the pipe") {
 		t.Errorf("exit %d, %s", code, &out)
 	}
@@ -101,7 +102,8 @@ func TestSSHThroughAHost(t *testing.T) {
 	code := Run(t.Context(), []string{"-H", "ssh://ada@far", "ssh", "n2", "true"}, strings.NewReader(""), &out, &errOut)
 	far.mu.Lock()
 	defer far.mu.Unlock()
-	if got := strings.Join(far.forwarded, ", "); got != "direct-tcpip 198.18.1.2:22 <nil>" || code != 255 || !strings.Contains(errOut.String(), "nothing is there") {
+	if got := strings.Join(far.forwarded, ", "); got != "direct-tcpip 198.18.1.2:22 <nil>" || code != 255 ||
+		!strings.Contains(errOut.String(), "nothing is there") {
 		t.Errorf("exit %d, forwarded: %s\n%s%s", code, got, &out, &errOut)
 	}
 }

@@ -112,7 +112,8 @@ func TestReplaceTakesTheTemplate(t *testing.T) {
 			}
 			out := s.must(append([]string{verb, "--replace"}, names...)...)
 			did := map[string]string{"submit": "restarted", "load": "restarted", "start": "launched"}[verb]
-			s.wants(out, "Unit web@1.service replaced, "+did+" on "+machineOf(s, "web@1.service"), "Unit web@2.service replaced, "+did)
+			s.wants(out, "Unit web@1.service replaced, "+did+" on "+machineOf(s, "web@1.service"),
+				"Unit web@2.service replaced, "+did)
 			if strings.Contains(out, "web@3.service replaced") {
 				t.Errorf("what had the new content is said to be replaced:\n%s", out)
 			}
@@ -177,7 +178,8 @@ func TestOwnFileOfAnInstance(t *testing.T) {
 		t.Errorf("anew it runs %v, not %s", got, after)
 	}
 	s.must("destroy", "web@.service")
-	s.says("nothing replaces the content of web@2.service: its template web@.service is not submitted", "start", "--replace", "web@2")
+	s.says("nothing replaces the content of web@2.service: its template web@.service is not submitted", "start",
+		"--replace", "web@2")
 }
 
 // TestInstanceOfAnotherTemplate: an instance that is made of a template's file here, and
@@ -236,7 +238,8 @@ func TestNameOrFile(t *testing.T) {
 	s.file("t@.service", otherService)
 	s.says("t@2.service is of the template submitted, and not of the file t@.service here", "start", "t@2")
 	s.fails(1, "already submitted with other content", "start", "./t@1.service")
-	s.wants(s.says("t@3.service has the content of the file t@.service here", "start", "./t@3.service"), "Unit t@3.service launched")
+	s.wants(s.says("t@3.service has the content of the file t@.service here", "start", "./t@3.service"),
+		"Unit t@3.service launched")
 
 	// A file of the name that can't be read matters only where it is the only one.
 	if err := remadeFIFO("a.service"); err != nil {

@@ -11,9 +11,11 @@ func TestName(t *testing.T) {
 	if err := os.WriteFile("here.service", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for arg, want := range map[string]string{"a": "a.service", "a.b": "a.b.service", "a.timer": "a.timer", "web@1": "web@1.service", "a*": "a*",
+	for arg, want := range map[string]string{"a": "a.service", "a.b": "a.b.service", "a.timer": "a.timer",
+		"web@1": "web@1.service", "a*": "a*",
 		"./here.service":   "here.service",
-		"no/where.service": "where.service", "/abs/web@1": "web@1.service", "no/*": "no/*", "no/web@*.service": "no/web@*.service"} {
+		"no/where.service": "where.service", "/abs/web@1": "web@1.service", "no/*": "no/*",
+		"no/web@*.service": "no/web@*.service"} {
 		if got := Name(arg); got != want {
 			t.Errorf("Name(%q) = %q, want %q", arg, got, want)
 		}

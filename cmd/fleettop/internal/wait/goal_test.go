@@ -16,10 +16,12 @@ func TestJudge(t *testing.T) {
 	// begin is a unit that was launched at generation 3, and runs.
 	begin := func() *api.State {
 		return &api.State{
-			Leader:      cluster.Leader{Machine: machine},
-			Machines:    map[string]api.Machine{machine: {Machine: cluster.Machine{ID: machine, Address: "198.18.1.1"}, Health: cluster.Health{State: cluster.Up}}},
-			Units:       map[string]api.Unit{unit: {Name: unit, Desired: units.Launched, Generation: 3, By: "somebody"}},
-			Assignments: map[api.Placement]api.Assignment{place: {Machine: machine, Unit: unit, Desired: units.Launched, Generation: 3, Epoch: 7}},
+			Leader: cluster.Leader{Machine: machine},
+			Machines: map[string]api.Machine{machine: {Machine: cluster.Machine{ID: machine, Address: "198.18.1.1"},
+				Health: cluster.Health{State: cluster.Up}}},
+			Units: map[string]api.Unit{unit: {Name: unit, Desired: units.Launched, Generation: 3, By: "somebody"}},
+			Assignments: map[api.Placement]api.Assignment{place: {Machine: machine, Unit: unit, Desired: units.Launched,
+				Generation: 3, Epoch: 7}},
 			Statuses: map[api.Placement]cluster.Status{place: {Machine: machine, Epoch: 7, Generation: 3,
 				Status: units.Status{Name: unit, Load: "loaded", Active: "active", Sub: "running"}}},
 			Unplaced: map[string]string{},
@@ -52,9 +54,15 @@ func TestJudge(t *testing.T) {
 			u.Once = true
 			s.Units[unit] = u
 		}, Reached, "Unit a.service ran and finished on 10000000.../198.18.1.1"},
-		{"it ended at once", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Active, st.Sub = "inactive", "dead" }) }, Failed,
+		{"it ended at once", api.Start, func(s *api.State) {
+			status(s,
+				func(st *cluster.Status) { st.Active, st.Sub = "inactive", "dead" })
+		}, Failed,
 			"ended at once, without a failure: it is inactive"},
-		{"it ended at once when restarted", api.Restart, func(s *api.State) { status(s, func(st *cluster.Status) { st.Active, st.Sub = "inactive", "dead" }) }, Failed,
+		{"it ended at once when restarted", api.Restart, func(s *api.State) {
+			status(s,
+				func(st *cluster.Status) { st.Active, st.Sub = "inactive", "dead" })
+		}, Failed,
 			"it is inactive"},
 		{"its conditions are not met", api.Start, func(s *api.State) {
 			status(s, func(st *cluster.Status) { st.Active, st.Result = "inactive", units.ResultCondition })
@@ -67,20 +75,30 @@ func TestJudge(t *testing.T) {
 		{"stopped, and its only machine failed", api.Stop, func(s *api.State) {
 			desire(s, units.Loaded, 3)
 			clear(s.Statuses)
-			s.Machines[machine] = api.Machine{Machine: cluster.Machine{Address: "198.18.1.1"}, Health: cluster.Health{State: cluster.Failed}}
+			s.Machines[machine] = api.Machine{Machine: cluster.Machine{Address: "198.18.1.1"},
+				Health: cluster.Health{State: cluster.Failed}}
 			s.Unplaced[unit] = "MachineID allows only n1, which failed"
 		}, Unplaced, "is on 10000000.../198.18.1.1, which is failed: if it runs there, it is stopped when that is back"},
 		{"restarted", api.Restart, func(*api.State) {}, Reached, "restarted on"},
 		{"the view lags", api.Start, func(s *api.State) { desire(s, units.Inactive, 2) }, Pending, "not seen"},
 		{"destroyed", api.Start, func(s *api.State) { delete(s.Units, unit) }, Failed, "destroyed meanwhile"},
-		{"stopped by somebody", api.Start, func(s *api.State) { desire(s, units.Loaded, 4) }, Failed, "by somebody: it is to be loaded"},
+		{"stopped by somebody", api.Start, func(s *api.State) { desire(s, units.Loaded, 4) }, Failed,
+			"by somebody: it is to be loaded"},
 		{"restarted by somebody", api.Start, func(s *api.State) { desire(s, units.Launched, 4) }, Reached, "launched"},
 		{"no machine yet", api.Start, func(s *api.State) { clear(s.Assignments) }, Pending, "no machine yet"},
 		{"no leader", api.Start, func(s *api.State) { clear(s.Assignments); s.Leader = cluster.Leader{} }, Pending, "leads"},
-		{"no place", api.Start, func(s *api.State) { clear(s.Assignments); s.Unplaced[unit] = "1 machine: 1 lacks ssd=true" }, Unplaced, "lacks ssd=true"},
-		{"the assignment is of the generation before", api.Restart, func(s *api.State) { assigned(s, func(a *api.Assignment) { a.Generation = 2 }) }, Pending, "not passed it on"},
-		{"the status is of the generation before", api.Restart, func(s *api.State) { status(s, func(st *cluster.Status) { st.Generation = 2 }) }, Pending, "is restarting it"},
-		{"the status is of an earlier stay", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Epoch = 6 }) }, Pending, "is starting it"},
+		{"no place", api.Start, func(s *api.State) { clear(s.Assignments); s.Unplaced[unit] = "1 machine: 1 lacks ssd=true" },
+			Unplaced, "lacks ssd=true"},
+		{"the assignment is of the generation before", api.Restart,
+			func(s *api.State) { assigned(s, func(a *api.Assignment) { a.Generation = 2 }) }, Pending, "not passed it on"},
+		{"the status is of the generation before", api.Restart, func(s *api.State) {
+			status(s,
+				func(st *cluster.Status) { st.Generation = 2 })
+		}, Pending, "is restarting it"},
+		{"the status is of an earlier stay", api.Start, func(s *api.State) {
+			status(s,
+				func(st *cluster.Status) { st.Epoch = 6 })
+		}, Pending, "is starting it"},
 		{"the daemon is gone", api.Start, func(s *api.State) {
 			clear(s.Statuses)
 			m := s.Machines[machine]
@@ -96,7 +114,8 @@ func TestJudge(t *testing.T) {
 			s.Machines[machine] = api.Machine{Health: cluster.Health{State: cluster.Failed}}
 			s.Leader.Hold = "too many vanished; drain them"
 		}, Held, "as failovers are held: too many vanished; drain them."},
-		{"the agent can't", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Error = "disk full" }) }, Failed, "start failed on 10000000.../198.18.1.1: disk full"},
+		{"the agent can't", api.Start, func(s *api.State) { status(s, func(st *cluster.Status) { st.Error = "disk full" }) },
+			Failed, "start failed on 10000000.../198.18.1.1: disk full"},
 		{"the job says so", api.Start, func(s *api.State) {
 			status(s, func(st *cluster.Status) { st.Error = "start a.service: timeout: it took longer" })
 		}, Failed, "start failed on 10000000.../198.18.1.1: timeout: it took longer"},
@@ -106,7 +125,10 @@ func TestJudge(t *testing.T) {
 		{"it failed", api.Start, func(s *api.State) {
 			status(s, func(st *cluster.Status) { st.Active, st.Result = "failed", "exit-code" })
 		}, Failed, "exit-code"},
-		{"load of what has failed", api.Load, func(s *api.State) { status(s, func(st *cluster.Status) { st.Active = "failed" }) }, Reached, "launched on"},
+		{"load of what has failed", api.Load, func(s *api.State) {
+			status(s,
+				func(st *cluster.Status) { st.Active = "failed" })
+		}, Reached, "launched on"},
 		{"stopping", api.Stop, func(s *api.State) {
 			desire(s, units.Loaded, 3)
 			assigned(s, func(a *api.Assignment) { a.Desired = units.Loaded })
@@ -118,7 +140,8 @@ func TestJudge(t *testing.T) {
 			status(s, func(st *cluster.Status) { st.Active = "inactive" })
 		}, Reached, "Unit a.service loaded on"},
 		{"still assigned", api.Unload, func(s *api.State) { desire(s, units.Inactive, 3) }, Pending, "withdrawn"},
-		{"withdrawn and running", api.Unload, func(s *api.State) { desire(s, units.Inactive, 3); clear(s.Assignments) }, Pending, "stopping"},
+		{"withdrawn and running", api.Unload, func(s *api.State) { desire(s, units.Inactive, 3); clear(s.Assignments) },
+			Pending, "stopping"},
 		{"withdrawn and stuck", api.Unload, func(s *api.State) {
 			desire(s, units.Inactive, 3)
 			clear(s.Assignments)
@@ -135,14 +158,21 @@ func TestJudge(t *testing.T) {
 			status(s, func(st *cluster.Status) { st.Active = "reloading" })
 		}, Pending, "stopping"},
 		{"to be destroyed", api.Destroy, func(*api.State) {}, Pending, "not seen"},
-		{"destroyed and running", api.Destroy, func(s *api.State) { delete(s.Units, unit); clear(s.Assignments) }, Pending, "is stopping it"},
+		{"destroyed and running", api.Destroy, func(s *api.State) { delete(s.Units, unit); clear(s.Assignments) }, Pending,
+			"is stopping it"},
 		{"destroyed, and can't be stopped", api.Destroy, func(s *api.State) {
 			delete(s.Units, unit)
 			clear(s.Assignments)
 			status(s, func(st *cluster.Status) { st.Error, st.Epoch, st.Generation = "stop timed out", 0, 0 })
 		}, Failed, "destroy failed on 10000000.../198.18.1.1: stop timed out"},
-		{"destroyed and gone", api.Destroy, func(s *api.State) { delete(s.Units, unit); clear(s.Assignments); clear(s.Statuses) }, Reached, "Destroyed a.service"},
-		{"submitted again", api.Destroy, func(s *api.State) { desire(s, units.Inactive, 1) }, Reached, "submitted again meanwhile by somebody"},
+		{"destroyed and gone", api.Destroy, func(s *api.State) {
+			delete(s.Units,
+				unit)
+			clear(s.Assignments)
+			clear(s.Statuses)
+		}, Reached, "Destroyed a.service"},
+		{"submitted again", api.Destroy, func(s *api.State) { desire(s, units.Inactive, 1) }, Reached,
+			"submitted again meanwhile by somebody"},
 		{"unloaded", api.Unload, func(s *api.State) {
 			desire(s, units.Inactive, 3)
 			clear(s.Assignments)
@@ -172,11 +202,14 @@ func TestDestroyedByAMachineThatIsAway(t *testing.T) {
 		cluster.Up:         {Reached, "Destroyed a.service"},
 		cluster.Suspect:    {Pending, "is suspect"},
 		cluster.DaemonGone: {Pending, "is daemon-gone (refused)"},
-		cluster.Failed:     {Reached, "Destroyed a.service; where it still runs on a machine that is away, it is stopped when that is back: 10000000.../198.18.1.1 (failed)"},
+		cluster.Failed: {Reached,
+			"Destroyed a.service; where it still runs on a machine that is away, it is stopped when that is back: 10000000.../198.18.1.1 (failed)"},
 	} {
 		g := Goal{Unit: unit, Verb: api.Destroy, Generation: 3}
-		s := &api.State{Statuses: map[api.Placement]cluster.Status{{Machine: machine, Unit: unit}: {Machine: machine, Status: units.Status{Name: unit}}},
-			Machines: map[string]api.Machine{machine: {Machine: cluster.Machine{ID: machine, Address: "198.18.1.1"}, Health: cluster.Health{State: state, Evidence: "refused"}}}}
+		s := &api.State{Statuses: map[api.Placement]cluster.Status{{Machine: machine, Unit: unit}: {Machine: machine,
+			Status: units.Status{Name: unit}}},
+			Machines: map[string]api.Machine{machine: {Machine: cluster.Machine{ID: machine, Address: "198.18.1.1"},
+				Health: cluster.Health{State: state, Evidence: "refused"}}}}
 		if o := g.judge(newScene(s)); o.Verdict != Pending || !strings.Contains(o.Text, "is stopping it") {
 			t.Errorf("%s: %+v", state, o)
 		}
