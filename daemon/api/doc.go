@@ -6,31 +6,54 @@
 // line. An error is {"error": {"code", "message", "hint"}}: what is wrong and
 // what to do about it.
 //
-//	GET    /v1/watch?unit=&machine=&whatif=&heartbeat=  a snapshot, then changes (Line)
-//	GET    /v1/state?unit=&machine=       the snapshot alone (Line)
-//	GET    /v1/units?unit=&placed=        units with their placements (UnitList)
-//	GET    /v1/units?table=true           the same for tables, flat and short (UnitTable)
-//	POST   /v1/units                      submit a batch (SubmitRequest, ActionReply)
-//	GET    /v1/units/{name}               one unit, with its content (UnitDetail)
-//	GET    /v1/units/{name}/explain       where it is, and what would be decided of it now (Explanation)
-//	POST   /v1/actions                    a verb for a batch of units (ActionRequest, ActionReply)
-//	GET    /v1/machines                   machines (MachineList)
-//	POST   /v1/machines                   cordon, drain or uncordon several together (MachinesRequest, MachinesReply)
-//	POST   /v1/machines/{id}/{verb}       cordon, drain, uncordon (Machine)
-//	GET    /v1/drain?machine=             what draining machines would do to their units (DrainPlan)
-//	DELETE /v1/machines/{id}              forget a dead machine (Machine)
-//	POST   /v1/leave                      this machine leaves the cluster for good (Moved)
-//	GET    /v1/events?since=&limit=&follow=  the timeline (EventList, or a stream of events)
-//	GET    /v1/keys                       the cluster's keys by ID (KeyList)
-//	POST   /v1/keys/{rotate,finish}       change the key; drop the old one (KeyList)
-//	POST   /v1/join-token                 a token for a machine to join (JoinToken)
+//	GET    /v1/watch?unit=&machine=&whatif=&heartbeat=
+//	       a snapshot, then changes (stream of Line)
+//	GET    /v1/state?unit=&machine=
+//	       the snapshot alone (Line)
+//	GET    /v1/units?unit=&placed=&table=
+//	       units with their placements (UnitList); with table=true flat and short ones (UnitTable)
+//	POST   /v1/units
+//	       submit a batch (SubmitRequest, ActionReply)
+//	GET    /v1/units/{name}
+//	       one unit, with its content (UnitDetail)
+//	GET    /v1/units/{name}/explain
+//	       where it is, and what would be decided of it now (Explanation)
 //	GET    /v1/units/{name}/journal?lines=&since=&until=&priority=&grep=&follow=&machine=&fields=
-//
-// the log of a unit, or of all that match a glob, wherever it runs (stream of LogLine)
-//
-//	GET    /v1/journal?unit=&unit=&...    the same for several
-//	GET    /v1/stats?follow=&local=       CPU and memory of machines and units (stream of Stats)
-//	GET    /v1/version, /healthz, /metrics
+//	       the log of a unit, or of all that match a glob, wherever it runs (stream of LogLine)
+//	GET    /v1/journal?unit=&unit=&…
+//	       the same for several (stream of LogLine)
+//	POST   /v1/actions
+//	       a verb for a batch of units (ActionRequest, ActionReply)
+//	GET    /v1/machines
+//	       machines (MachineList)
+//	POST   /v1/machines
+//	       cordon, drain or uncordon several together (MachinesRequest, MachinesReply)
+//	POST   /v1/machines/{id}/{verb}
+//	       cordon, drain or uncordon one (Machine)
+//	DELETE /v1/machines/{id}
+//	       forget a dead machine (Machine)
+//	GET    /v1/drain?machine=
+//	       what draining machines would do to their units (DrainPlan)
+//	POST   /v1/leave
+//	       this machine leaves the cluster for good (Moved)
+//	GET    /v1/events?since=&limit=&follow=
+//	       the timeline (EventList, or a stream of events)
+//	GET    /v1/stats?follow=&local=
+//	       CPU and memory of machines and units (stream of Stats)
+//	GET    /v1/keys
+//	       the cluster's keys by ID (KeyList)
+//	POST   /v1/keys/rotate
+//	       change the key (KeyList)
+//	POST   /v1/keys/finish
+//	       drop the old key (KeyList)
+//	POST   /v1/join-token
+//	       a token for a machine to join (JoinToken)
+//	GET    /v1/version
+//	       of this daemon (Version)
+//	GET    /healthz
+//	       200 while the store answers, else 503
+//	GET    /metrics
+//	       for Prometheus
 //
 // Reads take ?revision=N and then show at least that revision; the reply to a
 // write carries the revision to ask for. Where the store is lost they show the

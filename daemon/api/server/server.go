@@ -76,33 +76,12 @@ func New(cfg Config) *Server {
 	cfg.SlowReader = cmp.Or(cfg.SlowReader, 10*time.Second)
 	s := &Server{cfg: cfg, mux: http.NewServeMux(), facts: newFactBook()}
 	s.metrics = newMetrics(s)
-	type methods = map[string]endpoint // what one path takes, and from whom
-	s.endpoints = map[string]methods{
-		"/v1/watch":                {"GET": {toLook, s.watch}},
-		"/v1/state":                {"GET": {toLook, s.reading(s.state)}},
-		"/v1/units":                {"GET": {toLook, s.reading(s.listUnits)}, "POST": {toAct, s.submitUnits}},
-		"/v1/units/{name}":         {"GET": {toLook, s.reading(s.getUnit)}},
-		"/v1/units/{name}/explain": {"GET": {toLook, s.reading(s.explainUnit)}},
-		"/v1/actions":              {"POST": {toAct, s.act}},
-		"/v1/machines":             {"GET": {toLook, s.reading(s.listMachines)}, "POST": {toAct, s.scheduleMachines}},
-		"/v1/drain":                {"GET": {toAct, s.reading(s.planDrain)}},
-		"/v1/machines/{id}":        {"DELETE": {toAct, s.forgetMachine}},
-		"/v1/machines/{id}/{verb}": {"POST": {toAct, s.scheduleMachine}},
-		"/v1/leave":                {"POST": {toAct, s.leave}},
-		"/v1/events":               {"GET": {toLook, s.events}},
-		"/v1/units/{name}/journal": {"GET": {toLook, s.journal}},
-		"/v1/journal":              {"GET": {toLook, s.journal}},
-		"/v1/stats":                {"GET": {toLook, s.stats}},
-		"/v1/keys":                 {"GET": {toLook, s.listKeys()}},
-		"/v1/keys/rotate":          {"POST": {toAct, s.rotateKey()}},
-		"/v1/keys/finish":          {"POST": {toAct, s.finishRotation()}},
-		"/v1/join-token":           {"POST": {toAct, s.joinToken()}},
-		"/v1/version":              {"GET": {toLook, s.version}},
-		"/healthz":                 {"GET": {toLook, s.healthz}},
-		"/metrics":                 {"GET": {toLook, s.metrics.serve}},
-		"/": {"": {toAnybody, func(w http.ResponseWriter, r *http.Request) {
-			writeError(w, api.Refuse(api.CodeNotFound, "the API's paths begin with /v1, /healthz and /metrics", "there is nothing at %s", r.URL.Path))
-		}}},
+	s.endpoints = map[string]map[string]endpoint{}
+	for _, r := range s.routes() {
+		if s.endpoints[r.path] == nil {
+			s.endpoints[r.path] = map[string]endpoint{}
+		}
+		s.endpoints[r.path][r.method] = endpoint{r.access, r.serve}
 	}
 	for path, m := range s.endpoints {
 		s.mux.Handle(path, s.byMethod(m))

@@ -316,10 +316,10 @@ func TestStoreLost(t *testing.T) {
 func TestUnplacedAndExplain(t *testing.T) {
 	client := apitest.Start(t, 2).Client()
 	submit(t, client, api.Start, "far.service", service+"[X-Fleet]\nMachineMetadata=rack=99\n")
-	u, err := client.Unit(t.Context(), "far.service")
-	if err != nil || !strings.Contains(u.Unplaced, "rack=99") {
-		t.Errorf("unplaced: %q, %v", u.Unplaced, err)
-	}
+	apitest.Eventually(t, "the leader's reason is told", func() bool {
+		u, err := client.Unit(t.Context(), "far.service")
+		return err == nil && strings.Contains(u.Unplaced, "rack=99")
+	})
 	ex, err := client.Explain(t.Context(), "far.service")
 	if err != nil || len(ex.On) != 0 || len(ex.Verdicts) != 2 {
 		t.Errorf("explanation %+v, %v", ex, err)

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"net/http"
+
+	"fleettop/daemon/api"
+)
+
+// route is one entry of the API: nothing is answered that has none.
+type route struct {
+	method string // "" takes any
+	path   string // as http.ServeMux has it
+	query  string // the parameters it reads, for people
+	access access
+	serve  http.HandlerFunc
+	doc    string // what it answers, for people; the list in package api's documentation
+}
+
+// routes are all of the API.
+func (s *Server) routes() []route {
+	return []route{
+		{"GET", "/v1/watch", "unit=&machine=&whatif=&heartbeat=", toLook, s.watch,
+			"a snapshot, then changes (stream of Line)"},
+		{"GET", "/v1/state", "unit=&machine=", toLook, s.reading(s.state), "the snapshot alone (Line)"},
+		{"GET", "/v1/units", "unit=&placed=&table=", toLook, s.reading(s.listUnits),
+			"units with their placements (UnitList); with table=true flat and short ones (UnitTable)"},
+		{"POST", "/v1/units", "", toAct, s.submitUnits, "submit a batch (SubmitRequest, ActionReply)"},
+		{"GET", "/v1/units/{name}", "", toLook, s.reading(s.getUnit), "one unit, with its content (UnitDetail)"},
+		{"GET", "/v1/units/{name}/explain", "", toLook, s.reading(s.explainUnit),
+			"where it is, and what would be decided of it now (Explanation)"},
+		{"GET", "/v1/units/{name}/journal", "lines=&since=&until=&priority=&grep=&follow=&machine=&fields=", toLook, s.journal,
+			"the log of a unit, or of all that match a glob, wherever it runs (stream of LogLine)"},
+		{"GET", "/v1/journal", "unit=&unit=&…", toLook, s.journal, "the same for several (stream of LogLine)"},
+		{"POST", "/v1/actions", "", toAct, s.act, "a verb for a batch of units (ActionRequest, ActionReply)"},
+		{"GET", "/v1/machines", "", toLook, s.reading(s.listMachines), "machines (MachineList)"},
+		{"POST", "/v1/machines", "", toAct, s.scheduleMachines,
+			"cordon, drain or uncordon several together (MachinesRequest, MachinesReply)"},
+		{"POST", "/v1/machines/{id}/{verb}", "", toAct, s.scheduleMachine, "cordon, drain or uncordon one (Machine)"},
+		{"DELETE", "/v1/machines/{id}", "", toAct, s.forgetMachine, "forget a dead machine (Machine)"},
+		{"GET", "/v1/drain", "machine=", toAct, s.reading(s.planDrain),
+			"what draining machines would do to their units (DrainPlan)"},
+		{"POST", "/v1/leave", "", toAct, s.leave, "this machine leaves the cluster for good (Moved)"},
+		{"GET", "/v1/events", "since=&limit=&follow=", toLook, s.events, "the timeline (EventList, or a stream of events)"},
+		{"GET", "/v1/stats", "follow=&local=", toLook, s.stats, "CPU and memory of machines and units (stream of Stats)"},
+		{"GET", "/v1/keys", "", toLook, s.listKeys(), "the cluster's keys by ID (KeyList)"},
+		{"POST", "/v1/keys/rotate", "", toAct, s.rotateKey(), "change the key (KeyList)"},
+		{"POST", "/v1/keys/finish", "", toAct, s.finishRotation(), "drop the old key (KeyList)"},
+		{"POST", "/v1/join-token", "", toAct, s.joinToken(), "a token for a machine to join (JoinToken)"},
+		{"GET", "/v1/version", "", toLook, s.version, "of this daemon (Version)"},
+		{"GET", "/healthz", "", toLook, s.healthz, "200 while the store answers, else 503"},
+		{"GET", "/metrics", "", toLook, s.metrics.serve, "for Prometheus"},
+		{"", "/", "", toAnybody, nothingThere, ""},
+	}
+}
+
+func nothingThere(w http.ResponseWriter, r *http.Request) {
+	writeError(w, api.Refuse(api.CodeNotFound, "the API's paths begin with /v1, /healthz and /metrics",
+		"there is nothing at %s", r.URL.Path))
+}
