@@ -48,7 +48,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"start", "--relpace", "good.service"}, 2, []string{"--relpace"}},
 		{[]string{"start"}, 2, []string{"name what to start"}},
 		{[]string{"list-units", "--fields", "unit,colour"}, 2, []string{"colour", "active"}},
-		{[]string{"start", "no/such.service"}, 1, []string{"slash"}},
+		{[]string{"start", "no/such.service"}, 1, []string{"there is no file no/such.service", "give a file or a name"}},
 		{[]string{"submit", "/root/../root/no such.service"}, 1, []string{"no file"}},
 		{[]string{"submit", "/root/large.service"}, 1, []string{"larger than 256 KiB"}},
 		{[]string{"submit", "/root/binary.service"}, 1, []string{"/root/binary.service"}},
