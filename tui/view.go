@@ -118,8 +118,11 @@ func (s *shell) facts() []fact {
 		up.ink = t.Bad
 	}
 	leader := fact{"no leader", t.Bad, ""}
-	if snap.Leader.Machine != "" {
+	switch {
+	case snap.Leader.Machine != "":
 		leader = fact{"leader " + snap.Called(snap.Leader.Machine), t.Text, ""}
+	case !snap.Unled.IsZero():
+		leader = fact{"no leader for " + widgets.Age(s.now().Sub(snap.Unled)), t.Bad, "no leader"}
 	}
 	list := []fact{up, leader}
 	if c.Voters > 0 {

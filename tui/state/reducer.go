@@ -93,6 +93,11 @@ func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 		next.ClusterID = l.ClusterID
 	}
 	if l.Leader != nil {
+		if l.Leader.Run != "" {
+			next.Unled = time.Time{}
+		} else if r.last.Leader.Run != "" {
+			next.Unled = now
+		}
 		next.Leader, urgent = *l.Leader, true
 	}
 	if l.Store != nil {
