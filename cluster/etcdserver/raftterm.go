@@ -51,8 +51,8 @@ func (s *Server) watchTerms() {
 
 // withinTerm answers a request whose term ended. Whether it was carried out
 // is not known then; etcd's client tries reads again by itself.
-func (s *Server) withinTerm(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any,
-	error) {
+func (s *Server) withinTerm(ctx context.Context, req any, _ *grpc.UnaryServerInfo,
+	handle grpc.UnaryHandler) (any, error) {
 	s.mu.Lock()
 	over := s.term.over
 	s.mu.Unlock()

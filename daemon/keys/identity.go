@@ -201,8 +201,7 @@ func (id *Identity) pool() (*x509.CertPool, error) {
 // ServerConfig is for a listener whose clients are machines of the cluster. It
 // follows the ring.
 func (id *Identity) ServerConfig() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config,
-		error) {
+	follow := func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if hello.ServerName == JoinServerName {
 			return id.joinServerConfig()
 		}
@@ -227,7 +226,8 @@ func (id *Identity) ServerConfig() *tls.Config {
 			// A resumed session would outlive its key's removal.
 			SessionTicketsDisabled: true,
 		}, nil
-	}}
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: follow}
 }
 
 // ClientConfig is for one connection to a machine at an address. Any machine
