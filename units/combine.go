@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// apart are the options that can't be met together, and why.
+// apart are pairs of options that can't be used together, and why.
 var apart = []struct{ a, b, why string }{
 	{optGlobal, optMachineID, "a global unit runs on every machine that fits: to choose machines use MachineMetadata"},
 	{optGlobal, optMachineOf, "a global unit runs on every machine that fits: to choose machines use MachineMetadata"},
-	{optGlobal, optReplaces, "a global unit runs on every machine that fits and drives nothing away: remove one of the two"},
+	{optGlobal, optReplaces, "a global unit runs on every machine that fits and replaces no unit: remove one of the two"},
 	{optMachineID, optMachineOf, "each of them alone decides on the machine: remove one of the two"},
-	{optMachineID, optConflicts, "the one machine can't be avoided: remove one of the two, or choose machines with MachineMetadata"},
+	{optMachineID, optConflicts, "there is only one machine: remove one of the two, or choose machines with MachineMetadata"},
 	{optMachineID, optReplaces, "the unit itself has nowhere else to go: remove one of the two"},
-	{optConflicts, optReplaces, "one gives way to a unit and the other drives it away: remove one of the two"},
+	{optConflicts, optReplaces, "one avoids a unit and the other replaces it: remove one of the two"},
 }
 
 // check refuses requirements that can't be met together.
@@ -42,7 +42,7 @@ func (c *collector) check() error {
 	return nil
 }
 
-// torn is the error for a unit that must be with another and away from it.
+// torn is the error for a unit that must be both with another unit and away from it.
 func (c *collector) torn(peer, option, pattern string) error {
 	return fileErrorf(max(c.lines[optMachineOf], c.lines[option]),
 		"MachineOf=%s asks for the machine that %s=%s keeps the unit away from: remove one of the two", peer, option, pattern)
@@ -70,8 +70,8 @@ func fleetOptionNames() (names, old []string) {
 	return names, old
 }
 
-// nearest returns the word that takes the fewest edits to become, whatever
-// the case; the first of several.
+// nearest returns the known word with the fewest edits from a word, ignoring
+// case; the first of several.
 func nearest(word string, known []string) string {
 	best, least := "", -1
 	for _, k := range known {

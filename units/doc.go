@@ -1,4 +1,4 @@
-// Package units knows what a unit is: its name, its file, its hash, its
-// [X-Fleet] options and its states, and the contract a service manager must
-// meet to run it. It knows nothing of networks, stores or clocks.
+// Package units defines units: names, unit files, hashes, [X-Fleet] options and
+// states, and the contract of a service manager that runs them. It does no I/O
+// and knows nothing of networks, stores or clocks.
 package units

@@ -44,15 +44,14 @@ func fileErrorf(line int, format string, args ...any) *FileError {
 type File struct {
 	content  string
 	options  []Option // as systemd reads them
-	written  []Option // as they were written; nil where no value is continued
+	written  []Option // as they were written; nil if no value is continued
 	sections []heading
 	hash     string
 }
 
-// ParseFile parses a unit file with go-systemd's parser, as fleet does.
-// Whatever that parser and systemd itself would read differently is refused,
-// so that the options, and with them the hash, are what will run. The error
-// is a *FileError.
+// ParseFile parses a unit file with go-systemd's parser, as fleet does. It
+// refuses a file that this parser and systemd would read differently, so that
+// systemd runs the same options that are hashed. The error is a *FileError.
 func ParseFile(content string) (*File, error) {
 	layout, err := scan(content)
 	if err != nil {
@@ -90,11 +89,11 @@ func ParseFile(content string) (*File, error) {
 	return f, nil
 }
 
-// FileFromOptions makes a file of options as they were written, which is how
-// fleet's API transports it. Its content is their serialization: sections in the order of their first option,
-// an empty line between them. Lines are counted in that; those of opts are
-// ignored. Options that wouldn't survive being written to a file are refused
-// with a *FileError.
+// FileFromOptions makes a file from options as they were written, the form in
+// which fleet's API transports files. Its content is the serialized options:
+// sections in the order of their first option, with an empty line between them.
+// Line numbers refer to that content; those of opts are ignored. The error is a
+// *FileError, also for options that can't be written to a file unchanged.
 func FileFromOptions(opts []Option) (*File, error) {
 	raw := make([]*unit.UnitOption, len(opts))
 	for i, o := range opts {
@@ -119,7 +118,7 @@ func FileFromOptions(opts []Option) (*File, error) {
 	return f, nil
 }
 
-// grouped returns options in the order they are serialized in: section by section.
+// grouped returns options in the order of serialization: section by section.
 func grouped(opts []Option) []Option {
 	order := map[string]int{}
 	for _, o := range opts {
@@ -132,7 +131,7 @@ func grouped(opts []Option) []Option {
 	return sorted
 }
 
-// differing returns the index of the first option that differs in more than its line, or -1.
+// differing returns the index of the first option that differs, lines aside, or -1.
 func differing(a, b []Option) int {
 	for i := range min(len(a), len(b)) {
 		x, y := a[i], b[i]
@@ -149,14 +148,14 @@ func differing(a, b []Option) int {
 // Content returns the file exactly as it was submitted.
 func (f *File) Content() string { return f.content }
 
-// Options returns the file's settings in their order and as systemd reads them:
-// continued lines are joined, and comments between them left out. The slice is
-// the caller's.
+// Options returns the file's settings, in order, as systemd reads them:
+// continued lines are joined, and comments between them left out. The caller
+// may modify the slice.
 func (f *File) Options() []Option { return slices.Clone(f.options) }
 
-// Written returns the file's settings as Options does, but with the values as
-// they were written: those of continued lines hold the backslashes and line
-// ends. The hash is made of them, and fleet's API transports them.
+// Written is like Options, but returns the values as they were written: values
+// of several lines contain the backslashes and line feeds. The hash is computed
+// from them, and fleet's API transports them.
 func (f *File) Written() []Option {
 	if f.written != nil {
 		return slices.Clone(f.written)
@@ -165,7 +164,7 @@ func (f *File) Written() []Option {
 }
 
 // Hash returns the SHA-1 of the serialized options in 40 hexadecimal digits,
-// as fleet computes it: comments and empty lines don't count.
+// as fleet computes it. Comments and empty lines don't change it.
 func (f *File) Hash() string { return f.hash }
 
 // Description returns the first Description= of the [Unit] section, or "".
@@ -178,9 +177,9 @@ func (f *File) Description() string {
 	return ""
 }
 
-// DescriptionOf returns the description of a unit that has this file: as
-// Description, with the specifiers %n %N %p %i replaced. A template's, and one
-// with other specifiers, stays as it is written.
+// DescriptionOf returns the description of a unit with this file: Description
+// with the specifiers %n %N %p %i expanded. A template's description, and one
+// with other specifiers, is returned as written.
 func (f *File) DescriptionOf(n Name) string {
 	text := f.Description()
 	if n.IsTemplate() {

@@ -7,15 +7,15 @@ import (
 	"unicode/utf8"
 )
 
-// blanks are the characters that are blanks to systemd, within a line.
+// blanks are the characters within a line that systemd treats as blanks.
 const blanks = " \t\r"
 
 // isComment reports whether a line without the blanks before it is a comment.
 func isComment(text string) bool { return text != "" && (text[0] == '#' || text[0] == ';') }
 
-// unfold returns a value as systemd reads it: the lines of a continued one are
-// joined, each backslash at their end becomes a blank, and the comments between
-// them are left out.
+// unfold returns a value as systemd reads it: continued lines are joined, the
+// backslash at the end of each becomes a blank, and comments between them are
+// left out.
 func unfold(value string) string {
 	first, rest, continued := strings.Cut(value, "\n")
 	if !continued {
@@ -31,7 +31,7 @@ func unfold(value string) string {
 	return strings.Trim(b.String(), blanks)
 }
 
-// joined returns a line as it stands before the one that continues it.
+// joined returns a line as it is joined with the one that continues it.
 func joined(line string) string {
 	if l, ok := strings.CutSuffix(line, `\`); ok {
 		return l + " "
@@ -40,8 +40,8 @@ func joined(line string) string {
 }
 
 // checkBlanks refuses a line, or a part of one, that begins or ends in a
-// character that fleet takes for a blank and systemd doesn't: a no-break space
-// pasted from a web page, for example. The end of a comment may have any.
+// character that fleet treats as a blank and systemd doesn't, such as a no-break
+// space pasted from a web page. Comments may end in any character.
 func (s *scanner) checkBlanks(part string, comment bool) error {
 	where := "begins with"
 	r := foreignBlank(part[:len(part)-len(strings.TrimLeftFunc(part, unicode.IsSpace))])
@@ -49,7 +49,7 @@ func (s *scanner) checkBlanks(part string, comment bool) error {
 		where = "ends in"
 		end := strings.TrimRightFunc(part, unicode.IsSpace)
 		r = foreignBlank(part[len(end):])
-		if r == 0 && strings.HasSuffix(part, `\`) { // what is before the backslash ends a line, too
+		if r == 0 && strings.HasSuffix(part, `\`) { // the text before the backslash is the end of a line, too
 			r = foreignBlank(part[len(strings.TrimRightFunc(part[:len(part)-1], unicode.IsSpace)) : len(part)-1])
 		}
 	}
@@ -60,7 +60,7 @@ func (s *scanner) checkBlanks(part string, comment bool) error {
 		cut(strings.TrimSpace(part), 60), where, blankName(r))
 }
 
-// foreignBlank returns the first of some blanks that is none to systemd, or 0.
+// foreignBlank returns the first blank that systemd doesn't treat as one, or 0.
 func foreignBlank(run string) rune {
 	i := strings.IndexFunc(run, func(r rune) bool { return !strings.ContainsRune(blanks, r) })
 	if i < 0 {

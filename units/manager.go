@@ -14,7 +14,7 @@ var (
 )
 
 // JobError says that a job on a unit ended in something other than success.
-// The unit's Status tells the rest.
+// The unit's Status has the details.
 type JobError struct {
 	Unit   string
 	Verb   string // start, stop, restart
@@ -69,19 +69,18 @@ type Manager interface {
 	// The map has an entry for each unit that could not be unloaded.
 	Unload(ctx context.Context, names []string) (map[string]error, error)
 
-	// Start, Stop and Restart run a job and wait for its result: a service
-	// that was started runs its program. Starting what runs and stopping
-	// what doesn't succeed. A failed job is a
-	// *JobError; a unit that isn't held is ErrNotLoaded.
+	// Start, Stop and Restart run a job and wait for its result: a started
+	// service runs its program. Starting a running unit and stopping one that
+	// isn't running succeed. The error is a *JobError if the job failed, and
+	// ErrNotLoaded if the unit isn't held.
 	Start(ctx context.Context, name string) error
 	Stop(ctx context.Context, name string) error
 	Restart(ctx context.Context, name string) error
 
 	// Watch returns the status of every unit held, sorted by name, and a
-	// channel of later changes in the order they happened. A unit
-	// that was unloaded is reported with Load "not-found". The channel is
-	// closed when ctx ends or when the manager can no longer promise that
-	// it saw every change; the caller then calls Watch again.
+	// channel of later changes, in order. An unloaded unit is reported with
+	// Load "not-found". The channel is closed when ctx ends or when the manager
+	// may have missed a change; the caller then calls Watch again.
 	Watch(ctx context.Context) ([]Status, <-chan []Status, error)
 
 	// Close releases the manager. Units keep running.

@@ -10,9 +10,9 @@ import (
 // maxNameLength is systemd's limit, in bytes.
 const maxNameLength = 255
 
-// MaxNameLength is how long the name of a unit that is to run may be, in bytes.
-// The rest of systemd's 255 is for files that are named after it: the longest
-// is NAME.log.index.new; systemd itself has invocation:NAME and NAME.requires.
+// MaxNameLength is the limit for names of units that run, in bytes. The rest of
+// systemd's 255 bytes is for files named after the unit: the longest is
+// NAME.log.index.new; systemd itself has invocation:NAME and NAME.requires.
 const MaxNameLength = 240
 
 // unitTypes are the types fleet and systemd know, sorted.
@@ -21,31 +21,31 @@ var unitTypes = []string{
 	"slice", "snapshot", "socket", "swap", "target", "timer",
 }
 
-// runnableTypes are the types a machine can be asked to run, and templateTypes
-// those that may be templates, sorted.
+// runnableTypes are the types that a machine can run, and templateTypes the
+// types that may be templates, sorted.
 var (
 	runnableTypes = []string{"automount", "mount", "path", "service", "socket", "target", "timer"}
 	templateTypes = []string{"path", "service", "socket", "target", "timer"}
 )
 
-// Name is a valid unit name. Names are comparable; the zero Name is the
-// absence of one.
+// Name is a valid unit name. Names are comparable. The zero Name means no name.
 type Name struct {
 	full string
-	at   int // index of the first @, or of the last dot where there is none
+	at   int // index of the first @, or of the last dot if there is none
 	dot  int // index of the last dot
 }
 
 // ParseName parses a full unit name, such as web.service, web@.service or
-// web@1.service, by the rules fleet and systemd share. Any of systemd's unit
-// types is accepted; Validate tells which ones can be run. An error quotes the
-// name and says what is wrong with it.
+// web@1.service, by the rules that fleet and systemd share. It accepts all of
+// systemd's unit types; Validate accepts those that can be run. The error
+// quotes the name, says what is wrong with it, and what to do.
 func ParseName(s string) (Name, error) {
 	switch {
 	case s == "":
 		return Name{}, errors.New("the unit name is empty: give one such as web.service")
 	case len(s) > maxNameLength:
-		return Name{}, fmt.Errorf("unit name %q… is %d bytes long: shorten it to at most %d", cut(s, 24), len(s), maxNameLength)
+		return Name{}, fmt.Errorf("unit name %q… is %d bytes long: "+
+			"shorten it to at most %d", cut(s, 24), len(s), maxNameLength)
 	}
 	for i := range len(s) {
 		if !nameByte(s[i]) {
@@ -80,7 +80,8 @@ func ParseName(s string) (Name, error) {
 		return Name{full: s, at: dot, dot: dot}, nil
 	}
 	if _, ok := slices.BinarySearch(templateTypes, kind); !ok {
-		return Name{}, fmt.Errorf("unit name %q: a %s unit can't be a template or an instance: drop the @, or choose one of %s",
+		return Name{}, fmt.Errorf("unit name %q: a %s unit can't be a template or an instance: "+
+			"drop the @, or choose one of %s",
 			s, kind, orList(templateTypes))
 	}
 	return Name{full: s, at: at, dot: dot}, nil
@@ -101,7 +102,8 @@ func badCharacter(s string, i int) error {
 	const allowed = "use letters, digits and any of : - _ . \\ @"
 	switch s[i] {
 	case '/':
-		return fmt.Errorf("unit name %q has a slash in it: give the name alone, such as %s, and the file elsewhere", s, baseHint(s))
+		return fmt.Errorf("unit name %q has a slash in it: "+
+			"give the name alone, such as %s, and the file elsewhere", s, baseHint(s))
 	case ' ', '\t', '\n', '\r':
 		return fmt.Errorf("unit name %q has a space in it: %s", s, allowed)
 	}
@@ -111,7 +113,7 @@ func badCharacter(s string, i int) error {
 	return nil
 }
 
-// baseHint is what a person who gave a path probably meant by it.
+// baseHint returns the unit name that a path probably stands for.
 func baseHint(s string) string {
 	base := s[strings.LastIndexByte(s, '/')+1:]
 	if _, err := ParseName(base); err != nil {
@@ -126,12 +128,12 @@ func (n Name) String() string { return n.full }
 // Base returns the name without its type: web@1. It is the specifier %N.
 func (n Name) Base() string { return n.full[:n.dot] }
 
-// Prefix returns what stands before the @, or before the type where there is
-// none: web. It is the specifier %p.
+// Prefix returns the part before the @, or before the type if there is no @:
+// web. It is the specifier %p.
 func (n Name) Prefix() string { return n.full[:n.at] }
 
-// Instance returns what stands between the @ and the type: 1. It is the
-// specifier %i, and empty for templates and for names without an @.
+// Instance returns the part between the @ and the type: 1. It is the specifier
+// %i, and empty for templates and for names without an @.
 func (n Name) Instance() string {
 	if n.at == n.dot {
 		return ""
@@ -147,10 +149,10 @@ func (n Name) Type() string {
 	return n.full[n.dot+1:]
 }
 
-// IsTemplate reports whether the name is that of a template: web@.service.
+// IsTemplate reports whether this is the name of a template: web@.service.
 func (n Name) IsTemplate() bool { return n.at < n.dot && n.at == n.dot-1 }
 
-// IsInstance reports whether the name is that of an instance of a template: web@1.service.
+// IsInstance reports whether this is the name of a template's instance: web@1.service.
 func (n Name) IsInstance() bool { return n.at < n.dot-1 }
 
 // Template returns the name of an instance's template, web@.service, and ""
@@ -162,7 +164,7 @@ func (n Name) Template() string {
 	return n.full[:n.at+1] + n.full[n.dot:]
 }
 
-// cut returns at most the first limit bytes of s, without half a character at their end.
+// cut returns at most the first limit bytes of s, without an incomplete character at the end.
 func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
@@ -170,10 +172,10 @@ func cut(s string, limit int) string {
 	return strings.ToValidUTF8(s[:limit], "")
 }
 
-// orList joins words as a person would: a, b or c.
+// orList joins words: a, b or c.
 func orList(words []string) string { return join(words, " or ") }
 
-// andList joins words as a person would: a, b and c.
+// andList joins words: a, b and c.
 func andList(words []string) string { return join(words, " and ") }
 
 func join(words []string, last string) string {

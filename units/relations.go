@@ -2,16 +2,16 @@ package units
 
 import "strings"
 
-// Relations are the other units that a unit's file names for the order in which they start.
+// Relations are the units that a unit's file names to order their starts.
 type Relations struct {
 	After  []string // units that start before it, if they start
 	Before []string // units that start after it, if they start
-	Starts string   // the unit that a socket, timer, path or automount starts on occasion, or ""
+	Starts string   // the unit that a socket, timer, path or automount triggers, or ""
 }
 
-// Relations returns what the file of a unit named n says of others, with
-// specifiers expanded. Names with specifiers of which only a machine knows the
-// value are left out.
+// Relations returns the units that the file of a unit named n names, with
+// specifiers expanded. Names with specifiers that depend on the machine are left
+// out.
 func (f *File) Relations(n Name) Relations {
 	names := func(option string) (all []string) {
 		for _, o := range f.settings("Unit", option) {
@@ -26,8 +26,8 @@ func (f *File) Relations(n Name) Relations {
 	return Relations{After: names("After"), Before: names("Before"), Starts: f.starts(n)}
 }
 
-// triggers are the types of units that start another one, with the section and
-// option that name it; else it has their base name and this type.
+// triggers are the unit types that start another unit, with the section and
+// option that name it, and the type of the unit of the same name otherwise.
 var triggers = map[string]struct{ section, option, kind string }{
 	"socket":    {"Socket", "Service", "service"},
 	"timer":     {"Timer", "Unit", "service"},
@@ -42,7 +42,7 @@ func (f *File) starts(n Name) string {
 	}
 	accept, _ := f.last(t.section, "Accept")
 	if each, _ := parseBool(accept.Value); each && n.Type() == "socket" {
-		return "" // an instance of its own for each connection
+		return "" // each connection starts an instance of its own
 	}
 	if named, ok := f.last(t.section, t.option); ok {
 		if name, err := expand(named.Value, n); err == nil {

@@ -7,29 +7,30 @@ import (
 	"strings"
 )
 
-// fleetSection is the section that systemd leaves alone and fleet reads.
+// fleetSection is the section that fleet reads and systemd ignores.
 const fleetSection = "X-Fleet"
 
-// Requirements is what a unit's [X-Fleet] section asks of the machine it runs on.
+// Requirements are the requirements of a unit's [X-Fleet] section on its machine.
 type Requirements struct {
-	MachineID string              // the only machine it may run on, by its ID or how that begins; or ""
+	MachineID string              // the only machine it may run on, by its ID or the first digits of it; or ""
 	MachineOf []string            // units it must be on one machine with
 	Metadata  map[string][]string // for each key, the values of which a machine must have one; nil if there are none
 	Conflicts []string            // patterns of units it must not be on one machine with; they may match itself
-	Replaces  []string            // patterns of units that it drives to another machine
+	Replaces  []string            // patterns of units that leave the machine when it comes
 	Global    bool                // runs on every machine that fits
-	Rerun     bool                // having run and finished, it runs again on the next machine it is given to
+	Rerun     bool                // a finished oneshot runs again on the next machine
 }
 
-// fleetOption is an option of [X-Fleet]: its name, the one before fleet 0.8 if
-// it had another, and what takes its values. A flag is used where it is true.
+// fleetOption is an option of [X-Fleet]: its name, its name before fleet 0.8 if
+// that was another, and the method that reads its values. flag is set for an
+// option that is true or false, which counts as used when it is true.
 type fleetOption struct {
 	name, old string
-	take      func(c *collector, values []string, old bool) error
+	read      func(c *collector, values []string, old bool) error
 	flag      func(r *Requirements) *bool
 }
 
-// The options that others name.
+// The options that other code names.
 const (
 	optMachineID = "MachineID"
 	optMachineOf = "MachineOf"
@@ -38,18 +39,18 @@ const (
 	optGlobal    = "Global"
 )
 
-// fleetOptions are all there are, in the order in which people hear of them.
+// fleetOptions are all options, in the order of messages.
 var fleetOptions = []fleetOption{
-	{name: optMachineID, old: "X-ConditionMachineID", take: (*collector).machineID},
-	{name: optMachineOf, old: "X-ConditionMachineOf", take: (*collector).machineOf},
-	{name: "MachineMetadata", old: "X-ConditionMachineMetadata", take: (*collector).metadata},
-	{name: optConflicts, old: "X-Conflicts", take: (*collector).conflicts},
-	{name: optReplaces, take: (*collector).replaces},
+	{name: optMachineID, old: "X-ConditionMachineID", read: (*collector).machineID},
+	{name: optMachineOf, old: "X-ConditionMachineOf", read: (*collector).machineOf},
+	{name: "MachineMetadata", old: "X-ConditionMachineMetadata", read: (*collector).metadata},
+	{name: optConflicts, old: "X-Conflicts", read: (*collector).conflicts},
+	{name: optReplaces, read: (*collector).replaces},
 	{name: optGlobal, flag: func(r *Requirements) *bool { return &r.Global }},
 	{name: "Rerun", flag: func(r *Requirements) *bool { return &r.Rerun }},
 }
 
-// findFleetOption returns the option of a name, and whether that is its old one.
+// findFleetOption returns the option with a name, and whether that is its old name.
 func findFleetOption(name string) (o fleetOption, old, known bool) {
 	i := slices.IndexFunc(fleetOptions, func(o fleetOption) bool { return o.name == name || o.old == name })
 	if i < 0 || name == "" {
@@ -58,13 +59,13 @@ func findFleetOption(name string) (o fleetOption, old, known bool) {
 	return fleetOptions[i], fleetOptions[i].old == name, true
 }
 
-// Requirements returns what the [X-Fleet] section asks for a unit named n,
-// with specifiers expanded. For a template, whose instances aren't known yet,
-// %i stands for itself. Options that are unknown, malformed or can't be met
-// together are refused with a *FileError, by fleet's rules.
+// Requirements returns the requirements in the [X-Fleet] section of a unit named
+// n, with specifiers expanded. In a template, %i stands for itself. The error is
+// a *FileError, for options that are unknown, malformed or contradictory by
+// fleet's rules.
 //
-// As in fleet: of several MachineID the first counts, and a new name before an
-// old one; of several Global the last; everything else adds up.
+// As in fleet, the first of several MachineID= counts, and a new name before an
+// old one; the last of several Global=; all values of other options.
 func (f *File) Requirements(n Name) (Requirements, error) {
 	c := collector{self: standIn(n), lines: map[string]int{}}
 	for _, o := range f.options {
@@ -84,12 +85,12 @@ func (f *File) Requirements(n Name) (Requirements, error) {
 	return c.req, nil
 }
 
-// collector adds up the options of [X-Fleet].
+// collector collects the options of [X-Fleet].
 type collector struct {
 	self         Name
 	req          Requirements
 	oldMachineID string
-	lines        map[string]int // where each option is first used, by its new name
+	lines        map[string]int // where each option is used first, by its new name
 }
 
 func (c *collector) add(o Option) error {
@@ -104,7 +105,7 @@ func (c *collector) add(o Option) error {
 	if option.flag != nil {
 		err = c.flag(o, values, option)
 	} else {
-		err = option.take(c, values, old)
+		err = option.read(c, values, old)
 		if _, seen := c.lines[option.name]; !seen && len(values) > 0 {
 			c.lines[option.name] = o.Line
 		}
@@ -157,14 +158,15 @@ func splitQuoted(line string) ([]string, error) {
 		}
 		line = strings.TrimLeft(rest, " \t")
 		if line != "" && (line[0] != '"' || len(line) == len(rest)) {
-			return nil, fmt.Errorf("there is %q after a quoted value: quote each value and put blanks between them", cut(line, 40))
+			return nil, fmt.Errorf("there is %q after a quoted value: "+
+				"quote each value and put blanks between them", cut(line, 40))
 		}
 		values = append(values, v)
 	}
 	return values, nil
 }
 
-// flag takes an option that is true or false; of several the last counts.
+// flag reads an option that is true or false; the last of several counts.
 func (c *collector) flag(o Option, values []string, option fleetOption) error {
 	to := option.flag(&c.req)
 	for _, v := range values {
@@ -181,7 +183,7 @@ func (c *collector) flag(o Option, values []string, option fleetOption) error {
 	return nil
 }
 
-// parseBool knows the words of systemd, in any case.
+// parseBool parses systemd's words for true and false, in any case.
 func parseBool(s string) (value, ok bool) {
 	switch strings.ToLower(s) {
 	case "1", "yes", "y", "true", "t", "on":
@@ -247,7 +249,7 @@ func (c *collector) machineOf(values []string, _ bool) error {
 	return nil
 }
 
-// checkPeer refuses a MachineOf that no unit can ever have the name of.
+// checkPeer refuses a MachineOf= that can't be the name of a running unit.
 func checkPeer(name string, self Name) error {
 	if strings.Contains(self.Instance(), "%i") {
 		name = strings.ReplaceAll(name, "%i", "i")
@@ -263,7 +265,7 @@ func checkPeer(name string, self Name) error {
 }
 
 func (c *collector) conflicts(values []string, _ bool) error {
-	for _, pattern := range fields(values) { // one that means the unit itself says nothing of it
+	for _, pattern := range fields(values) { // a pattern that matches the unit itself is ignored for it
 		if err := checkPattern(pattern); err != nil {
 			return err
 		}

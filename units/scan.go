@@ -14,15 +14,15 @@ type heading struct {
 	line int
 }
 
-// layout says where a file's sections and options stand.
+// layout is the position of a file's sections and options.
 type layout struct {
 	sections []heading
 	options  []int // the line each option starts on
-	comments []int // the lines of comments within a continued value that don't end in a backslash
+	comments []int // lines of comments within a continued value that don't end in a backslash
 }
 
-// parsable returns the content without the comments that end a continued value
-// for go-systemd's parser, and don't for systemd.
+// parsable returns the content without comments that end a continued value in
+// go-systemd's parser but not in systemd.
 func (l *layout) parsable(content string) string {
 	if len(l.comments) == 0 {
 		return content
@@ -34,9 +34,9 @@ func (l *layout) parsable(content string) string {
 	return strings.Join(lines, "")
 }
 
-// scan finds the lines of a file's sections and options, and refuses what
-// isn't a unit file, what go-systemd's parser can't read, and what it would
-// read otherwise than systemd does.
+// scan finds the lines of a file's sections and options. It refuses a file that
+// isn't a unit file, that go-systemd's parser can't read, or that it would read
+// differently from systemd.
 func scan(content string) (*layout, error) {
 	if err := checkText(content); err != nil {
 		return nil, err
@@ -50,12 +50,14 @@ func scan(content string) (*layout, error) {
 			return nil, err
 		}
 		if s.state == inValue && !ended {
-			return nil, fileErrorf(s.line, "the file ends in a backslash with nothing to continue: complete the line, or remove the backslash")
+			return nil, fileErrorf(s.line, "the file ends in a backslash with nothing to continue: "+
+				"complete the line, or remove the backslash")
 		}
 		text = rest
 	}
 	if len(s.sections) == 0 {
-		return nil, fileErrorf(0, "the file has no section: a unit file has settings below headings such as [Unit] and [Service]")
+		return nil, fileErrorf(0, "the file has no section: "+
+			"a unit file has settings below headings such as [Unit] and [Service]")
 	}
 	return s.layout, nil
 }
@@ -64,7 +66,8 @@ func scan(content string) (*layout, error) {
 func checkText(content string) error {
 	switch {
 	case len(content) > MaxFileSize:
-		return fileErrorf(0, "the file is %d bytes long, the limit is %d (%d KiB): keep data out of unit files", len(content), MaxFileSize, MaxFileSize>>10)
+		return fileErrorf(0, "the file is %d bytes long, the limit is %d (%d KiB): "+
+			"keep data out of unit files", len(content), MaxFileSize, MaxFileSize>>10)
 	case strings.TrimSpace(content) == "":
 		return fileErrorf(0, "the file is empty: write at least a section with a setting, such as [Service] with ExecStart=")
 	}
@@ -85,27 +88,28 @@ func checkText(content string) error {
 	return nil
 }
 
-// lineAt returns the line, counted from 1, that a byte of a text is on.
+// lineAt returns the line of a byte of a text, counted from 1.
 func lineAt(text string, i int) int { return 1 + strings.Count(text[:i], "\n") }
 
-// What the next line goes on with.
+// What the next line continues.
 const (
-	inNothing = iota // a setting, a heading, a comment
-	inValue          // the value before
-	inComment        // the comment before, as go-systemd's parser has it
+	inNothing = iota // nothing: it is a setting, a heading or a comment
+	inValue          // a value
+	inComment        // a comment, in go-systemd's parser
 )
 
-// scanner goes over a file line by line.
+// scanner reads a file line by line.
 type scanner struct {
 	*layout
 	line  int
 	state int
 }
 
-// next takes a line without its line feed.
+// next reads a line, without its line feed.
 func (s *scanner) next(raw string) error {
 	if len(raw)+1 > unit.SYSTEMD_LINE_MAX {
-		return fileErrorf(s.line, "the line is %d bytes long, the limit is %d: end it in a backslash and continue on the next line",
+		return fileErrorf(s.line, "the line is %d bytes long, the limit is %d: "+
+			"end it in a backslash and continue on the next line",
 			len(raw), unit.SYSTEMD_LINE_MAX-1)
 	}
 	if i := strings.IndexByte(raw, '\r'); i >= 0 && i < len(raw)-1 {
@@ -120,7 +124,8 @@ func (s *scanner) next(raw string) error {
 	switch s.state {
 	case inComment:
 		if text != "" && !note {
-			return fileErrorf(s.line, "the comment above ends in a backslash, so that it can be read as part of this comment or as a line of its own: remove that backslash")
+			return fileErrorf(s.line, "the comment above ends in a backslash, so that it can be read as part of this "+
+				"comment or as a line of its own: remove that backslash")
 		}
 		s.comment(raw)
 		return nil
@@ -182,9 +187,11 @@ func (s *scanner) option(raw, text string) error {
 	name = strings.TrimSpace(name)
 	switch {
 	case len(s.sections) == 0:
-		return fileErrorf(s.line, "%q stands before any section: put a heading such as [Unit] or [Service] above it", cut(strings.TrimSpace(text), 60))
+		return fileErrorf(s.line, "%q stands before any section: "+
+			"put a heading such as [Unit] or [Service] above it", cut(strings.TrimSpace(text), 60))
 	case !ok:
-		return fileErrorf(s.line, "%q is neither a setting nor a section nor a comment: write Name=value", cut(strings.TrimSpace(text), 60))
+		return fileErrorf(s.line, "%q is neither a setting nor a section nor a comment: "+
+			"write Name=value", cut(strings.TrimSpace(text), 60))
 	case name == "":
 		return fileErrorf(s.line, "there is no name before the =: write Name=value")
 	}
@@ -192,7 +199,7 @@ func (s *scanner) option(raw, text string) error {
 	return s.value(raw)
 }
 
-// value looks at the end of a line of a value: does the next line continue it?
+// value reads the end of a value's line, which decides whether the next line continues it.
 func (s *scanner) value(raw string) error {
 	s.state = inNothing
 	end := strings.TrimRightFunc(raw, unicode.IsSpace)
@@ -202,11 +209,13 @@ func (s *scanner) value(raw string) error {
 	slashes := len(end) - len(strings.TrimRight(end, `\`))
 	switch {
 	case len(end) < len(raw) && strings.TrimSuffix(raw, "\r") == end:
-		return fileErrorf(s.line, "a backslash before a Windows line end doesn't continue the line: save the file with plain line feeds")
+		return fileErrorf(s.line, "a backslash before a Windows line end doesn't continue the line: "+
+			"save the file with plain line feeds")
 	case len(end) < len(raw):
 		return fileErrorf(s.line, "there are blanks after the backslash, so it doesn't continue the line: remove them")
 	case slashes%2 == 0:
-		return fileErrorf(s.line, "the line ends in %d backslashes, which fleet takes for a continued line and systemd doesn't: put something after them", slashes)
+		return fileErrorf(s.line, "the line ends in %d backslashes, which fleet takes for a continued line and "+
+			"systemd doesn't: put something after them", slashes)
 	}
 	s.state = inValue
 	return nil

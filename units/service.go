@@ -16,8 +16,8 @@ var commandOptions = []string{
 	"ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecReload", "ExecStop", "ExecStopPost",
 }
 
-// validateService refuses the services that systemd does, in service_verify and
-// in its parser of command lines.
+// validateService refuses the services that systemd refuses in service_verify
+// and in its parser of command lines.
 func validateService(n Name, f *File) error {
 	commands, err := f.commands()
 	if err != nil {
@@ -25,7 +25,7 @@ func validateService(n Name, f *File) error {
 	}
 	start, stop := commands["ExecStart"], commands["ExecStop"]
 	success, ok := f.last("Unit", "SuccessAction")
-	ends := ok && success.Value != "none" // ending the machine is all that it does
+	ends := ok && success.Value != "none" // its only purpose is to end the machine
 	if len(start) == 0 && !ends {
 		if err := f.needSection(n, "Service", "ExecStart="); err != nil {
 			return err
@@ -48,22 +48,25 @@ func validateService(n Name, f *File) error {
 	case len(start)+len(stop) == 0 && !ends:
 		return fileErrorf(f.line("Service"), "the service has nothing to run: add ExecStart=")
 	case len(start) == 0 && !oneshot:
-		return fileErrorf(kind.Line, "a service without ExecStart= must be Type=oneshot, not %s: add ExecStart=, or change the type", kind.Value)
+		return fileErrorf(kind.Line, "a service without ExecStart= must be Type=oneshot, not %s: "+
+			"add ExecStart=, or change the type", kind.Value)
 	case len(start) == 0 && !remains && !ends:
-		return fileErrorf(f.line("Service"), "a service with ExecStop= alone ends as soon as it starts: add ExecStart=, or RemainAfterExit=yes")
+		return fileErrorf(f.line("Service"), "a service with ExecStop= alone ends as soon as it starts: "+
+			"add ExecStart=, or RemainAfterExit=yes")
 	case len(start) > 1 && !oneshot:
 		return fileErrorf(start[1].Line, "a second ExecStart= command is only for Type=oneshot, and the type is %s: "+
 			"remove one, use ExecStartPre=, or set Type=oneshot", kind.Value)
 	case oneshot && (restart.Value == "always" || restart.Value == "on-success"):
-		return fileErrorf(restart.Line, "Restart=%s is not for Type=oneshot, which would run for ever: use on-failure, or another type", restart.Value)
+		return fileErrorf(restart.Line, "Restart=%s is not for Type=oneshot, which would run for ever: "+
+			"use on-failure, or another type", restart.Value)
 	case kind.Value == "dbus" && !hasBus:
 		return fileErrorf(kind.Line, "Type=dbus needs the name to wait for: add BusName=")
 	}
 	return nil
 }
 
-// serviceType returns the type of a service with these ExecStart= commands,
-// where it isn't said as systemd takes it, and whether it is said.
+// serviceType returns the type of a service with these ExecStart= commands, or
+// systemd's default for it, and whether the file says it.
 func (f *File) serviceType(start []Option) (kind Option, said bool) {
 	if kind, said = f.last("Service", "Type"); said {
 		return kind, true
@@ -85,8 +88,8 @@ func (f *File) remains() bool {
 	return yes
 }
 
-// RunsOnce reports whether a unit named n is to run, end and be done: a
-// service of Type=oneshot that doesn't remain active after it.
+// RunsOnce reports whether a unit named n runs, ends and is then done: a
+// service of Type=oneshot without RemainAfterExit=.
 func (f *File) RunsOnce(n Name) bool {
 	kind, _ := f.serviceType(f.settings("Service", "ExecStart"))
 	return n.Type() == "service" && kind.Value == "oneshot" && !f.remains()
@@ -110,15 +113,15 @@ func (f *File) commands() (map[string][]Option, error) {
 	return commands, nil
 }
 
-// unknownWord is the error for an option whose value is none of the known words.
+// unknownWord is the error for an option with an unknown value.
 func unknownWord(o Option, known []string) error {
 	return fileErrorf(o.Line, "%s=%s is not known: did you mean %s? Known are %s",
 		o.Name, o.Value, nearest(o.Value, known), andList(known))
 }
 
-// countCommands counts the commands of a line, which lone semicolons divide.
-// One that makes no sense is refused, or not counted where its - prefix makes
-// systemd drop it and the rest of the line.
+// countCommands counts the commands of a line, which single semicolons separate.
+// An invalid command is an error, or not counted if its - prefix makes systemd
+// ignore it and the rest of the line.
 func countCommands(line string) (int, error) {
 	count := 0
 	for rest := strings.TrimLeft(line, space); rest != ""; rest = strings.TrimLeft(rest, space) {
@@ -150,10 +153,10 @@ func countCommands(line string) (int, error) {
 	return count, nil
 }
 
-// prefixes are the characters before a program's path that mean something.
+// prefixes are the special characters before a program's path.
 const prefixes = "-@:+!|"
 
-// checkProgram refuses a program that can't be one.
+// checkProgram refuses an impossible path of a program.
 func checkProgram(path string) error {
 	unsafe := func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(`"'\`, r) }
 	switch {
@@ -172,8 +175,8 @@ func checkProgram(path string) error {
 	return nil
 }
 
-// mayBeAbsolute reports whether a path begins with a specifier that can stand
-// for an absolute one.
+// mayBeAbsolute reports whether a path begins with a specifier that may expand
+// to an absolute path.
 func mayBeAbsolute(path string) bool {
 	return len(path) > 1 && path[0] == '%' && strings.IndexByte("CDEIJLPSTVdfhstyY", path[1]) >= 0
 }

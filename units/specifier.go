@@ -35,7 +35,8 @@ func expand(value string, n Name) (string, error) {
 		case c == 'i':
 			b.WriteString(n.Instance())
 		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
-			return "", fmt.Errorf("the specifier %%%c is not known in [X-Fleet]: use %%n, %%N, %%p or %%i, and %%%% for a percent sign", c)
+			return "", fmt.Errorf("the specifier %%%c is not known in [X-Fleet]: "+
+				"use %%n, %%N, %%p or %%i, and %%%% for a percent sign", c)
 		default:
 			b.WriteByte('%')
 			i = strings.IndexByte(value, '%')
@@ -49,7 +50,7 @@ func expand(value string, n Name) (string, error) {
 }
 
 // standIn returns the name to expand a file's specifiers with. A template's
-// instances aren't known yet, so the instance's place is held by %i itself.
+// instances aren't known yet, so %i stands for itself.
 func standIn(n Name) Name {
 	if !n.IsTemplate() {
 		return n
@@ -57,8 +58,8 @@ func standIn(n Name) Name {
 	return Name{full: n.full[:n.dot] + "%i" + n.full[n.dot:], at: n.at, dot: n.dot + len("%i")}
 }
 
-// specifierLetters are the specifiers of all versions of systemd. It refuses
-// other letters and digits after a percent sign, and leaves the rest alone.
+// specifierLetters are the specifiers of all versions of systemd. systemd refuses
+// other letters and digits after a percent sign, and keeps other characters.
 const specifierLetters = "aAbBcCdDEfgGhHiIjJlLmMnNopPqrRsStTuUvVwWyY"
 
 // UnknownSpecifier returns the first character after a percent sign that is a
@@ -84,11 +85,11 @@ func isAlphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// forPeople are the options that change nothing when systemd drops them.
+// forPeople are the options that change nothing when systemd ignores them.
 var forPeople = []string{"Description", "Documentation", "SourcePath"}
 
 // checkSpecifiers refuses specifiers that systemd doesn't know: it would not
-// load the unit, or drop the setting.
+// load the unit, or ignore the setting.
 func (f *File) checkSpecifiers() error {
 	quotes := strings.NewReplacer(`"`, "", `'`, "")
 	for _, o := range f.options {
@@ -96,7 +97,7 @@ func (f *File) checkSpecifiers() error {
 			continue
 		}
 		value := o.Value
-		if strings.HasPrefix(o.Name, "Exec") { // systemd takes the quotes away first: %"F" is %F
+		if strings.HasPrefix(o.Name, "Exec") { // systemd removes the quotes first: %"F" is %F
 			value = quotes.Replace(value)
 		}
 		if c := UnknownSpecifier(value); c != 0 {

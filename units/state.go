@@ -2,7 +2,7 @@ package units
 
 import "time"
 
-// DesiredState is what an operator wants of a unit.
+// DesiredState is the state that an operator wants a unit to be in.
 type DesiredState string
 
 // The desired states, in fleet's words.
@@ -12,16 +12,16 @@ const (
 	Launched DesiredState = "launched" // on a machine and started
 )
 
-// ResultCondition is the Result of a unit that doesn't run because a condition
-// its file demands was not met when it was to be started.
+// ResultCondition is the Result of a unit that wasn't started because a
+// condition in its file was not met.
 const ResultCondition = "condition"
 
-// Status is what a Manager reports of one unit it holds.
+// Status is a Manager's report on one unit that it holds.
 type Status struct {
 	Name   string    `json:"name"`
 	Hash   string    `json:"hash"`             // SHA-1 of the file the manager holds, in hexadecimal
 	Load   string    `json:"load"`             // systemd's load state: loaded, not-found, bad-setting, error, masked
-	Active string    `json:"active"`           // systemd's active state: active, reloading, inactive, failed, activating, deactivating
+	Active string    `json:"active"`           // active, reloading, inactive, failed, activating or deactivating
 	Sub    string    `json:"sub"`              // systemd's sub state: running, exited, dead, failed, ...
 	Result string    `json:"result,omitempty"` // systemd's result: success, exit-code, timeout, start-limit-hit, ...
 	Since  time.Time `json:"since"`            // when the unit entered its active state
@@ -30,7 +30,7 @@ type Status struct {
 	Restarts int `json:"restarts,omitempty"`
 }
 
-// Equal reports whether two statuses say the same.
+// Equal reports whether two statuses are equal.
 func (s Status) Equal(o Status) bool {
 	same := s.Since.Equal(o.Since)
 	s.Since, o.Since = time.Time{}, time.Time{}

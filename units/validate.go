@@ -9,14 +9,14 @@ import (
 	"github.com/coreos/go-systemd/v22/unit"
 )
 
-// Validate refuses what can be known to fail before it is on any machine: a
-// type that isn't run, [X-Fleet] options that make no sense, and files that
-// systemd would refuse to load. What systemd merely warns of is accepted, but
-// for a misspelt Type= or Restart=. The error is a *FileError where the file
-// is at fault.
+// Validate refuses a unit that would fail on every machine: one of a type that
+// can't be run, with invalid [X-Fleet] options, or with a file that systemd
+// wouldn't load. It accepts settings that systemd only warns about, except a
+// misspelt Type= or Restart=. The error is a *FileError if the file is at fault.
 func Validate(n Name, f *File) error {
 	if _, ok := slices.BinarySearch(runnableTypes, n.Type()); !ok {
-		return fmt.Errorf("%s is a %s unit, and only %s units can be run: make it one of these, or install it on the machines themselves",
+		return fmt.Errorf("%s is a %s unit, and only %s units can be run: "+
+			"make it one of these, or install it on the machines themselves",
 			n, n.Type(), andList(runnableTypes))
 	}
 	if len(n.String()) > MaxNameLength {
@@ -36,7 +36,8 @@ func Validate(n Name, f *File) error {
 		return err
 	}
 	if rerun, _ := f.last(fleetSection, "Rerun"); req.Rerun && !f.RunsOnce(n) {
-		return fileErrorf(rerun.Line, "Rerun= is for a service that runs once and ends (Type=oneshot without RemainAfterExit=yes): "+
+		return fileErrorf(rerun.Line, "Rerun= is for a service that runs once and ends (Type=oneshot without "+
+			"RemainAfterExit=yes): "+
 			"any other runs again wherever it moves; remove the line")
 	}
 	switch n.Type() {
@@ -57,7 +58,7 @@ func Validate(n Name, f *File) error {
 }
 
 // almostFleet reports whether a section's name is a misspelling of X-Fleet.
-// systemd says nothing about sections that begin with X-, so nobody else would.
+// systemd reports nothing about sections that begin with X-.
 func almostFleet(section string) bool {
 	if section == fleetSection {
 		return false
@@ -82,7 +83,8 @@ func validateSocket(n Name, f *File) error {
 	}
 	listens := f.settings("Socket", listenOptions...)
 	if len(listens) == 0 {
-		return fileErrorf(f.line("Socket"), "the socket listens to nothing: add ListenStream=, ListenDatagram=, ListenFIFO= or another Listen setting")
+		return fileErrorf(f.line("Socket"), "the socket listens to nothing: "+
+			"add ListenStream=, ListenDatagram=, ListenFIFO= or another Listen setting")
 	}
 	accept, has := f.last("Socket", "Accept")
 	if yes, _ := parseBool(accept.Value); !has || !yes {
@@ -90,11 +92,13 @@ func validateSocket(n Name, f *File) error {
 	}
 	for _, l := range listens {
 		if l.Name != "ListenStream" && l.Name != "ListenSequentialPacket" {
-			return fileErrorf(l.Line, "%s can't accept connections, which Accept=yes (line %d) asks for: remove one of the two", l.Name, accept.Line)
+			return fileErrorf(l.Line, "%s can't accept connections, which Accept=yes (line %d) asks for: "+
+				"remove one of the two", l.Name, accept.Line)
 		}
 	}
 	if s, ok := f.last("Socket", "Service"); ok {
-		return fileErrorf(s.Line, "Service can't be chosen with Accept=yes (line %d), which starts %s@….service for each connection: remove one of the two",
+		return fileErrorf(s.Line, "Service can't be chosen with Accept=yes (line %d), which starts %s@….service "+
+			"for each connection: remove one of the two",
 			accept.Line, n.Prefix())
 	}
 	return nil
@@ -117,7 +121,8 @@ func validateTimer(n Name, f *File) error {
 			return nil
 		}
 	}
-	return fileErrorf(f.line("Timer"), "the timer never elapses: add OnCalendar=, OnBootSec=, OnUnitActiveSec= or another On setting")
+	return fileErrorf(f.line("Timer"), "the timer never elapses: "+
+		"add OnCalendar=, OnBootSec=, OnUnitActiveSec= or another On setting")
 }
 
 var pathOptions = []string{
@@ -130,11 +135,13 @@ func validatePath(n Name, f *File) error {
 	}
 	watched := f.settings("Path", pathOptions...)
 	if len(watched) == 0 {
-		return fileErrorf(f.line("Path"), "the path unit watches nothing: add PathExists=, PathChanged=, DirectoryNotEmpty= or another path setting")
+		return fileErrorf(f.line("Path"), "the path unit watches nothing: "+
+			"add PathExists=, PathChanged=, DirectoryNotEmpty= or another path setting")
 	}
 	absolute := func(o Option) bool { return o.Value[0] == '/' || o.Value[0] == '%' }
 	if !slices.ContainsFunc(watched, absolute) {
-		return fileErrorf(watched[0].Line, "%s=%s is no absolute path, and the unit watches nothing else: begin it with a slash",
+		return fileErrorf(watched[0].Line, "%s=%s is no absolute path, and the unit watches nothing else: "+
+			"begin it with a slash",
 			watched[0].Name, watched[0].Value)
 	}
 	return nil
@@ -150,14 +157,15 @@ func validateMount(n Name, f *File) error {
 	return f.checkWhere(n, "Mount")
 }
 
-// checkWhere refuses a path that isn't the one the unit is named after.
+// checkWhere refuses a Where= that doesn't match the unit's name.
 func (f *File) checkWhere(n Name, section string) error {
 	where, ok := f.last(section, "Where")
 	if !ok || where.Value[0] != '/' || strings.Contains(where.Value, "%") {
 		return nil
 	}
 	if name := unit.UnitNamePathEscape(path.Clean(where.Value)) + "." + n.Type(); name != n.String() {
-		return fileErrorf(where.Line, "Where=%s belongs to %s, and the unit is named %s: rename one of the two", where.Value, name, n)
+		return fileErrorf(where.Line, "Where=%s belongs to %s, and the unit is named %s: "+
+			"rename one of the two", where.Value, name, n)
 	}
 	return nil
 }
@@ -180,8 +188,8 @@ func (f *File) needSection(n Name, section, example string) error {
 	return fileErrorf(0, "%s needs a [%s] section: add one with %s", n, section, example)
 }
 
-// settings returns the values in force of options that add up, in their order.
-// As in systemd an empty value takes back all before it, of any of the names.
+// settings returns the values of options that add up, in order. As in systemd,
+// an empty value cancels all values before it, of any of the names.
 func (f *File) settings(section string, names ...string) []Option {
 	var list []Option
 	for _, o := range f.options {

@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxWords bounds a command line, so that a hostile unit file costs no more than its size.
+// maxWords limits a command line, so that parsing a hostile file costs no more than its size.
 const maxWords = 16 << 10
 
-// SplitWords splits a value into words as systemd does: blanks separate,
-// quotes of both kinds protect them, and C escapes are resolved. An escape
-// that C doesn't know stays as it is.
+// SplitWords splits a value into words as systemd does: at blanks outside of
+// single and double quotes. It resolves C escapes and keeps unknown ones. The
+// error says what is wrong with the value.
 func SplitWords(s string) ([]string, error) {
 	var words []string
 	for {
@@ -27,7 +27,8 @@ func SplitWords(s string) ([]string, error) {
 	}
 }
 
-// SplitCommands splits a command line into words, at the lone semicolons in it.
+// SplitCommands splits a line into commands at single semicolons, and each
+// command into words. The errors are those of SplitWords.
 func SplitCommands(s string) ([][]string, error) {
 	var list [][]string
 	var words []string
@@ -71,7 +72,7 @@ func cutBlank(s string) (first, rest string) {
 	return s, ""
 }
 
-// nextWord takes the first word off s; ok is false where there is none.
+// nextWord returns the first word of s and the rest; ok is false if there is no word.
 func nextWord(s string) (word, rest string, ok bool, err error) {
 	s = strings.TrimLeft(s, space)
 	if s == "" {
@@ -113,7 +114,7 @@ var simpleEscapes = map[byte]byte{
 	'\\': '\\', '"': '"', '\'': '\'', 's': ' ',
 }
 
-// unescape resolves the escape at the front of s and says how long it is.
+// unescape resolves the escape at the beginning of s and returns its length.
 func unescape(s string) (out string, n int) {
 	if len(s) == 1 {
 		return s, 1
@@ -149,7 +150,7 @@ func unescape(s string) (out string, n int) {
 	whole := s[:from+digits]
 	switch {
 	case v == 0, isRune && (v > utf8.MaxRune || !utf8.ValidRune(rune(v))), !isRune && v > 0xff:
-		return whole, len(whole) // no character: as it is written
+		return whole, len(whole) // not a character: kept as written
 	case isRune:
 		return string(rune(v)), len(whole)
 	}
