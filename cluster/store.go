@@ -93,6 +93,7 @@ type Store interface {
 	// verdicts first and what has no place last.
 	// A move whose Unit changed since (generation) or whose From assignment changed is skipped with
 	// ErrConflict in its entry. It returns the revision of the last write (0 for none).
+	// With nothing to write it says whether the term goes on.
 	Apply(ctx context.Context, term int64, moves []Move, found Findings) (revision int64, errs []error, err error)
 
 	// Record appends to the timeline. Event IDs and zero times are filled in.

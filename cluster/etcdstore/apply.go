@@ -44,11 +44,17 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 		steps = append(steps, st)
 	}
 	leader := s.keys.leader()
-	revision, err := s.take(ctx, steps, &fence{
+	f := &fence{
 		guard: clientv3.Compare(clientv3.CreateRevision(leader), "=", term),
 		read:  clientv3.OpGet(leader, clientv3.WithKeysOnly()),
 		holds: func(kv *mvccpb.KeyValue) bool { return kv != nil && kv.CreateRevision == term },
-	}, errs)
+	}
+	var revision int64
+	if len(steps) > 0 {
+		revision, err = s.take(ctx, steps, f, errs)
+	} else { // nothing is written, so the revision is no write's
+		_, err = s.takeBatch(ctx, nil, f, errs)
+	}
 	if err == nil { // a finding has no guard of its own, and can't be refused alone
 		err = errors.Join(errs[len(moves):]...)
 	}

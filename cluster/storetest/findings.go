@@ -74,9 +74,16 @@ func findingsFenced(t *testing.T, open func() cluster.Store) {
 	s := open()
 	l := lead(t, s, "m0")
 	must(t, s.Resign(t.Context(), l))
-	lead(t, s, "m1")
+	now := lead(t, s, "m1")
 	if _, _, err := s.Apply(t.Context(), l.Term, nil, someFindings()); !errors.Is(err, cluster.ErrNotLeader) {
 		t.Errorf("the error is %v", err)
+	}
+	if _, _, err := s.Apply(t.Context(), l.Term, nil, cluster.Findings{}); !errors.Is(err, cluster.ErrNotLeader) {
+		t.Errorf("with nothing to write, the error is %v", err)
+	}
+	revision, _, err := s.Apply(t.Context(), now.Term, nil, cluster.Findings{})
+	if must(t, err); revision != 0 {
+		t.Errorf("nothing was written at revision %d", revision)
 	}
 	if snap := snapshot(t, s); len(snap.Verdicts)+len(snap.Unplaced)+len(snap.WhatIf) != 0 {
 		t.Errorf("written: %+v %+v %+v", snap.Verdicts, snap.Unplaced, snap.WhatIf)

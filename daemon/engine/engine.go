@@ -135,7 +135,7 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 // taken, mostly because another client was faster with a unit; another look
 // follows soon.
 func (e *Engine) write(ctx context.Context, t *term, look look) (refused bool, err error) {
-	if len(look.moves)+look.found.Size() == 0 {
+	if len(look.moves)+look.found.Size() == 0 && !t.unwritten {
 		return false, nil
 	}
 	revision, errs, err := e.cfg.Store.Apply(ctx, t.leader.Term, look.moves, look.found)

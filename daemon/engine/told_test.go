@@ -1,0 +1,40 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/memstore"
+)
+
+// doubtfulStore writes, and then doesn't say so, when told to.
+type doubtfulStore struct {
+	*memstore.Store
+	doubt atomic.Bool
+}
+
+func (s *doubtfulStore) Apply(ctx context.Context, term int64, moves []cluster.Move,
+	found cluster.Findings) (int64, []error, error) {
+	revision, errs, err := s.Store.Apply(ctx, term, moves, found)
+	if err == nil && found.Verdicts["n3"] != nil && s.doubt.CompareAndSwap(true, false) {
+		err = errors.New("the answer got lost")
+	}
+	return revision, errs, err
+}
+
+// TestAVerdictWhoseWriteHadNoAnswerIsTold: the store has it, so nothing is left
+// to write, and the timeline gets its line all the same.
+func TestAVerdictWhoseWriteHadNoAnswerIsTold(t *testing.T) {
+	r := newRig(t, "n1", "n2", "n3")
+	s := &doubtfulStore{Store: r.store}
+	r.engine.cfg.Store = s
+	r.lead("n1")
+	r.until("all is written", func(s *cluster.Snapshot) bool { return len(s.Verdicts) == 3 && len(s.WhatIf) == 3 })
+	s.doubt.Store(true)
+	r.health.set("n3", cluster.Failed, 700*time.Millisecond)
+	r.event(cluster.EventMachine, "n3 failed: the test says so")
+}
