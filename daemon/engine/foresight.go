@@ -21,6 +21,7 @@ const (
 // beside the leader's own work and with a planner of its own.
 type foresight struct {
 	planner *schedule.Planner
+	latest  schedule.Input      // asked last; ask alone uses it
 	asked   chan schedule.Input // capacity 1: the newest
 	answers chan map[string]cluster.WhatIf
 }
@@ -30,8 +31,14 @@ func newForesight() *foresight {
 		answers: make(chan map[string]cluster.WhatIf, 1)}
 }
 
-// ask replaces the question. It doesn't block.
-func (f *foresight) ask(in schedule.Input) { replace(f.asked, in) }
+// ask replaces the question, if it is another one: what units report changes
+// all the time and no answer. It doesn't block.
+func (f *foresight) ask(in schedule.Input) {
+	if !samePlaces(in, f.latest) {
+		f.latest = in
+		replace(f.asked, in)
+	}
+}
 
 // replace puts a value into a channel of capacity 1, in place of one that was
 // not taken yet. Only one goroutine may send.
@@ -46,7 +53,7 @@ func replace[V any](c chan V, v V) {
 // run answers until ctx ends. A question that comes meanwhile takes the place
 // of the one being answered.
 func (f *foresight) run(ctx context.Context) {
-	var in, answered schedule.Input
+	var in schedule.Input
 	for {
 		select {
 		case <-ctx.Done():
@@ -64,12 +71,8 @@ func (f *foresight) run(ctx context.Context) {
 			}
 			quiet.Stop()
 		}
-		if samePlaces(in, answered) {
-			continue
-		}
 		if answers := f.work(ctx, in); answers != nil {
 			replace(f.answers, answers)
-			answered = in
 		}
 	}
 }

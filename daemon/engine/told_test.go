@@ -9,6 +9,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/memstore"
+	"fleettop/units"
 )
 
 // doubtfulStore writes, and then doesn't say so, when told to.
@@ -37,4 +38,24 @@ func TestAVerdictWhoseWriteHadNoAnswerIsTold(t *testing.T) {
 	s.doubt.Store(true)
 	r.health.set("n3", cluster.Failed, 700*time.Millisecond)
 	r.event(cluster.EventMachine, "n3 failed: the test says so")
+}
+
+// TestWhatIfIsAnsweredWhileStatusesChange: what units report changes no answer,
+// and holds none up.
+func TestWhatIfIsAnsweredWhileStatusesChange(t *testing.T) {
+	r := newRig(t, "n1", "n2")
+	r.put("a.service")
+	ctx, cancel := context.WithCancel(r.ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; ctx.Err() == nil; n++ {
+			st := cluster.Status{Machine: "n1", Status: units.Status{Name: "noisy.service", Load: "loaded", Restarts: n}}
+			_ = r.session["n1"].PutStatuses(ctx, []cluster.Status{st}, nil)
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	defer func() { cancel(); <-ended }()
+	r.lead("n1")
+	r.until("answers", func(s *cluster.Snapshot) bool { return len(s.WhatIf) == 2 })
 }
