@@ -1,5 +1,7 @@
 package cluster
 
+import "slices"
+
 // Findings are changes of what the leader holds true. A nil value in a map is
 // a deletion.
 type Findings struct {
@@ -25,16 +27,46 @@ type WhatIf struct {
 }
 
 // Equal reports whether two answers say the same.
-func (w WhatIf) Equal(o WhatIf) bool {
-	if w.Strands != o.Strands || len(w.Units) != len(o.Units) {
-		return false
-	}
-	for i := range w.Units {
-		if w.Units[i] != o.Units[i] {
-			return false
+func (w WhatIf) Equal(o WhatIf) bool { return w.Strands == o.Strands && slices.Equal(w.Units, o.Units) }
+
+// NewUnplaced returns what must be written for the snapshot to hold exactly
+// these reasons, by unit.
+func (s *Snapshot) NewUnplaced(reasons map[string]string) map[string]*Unplaced {
+	found := map[string]*Unplaced{}
+	for unit, reason := range reasons {
+		now := Unplaced{Reason: reason, Generation: s.Units[unit].Generation}
+		if s.Unplaced[unit] != now {
+			found[unit] = &now
 		}
 	}
-	return true
+	for unit := range s.Unplaced {
+		if _, still := reasons[unit]; !still {
+			found[unit] = nil
+		}
+	}
+	return found
+}
+
+// NewWhatIf returns what must be written for the snapshot to hold these
+// answers, by machine ID. A machine that doesn't run has none; the others keep
+// theirs where there is no newer one.
+func (s *Snapshot) NewWhatIf(answers map[string]WhatIf, health map[string]Health) map[string]*WhatIf {
+	found := map[string]*WhatIf{}
+	runs := func(id string) bool {
+		_, known := s.Machines[id]
+		return known && health[id].State.Runs()
+	}
+	for id, answer := range answers {
+		if was, known := s.WhatIf[id]; runs(id) && !(known && was.Equal(answer)) {
+			found[id] = &answer
+		}
+	}
+	for id := range s.WhatIf {
+		if !runs(id) {
+			found[id] = nil
+		}
+	}
+	return found
 }
 
 // WhyUnplaced returns why the leader has no place for a unit as it is now; empty

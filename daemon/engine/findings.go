@@ -18,21 +18,12 @@ const freshDoubt = 500 * time.Millisecond
 func (t *term) findings(snap *cluster.Snapshot, state health.State, r schedule.Result, now time.Time) (
 	f cluster.Findings, again time.Time) {
 	f.Verdicts, again = t.newVerdicts(snap, state, now)
-	f.Unplaced = map[string]*cluster.Unplaced{}
-	wanted := make(map[string]bool, len(r.Unplaced))
+	reasons := make(map[string]string, len(r.Unplaced))
 	for _, u := range r.Unplaced {
-		wanted[u.Unit] = true
-		found := cluster.Unplaced{Reason: u.Reason, Generation: snap.Units[u.Unit].Generation}
-		if snap.Unplaced[u.Unit] != found {
-			f.Unplaced[u.Unit] = &found
-		}
+		reasons[u.Unit] = u.Reason
 	}
-	for unit := range snap.Unplaced {
-		if !wanted[unit] {
-			f.Unplaced[unit] = nil
-		}
-	}
-	f.WhatIf = t.newWhatIf(snap, state)
+	f.Unplaced = snap.NewUnplaced(reasons)
+	f.WhatIf = snap.NewWhatIf(t.whatIf, state.Health)
 	return f, again
 }
 
@@ -70,22 +61,4 @@ func (t *term) newVerdicts(snap *cluster.Snapshot, state health.State, now time.
 func sameVerdict(h, written cluster.Health) bool {
 	return h.State == written.State && h.Evidence == written.Evidence && h.Blocked == written.Blocked &&
 		h.BackAt.Equal(written.BackAt) && h.SilentSince.IsZero() == written.SilentSince.IsZero()
-}
-
-// newWhatIf are the answers, as far as they are known, that the store doesn't
-// have yet. A machine that doesn't run has none.
-func (t *term) newWhatIf(snap *cluster.Snapshot, state health.State) map[string]*cluster.WhatIf {
-	found := map[string]*cluster.WhatIf{}
-	for id, answer := range t.whatIf {
-		was, known := snap.WhatIf[id]
-		if _, there := snap.Machines[id]; there && state.Health[id].State.Runs() && !(known && was.Equal(answer)) {
-			found[id] = &answer
-		}
-	}
-	for id := range snap.WhatIf {
-		if _, there := snap.Machines[id]; !there || !state.Health[id].State.Runs() {
-			found[id] = nil
-		}
-	}
-	return found
 }

@@ -207,35 +207,15 @@ func (c *Cluster) step(ctx context.Context, store *memstore.Store, planner *sche
 // findings are what the leader holds true of units without a place, and of
 // the death of each machine; the verdicts are the test's.
 func (c *Cluster) findings(planner *schedule.Planner, snap *cluster.Snapshot, plan schedule.Result) cluster.Findings {
-	found := cluster.Findings{Unplaced: map[string]*cluster.Unplaced{}, WhatIf: map[string]*cluster.WhatIf{}}
-	wanted := map[string]bool{}
+	reasons, answers, health := map[string]string{}, map[string]cluster.WhatIf{}, c.health.Health()
 	for _, u := range plan.Unplaced {
-		wanted[u.Unit] = true
-		why := cluster.Unplaced{Reason: u.Reason, Generation: snap.Units[u.Unit].Generation}
-		if snap.Unplaced[u.Unit] != why {
-			found.Unplaced[u.Unit] = &why
-		}
+		reasons[u.Unit] = u.Reason
 	}
-	for name := range snap.Unplaced {
-		if !wanted[name] {
-			found.Unplaced[name] = nil
-		}
-	}
-	health := c.health.Health()
 	for id := range snap.Machines {
-		was, known := snap.WhatIf[id]
-		if !health[id].State.Runs() {
-			if known {
-				found.WhatIf[id] = nil
-			}
-			continue
-		}
 		names := planner.WhatIf(schedule.Input{Snapshot: snap, Health: health, Hold: snap.Leader.Hold}, id)
-		if now := (cluster.WhatIf{Strands: len(names), Units: names}); !known || !was.Equal(now) {
-			found.WhatIf[id] = &now
-		}
+		answers[id] = cluster.WhatIf{Strands: len(names), Units: names}
 	}
-	return found
+	return cluster.Findings{Unplaced: snap.NewUnplaced(reasons), WhatIf: snap.NewWhatIf(answers, health)}
 }
 
 // report is what a machine's agent says of its assignments.
