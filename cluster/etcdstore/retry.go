@@ -17,7 +17,7 @@ import (
 func lost(err error) bool { return errors.Is(err, rpctypes.ErrLeaderChanged) }
 
 // errUnknown is for a transaction that must not be said to have been refused.
-var errUnknown = fmt.Errorf("its leader died, and the change was made or somebody else made another: %w",
+var errUnknown = fmt.Errorf("its leader died, and the change was made or another client made another: %w",
 	cluster.ErrUnavailable)
 
 // commitAgain takes a transaction that was lost, and that was sent when the

@@ -16,7 +16,7 @@ import (
 
 // TestUnitsThatBelongTogether gives a machine pairs and chains of units at
 // once, as one start does and as the machine's boot does: systemd takes each
-// in an order that it is happy with, and runs nothing that nobody asked for.
+// in an order that it is happy with, and runs nothing that was not asked for.
 func TestUnitsThatBelongTogether(t *testing.T) {
 	began := time.Now()
 	f := newFleet(t, 3, setup{unwatched: true})

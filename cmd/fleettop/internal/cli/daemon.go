@@ -106,7 +106,7 @@ func (a *app) daemonCommand() *cobra.Command {
 			"cluster's key)")
 	f.StringVar(&cfg.PKI.KeyFile, "tls-key", "", "key of --tls-cert")
 	f.StringVar(&cfg.PKI.CAFile, "tls-ca", "",
-		"authorities that sign the machines' certificates and nobody else's: what they sign is let in")
+		"authorities that sign only the machines' certificates: every certificate that they sign is let in")
 	f.StringSliceVar(&cfg.EtcdEndpoints, "etcd-endpoints", nil, "use this etcd cluster instead of an embedded one")
 	f.StringVar(&cfg.EtcdPrefix, "etcd-prefix", daemon.DefaultEtcdPrefix,
 		"where in the etcd of --etcd-endpoints this cluster keeps its things; each cluster there needs its own")

@@ -35,7 +35,7 @@ type farMachine struct {
 
 	mu        sync.Mutex // guards what follows
 	conns     []net.Conn
-	forwarded []string // where somebody wanted to go from here
+	forwarded []string // where clients asked to be forwarded to
 }
 
 // newFarMachine starts the server, and puts a real ssh on PATH whose
