@@ -48,12 +48,13 @@ func (m *Membership) sendLoop() {
 
 // doubt is called, from within memberlist, when a probe of ours failed.
 func (m *Membership) doubt(id string) {
-	var lastSeen time.Time
+	var silence time.Duration
+	var known bool
 	m.mu.Lock()
-	allowed := m.table.accusations.allowed(time.Now())
-	if member, ok := m.table.members[id]; ok && allowed {
-		lastSeen = member.LastSeen
-		m.table.accusations.accused(id)
+	now := time.Now()
+	allowed := m.table.accusations.allowed(now)
+	if allowed {
+		silence, known = m.table.accuse(id, now)
 	}
 	m.mu.Unlock()
 	if !allowed {
@@ -62,8 +63,8 @@ func (m *Membership) doubt(id string) {
 	m.suspect(id, time.Time{})
 	// One that hears nothing in time, whom it may ask, accuses no other: it is
 	// its own network that is slow.
-	if !lastSeen.IsZero() && m.serf.Memberlist().GetHealthScore() < poorHealth {
-		m.enqueue(message{messageSuspect, fmt.Sprintf("%s %d", id, time.Since(lastSeen).Milliseconds())})
+	if known && m.serf.Memberlist().GetHealthScore() < poorHealth {
+		m.enqueue(message{messageSuspect, fmt.Sprintf("%s %d", id, silence.Milliseconds())})
 	}
 }
 

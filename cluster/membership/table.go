@@ -35,6 +35,8 @@ type Member struct {
 	// they do by UDP, or not at all.
 	OverTCP time.Time
 	Tags    map[string]string
+	// witnessed is the last sign of life that wasn't another member's word.
+	witnessed time.Time
 }
 
 // table turns what is heard into members. Every method takes the time, and
@@ -61,7 +63,7 @@ func (t *table) present(id, addr string, tags map[string]string, now time.Time) 
 	}
 	changed := m.State != Alive || m.Address != addr || !maps.Equal(m.Tags, tags)
 	m.Address, m.Tags = addr, tags
-	m.LastSeen = now
+	m.LastSeen, m.witnessed = now, now
 	t.enter(m, Alive, now)
 	return changed
 }
@@ -72,8 +74,8 @@ func (t *table) gone(id string, state State, now time.Time) bool {
 	if !ok || m.State == state {
 		return false
 	}
-	if state == Left {
-		m.LastSeen = now
+	if state == Left && m.State != Failed {
+		m.LastSeen = now // the goodbye of a failed member was said before it failed
 	}
 	t.enter(m, state, now)
 	return true
@@ -87,19 +89,28 @@ func (t *table) forgotten(id string) bool {
 	return ok
 }
 
+// accuse notes that this member suspects id, and returns for how long it has
+// had no sign of life of its own from it; false if it never had one.
+func (t *table) accuse(id string, now time.Time) (silence time.Duration, ok bool) {
+	m, known := t.members[id]
+	if !known {
+		return 0, false
+	}
+	t.accusations.accused(id)
+	return now.Sub(m.witnessed), !m.witnessed.IsZero()
+}
+
 // suspected records that a member's probes of id went unanswered; the last
 // one answered was at lastSeen, or never if that is zero. The suspicion is
-// dropped at limit if nothing more is heard.
+// dropped at limit if nothing more is heard. Of a failed member it says
+// nothing: the message may have been under way since before it failed.
 func (t *table) suspected(id string, lastSeen, limit, now time.Time) bool {
 	m, ok := t.members[id]
-	if !ok || id == t.self || m.State == Left {
+	if !ok || id == t.self || m.State == Failed || m.State == Left {
 		return false
 	}
 	if lastSeen.After(m.LastSeen) {
 		m.LastSeen = lastSeen
-	}
-	if m.State == Failed {
-		return false
 	}
 	t.expires[id] = limit
 	if m.State == Suspect {
@@ -109,7 +120,7 @@ func (t *table) suspected(id string, lastSeen, limit, now time.Time) bool {
 	return true
 }
 
-// alive aliveDelegate a sign of life, which ends a suspicion. It does not bring back
+// seen records a sign of life, which ends a suspicion. It does not bring back
 // a failed member: that is gossip's to say.
 func (t *table) seen(id string, now time.Time) bool {
 	m, ok := t.members[id]
@@ -119,6 +130,7 @@ func (t *table) seen(id string, now time.Time) bool {
 	if now.After(m.LastSeen) {
 		m.LastSeen = now
 	}
+	m.witnessed = now
 	if m.State != Suspect {
 		return false
 	}

@@ -99,6 +99,55 @@ func TestFailedStaysFailedUntilGossipSaysOtherwise(t *testing.T) {
 	}
 }
 
+// A message says how long a member was silent before it was sent, and may be
+// under way for seconds: push and pull brings old ones.
+func TestWhatFailedShowsNoSignOfLife(t *testing.T) {
+	died := time.Unix(1000, 0)
+	later := died.Add(5 * time.Second)
+	for name, late := range map[string]func(tb *table){
+		"another member's suspicion": func(tb *table) {
+			tb.suspected("b", later.Add(-500*time.Millisecond), later.Add(time.Second), later)
+		},
+		"a message of its own":       func(tb *table) { tb.seen("b", later) },
+		"an answer by UDP":           func(tb *table) { tb.acked("b", later) },
+		"an answer by TCP":           func(tb *table) { tb.overTCP("b", later) },
+		"a goodbye":                  func(tb *table) { tb.gone("b", Left, later) },
+		"a failure that is repeated": func(tb *table) { tb.gone("b", Failed, later) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tb := newTable("a")
+			tb.present("b", "1", nil, died)
+			tb.gone("b", Failed, died.Add(time.Second))
+			late(tb)
+			if m := tb.members["b"]; !m.LastSeen.Equal(died) {
+				t.Errorf("b died at %s and was last seen at %s: %+v", died, m.LastSeen, m)
+			}
+		})
+	}
+}
+
+// What one member says of another's silence, a third must not say again as its
+// own: each message is late, and the silence would shrink with each.
+func TestAccusationsAreOfFirstHand(t *testing.T) {
+	died := time.Unix(1000, 0)
+	a, b := newTable("a"), newTable("b")
+	a.present("c", "1", nil, died)
+	b.present("c", "1", nil, died)
+	const underWay = time.Second
+	now := died
+	for range 5 {
+		for _, pair := range [][2]*table{{a, b}, {b, a}} {
+			from, to := pair[0], pair[1]
+			silence, ok := from.accuse("c", now)
+			if !ok || silence != now.Sub(died) {
+				t.Fatalf("%s after it died c is said to be silent for %s (%v)", now.Sub(died), silence, ok)
+			}
+			now = now.Add(underWay)
+			to.suspected("c", now.Add(-silence), now.Add(time.Minute), now)
+		}
+	}
+}
+
 func TestLogTapReadsSuspicions(t *testing.T) {
 	var suspects []string
 	tap := &logTap{log: quiet(), suspected: func(id string) { suspects = append(suspects, id) },
