@@ -40,7 +40,11 @@ func (m *Manager) adopt() error {
 			u.broken = err
 			u.log.Error("the unit can't be used as it is; load it again", "error", err)
 		}
-		u.publish()
+		if u.unsaved != nil {
+			u.commit() // its record could not be read
+		} else {
+			u.publish()
+		}
 		list = append(list, u)
 	}
 	for _, u := range list {
@@ -58,8 +62,9 @@ func (u *unit) recall() error {
 	var err error
 	u.st, err = u.m.disk.load(u.name)
 	if err != nil {
-		u.log.Error("the unit's record can't be read", "error", err)
+		u.log.Error("the unit's record can't be read, and is made anew", "error", err)
 		u.rediscover(found)
+		u.unsaved = err
 	}
 	if u.st.Boot != u.m.host.bootID {
 		u.st = record{Boot: u.m.host.bootID, Hash: u.st.Hash, Sub: subDead, Since: now()} // everything ended with that boot

@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -92,6 +93,34 @@ func TestLostRecordsLeadToNoSecondCopy(t *testing.T) {
 					t.Errorf("stopped, it is %+v, and process %d lives: %v", s, pid, lives(pid))
 				}
 			})
+		}
+	}
+}
+
+// TestGarbledRecordIsSaidOnce: the record that can't be read is replaced by one that can.
+func TestGarbledRecordIsSaidOnce(t *testing.T) {
+	b := newBench(t)
+	b.load("a.service", runs(says))
+	for i, state := range []string{"at first", "the next time"} {
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := os.WriteFile(b.dir+"/state/state/a.service", []byte(`{"boot":"`), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var log strings.Builder
+		m, err := New(Options{Dir: b.dir + "/state", LogDir: b.dir + "/log", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Manager = m
+		if s := b.status("a.service"); s.Active != "inactive" || s.Load != "loaded" {
+			t.Errorf("%s: %+v", state, s)
+		}
+		if said := strings.Contains(log.String(), "record can't be read"); said != (i == 0) {
+			t.Errorf("%s the log is:\n%s", state, log.String())
 		}
 	}
 }

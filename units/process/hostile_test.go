@@ -73,7 +73,7 @@ func TestPIDFilesThatAreNone(t *testing.T) {
 			if result == "" && err != nil {
 				t.Errorf("PIDFile=%s, %s: %v", path, kind, err)
 			} else if result != "" {
-				wantJobError(t, err, result, "no process of the unit is named there")
+				wantJobError(t, err, result, "names no process of the unit")
 			}
 			b.stop(name)
 		}

@@ -277,7 +277,7 @@ func (u *unit) findMain(try int) {
 	}
 	if try%8 == 7 && len(u.members()) == 0 {
 		u.blame(resultProtocol,
-			fmt.Sprintf("PIDFile: %s: no process of the unit is named there: have the daemon write it, or correct the path",
+			fmt.Sprintf("PIDFile=%s names no process of the unit: have the daemon write it, or correct the path",
 				u.cfg.PIDFile))
 		u.enterSignal(subStopSigterm)
 		return
@@ -302,8 +302,12 @@ func (u *unit) timedOut() {
 	}
 	what := map[bool]string{true: "start", false: "stop"}[activeOf(sub) == "activating"]
 	limit := map[string]time.Duration{"start": u.cfg.StartTimeout, "stop": u.cfg.StopTimeout}[what]
-	u.blame(resultTimeout, fmt.Sprintf("it did not %s within %s: see its output in %s, or give it more with Timeout%sSec=",
-		what, limit, u.m.logPath(u.name), map[string]string{"start": "Start", "stop": "Stop"}[what]))
+	why := ""
+	if sub == subStart && u.st.Forked {
+		why = fmt.Sprintf(": PIDFile=%s names no process of it", u.cfg.PIDFile)
+	}
+	u.blame(resultTimeout, fmt.Sprintf("it did not %s within %s%s: see its output in %s, or give it more with Timeout%sSec=",
+		what, limit, why, u.m.logPath(u.name), map[string]string{"start": "Start", "stop": "Stop"}[what]))
 	switch sub {
 	case subStartPre, subStart, subStartPost, subStop:
 		u.enterSignal(subStopSigterm)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -57,7 +58,9 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 			return fmt.Errorf("%s %s: %w", v.name, name, err)
 		}
 		if v != stop {
-			if err := s.checkFiles(ctx, v, name, path); err != nil {
+			err := s.checkFiles(ctx, v, name, path)
+			m.refuse(name, err != nil)
+			if err != nil {
 				return err
 			}
 		}
@@ -69,10 +72,38 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 			return v.refused(name, err)
 		}
 		if err := v.ended(name, before, o); err != nil || v == stop {
-			return err
+			return s.nameFile(ctx, err, name, path)
 		}
 		return m.programRuns(ctx, s, v, name, before)
 	}
+}
+
+// refuse notes whether a start was refused. A unit that runs goes on.
+func (m *Manager) refuse(name string, refused bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u := m.table.byName[name]
+	switch {
+	case u == nil || !refused && u.refused.IsZero() || refused && !u.ended():
+		return
+	case refused:
+		u.refused = time.Now()
+	default:
+		u.refused = time.Time{}
+	}
+	m.mark(name)
+}
+
+// nameFile adds to the error of a start that took too long the file it waits for.
+func (s *session) nameFile(ctx context.Context, err error, name string, path dbus.ObjectPath) error {
+	var job *units.JobError
+	if !errors.As(err, &job) || job.Result != "timeout" || job.Verb == stop.name {
+		return err
+	}
+	if file := s.pidFile(ctx, name, path)(); file != "" {
+		job.Detail += fmt.Sprintf("; its start ends when PIDFile=%s names a process of the unit", file)
+	}
+	return job
 }
 
 // job queues a job and waits for its outcome.

@@ -149,7 +149,7 @@ func (m *Manager) acquit(names []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, name := range names {
-		if u := m.table.byName[name]; u.load != "not-found" || u.active == "inactive" || u.active == "failed" {
+		if u := m.table.byName[name]; u.load != "not-found" || u.ended() {
 			m.table.remove(name)
 		}
 	}

@@ -19,6 +19,9 @@ type environmentFile struct {
 	Optional bool
 }
 
+// resultRefused is the result of a unit that names a file which can't be read, as systemd has it.
+const resultRefused = "resources"
+
 // checkFiles refuses to start a unit that names a file which would stop systemd: it reads
 // EnvironmentFile= and PIDFile= itself, in the manager's only thread, and opening a FIFO waits
 // for a writer there. What the daemon can't see, as its own service hides /home, /tmp and the
@@ -29,7 +32,7 @@ func (s *session) checkFiles(ctx context.Context, v verb, name string, path dbus
 		return nil
 	}
 	environment := s.property(ctx, path, iface, "EnvironmentFiles")
-	pid := s.property(ctx, path, iface, "PIDFile")
+	pid := s.pidFile(ctx, name, path)
 
 	var named []namedFile
 	var value dbus.Variant
@@ -42,18 +45,34 @@ func (s *session) checkFiles(ctx context.Context, v verb, name string, path dbus
 			}
 		}
 	}
-	var pidFile string
-	if s.wait(pid).Store(&value) == nil && value.Store(&pidFile) == nil && pidFile != "" {
-		named = append(named, namedFile{"PIDFile", pidFile})
+	if file := pid(); file != "" {
+		named = append(named, namedFile{"PIDFile", file})
 	}
 	for _, f := range named {
 		if what := f.blocks(); what != "" {
-			return &units.JobError{Unit: name, Verb: v.name, Result: "resources",
+			return &units.JobError{Unit: name, Verb: v.name, Result: resultRefused,
 				Detail: fmt.Sprintf("%s: %s: it is %s, and this machine's systemd would wait for it for ever: name a plain file",
 					f.option, f.path, what)}
 		}
 	}
 	return nil
+}
+
+// pidFile asks for a unit's PIDFile= and returns a func that waits for the answer; empty for none.
+func (s *session) pidFile(ctx context.Context, name string, path dbus.ObjectPath) func() string {
+	iface, _ := specialIface(name)
+	if iface == "" {
+		return func() string { return "" }
+	}
+	call := s.property(ctx, path, iface, "PIDFile")
+	return func() string {
+		var value dbus.Variant
+		var file string
+		if s.wait(call).Store(&value) != nil || value.Store(&file) != nil {
+			return ""
+		}
+		return file
+	}
 }
 
 // namedFile is a file that an option of a unit names.

@@ -106,7 +106,8 @@ func (m *Manager) apply(list []sd.UnitStatus, seq dbus.Sequence, inMemory bool) 
 			u.setLoad(l.LoadState)
 		}
 		if seq > u.seq {
-			u.active, u.sub = l.ActiveState, l.SubState
+			u.sub = l.SubState
+			u.setActive(l.ActiveState)
 			if l.ActiveState == "inactive" && !inMemory {
 				u.pid, u.restarts = 0, 0
 			} else {

@@ -66,6 +66,9 @@ type unit struct {
 	exitCode, exitStatus      int // of the main process: how it ended (CLD_...), and its status or signal
 
 	conditionsMet bool // when systemd last tested its Condition…= settings
+	// refused is when a start was refused before systemd heard of it; zero once
+	// there was another one. Systemd itself goes on calling the unit inactive.
+	refused time.Time
 
 	seq     dbus.Sequence           // of the last signal: an answer sent before it is stale
 	loadSeq dbus.Sequence           // of the last list its load state is from
@@ -86,11 +89,24 @@ func (u *unit) status() units.Status {
 	if s.Load == "not-found" {
 		s.Load = "error" // it is held; the other is said of units that are not
 	}
-	if u.active == "inactive" && u.times["ConditionTimestamp"] != 0 && !u.conditionsMet {
+	switch {
+	case !u.refused.IsZero():
+		s.Active, s.Sub, s.Result, s.Since = "failed", "failed", resultRefused, u.refused
+	case u.active == "inactive" && u.times["ConditionTimestamp"] != 0 && !u.conditionsMet:
 		s.Result = units.ResultCondition
 	}
 	return s
 }
+
+// setActive takes over systemd's active state.
+func (u *unit) setActive(state string) {
+	if u.active = state; !u.ended() {
+		u.refused = time.Time{}
+	}
+}
+
+// ended reports whether nothing of the unit runs.
+func (u *unit) ended() bool { return u.active == "inactive" || u.active == "failed" }
 
 // setLoad takes over systemd's load state. A unit that systemd finds no file
 // of has none, whatever was written: the next Load writes it again.
@@ -152,7 +168,7 @@ func (u *unit) setOne(name string, value dbus.Variant) {
 		case "LoadState":
 			u.setLoad(v)
 		case "ActiveState":
-			u.active = v
+			u.setActive(v)
 		case "SubState":
 			u.sub = v
 		case "Result":

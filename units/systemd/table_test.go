@@ -52,6 +52,31 @@ func TestChanged(t *testing.T) {
 	check("after nonsense")
 }
 
+// A start that systemd never heard of has failed all the same, until another one.
+func TestRefusedStart(t *testing.T) {
+	m := &Manager{table: newTable()}
+	u := m.table.add(heldFile{name: "a.service"})
+	wants := func(when, state string) {
+		t.Helper()
+		if s := u.status(); s.Active+"/"+s.Sub+"/"+s.Result != state {
+			t.Errorf("%s it is %+v, want %s", when, s, state)
+		}
+	}
+	m.refuse(u.name, true)
+	wants("refused", "failed/failed/resources")
+	u.changed(change(1, unitIface, map[string]any{"ActiveState": "inactive", "SubState": "dead"}))
+	wants("after a reload", "failed/failed/resources")
+	m.refuse(u.name, false)
+	wants("started again", "inactive/dead/success")
+	m.refuse(u.name, true)
+	u.changed(change(2, unitIface, map[string]any{"ActiveState": "active", "SubState": "running"}))
+	wants("started by hand", "active/running/success")
+	m.refuse(u.name, true) // a restart
+	wants("while it runs", "active/running/success")
+	u.changed(change(3, unitIface, map[string]any{"ActiveState": "inactive", "SubState": "dead"}))
+	wants("when it has ended", "inactive/dead/success")
+}
+
 func TestSince(t *testing.T) {
 	u := &unit{file: heldFile{written: time.UnixMicro(1).UTC()}, times: map[string]uint64{
 		"ActiveEnterTimestamp": 10, "ActiveExitTimestamp": 20, "InactiveEnterTimestamp": 30, "InactiveExitTimestamp": 40,

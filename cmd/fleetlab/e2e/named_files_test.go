@@ -23,6 +23,7 @@ func TestFilesThatStopSystemd(t *testing.T) {
 				"/opt/fifo: it is a FIFO, and this machine's systemd would wait") {
 				t.Errorf("%s: %s says:\n%s", name, args[0], said)
 			}
+			f.eventually(name+" to be shown as failed", soon, func() error { return f.listed(m, name, "failed") })
 		}
 	}
 	f.on(m, "systemctl", "daemon-reload") // PID 1 answers
