@@ -414,3 +414,23 @@ func (broken) Read(context.Context, []string, journal.Query, journal.Position,
 	return "", errors.New("broken")
 }
 func (broken) Tail() (journal.Tail, error) { return nil, errors.New("broken") }
+
+// TestSecondMove: a unit that moves on while the divider of its first move still waits for
+// the outage has both dividers, each before the lines of the machine it came to.
+func TestSecondMove(t *testing.T) {
+	f, v, next := onWatch(t)
+	f.health.set("m3", cluster.Suspect)
+	f.place("a.service", "m3", "m1")
+	next.log("a.service", "between")
+	f.health.set("m1", cluster.Suspect)
+	f.place("a.service", "m1", "m2")
+	f.at["m2"].log.log("a.service", "new")
+	f.must(f.store.Record(t.Context(), cluster.Event{Kind: cluster.EventActive, Unit: "a.service", From: "m1",
+		To: "m2", Machine: "m2", Outage: &cluster.Outage{Start: 500 * time.Millisecond}}))
+	const first, second = "[moved n3 → n1]", "[moved n1 → n2, outage 0.50s]"
+	got := v.until(5)
+	if i, j := slices.Index(got, first), slices.Index(got, second); i < 0 || j < i ||
+		slices.Index(got, "between") < i || slices.Index(got, "new") < j {
+		t.Errorf("got %q", got)
+	}
+}

@@ -55,15 +55,20 @@ func (m *moves) expire(c *conductor, now time.Time) (left time.Duration) {
 		}
 		wait := h.first.Add(holdFor).Sub(now)
 		if wait <= 0 || len(h.lines) >= holdMost {
-			delete(m.held, unit)
 			m.told[unit] = h.to
-			c.put(c.divider(unit, h.from, h.to, nil, h.first))
-			h.release(c)
+			c.giveUp(unit, h, h.first)
 		} else if left == 0 || wait < left {
 			left = wait
 		}
 	}
 	return left
+}
+
+// giveUp says that a unit moved without knowing its outage, and lets its lines go.
+func (c *conductor) giveUp(unit string, h *hold, at time.Time) {
+	delete(c.moves.held, unit)
+	c.put(c.divider(unit, h.from, h.to, nil, at))
+	h.release(c)
 }
 
 func (h *hold) release(c *conductor) {
@@ -114,10 +119,13 @@ func (c *conductor) moved(before, after *cluster.Snapshot) {
 	}
 	for _, unit := range sortedKeys(left) {
 		from, to := left[unit], came[unit]
-		if old := c.moves.held[unit]; old != nil {
-			old.release(c)
+		if first := c.moves.held[unit]; first != nil { // it moves on before its outage is known
+			at := first.first
+			if at.IsZero() {
+				at = time.Now()
+			}
+			c.giveUp(unit, first, at)
 		}
-		delete(c.moves.held, unit)
 		delete(c.moves.told, unit)
 		verdict, judged := after.Verdicts[from] // written with the move
 		launched := after.Assignments[cluster.UnitOnMachine{Machine: to, Unit: unit}].Desired == units.Launched
