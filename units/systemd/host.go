@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
@@ -82,10 +84,11 @@ func hostError(name, path string) error {
 // that name is where it looks: mounts, scopes, services whose package was
 // removed while they run. Units of this manager's own files are not among them.
 func (m *Manager) unitsWithoutFile(ctx context.Context, s *session, names []string) (map[string]string, error) {
-	if len(names) == 0 {
-		return nil, nil
+	loaded, err := s.loaded(ctx, names)
+	if err != nil || len(loaded) == 0 {
+		return nil, err
 	}
-	call := s.call(ctx, "ListUnitsByNames", names)
+	call := s.call(ctx, "ListUnitsByNames", slices.Sorted(maps.Keys(loaded)))
 	var list []sd.UnitStatus
 	if err := call.Store(&list); err != nil {
 		return nil, fmt.Errorf("asking systemd for units of the host: %w", err)
@@ -103,7 +106,7 @@ func (m *Manager) unitsWithoutFile(ctx context.Context, s *session, names []stri
 		if err := value.Store(&path); err != nil {
 			return nil, err
 		}
-		if !m.files.owns(path) && path != m.files.link(l.Name) {
+		if !m.files.isOf(l.Name, path) {
 			found[l.Name] = path
 		}
 	}

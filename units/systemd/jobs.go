@@ -40,6 +40,7 @@ func (m *Manager) Restart(ctx context.Context, name string) error {
 // runJob queues a job and waits for its result. When ctx ends before, the job
 // goes on without its caller.
 func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
+	method := v.method
 	for {
 		m.mu.Lock()
 		u := m.table.byName[name]
@@ -64,8 +65,14 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 				return err
 			}
 		}
-		o, err := s.job(ctx, v.method, name)
+		o, err := s.job(ctx, method, name)
 		if errors.Is(err, errLost) && v.repeat && ctx.Err() == nil {
+			continue
+		}
+		if isNoSuchUnit(err) && v != stop && m.takeUnread(name) {
+			if err := m.reloads.reload(ctx); err != nil {
+				return fmt.Errorf("%s %s: %w", v.name, name, err)
+			}
 			continue
 		}
 		if err != nil {
@@ -74,7 +81,14 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 		if err := v.ended(name, before, o); err != nil || v == stop {
 			return s.nameFile(ctx, err, name, path)
 		}
-		return m.programRuns(ctx, s, v, name, before)
+		failure := m.programRuns(ctx, s, v, name, before)
+		switch again, err := m.verify(ctx, s, name, path); {
+		case err != nil:
+			return fmt.Errorf("%s %s: %w", v.name, name, err)
+		case !again:
+			return failure
+		}
+		method = restart.method
 	}
 }
 

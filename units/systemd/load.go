@@ -86,9 +86,11 @@ func (m *Manager) place(ctx context.Context, s *session, batch []incoming, errs 
 	if err := m.disable(ctx, s, fresh); err != nil {
 		return nil, err
 	}
-	var enable []string
+	var enable, written []string
+	alone := true // their links are all that changes
 	for _, in := range fresh {
 		name := in.name.String()
+		alone = alone && !in.takeOver && !in.old.install && !in.held.install
 		if in.takeOver {
 			if err := m.setAside(ctx, s, name, host[name]); err != nil {
 				errs[name] = err
@@ -111,12 +113,18 @@ func (m *Manager) place(ctx context.Context, s *session, batch []incoming, errs 
 		m.mu.Lock()
 		m.table.add(held)
 		m.mu.Unlock()
-		names = append(names, name)
+		names, written = append(names, name), append(written, name)
 		if held.install {
 			enable = append(enable, name)
 		}
 	}
-	return names, m.enable(ctx, s, host, enable, errs)
+	if err := m.enable(ctx, s, host, enable, errs); err != nil || !alone {
+		return names, err
+	}
+	if m.spareReload(ctx, s, written) {
+		m.setUnread(written)
+	}
+	return names, nil
 }
 
 // refuseHosts takes the names out of a batch that are the host's.
@@ -157,13 +165,42 @@ func (m *Manager) spoil(name string) {
 	}
 }
 
-// settle reads the state of units after the reload, and reports those that
-// did not load.
+// settle reads the state of units after their files were put in place, has
+// systemd read its files anew where it finds none of one, and reports those
+// that did not load.
 func (m *Manager) settle(ctx context.Context, names []string, errs map[string]error) error {
 	s, err := m.session(ctx)
 	if err != nil {
 		return err
 	}
+	if err := m.readStates(ctx, s, names); err != nil {
+		return err
+	}
+	if missing := m.notFound(names); len(missing) > 0 {
+		if err := m.reloads.reload(ctx); err != nil {
+			return err
+		}
+		if err := m.readStates(ctx, s, missing); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	bad := map[string]string{}
+	for _, name := range names {
+		if u := m.table.byName[name]; u != nil && u.load != "loaded" && errs[name] == nil {
+			bad[name] = u.load
+		}
+	}
+	m.mu.Unlock()
+	for name, load := range bad {
+		errs[name] = fmt.Errorf("systemd did not load %s (%s): %s; `systemd-analyze verify %s` names the line",
+			name, load, m.loadError(ctx, s, name, load), m.files.path(name))
+	}
+	return nil
+}
+
+// readStates reads the state of those units that have a new file.
+func (m *Manager) readStates(ctx context.Context, s *session, names []string) error {
 	var unread []string
 	m.mu.Lock()
 	for _, name := range names {
@@ -180,7 +217,7 @@ func (m *Manager) settle(ctx context.Context, names []string, errs map[string]er
 		}
 	}
 	m.mu.Lock()
-	bad := map[string]string{}
+	defer m.mu.Unlock()
 	for _, name := range unread {
 		if u := m.table.byName[name]; u != nil {
 			u.visible = true
@@ -192,16 +229,6 @@ func (m *Manager) settle(ctx context.Context, names []string, errs map[string]er
 			}
 			m.mark(name)
 		}
-	}
-	for _, name := range names {
-		if u := m.table.byName[name]; u != nil && u.load != "loaded" && errs[name] == nil {
-			bad[name] = u.load
-		}
-	}
-	m.mu.Unlock()
-	for name, load := range bad {
-		errs[name] = fmt.Errorf("systemd did not load %s (%s): %s; `systemd-analyze verify %s` names the line",
-			name, load, m.loadError(ctx, s, name, load), m.files.path(name))
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (m *Manager) resync(ctx context.Context, s *session, confirm bool) error {
 		}
 		details = append(details, more...)
 	}
-	return m.detail(ctx, s, details)
+	return m.detail(ctx, s, details, false)
 }
 
 // missFiles looks for units whose file or link is no longer in place, and has
@@ -75,7 +75,7 @@ func (m *Manager) refresh(ctx context.Context, s *session, names []string) error
 	if err != nil {
 		return err
 	}
-	return m.detail(ctx, s, details)
+	return m.detail(ctx, s, details, true)
 }
 
 // listed reads the states of units by name, which makes systemd load them,
@@ -120,9 +120,9 @@ func (m *Manager) apply(list []sd.UnitStatus, seq dbus.Sequence, inMemory bool) 
 	return details
 }
 
-// detail reads what a status needs and no list has. All questions are asked
-// before the first answer is awaited.
-func (m *Manager) detail(ctx context.Context, s *session, list []*unit) error {
+// detail reads what a status needs and no list has, and with exits also how main
+// processes ended. All questions are asked before the first answer is awaited.
+func (m *Manager) detail(ctx context.Context, s *session, list []*unit, exits bool) error {
 	type question struct {
 		u    *unit
 		name string
@@ -146,6 +146,10 @@ func (m *Manager) detail(ctx context.Context, s *session, list []*unit) error {
 		iface, props := specialIface(u.name)
 		for _, prop := range props {
 			ask(iface, prop)
+		}
+		if exits && !idle && len(props) > 1 { // only a service has a main process
+			ask(iface, "ExecMainCode")
+			ask(iface, "ExecMainStatus")
 		}
 	}
 	for _, q := range asked {

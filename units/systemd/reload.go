@@ -44,6 +44,29 @@ func (r *reloader) touch() {
 	r.changes++
 }
 
+// untouch takes back the last touch, where it is the only one that systemd
+// hasn't read the files of, and reports whether it was.
+func (r *reloader) untouch() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changes != r.read+1 {
+		return false
+	}
+	r.haveRead(r.changes)
+	return true
+}
+
+// haveRead notes that systemd needs no reload for the changes up to one; r.mu is held.
+func (r *reloader) haveRead(changes int) {
+	r.read = changes
+	if r.changes != r.read {
+		return
+	}
+	if err := r.m.files.clearPending(); err != nil {
+		r.m.log.Warn("can't remove the mark that a reload is needed", "error", err)
+	}
+}
+
 // needed reports whether files changed since systemd last read them.
 func (r *reloader) needed() bool {
 	r.mu.Lock()
@@ -87,12 +110,7 @@ func (r *reloader) loop() {
 		run.err = r.once()
 		if run.err == nil {
 			r.mu.Lock()
-			r.read = changes
-			if r.changes == r.read {
-				if err := r.m.files.clearPending(); err != nil {
-					r.m.log.Warn("can't remove the mark that a reload is needed", "error", err)
-				}
-			}
+			r.haveRead(max(changes, r.read))
 			r.mu.Unlock()
 		}
 		close(run.done)

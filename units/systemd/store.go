@@ -187,6 +187,24 @@ func (d store) remove(name string) error {
 	return nil
 }
 
+// stamp gives the directory of links a time that it never had: systemd looks
+// for new files only where the time of a directory changed, and the file
+// system's clock ticks slower than links are made.
+func (d store) stamp() error {
+	info, err := os.Stat(d.links)
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	if next := info.ModTime().Add(time.Microsecond); at.Before(next) {
+		at = next
+	}
+	return os.Chtimes(d.links, time.Time{}, at)
+}
+
+// isOf reports whether systemd's path of a unit's file is that of the manager's file.
+func (d store) isOf(name, path string) bool { return d.owns(path) || path == d.link(name) }
+
 // owns reports whether a path is of the directory of unit files.
 func (d store) owns(path string) bool { return filepath.Dir(path) == d.dir }
 

@@ -200,6 +200,11 @@ func TestReloads(t *testing.T) {
 		files, names = append(files, f), append(names, f.Name)
 	}
 	m := holding(t, opts, names...)
+	mustLoad(t, m, files...)
+	mustStart(t, m, names...)
+	for i := range files {
+		files[i].Content += "Environment=A=b\n"
+	}
 	if n := reloads(t, opts, func() { mustLoad(t, m, files...) }); n != 1 {
 		t.Errorf("a batch took %d reloads, want 1", n)
 	}
@@ -233,8 +238,8 @@ func TestReloads(t *testing.T) {
 		if errs, err := m.Unload(t.Context(), names); err != nil || len(errs) > 0 {
 			t.Errorf("Unload: %v %v", errs, err)
 		}
-	}); n != 1 {
-		t.Errorf("unloading a batch took %d reloads, want 1", n)
+	}); n > 1 { // none where systemd has dropped what was stopped in time
+		t.Errorf("unloading a batch took %d reloads, want 1 at most", n)
 	}
 }
 

@@ -58,6 +58,7 @@ type unit struct {
 	file    heldFile // on disk
 	hash    string   // of the file systemd has read
 	visible bool     // its load is complete
+	unread  bool     // systemd was not told of its file, and is to be asked after a start
 	listed  bool     // systemd has said something of it since it was last asked
 
 	load, active, sub, result string

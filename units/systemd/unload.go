@@ -120,5 +120,8 @@ func (m *Manager) takeAway(ctx context.Context, s *session, names []string, errs
 		}
 		gone = append(gone, name)
 	}
+	if len(installed) == 0 {
+		m.spareReload(ctx, s, gone)
+	}
 	return gone, nil
 }
