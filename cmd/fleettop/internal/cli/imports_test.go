@@ -33,6 +33,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"fleettop/daemon/api/client", "fleettop/cluster/schedule", "the client knows only the wire"},
 	{"fleettop/daemon/api/client", "github.com/prometheus/", "the client measures nothing"},
 	{"fleettop/daemon/api/server", "fleettop/daemon/api/client", "the server asks no other daemon"},
+	{"fleettop/daemon/api/fleetv1", "fleettop/daemon", "fleet's wire knows only what it carries"},
 	{"fleettop/daemon/peers", "fleettop/daemon/api/server", "daemons are each other's clients"},
 	{"fleettop/daemon/logs", "fleettop/daemon/api/server", "the server uses the logs, not they it"},
 	{"fleettop/daemon/trust", "fleettop/daemon/api/server", "trust knows the API's types, and not who serves it"},
