@@ -18,6 +18,8 @@ type Unplaced struct {
 	Reason string `json:"reason"` // "4 machines: 2 lack ssd=true, 2 conflict with db@1.service"
 	// Generation is that of the unit it was found for; it says nothing of a later one.
 	Generation int64 `json:"generation"`
+	// Finished is what its last assignment said, for the next one to say it again.
+	Finished bool `json:"finished,omitempty"`
 }
 
 // WhatIf is what the death of a machine would do to its units.
@@ -30,17 +32,17 @@ type WhatIf struct {
 func (w WhatIf) Equal(o WhatIf) bool { return w.Strands == o.Strands && slices.Equal(w.Units, o.Units) }
 
 // NewUnplaced returns what must be written for the snapshot to hold exactly
-// these reasons, by unit.
-func (s *Snapshot) NewUnplaced(reasons map[string]string) map[string]*Unplaced {
+// units without a place, by name. Their generations are those of the snapshot.
+func (s *Snapshot) NewUnplaced(unplaced map[string]Unplaced) map[string]*Unplaced {
 	found := map[string]*Unplaced{}
-	for unit, reason := range reasons {
-		now := Unplaced{Reason: reason, Generation: s.Units[unit].Generation}
+	for unit, now := range unplaced {
+		now.Generation = s.Units[unit].Generation
 		if s.Unplaced[unit] != now {
 			found[unit] = &now
 		}
 	}
 	for unit := range s.Unplaced {
-		if _, still := reasons[unit]; !still {
+		if _, still := unplaced[unit]; !still {
 			found[unit] = nil
 		}
 	}

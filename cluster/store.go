@@ -90,7 +90,7 @@ type Store interface {
 	// Apply writes the leader's findings and moves, each move atomically, all
 	// guarded by the term: when it is over nothing more is written and
 	// ErrNotLeader returned. They share transactions as far as these hold them,
-	// verdicts first and what has no place last.
+	// verdicts and the marks of what has finished first, and what has no place last.
 	// A move whose Unit changed since (generation) or whose From assignment changed is skipped with
 	// ErrConflict in its entry. It returns the revision of the last write (0 for none).
 	// With nothing to write it says whether the term goes on.

@@ -17,7 +17,7 @@ import (
 // Apply implements cluster.Store.
 func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 	found cluster.Findings) (int64, []error, error) {
-	verdicts, err := findings(s.keys.verdict, found.Verdicts)
+	first, err := firstFindings(s.keys, found)
 	if err != nil {
 		return 0, make([]error, len(moves)), err
 	}
@@ -25,9 +25,9 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 	if err != nil {
 		return 0, make([]error, len(moves)), err
 	}
-	errs := make([]error, len(moves)+len(verdicts)+len(later))
+	errs := make([]error, len(moves)+len(first)+len(later))
 	steps := make([]*step, 0, len(errs))
-	for _, st := range verdicts {
+	for _, st := range first {
 		st.index = len(moves) + len(steps)
 		steps = append(steps, st)
 	}
@@ -40,7 +40,7 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 		steps = append(steps, st)
 	}
 	for i, st := range later {
-		st.index = len(moves) + len(verdicts) + i
+		st.index = len(moves) + len(first) + i
 		steps = append(steps, st)
 	}
 	leader := s.keys.leader()
@@ -64,9 +64,27 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 	return revision, errs[:len(moves):len(moves)], err
 }
 
+// firstFindings are the steps of the findings that go before the moves: the
+// verdicts that explain them, and the marks of finished units whose assignments
+// they may remove.
+func firstFindings(keys layout, found cluster.Findings) ([]*step, error) {
+	verdicts, err := findings(keys.verdict, found.Verdicts)
+	if err != nil {
+		return nil, err
+	}
+	finished := maps.Clone(found.Unplaced)
+	maps.DeleteFunc(finished, func(_ string, u *cluster.Unplaced) bool { return !marked(u) })
+	marks, err := findings(keys.unplaced, finished)
+	return append(verdicts, marks...), err
+}
+
+func marked(u *cluster.Unplaced) bool { return u != nil && u.Finished }
+
 // laterFindings are the steps of the findings that no move waits for.
 func laterFindings(keys layout, found cluster.Findings) ([]*step, error) {
-	unplaced, err := findings(keys.unplaced, found.Unplaced)
+	others := maps.Clone(found.Unplaced)
+	maps.DeleteFunc(others, func(_ string, u *cluster.Unplaced) bool { return marked(u) })
+	unplaced, err := findings(keys.unplaced, others)
 	if err != nil {
 		return nil, err
 	}

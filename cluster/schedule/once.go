@@ -8,7 +8,8 @@ import (
 // A unit that runs once and succeeded is done: it isn't run again when its
 // machine fails or is drained. The machine reports that in its status, which is
 // lost with the machine; the leader therefore copies it into the assignment,
-// which keeps it when the unit moves. A new generation isn't done.
+// which keeps it when the unit moves. While no machine takes the unit, the
+// finding that says why keeps it. A new generation isn't done.
 
 // done reports whether the unit's assignment says that it is done.
 func (u *unit) done() bool {
@@ -36,7 +37,14 @@ func (w *world) anyEnded(s *cluster.Snapshot) bool {
 
 // isDone reports whether the unit is not to run again on the machine of this plan.
 func (p *plan) isDone(u *unit) bool {
-	return u.done() || u.parsed.once && len(u.given) > 0 && u.endedWell(p.in.Snapshot)
+	switch {
+	case !u.parsed.once:
+		return false
+	case len(u.given) > 0:
+		return u.done() || u.endedWell(p.in.Snapshot)
+	}
+	unplaced := p.in.Snapshot.Unplaced[u.name]
+	return unplaced.Finished && unplaced.Generation == u.rec.Generation
 }
 
 // finish marks the assignments of units that are done, of those that stay.

@@ -110,6 +110,47 @@ func TestFinishedIsWrittenDownOnce(t *testing.T) {
 	}
 }
 
+// TestFinishedWithoutAPlace: what finished, and was taken from its machine while no
+// other one took it, is still finished when it gets a place.
+func TestFinishedWithoutAPlace(t *testing.T) {
+	const a = "a.service"
+	s := newScene("n1").onceOn(a, "n1", "inactive").mark("n1", cluster.Drained)
+	next := func() (r Result) {
+		t.Helper()
+		r = New().Plan(s.input(), noon)
+		found := map[string]cluster.Unplaced{}
+		for _, u := range r.Unplaced {
+			found[u.Unit] = cluster.Unplaced{Reason: u.Reason, Finished: u.Finished}
+		}
+		change := cluster.Change{Revision: s.snap.Revision + 1, Findings: cluster.Findings{Unplaced: s.snap.NewUnplaced(found)},
+			Machines: map[string]*cluster.Machine{}}
+		s.snap = apply(s.snap, r.Moves).With(change)
+		return r
+	}
+	r := next()
+	if len(r.Unplaced) != 1 || !r.Unplaced[0].Finished || !strings.HasSuffix(r.Unplaced[0].Reason, "; it ran and finished") ||
+		len(s.snap.Assignments) != 0 {
+		t.Fatalf("drained: %+v", r)
+	}
+	s.snap = s.snap.With(cluster.Change{Revision: s.snap.Revision + 1, Statuses: map[cluster.UnitOnMachine]*cluster.Status{
+		{Machine: "n1", Unit: a}: nil}})
+	if r = next(); len(r.Moves) > 0 || !r.Unplaced[0].Finished || !s.snap.Unplaced[a].Finished {
+		t.Fatalf("a moment later: %+v", r)
+	}
+	again := s.snap.With(cluster.Change{Revision: s.snap.Revision, Machines: map[string]*cluster.Machine{
+		"n1": {ID: "n1", Name: "n1"}}})
+	s.snap = again
+	if r := New().Plan(s.input(), noon); len(r.Moves) != 1 || !r.Moves[0].To.Finished {
+		t.Errorf("given back: %+v", r.Moves)
+	}
+	u := s.snap.Units[a]
+	u.Generation++
+	s.snap = again.With(cluster.Change{Revision: s.snap.Revision, Units: map[string]*cluster.Unit{a: &u}})
+	if r := New().Plan(s.input(), noon); len(r.Moves) != 1 || r.Moves[0].To.Finished {
+		t.Errorf("started again: %+v", r.Moves)
+	}
+}
+
 func TestExplainRerun(t *testing.T) {
 	s := newScene("n1").onceOn("a.service", "n1", "inactive", "Rerun=true")
 	e, err := New().Explain(s.input(), "a.service")

@@ -45,11 +45,10 @@ func (p *plan) result() Result {
 	p.finish(&r)
 	reasons := map[string]string{}
 	for i := range p.failed {
-		u := &p.units[i]
-		r.Unplaced = append(r.Unplaced, Unplaced{u.name, p.unplacedLike(u, reasons) + p.waitsFor(i)})
+		r.Unplaced = append(r.Unplaced, p.withoutPlace(i, p.unplacedLike(&p.units[i], reasons)+p.waitsFor(i)))
 	}
 	for _, i := range p.waiting {
-		r.Unplaced = append(r.Unplaced, Unplaced{p.units[i].name, p.in.WaitsFor})
+		r.Unplaced = append(r.Unplaced, p.withoutPlace(i, p.in.WaitsFor))
 	}
 	slices.SortFunc(r.Moves, compareMoves)
 	slices.SortFunc(r.Left, func(a, b cluster.UnitOnMachine) int {
@@ -66,6 +65,16 @@ func (p *plan) result() Result {
 		}
 	}
 	return r
+}
+
+// withoutPlace is a unit that has no place for a reason.
+func (p *plan) withoutPlace(i int32, reason string) Unplaced {
+	u := &p.units[i]
+	done := p.isDone(u)
+	if done {
+		reason += "; it ran and finished"
+	}
+	return Unplaced{Unit: u.name, Reason: reason, Finished: done}
 }
 
 // unplacedLike is whyUnplaced, computed once for units that the same machines take.

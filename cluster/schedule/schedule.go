@@ -59,6 +59,8 @@ func stateOf(h cluster.Health) cluster.HealthState {
 type Unplaced struct {
 	Unit   string `json:"unit"`
 	Reason string `json:"reason"` // "4 machines: 2 lack ssd=true, 2 conflict with db@1.service"
+	// Finished is set on a unit that ran and finished, and isn't run again where it gets a place.
+	Finished bool `json:"finished,omitempty"`
 }
 
 // Result is a plan. Its order depends on the input only: withdrawals, moves,

@@ -20,7 +20,7 @@ func someFindings() cluster.Findings {
 	return cluster.Findings{
 		Verdicts: map[string]*cluster.Health{"m1": {State: cluster.Failed, Since: time.Unix(1_700_000_000, 7).UTC(),
 			Evidence: "no answer <&> for 0.4 s", SilentSince: time.Unix(1_700_000_000, 1).UTC(), By: "m0"}},
-		Unplaced: map[string]*cluster.Unplaced{"web.service": {Reason: "1 machine: 1 failed", Generation: 3}},
+		Unplaced: map[string]*cluster.Unplaced{"web.service": {Reason: "1 machine: 1 failed", Generation: 3, Finished: true}},
 		WhatIf:   map[string]*cluster.WhatIf{"m2": {Strands: 2, Units: []string{"a.service", "b.service"}}},
 	}
 }

@@ -18,11 +18,11 @@ const freshDoubt = 500 * time.Millisecond
 func (t *term) findings(snap *cluster.Snapshot, state health.State, r schedule.Result, now time.Time) (
 	f cluster.Findings, again time.Time) {
 	f.Verdicts, again = t.newVerdicts(snap, state, now)
-	reasons := make(map[string]string, len(r.Unplaced))
+	unplaced := make(map[string]cluster.Unplaced, len(r.Unplaced))
 	for _, u := range r.Unplaced {
-		reasons[u.Unit] = u.Reason
+		unplaced[u.Unit] = cluster.Unplaced{Reason: u.Reason, Finished: u.Finished}
 	}
-	f.Unplaced = snap.NewUnplaced(reasons)
+	f.Unplaced = snap.NewUnplaced(unplaced)
 	f.WhatIf = snap.NewWhatIf(t.whatIf, state.Health)
 	return f, again
 }

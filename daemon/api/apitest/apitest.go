@@ -207,15 +207,15 @@ func (c *Cluster) step(ctx context.Context, store *memstore.Store, planner *sche
 // findings are what the leader holds true of units without a place, and of
 // the death of each machine; the verdicts are the test's.
 func (c *Cluster) findings(planner *schedule.Planner, snap *cluster.Snapshot, plan schedule.Result) cluster.Findings {
-	reasons, answers, health := map[string]string{}, map[string]cluster.WhatIf{}, c.health.Health()
+	unplaced, answers, health := map[string]cluster.Unplaced{}, map[string]cluster.WhatIf{}, c.health.Health()
 	for _, u := range plan.Unplaced {
-		reasons[u.Unit] = u.Reason
+		unplaced[u.Unit] = cluster.Unplaced{Reason: u.Reason, Finished: u.Finished}
 	}
 	for id := range snap.Machines {
 		names := planner.WhatIf(schedule.Input{Snapshot: snap, Health: health, Hold: snap.Leader.Hold}, id)
 		answers[id] = cluster.WhatIf{Strands: len(names), Units: names}
 	}
-	return cluster.Findings{Unplaced: snap.NewUnplaced(reasons), WhatIf: snap.NewWhatIf(answers, health)}
+	return cluster.Findings{Unplaced: snap.NewUnplaced(unplaced), WhatIf: snap.NewWhatIf(answers, health)}
 }
 
 // report is what a machine's agent says of its assignments.

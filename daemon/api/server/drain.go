@@ -36,19 +36,19 @@ func (s *Server) planDrain(l look) (any, *api.Error) {
 	}
 	in := planned(l.snap, s.health(l.snap, l.store))
 	in.Snapshot = l.snap.With(drained)
-	reasons := map[string]string{}
+	unplaced := map[string]schedule.Unplaced{}
 	for _, u := range schedule.New().Plan(in, time.Now()).Unplaced {
-		reasons[u.Unit] = u.Reason
+		unplaced[u.Unit] = u
 	}
 	for _, name := range unitsOn(l.snap, slices.Collect(maps.Keys(drained.Machines))) {
 		u, known := l.snap.Units[name]
-		reason, stranded := reasons[name]
+		why, stranded := unplaced[name]
 		switch {
-		case !known || u.Desired == units.Inactive: // it goes anyway
+		case !known || u.Desired == units.Inactive || why.Finished: // it goes anyway, or doesn't run
 		case s.facts.of(u).global:
 			plan.Global = append(plan.Global, name)
 		case stranded:
-			plan.Stranded = append(plan.Stranded, api.Unplaced{Unit: name, Reason: reason})
+			plan.Stranded = append(plan.Stranded, api.Unplaced{Unit: name, Reason: why.Reason})
 		default:
 			plan.Moves++
 		}
