@@ -145,4 +145,8 @@ type Move struct {
 	Reason string
 	// Generation of the unit the move was decided on; 0 when the unit is gone.
 	Generation int64
+	// Becomes, if set, is the unit from here on, one generation later. Forget
+	// removes it. Either is in one transaction with the move.
+	Becomes *Unit
+	Forget  bool
 }

@@ -122,8 +122,12 @@ type Unit struct {
 	// TemplateGeneration is the template's generation when it did; 0 where that isn't known.
 	TemplateGeneration int64 `json:"templateGeneration,omitempty"`
 	// AdoptedFrom is the machine whose own unit of this name this one takes
-	// over, or EveryMachine for a global one. It counts in Generation 1 only.
+	// over, or EveryMachine for a global one. The leader clears it, with a new
+	// generation, when that is done.
 	AdoptedFrom string `json:"adoptedFrom,omitempty"`
+	// Released says that the machines that have the unit give it to their hosts.
+	// The leader forgets it when that is done.
+	Released bool `json:"released,omitempty"`
 	// Generation grows with every change of the unit; 1 when first submitted.
 	Generation int64 `json:"generation"`
 	// Restart is the generation at which a restart was last asked for; 0 for never.
@@ -141,8 +145,13 @@ const EveryMachine = "*"
 // TakesOver reports whether the unit, placed on a machine, takes over the
 // machine's own unit of its name.
 func (u Unit) TakesOver(machine string) bool {
-	return u.Generation == 1 && u.AdoptedFrom != "" && (u.AdoptedFrom == machine || u.AdoptedFrom == EveryMachine)
+	return u.AdoptedFrom != "" && (u.AdoptedFrom == machine || u.AdoptedFrom == EveryMachine)
 }
+
+// ChangesHands reports whether the unit passes between the cluster and a host.
+// Until that is done it may run there under the host's own file, so a start on
+// another machine could be a second copy.
+func (u Unit) ChangesHands() bool { return u.AdoptedFrom != "" || u.Released }
 
 // Assignment gives a unit to a machine. Only the leader writes it.
 type Assignment struct {
@@ -159,6 +168,8 @@ type Assignment struct {
 	// TakeOver says that the machine's own unit of this name becomes the
 	// cluster's, running on.
 	TakeOver bool `json:"takeOver,omitempty"`
+	// Release says that the machine gives the unit to its host, running on.
+	Release bool `json:"release,omitempty"`
 	// Epoch is the store revision the placement was decided on; of two
 	// assignments of one unit the higher epoch is the later. It stays the
 	// same while the unit stays on the machine.
@@ -183,6 +194,8 @@ type Status struct {
 	Generation int64 `json:"generation"`
 	// Error says why the agent could not do what it was told; empty if it could.
 	Error string `json:"error,omitempty"`
+	// Released is the host's file of the unit, once the machine gave the unit to its host.
+	Released string `json:"released,omitempty"`
 }
 
 // UnitOnMachine names a unit on a machine, as assignments and statuses are keyed.

@@ -137,6 +137,17 @@ func (s *Store) moveStep(i int, m cluster.Move) (*step, error) {
 	if from != "" && from != to {
 		st.writes = append(st.writes, clientv3.OpDelete(from))
 	}
+	switch {
+	case m.Becomes != nil:
+		value, err := encode(m.Becomes)
+		if err != nil {
+			return nil, err
+		}
+		st.writes = append(st.writes, clientv3.OpPut(unit, value))
+		st.size += len(unit) + len(value)
+	case m.Forget:
+		st.writes = append(st.writes, clientv3.OpDelete(unit))
+	}
 	st.guards = []clientv3.Cmp{generation}
 	if to != "" && to != from {
 		st.guards = append(st.guards, clientv3.Compare(clientv3.CreateRevision(to), "=", 0))

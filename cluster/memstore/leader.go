@@ -94,7 +94,17 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 		}
 		return 0, errs, fmt.Errorf("apply %d moves in term %d: %w", len(moves), term, cluster.ErrNotLeader)
 	}
-	change := cluster.Change{Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{}, Findings: found}
+	change := cluster.Change{Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{}, Units: map[string]*cluster.Unit{},
+		Findings: found}
+	generation := func(unit string) int64 {
+		if u, written := change.Units[unit]; written {
+			if u == nil {
+				return 0
+			}
+			return u.Generation
+		}
+		return c.snap.Units[unit].Generation
+	}
 	current := func(k cluster.UnitOnMachine) *cluster.Assignment {
 		if a, written := change.Assignments[k]; written {
 			return a
@@ -105,7 +115,7 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 		return nil
 	}
 	for i, m := range moves {
-		if !c.applicable(m, current) {
+		if generation(m.Unit) != m.Generation || !applicable(m, current) {
 			errs[i] = fmt.Errorf("move %s: %w", m.Unit, cluster.ErrConflict)
 			continue
 		}
@@ -116,6 +126,12 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 			to := *m.To
 			change.Assignments[keyOf(&to)] = &to
 		}
+		if m.Becomes != nil {
+			unit := *m.Becomes
+			change.Units[m.Unit] = &unit
+		} else if m.Forget {
+			change.Units[m.Unit] = nil
+		}
 	}
 	if change.Size() == 0 {
 		return 0, errs, nil
@@ -123,11 +139,8 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 	return c.commit(change), errs, nil
 }
 
-// applicable reports whether the world is as the move takes it to be.
-func (c *Cluster) applicable(m cluster.Move, current func(cluster.UnitOnMachine) *cluster.Assignment) bool {
-	if c.snap.Units[m.Unit].Generation != m.Generation {
-		return false
-	}
+// applicable reports whether the assignments are as the move takes them to be.
+func applicable(m cluster.Move, current func(cluster.UnitOnMachine) *cluster.Assignment) bool {
 	if m.From != nil {
 		now := current(keyOf(m.From))
 		if now == nil || !now.Equal(*m.From) {

@@ -62,6 +62,8 @@ var constraints = [...]constraint{
 	// The machine's identity.
 	otherID: machineID{},
 	lacking: metadata{},
+	// The machine that has the unit by a file of its host.
+	elsewhere: handover{},
 	// The units on the machine.
 	apart:       machineOf{},
 	conflicting: conflicts{},
@@ -77,6 +79,7 @@ const (
 	notOpen
 	otherID
 	lacking
+	elsewhere
 	apart
 	conflicting
 	replaced
@@ -166,6 +169,9 @@ func (w *world) refuses(m int32, p *parsed) cause {
 // mustLeave returns why a unit can't stay on a machine it was given to.
 func (w *world) mustLeave(u *unit, m int32) cause {
 	on := &w.machines[m]
+	if u.rec.ChangesHands() {
+		return cause{}
+	}
 	if why := w.closed(on, true); why.kind != fits {
 		return why
 	}

@@ -20,7 +20,7 @@ func (replaces) link(w *world) {
 		replacing = append(replacing, int32(i))
 		for j := range w.units {
 			o := &w.units[j]
-			if i != j && o.wanted && !o.global() && matchesAny(u.parsed.req.Replaces, o.name) {
+			if i != j && o.wanted && !o.global() && !o.rec.ChangesHands() && matchesAny(u.parsed.req.Replaces, o.name) {
 				u.replaces = append(u.replaces, int32(j))
 			}
 		}

@@ -43,6 +43,7 @@ func (p *plan) result() Result {
 		}
 	}
 	p.finish(&r)
+	p.handOver(&r)
 	reasons := map[string]string{}
 	for i := range p.failed {
 		r.Unplaced = append(r.Unplaced, p.withoutPlace(i, p.unplacedLike(&p.units[i], reasons)+p.waitsFor(i)))
@@ -243,7 +244,8 @@ func (p *plan) assignment(u *unit, m int32, reason string) *cluster.Assignment {
 	return &cluster.Assignment{
 		Machine: p.machines[m].id, Unit: u.name, Content: u.rec.Content, Hash: u.rec.Hash,
 		Desired: u.rec.Desired, Generation: u.rec.Generation, Restart: u.rec.Restart, Finished: p.isDone(u),
-		Epoch: p.in.Snapshot.Revision, Reason: reason, Since: p.now,
+		TakeOver: u.rec.TakesOver(p.machines[m].id),
+		Epoch:    p.in.Snapshot.Revision, Reason: reason, Since: p.now,
 	}
 }
 
@@ -252,8 +254,11 @@ func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
 	to := *a
 	to.Content, to.Hash, to.Desired = u.rec.Content, u.rec.Hash, u.rec.Desired
 	to.Generation, to.Restart, to.Finished = u.rec.Generation, u.rec.Restart, false
+	to.TakeOver, to.Release = u.rec.TakesOver(a.Machine), u.rec.Released
 	reason := "updated"
 	switch {
+	case to.Release && !a.Release:
+		reason = "it is released to its host"
 	case to.Hash != a.Hash:
 		reason = "the unit file changed"
 	case to.Desired != a.Desired:
@@ -267,6 +272,8 @@ func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
 // why says why a machine was chosen.
 func (p *plan) why(u *unit, c choice) string {
 	switch {
+	case u.rec.AdoptedFrom != "" && !u.global():
+		return "adopted where it runs"
 	case c.with >= 0:
 		return "together with " + p.units[c.with].name
 	case c.instead >= 0:

@@ -98,7 +98,8 @@ func (p *Planner) Plan(in Input, now time.Time) Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sync(in)
-	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 && !p.world.rolling && !p.world.anyEnded(in.Snapshot) {
+	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 && !p.world.rolling && !p.world.anyEnded(in.Snapshot) &&
+		len(p.world.handing) == 0 {
 		return *p.settled
 	}
 	pl := p.plan(in, now)

@@ -15,6 +15,9 @@ func (w *world) placeStanding() {
 	standing := w.standingOrder()
 	for _, i := range standing {
 		u := &w.units[i]
+		if u.rec.ChangesHands() {
+			w.handing = append(w.handing, i)
+		}
 		if u.global() {
 			w.placeStandingGlobal(i, u)
 			continue
@@ -27,6 +30,7 @@ func (w *world) placeStanding() {
 	for _, c := range slices.Backward(all) { // the followers of a replaced unit leave with it
 		c.evictStanding(w, standing)
 	}
+	w.keepHandedOver()
 	for i := range w.units {
 		u := &w.units[i]
 		if u.wanted && u.parsed.once && len(u.given) > 0 && !u.done() {

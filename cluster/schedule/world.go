@@ -63,6 +63,7 @@ type world struct {
 	globals  []int32
 	rolling  bool    // a global unit isn't up to date everywhere
 	once     []int32 // assigned units that run once, not marked as done
+	handing  []int32 // assigned units that change hands
 	extra    []int32 // units with assignments to be withdrawn
 }
 

@@ -15,6 +15,7 @@ var applyCases = []testCase{
 	{"one move that is skipped keeps no other from being made", applyMixed},
 	{"a unit is never seen in two places or none while it moves", applyAtomic},
 	{"global units are on many machines", applyGlobal},
+	{"a move changes or removes its unit in the same step", applyToUnit},
 }
 
 // apply makes moves and checks each one's outcome.
@@ -60,6 +61,39 @@ func applyKinds(t *testing.T, open func() cluster.Store) {
 	only("a withdrawal", nil, apply(t, s, l, []cluster.Move{{Unit: u.Name, From: two}}, nil))
 	if revision := apply(t, s, l, nil); revision != 0 {
 		t.Errorf("no moves were written at %d", revision)
+	}
+}
+
+func applyToUnit(t *testing.T, open func() cluster.Store) {
+	s := open()
+	l := lead(t, s, "m0")
+	u := unit("web.service")
+	u.AdoptedFrom = "m1"
+	put(t, s, u)
+	f := follow(t, s, cluster.Scope{})
+	seen := func(revision int64) *cluster.Snapshot {
+		t.Helper()
+		f.until("the move", func(snap *cluster.Snapshot) bool { return snap.Revision >= revision })
+		return f.snap
+	}
+	first := assignment("m1", u)
+	first.TakeOver = true
+	apply(t, s, l, []cluster.Move{{Unit: u.Name, To: first, Generation: 1}}, nil)
+	next := u
+	next.Generation, next.AdoptedFrom = 2, ""
+	second := *first
+	second.Generation, second.TakeOver = 2, false
+	snap := seen(apply(t, s, l, []cluster.Move{{Unit: u.Name, From: first, To: &second, Generation: 1, Becomes: &next}}, nil))
+	if got := snap.Units[u.Name]; got.Generation != 2 || got.AdoptedFrom != "" || got.Content != u.Content {
+		t.Errorf("the unit became %+v", got)
+	}
+	if got := snap.Assignments[on("m1", u.Name)]; !got.Equal(second) {
+		t.Errorf("its assignment became %+v", got)
+	}
+	apply(t, s, l, []cluster.Move{{Unit: u.Name, From: &second, Generation: 1, Forget: true}}, cluster.ErrConflict)
+	snap = seen(apply(t, s, l, []cluster.Move{{Unit: u.Name, From: &second, Generation: 2, Forget: true}}, nil))
+	if len(snap.Units) != 0 || len(snap.Assignments) != 0 {
+		t.Errorf("left of a unit that was forgotten: %+v %+v", snap.Units, snap.Assignments)
 	}
 }
 
