@@ -208,7 +208,6 @@ func (c *Client) call(ctx context.Context, method, path string, q url.Values, bo
 
 // decode reads the body of a reply into out.
 func (c *Client) decode(resp *http.Response, raw []byte, out any) error {
-	var err error
 	if resp.StatusCode >= 300 {
 		// A batch that failed as a whole still tells of each unit.
 		if reply, ok := out.(*api.ActionReply); ok && json.Unmarshal(raw, reply) == nil && len(reply.Results) > 0 {
@@ -216,12 +215,7 @@ func (c *Client) decode(resp *http.Response, raw []byte, out any) error {
 		}
 		return refusal(resp.Status, raw)
 	}
-	if t, ok := out.(*api.UnitTable); ok {
-		err = t.Decode(raw)
-	} else {
-		err = json.Unmarshal(raw, out)
-	}
-	if err != nil {
+	if err := json.Unmarshal(raw, out); err != nil {
 		return fmt.Errorf("the daemon at %s answered something else than its API has: %w: is it a fleettop of another version?", c.endpoint, err)
 	}
 	return nil

@@ -38,13 +38,10 @@ func explain(in schedule.Input, u cluster.Unit, plan schedule.Explanation, st ap
 		ex.On = append(ex.On, p.Machine)
 		place := api.Place{Machine: p.Machine, Name: cmp.Or(in.Snapshot.Machines[p.Machine].Name, p.Machine), Placed: p.Assignment.Since, Reason: p.Assignment.Reason}
 		if p.Status != nil {
-			place.Active, place.Sub = p.Status.Active, p.Status.Sub
+			place.Active, place.Sub = p.Shown()
 		}
 		if p.Lost != nil {
 			place.Lost, place.LostSince = p.Lost.State, p.Lost.Since
-		}
-		if p.Lost != nil && p.Status != nil {
-			place.Active, place.Sub = api.ActiveUnknown, api.WasSub+place.Sub
 		}
 		ex.Places = append(ex.Places, place)
 		left := p.Lost != nil && slices.Contains(plan.On, p.Machine) // and the plan says why

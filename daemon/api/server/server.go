@@ -234,10 +234,6 @@ func (s *Server) reading(answer func(look) (any, *api.Error)) http.HandlerFunc {
 			writeError(w, e)
 			return
 		}
-		if t, ok := out.(*api.UnitTable); ok {
-			writeTable(w, t)
-			return
-		}
 		writeJSON(w, http.StatusOK, out)
 	}
 }

@@ -89,17 +89,15 @@ func rows(list []api.UnitInfo) []api.UnitRow {
 			row := row
 			row.Machine, row.Leaving = p.Machine, p.Assignment == nil
 			unplaced := ""
+			row.Active, row.Sub = p.Shown()
 			if p.Lost != nil { // it is left there, as no other machine can take it
-				row.Lost, row.Active, unplaced = p.Lost.State, api.ActiveUnknown, u.Unplaced
+				row.Lost, unplaced = p.Lost.State, u.Unplaced
 			}
 			if p.Assignment != nil {
 				row.Reason = cmp.Or(p.Held, unplaced, p.Assignment.Reason)
 			}
 			if st := p.Status; st != nil {
-				row.Load, row.Active, row.Sub, row.Error = st.Load, st.Active, st.Sub, st.Error
-				if p.Lost != nil {
-					row.Active, row.Sub = api.ActiveUnknown, api.WasSub+st.Sub
-				}
+				row.Load, row.Error = st.Load, st.Error
 				if st.Hash != u.Hash {
 					row.Running = st.Hash
 				}

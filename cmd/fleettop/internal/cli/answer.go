@@ -168,11 +168,9 @@ func newUnitStatus(u *api.UnitDetail) unitStatus {
 			one.Lost = string(p.Lost.State)
 		}
 		if st := p.Status; st != nil {
-			one.Load, one.Active, one.Sub, one.Since = st.Load, st.Active, st.Sub, st.Since
+			one.Load, one.Since = st.Load, st.Since
+			one.Active, one.Sub = p.Shown()
 			one.Result, one.PID, one.Restarts = st.Result, st.PID, st.Restarts
-			if p.Lost != nil {
-				one.Active, one.Sub = api.ActiveUnknown, api.WasSub+st.Sub
-			}
 			if st.Hash != u.Hash {
 				one.Running = st.Hash
 			}
