@@ -43,6 +43,7 @@ type setup struct {
 	// unwatched leaves the units' processes alone: to look at hundreds of
 	// them all the time would take from what is measured.
 	unwatched bool
+	layers    []string // over the machines' /usr
 }
 
 // newFleet boots a lab of n machines, which is a cluster when it returns:
@@ -58,7 +59,7 @@ func newFleet(t testing.TB, n int, s setup) *fleet {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
 	t.Cleanup(cancel)
-	l, err := lab.New(lab.Options{Name: labName(t), Dir: filepath.Join(t.TempDir(), "lab")})
+	l, err := lab.New(lab.Options{Name: labName(t), Dir: filepath.Join(t.TempDir(), "lab"), Layers: s.layers})
 	if err != nil {
 		t.Fatal(err)
 	}

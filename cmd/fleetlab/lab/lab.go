@@ -33,6 +33,10 @@ type Options struct {
 	// cable on a kernel without netem: a program that calls RunCable. Without it
 	// such a cable is a goroutine of this process and ends with it.
 	CableCommand []string
+	// Layers are directories laid over the machines' /usr, read-only, the last
+	// one on top: programs that this host doesn't have. Only for a host whose
+	// /bin and /lib are in /usr.
+	Layers []string
 	// Log gets a line for what the lab does; nil discards it.
 	Log *slog.Logger
 }
@@ -52,6 +56,7 @@ type Lab struct {
 	dir    string
 	subnet netip.Prefix // zero until Up has chosen one
 	cable  []string
+	layers []string // absolute
 	log    *slog.Logger
 
 	mu       sync.Mutex // guards machines and subnet
@@ -80,6 +85,13 @@ func New(opts Options) (*Lab, error) {
 		return nil, fmt.Errorf("lab directory %s: %w", l.dir, err)
 	}
 	l.dir = dir
+	for _, layer := range opts.Layers {
+		path, err := filepath.Abs(layer)
+		if err != nil {
+			return nil, fmt.Errorf("layer %s: %w", layer, err)
+		}
+		l.layers = append(l.layers, path)
+	}
 	if opts.Subnet != "" {
 		if l.subnet, err = parseSubnet(opts.Subnet); err != nil {
 			return nil, err
@@ -146,7 +158,7 @@ func List() ([]Info, error) {
 func (l *Lab) adopt(dir string, state labState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.dir, l.subnet = dir, state.Subnet
+	l.dir, l.subnet, l.layers = dir, state.Subnet, state.Layers
 	l.machines = nil
 	for _, id := range state.Machines {
 		l.machines = append(l.machines, &Machine{Name: id.Name, IP: id.IP, MachineID: id.MachineID, index: id.Index, lab: l})
@@ -261,6 +273,7 @@ func (l *Lab) claim(ctx context.Context, n int) error {
 			taken[i])
 	}
 	state := newLabState(l.name, subnet, n)
+	state.Layers = l.layers
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		return fmt.Errorf("lab %s: %w", l.name, err)
 	}

@@ -33,6 +33,11 @@ func TestNspawnCommandLine(t *testing.T) {
 	if args[len(args)-1] != "--boot" {
 		t.Errorf("%v doesn't boot", args)
 	}
+	m.lab.layers = []string{"/tools", "/more:tools"}
+	if args := nspawnArgs(m, nil); !slices.Contains(args, `--overlay-ro=/usr:/tools:/more\:tools:/usr`) ||
+		slices.Contains(args, "--bind-ro=/usr") {
+		t.Errorf("layers aren't over /usr: %v", args)
+	}
 	if slices.Contains(nspawnEnv(false), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") ||
 		!slices.Contains(nspawnEnv(true), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") {
 		t.Error("the machine's hierarchy isn't the host's")

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,7 @@ func nspawnArgs(m *Machine, separate []string) []string {
 		"--hostname=" + m.Name,
 		"--uuid=" + m.MachineID,
 		"--network-namespace-path=" + filepath.Join(netnsHome, m.group()),
-		"--bind-ro=/usr",
+		usrArg(m.lab.layers),
 		"--bind=" + m.local() + ":" + localDir,
 		"--link-journal=no",
 		"--resolv-conf=off", "--timezone=off",
@@ -33,6 +34,18 @@ func nspawnArgs(m *Machine, separate []string) []string {
 		args = append(args, "--bind-ro="+dir)
 	}
 	return append(args, "--boot")
+}
+
+// usrArg gives a machine its /usr: the host's, and layers on top of it.
+func usrArg(layers []string) string {
+	if len(layers) == 0 {
+		return "--bind-ro=/usr"
+	}
+	arg := "--overlay-ro=/usr"
+	for _, layer := range layers {
+		arg += ":" + strings.NewReplacer(`\`, `\\`, ":", `\:`).Replace(layer)
+	}
+	return arg + ":/usr"
 }
 
 // nspawnEnv is its environment: nothing of the host's leaks into the machine.

@@ -74,6 +74,7 @@ type labState struct {
 	Subnet   netip.Prefix `json:"subnet"`
 	Owner    process      `json:"owner"` // the process that brought it up and will take it down; zero for nobody
 	Machines []identity   `json:"machines"`
+	Layers   []string     `json:"layers,omitempty"`
 }
 
 // identity is what a machine keeps across boots.
