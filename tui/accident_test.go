@@ -11,6 +11,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
+	"fleettop/journal"
 	"fleettop/tui/tuitest"
 )
 
@@ -125,7 +126,7 @@ func TestTheFirstLetterReplacesTheOldText(t *testing.T) {
 	b.hides("filter @2")
 	b.press("~", "'w9", "enter", "~", "'w8", "enter")
 	b.shows("filter ~w8")
-	b.client.log = []api.LogLine{{Time: tuitest.Noon, Unit: "web@8.service", Message: "a first word"}}
+	b.client.log = []journal.Entry{{Time: tuitest.Noon, Unit: "web@8.service", Message: "a first word"}}
 	b.press("l")
 	b.await("a first word")
 	b.press("/", "'first", "enter", "/", "'second", "enter")
@@ -148,7 +149,7 @@ func TestCopiedIsSaidWhereItIsKnown(t *testing.T) {
 func TestSaveAsksBeforeItOverwrites(t *testing.T) {
 	b := newBench(t, 120, 24, false, false, tuitest.Cluster(3, 3))
 	path := t.TempDir() + "/web.log"
-	b.client.log = []api.LogLine{{Time: tuitest.Noon, Unit: "web@1.service", Message: "a first word"}}
+	b.client.log = []journal.Entry{{Time: tuitest.Noon, Unit: "web@1.service", Message: "a first word"}}
 	b.press("2", "l")
 	b.await("a first word")
 	save := func() { b.press(":", "'save "+path, "enter") }

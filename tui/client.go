@@ -7,6 +7,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/tui/feed"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
@@ -86,6 +87,6 @@ func (c current) Explain(ctx context.Context, name string) (*api.Explanation, er
 	return c.Current().Explain(ctx, name)
 }
 
-func (c current) Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error {
+func (c current) Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error {
 	return c.Current().Journal(ctx, o, f)
 }

@@ -10,6 +10,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/tui/tuitest"
 	"fleettop/units"
 )
@@ -58,13 +59,13 @@ func TestGoldenScreens(t *testing.T) {
 		}
 		b.send(snapshotMsg{b.reducer.Snapshot(b.clock)})
 	}
-	log := []api.LogLine{}
+	log := []journal.Entry{}
 	for i := range 30 {
-		log = append(log, api.LogLine{Time: tuitest.Noon.Add(time.Duration(i-40) * time.Second), Unit: "web@3.service", Machine: tuitest.MachineID(3), Priority: 6, Message: fmt.Sprintf("GET /things/%d 200 in %d ms", i, i*3%17)})
+		log = append(log, journal.Entry{Time: tuitest.Noon.Add(time.Duration(i-40) * time.Second), Unit: "web@3.service", Machine: tuitest.MachineID(3), Priority: 6, Message: fmt.Sprintf("GET /things/%d 200 in %d ms", i, i*3%17)})
 	}
 	log[20].Priority, log[20].Message = 3, "connection to the database was lost: connect: connection refused; trying again with a longer pause"
-	log = append(log, api.LogLine{Kind: api.LogDivider, Time: tuitest.Noon.Add(-9 * time.Second), Text: "moved n3 → n1, 1.1 s"},
-		api.LogLine{Time: tuitest.Noon.Add(-8 * time.Second), Unit: "web@3.service", Machine: tuitest.MachineID(1), Priority: 4, Message: "starting with a cold cache"})
+	log = append(log, journal.Entry{Kind: journal.KindDivider, Time: tuitest.Noon.Add(-9 * time.Second), Text: "moved n3 → n1, 1.1 s"},
+		journal.Entry{Time: tuitest.Noon.Add(-8 * time.Second), Unit: "web@3.service", Machine: tuitest.MachineID(1), Priority: 4, Message: "starting with a cold cache"})
 	for name, c := range map[string]struct {
 		lines []*api.Line
 		keys  []string

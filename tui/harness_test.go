@@ -19,6 +19,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
+	"fleettop/journal"
 	"fleettop/tui/keys"
 	"fleettop/tui/state"
 	"fleettop/tui/theme"
@@ -33,7 +34,7 @@ type fakeClient struct {
 	refuse  error
 	content string
 	away    bool // nobody answers
-	log     []api.LogLine
+	log     []journal.Entry
 	lines   chan *api.Line
 }
 
@@ -94,7 +95,7 @@ func (c *fakeClient) Explain(_ context.Context, name string) (*api.Explanation, 
 			{Machine: tuitest.MachineID(3), Name: "n3", Reason: "lacks ssd=true"}}}, nil
 }
 
-func (c *fakeClient) Journal(ctx context.Context, _ api.JournalOptions, f func(api.LogLine) error) error {
+func (c *fakeClient) Journal(ctx context.Context, _ api.JournalOptions, f func(journal.Entry) error) error {
 	for _, l := range c.log {
 		if err := f(l); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
 	"fleettop/tui/theme"
@@ -184,10 +185,10 @@ func TestCopyAndPaste(t *testing.T) {
 func TestLogsAreShownNotObeyed(t *testing.T) {
 	b := newBench(t, 100, 24, false, false, tuitest.Cluster(3, 3))
 	at := tuitest.Noon
-	b.client.log = []api.LogLine{
+	b.client.log = []journal.Entry{
 		{Time: at, Unit: "web@1.service", Machine: tuitest.MachineID(1), Priority: 6,
 			Message: "clear \x1b[2J and \x9b31m ring \a"},
-		{Kind: api.LogDivider, Time: at, Text: "moved n1 → n2, 1.1 s"},
+		{Kind: journal.KindDivider, Time: at, Text: "moved n1 → n2, 1.1 s"},
 		{Time: at.Add(time.Second), Unit: "web@1.service", Machine: tuitest.MachineID(2), Priority: 3, Message: "disk full"},
 	}
 	b.press("2", "l")

@@ -19,9 +19,9 @@
 //	GET    /v1/units/{name}/explain
 //	       where it is, and what would be decided of it now (Explanation)
 //	GET    /v1/units/{name}/journal?lines=&since=&until=&priority=&grep=&follow=&machine=&fields=
-//	       the log of a unit, or of all that match a glob, wherever it runs (stream of LogLine)
+//	       the log of a unit, or of all that match a glob, wherever it runs (stream of journal.Entry)
 //	GET    /v1/journal?unit=&unit=&…
-//	       the same for several (stream of LogLine)
+//	       the same for several (stream of journal.Entry)
 //	POST   /v1/actions
 //	       a verb for a batch of units (ActionRequest, ActionReply)
 //	GET    /v1/machines

@@ -24,7 +24,7 @@ func TestBulkGoesOnInPieces(t *testing.T) {
 	defer cancel()
 	got, most := 0, 0
 	err := f.at["m2"].service.Journal(ctx, api.JournalOptions{Units: []string{"a.service"}, Lines: lines},
-		func(list []api.LogLine) error {
+		func(list []journal.Entry) error {
 			got, most = got+len(list), max(most, len(list))
 			return nil
 		})
@@ -38,10 +38,10 @@ func TestBulkGoesOnInPieces(t *testing.T) {
 
 func TestPieces(t *testing.T) {
 	big := strings.Repeat("x", batchBytes/2)
-	for _, lines := range [][]api.LogLine{nil, make([]api.LogLine, 1), make([]api.LogLine, batchMost),
-		make([]api.LogLine, batchMost+1),
+	for _, lines := range [][]journal.Entry{nil, make([]journal.Entry, 1), make([]journal.Entry, batchMost),
+		make([]journal.Entry, batchMost+1),
 		{{Message: big}, {Message: big}, {Message: big}}, {{Message: big + big + big}, {}, {}}} {
-		var all []api.LogLine
+		var all []journal.Entry
 		for piece := range pieces(lines) {
 			size := 0
 			for i := range piece[:len(piece)-1] {

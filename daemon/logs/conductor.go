@@ -33,7 +33,7 @@ type conductor struct {
 	names []string
 	only  cluster.Machine // whose lines alone are wanted, if any
 	began time.Time
-	emit  func([]api.LogLine) error
+	emit  func([]journal.Entry) error
 
 	snap      *cluster.Snapshot
 	sub       *view.Subscription // to what comes after snap; nil while the store is away
@@ -51,13 +51,13 @@ type conductor struct {
 	merger *journal.Merger[item]
 	past   past
 	moves  moves
-	out    []api.LogLine
+	out    []journal.Entry
 	wrote  bool // a line of a log
 }
 
 // item is a line in the merger.
 type item struct {
-	api.LogLine
+	journal.Entry
 	f    *feed
 	last bool // of its batch
 	past bool
@@ -266,14 +266,14 @@ func (c *conductor) hear(n news) {
 	now := time.Now()
 	for i, l := range n.lines {
 		if l.Cursor != "" {
-			c.positions[f.machine] = l.Cursor
+			c.positions[f.machine] = string(l.Cursor)
 		}
-		it := item{LogLine: l, f: f, last: i == len(n.lines)-1, past: !f.live}
+		it := item{Entry: l, f: f, last: i == len(n.lines)-1, past: !f.live}
 		if it.past {
 			c.past.waiting++
 		}
 		c.merger.Add(f.key, it, l.Time, now)
-		if l.Kind == api.LogPosition && !f.live {
+		if l.Kind == journal.KindPosition && !f.live {
 			f.live = true
 			c.merger.Live(f.key)
 		}
@@ -301,7 +301,7 @@ func (c *conductor) end(f *feed) {
 
 // note adds a sentence to the stream, now or when the past is told.
 func (c *conductor) note(text string) {
-	l := api.LogLine{Kind: api.LogDivider, Time: time.Now(), Text: text}
+	l := journal.Entry{Kind: journal.KindDivider, Time: time.Now(), Text: text}
 	if c.past.open {
 		c.past.notes = append(c.past.notes, l)
 		return
@@ -353,12 +353,12 @@ func (c *conductor) pass(it item, now time.Time) {
 	if c.moves.hold(it, now) {
 		return
 	}
-	c.put(it.LogLine)
+	c.put(it.Entry)
 }
 
 // put queues a line for the viewer.
-func (c *conductor) put(l api.LogLine) {
-	if l.Kind == api.LogPosition && !c.o.Positions {
+func (c *conductor) put(l journal.Entry) {
+	if l.Kind == journal.KindPosition && !c.o.Positions {
 		return
 	}
 	c.wrote = c.wrote || l.Kind == ""

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/units/retry"
 )
 
@@ -41,7 +42,7 @@ type feed struct {
 // news is what a feed tells its conductor.
 type news struct {
 	f     *feed
-	lines []api.LogLine
+	lines []journal.Entry
 	ended bool  // nothing more comes
 	err   error // why
 }
@@ -74,11 +75,11 @@ func (c *conductor) start(ctx context.Context, wg *sync.WaitGroup, f *feed) {
 
 // once asks the machine, from where it was left.
 func (c *conductor) once(ctx context.Context, f *feed) (told bool, err error) {
-	take := func(list []api.LogLine) error {
+	take := func(list []journal.Entry) error {
 		told = true
 		for _, l := range list {
 			if l.Cursor != "" {
-				f.o.After = map[string]string{f.machine: l.Cursor}
+				f.o.After = map[string]string{f.machine: string(l.Cursor)}
 			}
 		}
 		select {

@@ -310,7 +310,7 @@ func (f *fleet) place(unit, from, to string) {
 type viewing struct {
 	t    testing.TB
 	mu   sync.Mutex // guards list
-	list []api.LogLine
+	list []journal.Entry
 	done chan error
 	stop context.CancelFunc
 }
@@ -322,7 +322,7 @@ func (f *fleet) watch(at string, o api.JournalOptions) *viewing {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &viewing{t: f.t, done: make(chan error, 1), stop: cancel}
 	go func() {
-		v.done <- c.Journal(ctx, o, func(l api.LogLine) error {
+		v.done <- c.Journal(ctx, o, func(l journal.Entry) error {
 			v.mu.Lock()
 			defer v.mu.Unlock()
 			v.list = append(v.list, l)
@@ -351,7 +351,7 @@ func (v *viewing) texts() []string {
 		switch l.Kind {
 		case "":
 			out = append(out, l.Message)
-		case api.LogPosition:
+		case journal.KindPosition:
 		default:
 			out = append(out, "["+l.Text+"]")
 		}

@@ -17,8 +17,8 @@ const (
 )
 
 // pieces splits lines into batches.
-func pieces(lines []api.LogLine) iter.Seq[[]api.LogLine] {
-	return func(yield func([]api.LogLine) bool) {
+func pieces(lines []journal.Entry) iter.Seq[[]journal.Entry] {
+	return func(yield func([]journal.Entry) bool) {
 		from, bytes := 0, 0
 		for i := range lines {
 			bytes += lines[i].Size()
@@ -56,7 +56,7 @@ func query(o api.JournalOptions, now time.Time) (q journal.Query, err error) {
 // local streams what this machine has of units: what is there, then the
 // position it ends at, then, when following, what comes.
 func (s *Service) local(ctx context.Context, names []string, o api.JournalOptions,
-	emit func([]api.LogLine) error) error {
+	emit func([]journal.Entry) error) error {
 	if s.cfg.Source == nil {
 		return fmt.Errorf("%s keeps no logs", s.cfg.Self)
 	}
@@ -77,9 +77,9 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 		defer leave()
 	}
 	b := batch{emit: emit}
-	at, err := s.cfg.Source.Read(ctx, names, q, upTo, func(e journal.Entry) error { return b.add(newLogLine(&e)) })
+	at, err := s.cfg.Source.Read(ctx, names, q, upTo, func(e journal.Entry) error { return b.add(e) })
 	if err == nil {
-		b.list = append(b.list, api.LogLine{Kind: api.LogPosition, Time: time.Now(), Machine: s.cfg.Self, Cursor: string(at)})
+		b.list = append(b.list, journal.Entry{Kind: journal.KindPosition, Time: time.Now(), Machine: s.cfg.Self, Cursor: at})
 		err = b.flush()
 	}
 	if err != nil || !o.Follow {
@@ -91,12 +91,12 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 			if !q.Match(&list[i]) {
 				continue
 			}
-			if err := b.add(newLogLine(&list[i])); err != nil {
+			if err := b.add(list[i]); err != nil {
 				return err
 			}
 		}
 		if missed > 0 {
-			b.list = append(b.list, api.LogLine{Kind: api.LogMissed, Time: time.Now(), Machine: s.cfg.Self, Missed: missed,
+			b.list = append(b.list, journal.Entry{Kind: journal.KindMissed, Time: time.Now(), Machine: s.cfg.Self, Missed: missed,
 				Text: fmt.Sprintf("%d lines were missed, as they came faster than they were read: see them with --since", missed)})
 		}
 		if flushErr := b.flush(); flushErr != nil {
@@ -110,12 +110,12 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 
 // batch gathers lines.
 type batch struct {
-	list  []api.LogLine
+	list  []journal.Entry
 	bytes int
-	emit  func([]api.LogLine) error
+	emit  func([]journal.Entry) error
 }
 
-func (b *batch) add(l api.LogLine) error {
+func (b *batch) add(l journal.Entry) error {
 	b.list = append(b.list, l)
 	b.bytes += l.Size()
 	if len(b.list) < batchMost && b.bytes < batchBytes {
@@ -129,14 +129,6 @@ func (b *batch) flush() error {
 		return nil
 	}
 	list := b.list
-	b.list, b.bytes = make([]api.LogLine, 0, batchMost), 0
+	b.list, b.bytes = make([]journal.Entry, 0, batchMost), 0
 	return b.emit(list)
-}
-
-// newLogLine is an entry as it goes over the wire.
-func newLogLine(e *journal.Entry) api.LogLine {
-	l := api.LogLine{Time: e.Time, Machine: e.Machine, Unit: e.Unit, Priority: e.Priority, Cursor: string(e.Cursor),
-		Fields: e.Fields}
-	l.SetContent(e.Message)
-	return l
 }

@@ -73,7 +73,7 @@ func TestUnreadable(t *testing.T) {
 				v.mu.Lock()
 				defer v.mu.Unlock()
 				for _, l := range v.list {
-					if l.Kind == api.LogDivider && strings.Contains(l.Text,
+					if l.Kind == journal.KindDivider && strings.Contains(l.Text,
 						"n2 can't be asked for its lines: permission denied: join the group") {
 						return nil
 					}
@@ -306,7 +306,7 @@ func TestResume(t *testing.T) {
 	v.end()
 	after := map[string]string{}
 	for _, l := range v.list[:4] {
-		after[l.Machine] = l.Cursor
+		after[l.Machine] = string(l.Cursor)
 	}
 	delete(after, "m1")
 	rest := f.watch("m2", api.JournalOptions{Unit: "a.service", Follow: true, Lines: 1, After: after})
@@ -342,7 +342,7 @@ func TestSlowViewer(t *testing.T) {
 	go func() {
 		first := true
 		done <- s.Journal(ctx, api.JournalOptions{Unit: "a.service", Follow: true, Positions: true},
-			func(list []api.LogLine) error {
+			func(list []journal.Entry) error {
 				if first {
 					first = false
 					close(asleep)
@@ -352,7 +352,7 @@ func TestSlowViewer(t *testing.T) {
 					switch l.Kind {
 					case "":
 						told++
-					case api.LogMissed:
+					case journal.KindMissed:
 						missed += l.Missed
 					}
 					if l.Message == "last" {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
-	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/units"
 )
 
@@ -73,7 +73,7 @@ func (c *conductor) giveUp(unit string, h *hold, at time.Time) {
 
 func (h *hold) release(c *conductor) {
 	for _, it := range h.lines {
-		c.put(it.LogLine)
+		c.put(it.Entry)
 	}
 	h.lines = nil
 }
@@ -139,12 +139,12 @@ func (c *conductor) moved(before, after *cluster.Snapshot) {
 }
 
 // divider is the line between two machines.
-func (c *conductor) divider(unit, from, to string, o *cluster.Outage, at time.Time) api.LogLine {
+func (c *conductor) divider(unit, from, to string, o *cluster.Outage, at time.Time) journal.Entry {
 	text := c.prefix(unit) + fmt.Sprintf("moved %s → %s", c.snap.Label(from), c.snap.Label(to))
 	if o != nil {
 		text += ", outage " + outage(*o)
 	}
-	return api.LogLine{Kind: api.LogDivider, Time: at, Machine: to, Unit: unit, Text: text}
+	return journal.Entry{Kind: journal.KindDivider, Time: at, Machine: to, Unit: unit, Text: text}
 }
 
 // prefix names the unit where there are several.

@@ -6,19 +6,19 @@ import (
 	"time"
 
 	"fleettop/cluster"
-	"fleettop/daemon/api"
+	"fleettop/journal"
 )
 
 // past is the time until every machine has told what it has: lines of now
 // wait, and of the lines of old only the newest are kept where only so many are wanted.
 type past struct {
 	open    bool
-	lines   int           // wanted; 0 for all
-	kept    []api.LogLine // the newest of old
-	entries int           // of kept, that are lines of a log
-	now     []item        // lines of now
-	waiting int           // lines of old that are with the merger
-	notes   []api.LogLine // to be said in the end
+	lines   int             // wanted; 0 for all
+	kept    []journal.Entry // the newest of old
+	entries int             // of kept, that are lines of a log
+	now     []item          // lines of now
+	waiting int             // lines of old that are with the merger
+	notes   []journal.Entry // to be said in the end
 }
 
 func (p *past) begin(c *conductor) {
@@ -36,10 +36,10 @@ func (p *past) take(c *conductor, it item) {
 	}
 	p.waiting--
 	if p.lines == 0 {
-		c.put(it.LogLine)
+		c.put(it.Entry)
 		return
 	}
-	p.kept = append(p.kept, it.LogLine)
+	p.kept = append(p.kept, it.Entry)
 	if it.Kind == "" {
 		p.entries++
 	}
@@ -50,12 +50,12 @@ func (p *past) take(c *conductor, it item) {
 
 // trim leaves the newest lines wanted, and what lies between them.
 func (p *past) trim() {
-	var positions []api.LogLine
+	var positions []journal.Entry
 	for i := 0; p.entries > p.lines; i++ {
 		switch p.kept[i].Kind {
 		case "":
 			p.entries--
-		case api.LogPosition:
+		case journal.KindPosition:
 			positions = append(positions, p.kept[i])
 		}
 		p.kept[i].Kind = dropped
@@ -69,7 +69,7 @@ func (p *past) trim() {
 	p.kept = kept
 }
 
-const dropped = "dropped"
+const dropped journal.Kind = "dropped"
 
 // patience gives up waiting for machines that don't answer, and tells how
 // long the others have left.
@@ -173,7 +173,7 @@ func (c *conductor) history(ctx context.Context) {
 			e.Outage = nil
 		}
 		c.past.waiting++
-		c.merger.Add(key, item{LogLine: c.divider(e.Unit, e.From, e.To, e.Outage, at), past: true}, at, at)
+		c.merger.Add(key, item{Entry: c.divider(e.Unit, e.From, e.To, e.Outage, at), past: true}, at, at)
 	}
 	c.merger.End(key)
 }

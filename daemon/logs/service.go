@@ -54,7 +54,7 @@ type Service struct {
 func New(cfg Config) *Service { return &Service{cfg: cfg, hub: hub{src: cfg.Source}} }
 
 // Journal implements server.Logs.
-func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([]api.LogLine) error) error {
+func (s *Service) Journal(ctx context.Context, o api.JournalOptions, emit func([]journal.Entry) error) error {
 	names := slices.Clone(o.Units)
 	if o.Unit != "" {
 		names = append(names, o.Unit)

@@ -10,6 +10,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/tui/keys"
 	"fleettop/tui/state"
 	"fleettop/tui/theme"
@@ -19,7 +20,7 @@ import (
 type Client interface {
 	Unit(ctx context.Context, name string) (*api.UnitDetail, error)
 	Explain(ctx context.Context, name string) (*api.Explanation, error)
-	Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error
+	Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error
 }
 
 // Env is what screens go by. It is made anew for each message and each frame.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"fleettop/daemon/api"
+	"fleettop/journal"
 )
 
 // batchMost and batchBytes are how many lines, and about how much text, JournalBatches hands over at once.
@@ -22,8 +23,8 @@ const (
 // Journal calls f for each line of units' logs, oldest first, until its end
 // or, when following, until f or the connection fails or ctx ends; it returns
 // that error. The log follows the units when they move.
-func (c *Client) Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error {
-	return c.JournalBatches(ctx, o, func(list []api.LogLine) error {
+func (c *Client) Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error {
+	return c.JournalBatches(ctx, o, func(list []journal.Entry) error {
 		for _, l := range list {
 			if err := f(l); err != nil {
 				return err
@@ -34,7 +35,7 @@ func (c *Client) Journal(ctx context.Context, o api.JournalOptions, f func(api.L
 }
 
 // JournalBatches is Journal with all lines that have arrived at once.
-func (c *Client) JournalBatches(ctx context.Context, o api.JournalOptions, f func([]api.LogLine) error) error {
+func (c *Client) JournalBatches(ctx context.Context, o api.JournalOptions, f func([]journal.Entry) error) error {
 	path, q := "/v1/journal", o.Query()
 	if names := o.Names(); len(names) == 1 {
 		path = "/v1/units/" + escape(names[0]) + "/journal"
@@ -50,18 +51,18 @@ func (c *Client) JournalBatches(ctx context.Context, o api.JournalOptions, f fun
 		return c.refused(ctx, resp)
 	}
 	in := bufio.NewReaderSize(resp.Body, 256<<10)
-	var list []api.LogLine
+	var list []journal.Entry
 	size := 0
 	hand := func() error {
 		if len(list) == 0 {
 			return nil
 		}
 		err := f(list)
-		list, size = make([]api.LogLine, 0, cap(list)), 0
+		list, size = make([]journal.Entry, 0, cap(list)), 0
 		return err
 	}
 	for {
-		l, ended, err := c.nextLogLine(ctx, in)
+		l, ended, err := c.nextEntry(ctx, in)
 		if ended || err != nil {
 			return cmp.Or(hand(), err) // what came before the end counts
 		}
@@ -78,11 +79,11 @@ func (c *Client) JournalBatches(ctx context.Context, o api.JournalOptions, f fun
 	}
 }
 
-// logBeat is the kind nextLogLine gives to a heartbeat.
-const logBeat = "beat"
+// logBeat is the kind nextEntry gives to a heartbeat.
+const logBeat journal.Kind = "beat"
 
-// nextLogLine reads a line of a log; ended reports whether the daemon has told all.
-func (c *Client) nextLogLine(ctx context.Context, in *bufio.Reader) (l api.LogLine, ended bool, err error) {
+// nextEntry reads a line of a log; ended reports whether the daemon has told all.
+func (c *Client) nextEntry(ctx context.Context, in *bufio.Reader) (l journal.Entry, ended bool, err error) {
 	raw, err := readLine(in)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -90,17 +91,17 @@ func (c *Client) nextLogLine(ctx context.Context, in *bufio.Reader) (l api.LogLi
 	case err != nil:
 		return l, false, c.explain(ctx, err)
 	case len(raw) == 0:
-		return api.LogLine{Kind: logBeat}, false, nil
+		return journal.Entry{Kind: logBeat}, false, nil
 	}
-	l, err = api.DecodeLogLine(raw)
+	l, err = journal.ParseJSON(raw)
 	if err != nil {
 		return l, false, fmt.Errorf("the log from %s can't be read: %w: is it a fleettop of another version?", c.endpoint,
 			err)
 	}
-	if l.Kind == api.LogError {
+	if l.Kind == journal.KindError {
 		return l, false, api.Refuse(api.CodeInternal, "", "%s", l.Text)
 	}
-	return l, l.Kind == api.LogEnd, nil
+	return l, l.Kind == journal.KindEnd, nil
 }
 
 // readLine returns a line without its end. It is good until the next call.

@@ -16,7 +16,7 @@ import (
 type Logs interface {
 	// Journal calls emit with batches of lines until the end, or when
 	// following until emit fails or ctx ends. emit may block.
-	Journal(ctx context.Context, o api.JournalOptions, emit func([]api.LogLine) error) error
+	Journal(ctx context.Context, o api.JournalOptions, emit func([]journal.Entry) error) error
 }
 
 func (s *Server) journal(w http.ResponseWriter, r *http.Request) {
@@ -34,18 +34,18 @@ func (s *Server) journal(w http.ResponseWriter, r *http.Request) {
 	err := s.cfg.Logs.Journal(r.Context(), o, out.emit)
 	out.stopBeating() // or a beat could come before an error's status
 	if out.opened {
-		last := api.LogLine{Kind: api.LogEnd}
+		last := journal.Entry{Kind: journal.KindEnd}
 		if err != nil {
-			last = api.LogLine{Kind: api.LogError, Text: asError(err).Error()}
+			last = journal.Entry{Kind: journal.KindError, Text: asError(err).Error()}
 		}
-		_ = out.emit([]api.LogLine{last}) // the client may be gone
+		_ = out.emit([]journal.Entry{last}) // the client may be gone
 		return
 	}
 	if err != nil {
 		writeError(w, asError(err))
 		return
 	}
-	_ = out.emit([]api.LogLine{{Kind: api.LogEnd}})
+	_ = out.emit([]journal.Entry{{Kind: journal.KindEnd}})
 }
 
 // journalOptions reads what a request asks for.
@@ -110,10 +110,10 @@ type logStream struct {
 }
 
 // emit writes a batch at once.
-func (out *logStream) emit(batch []api.LogLine) error {
+func (out *logStream) emit(batch []journal.Entry) error {
 	out.buf = out.buf[:0]
 	for i := range batch {
-		out.buf = api.AppendLogLine(out.buf, &batch[i])
+		out.buf = batch[i].AppendJSON(out.buf)
 	}
 	err := out.write(out.buf)
 	if cap(out.buf) > 1<<20 {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"fleettop/daemon/api"
 	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/state"
@@ -18,7 +17,7 @@ const (
 
 // entry is a line of a log. It is immutable but for what only drawing uses.
 type entry struct {
-	api.LogLine
+	journal.Entry
 	view   string // what is shown of it: safe for a terminal, and not too long
 	urgent bool   // an error: by its priority, or by its words where the writer set none
 
@@ -27,9 +26,9 @@ type entry struct {
 	lines []string
 }
 
-func newEntry(l api.LogLine) *entry {
-	e := &entry{LogLine: l}
-	text := l.Content()
+func newEntry(l journal.Entry) *entry {
+	e := &entry{Entry: l}
+	text := l.Message
 	if l.Kind != "" {
 		text = l.Text
 	}
@@ -42,7 +41,8 @@ func newEntry(l api.LogLine) *entry {
 	return e
 }
 
-func (e *entry) size() int { return len(e.Message) + len(e.Raw) + len(e.Text) }
+// textBytes is how much text an entry has.
+func textBytes(e *journal.Entry) int { return len(e.Message) + len(e.Text) }
 
 // broken is the text in lines of at most w columns.
 func (e *entry) broken(w int) []string {
@@ -90,7 +90,7 @@ type book struct {
 
 // add puts lines in, in one pass however many and however old they are. Slices
 // of pages that were handed out are only appended to behind their ends.
-func (b *book) add(lines []api.LogLine) {
+func (b *book) add(lines []journal.Entry) {
 	if len(lines) == 0 {
 		return
 	}
@@ -98,7 +98,7 @@ func (b *book) add(lines []api.LogLine) {
 	sorted := true
 	for i, l := range lines {
 		fresh[i] = newEntry(l)
-		b.bytes += fresh[i].size()
+		b.bytes += textBytes(&fresh[i].Entry)
 		sorted = sorted && (i == 0 || !l.Time.Before(lines[i-1].Time))
 	}
 	if !sorted {
@@ -136,7 +136,7 @@ func (b *book) trim(fresh []*entry) []*entry {
 		} else {
 			e, fresh = fresh[0], fresh[1:]
 		}
-		b.bytes -= e.size()
+		b.bytes -= textBytes(&e.Entry)
 		b.dropped++
 	}
 	return fresh

@@ -8,7 +8,7 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
-	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
@@ -24,7 +24,7 @@ func BenchmarkFrameFull(b *testing.B) {
 	s.SetSize(120, 40)
 	book := book{called: func(id string) string { return id }}
 	for i := 0; i < kept; i += 100 {
-		batch := make([]api.LogLine, 100)
+		batch := make([]journal.Entry, 100)
 		for j := range batch {
 			batch[j] = entryAt(i+j, fmt.Sprintf("GET /things/%d 200 in 12 ms, 4711 bytes, from 192.0.2.17", i+j))
 		}

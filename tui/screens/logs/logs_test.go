@@ -21,6 +21,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
@@ -28,20 +29,20 @@ import (
 	"fleettop/tui/tuitest"
 )
 
-func entryAt(i int, message string) api.LogLine {
-	return api.LogLine{Time: tuitest.Noon.Add(time.Duration(i) * time.Second), Unit: "a.service", Machine: "m1",
+func entryAt(i int, message string) journal.Entry {
+	return journal.Entry{Time: tuitest.Noon.Add(time.Duration(i) * time.Second), Unit: "a.service", Machine: "m1",
 		Priority: 6, Message: message}
 }
 
 func TestTheBookIsBoundedAndInOrder(t *testing.T) {
 	b := book{called: func(id string) string { return id }}
 	for i := range kept + 500 {
-		b.add([]api.LogLine{entryAt(i, fmt.Sprint("line ", i))})
+		b.add([]journal.Entry{entryAt(i, fmt.Sprint("line ", i))})
 	}
 	if len(b.all) != kept || b.dropped != 500 || b.all[0].Message != "line 500" {
 		t.Errorf("%d lines, %d dropped, the first is %q", len(b.all), b.dropped, b.all[0].Message)
 	}
-	b.add([]api.LogLine{entryAt(kept, "late")}) // from another unit, a little behind
+	b.add([]journal.Entry{entryAt(kept, "late")}) // from another unit, a little behind
 	if at := len(b.all) - 1; b.all[at].Message == "late" || b.all[at-499].Message != "late" {
 		t.Errorf("what came late is not in its place")
 	}
@@ -50,13 +51,13 @@ func TestTheBookIsBoundedAndInOrder(t *testing.T) {
 		t.Errorf("the filter leaves %d", len(b.shown))
 	}
 	b.setFilter(state.ParseQuery("!line"))
-	b.add([]api.LogLine{entryAt(kept+600, "line more"), entryAt(kept+601, "other")})
+	b.add([]journal.Entry{entryAt(kept+600, "line more"), entryAt(kept+601, "other")})
 	if len(b.shown) != 2 || b.shown[1].Message != "other" {
 		t.Errorf("new lines pass the filter wrongly: %d", len(b.shown))
 	}
 	b = book{}
 	for i := range 40 {
-		b.add([]api.LogLine{entryAt(i, strings.Repeat("x", 4<<20))})
+		b.add([]journal.Entry{entryAt(i, strings.Repeat("x", 4<<20))})
 	}
 	if b.bytes > bytesKept || len(b.all) != bytesKept>>22 {
 		t.Errorf("of long lines %d are kept, with %d bytes", len(b.all), b.bytes)
@@ -73,7 +74,7 @@ func TestTheBookMergesAnything(t *testing.T) {
 		var saw []string
 		n := 0
 		for range rapid.IntRange(1, 8).Draw(t, "batches") {
-			var batch []api.LogLine
+			var batch []journal.Entry
 			for _, at := range rapid.SliceOfN(rapid.IntRange(0, 50), 0, 12).Draw(t, "times") {
 				n++
 				batch = append(batch, entryAt(at, fmt.Sprintf("%02d %s %04d", at, []string{"odd", "even"}[n%2], n)))
@@ -119,7 +120,7 @@ func texts(list []*entry) string {
 // older is a source with much of the past of one unit after the present of another.
 type older struct{ first, then int }
 
-func (o older) Journal(ctx context.Context, _ api.JournalOptions, f func(api.LogLine) error) error {
+func (o older) Journal(ctx context.Context, _ api.JournalOptions, f func(journal.Entry) error) error {
 	for i := range o.first + o.then {
 		at := i + o.then
 		if i >= o.first {
@@ -215,7 +216,7 @@ func TestPauseLosesNothing(t *testing.T) {
 	s.SetSize(80, 10)
 	b := book{called: func(id string) string { return id }}
 	add := func(i int) {
-		b.add([]api.LogLine{entryAt(i, fmt.Sprint("line ", i))})
+		b.add([]journal.Entry{entryAt(i, fmt.Sprint("line ", i))})
 		s.page = b.page
 	}
 	for i := range 30 {
@@ -242,10 +243,9 @@ func TestPauseLosesNothing(t *testing.T) {
 func TestSave(t *testing.T) {
 	raw := "tab\there, \xff\xfe bytes, a \x1b[31mred\x1b[m one, \u009b31m too, \x9b1m and ü\nsecond line"
 	l := entryAt(0, "")
-	line := api.LogLine{Time: l.Time, Machine: "m1", Unit: "a.service", Priority: 6}
-	line.SetContent(raw)
+	line := journal.Entry{Time: l.Time, Machine: "m1", Unit: "a.service", Priority: 6, Message: raw}
 	b := book{}
-	b.add([]api.LogLine{line, {Kind: api.LogDivider, Time: l.Time, Text: "moved n3 → n1"}})
+	b.add([]journal.Entry{line, {Kind: journal.KindDivider, Time: l.Time, Text: "moved n3 → n1"}})
 	s := New([]string{"a.service"})
 	s.page = b.page
 	r := state.NewReducer()
@@ -305,7 +305,7 @@ type broken struct {
 	asked []api.JournalOptions
 }
 
-func (b *broken) Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error {
+func (b *broken) Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error {
 	b.mu.Lock()
 	o.After = maps.Clone(o.After)
 	b.asked = append(b.asked, o)
@@ -316,11 +316,11 @@ func (b *broken) Journal(ctx context.Context, o api.JournalOptions, f func(api.L
 		return ctx.Err()
 	}
 	l := entryAt(n, fmt.Sprint("part ", n))
-	l.Cursor = fmt.Sprint("c", n)
+	l.Cursor = journal.Cursor(fmt.Sprint("c", n))
 	if err := f(l); err != nil {
 		return err
 	}
-	if err := f(api.LogLine{Kind: api.LogPosition, Machine: "m2", Cursor: "p"}); err != nil {
+	if err := f(journal.Entry{Kind: journal.KindPosition, Machine: "m2", Cursor: "p"}); err != nil {
 		return err
 	}
 	return errors.New("the daemon ended the stream")
@@ -353,9 +353,9 @@ func TestAStreamGoesOnWhereItBrokeOff(t *testing.T) {
 func BenchmarkAppend(b *testing.B) {
 	book := book{called: func(id string) string { return id }}
 	for i := range kept {
-		book.add([]api.LogLine{entryAt(i, "GET /things 200")})
+		book.add([]journal.Entry{entryAt(i, "GET /things 200")})
 	}
-	line := []api.LogLine{entryAt(kept, "GET /things 200")}
+	line := []journal.Entry{entryAt(kept, "GET /things 200")}
 	b.ReportAllocs()
 	for b.Loop() {
 		book.add(line)
@@ -364,7 +364,7 @@ func BenchmarkAppend(b *testing.B) {
 
 // BenchmarkOlderLines merges 75,000 older lines into 60,000.
 func BenchmarkOlderLines(b *testing.B) {
-	var first, then []api.LogLine
+	var first, then []journal.Entry
 	for i := range 60000 {
 		first = append(first, entryAt(75000+i, "GET /things 200"))
 	}

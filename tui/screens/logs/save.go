@@ -27,7 +27,7 @@ func (s *Screen) Saver(env *screens.Env, raw bool) func(path string, over bool) 
 		return len(shown), writeFile(path, over, func(w *bufio.Writer) {
 			for _, e := range shown {
 				w.WriteString(e.Time.Format(time.RFC3339Nano) + " ")
-				text := e.Content()
+				text := e.Message
 				if e.Kind != "" {
 					text = e.Text
 				} else {

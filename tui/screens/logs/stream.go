@@ -10,6 +10,7 @@ import (
 
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
+	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/state"
 	"fleettop/units/retry"
@@ -25,7 +26,7 @@ const (
 
 // Source is where logs come from.
 type Source interface {
-	Journal(ctx context.Context, o api.JournalOptions, f func(api.LogLine) error) error
+	Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error
 }
 
 // stream follows the logs of units. One of its goroutines reads, another keeps
@@ -38,7 +39,7 @@ type stream struct {
 	changed chan struct{} // has one when there is another page
 
 	mu      sync.Mutex // guards what follows
-	pending []api.LogLine
+	pending []journal.Entry
 	bytes   int // of them
 	dropped int // of them, before the book had them
 	trouble string
@@ -111,13 +112,13 @@ func (s *stream) run(ctx context.Context, src Source, units []string) {
 	delay := retry.NewDelay(retryFirst, retryMost)
 	for ctx.Err() == nil {
 		o := api.JournalOptions{Units: units, Lines: backlog, Follow: true, Positions: true, After: maps.Clone(read)}
-		err := src.Journal(ctx, o, func(l api.LogLine) error {
+		err := src.Journal(ctx, o, func(l journal.Entry) error {
 			s.fine()
 			delay.Reset()
 			if l.Machine != "" && l.Cursor != "" {
-				read[l.Machine] = l.Cursor
+				read[l.Machine] = string(l.Cursor)
 			}
-			if l.Kind != api.LogPosition {
+			if l.Kind != journal.KindPosition {
 				s.push(l)
 			}
 			return nil
@@ -130,14 +131,14 @@ func (s *stream) run(ctx context.Context, src Source, units []string) {
 	}
 }
 
-func (s *stream) push(l api.LogLine) {
+func (s *stream) push(l journal.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	size := len(l.Message) + len(l.Raw) + len(l.Text)
+	size := textBytes(&l)
 	for len(s.pending) >= kept || s.bytes+size > bytesKept && len(s.pending) > 0 {
 		n := max(1, len(s.pending)/10)
-		for _, old := range s.pending[:n] {
-			s.bytes -= len(old.Message) + len(old.Raw) + len(old.Text)
+		for i := range n {
+			s.bytes -= textBytes(&s.pending[i])
 		}
 		s.pending = slices.Delete(s.pending, 0, n)
 		s.dropped += n

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"fleettop/daemon/api"
+	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/screens"
 	"fleettop/tui/theme"
@@ -266,7 +266,7 @@ func (s *Screen) divider(env *screens.Env, e *entry, under bool) {
 		b.Base(t.Cursor)
 	}
 	text, ink := e.view, t.Moved
-	if e.Kind == api.LogMissed {
+	if e.Kind == journal.KindMissed {
 		ink = t.Busy
 		if text == "" {
 			text = wording.Count(e.Missed, "line") + " lost"

@@ -205,14 +205,14 @@ func (a *app) readJournal(ctx context.Context, c *client.Client, o api.JournalOp
 	read := map[string]string{}
 	for {
 		var broken error
-		err := c.JournalBatches(ctx, o, func(list []api.LogLine) error {
+		err := c.JournalBatches(ctx, o, func(list []journal.Entry) error {
 			heard = time.Now()
 			for i := range list {
 				l := &list[i]
 				if l.Cursor != "" {
-					read[l.Machine] = l.Cursor
+					read[l.Machine] = string(l.Cursor)
 				}
-				if l.Kind != api.LogPosition {
+				if l.Kind != journal.KindPosition {
 					p.Print(l)
 				}
 			}

@@ -16,6 +16,7 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/apitest"
 	"fleettop/daemon/api/server"
+	"fleettop/journal"
 )
 
 func TestUnitAndMachine(t *testing.T) {
@@ -35,10 +36,10 @@ func TestUnitAndMachine(t *testing.T) {
 type recorded struct {
 	mu    sync.Mutex // guards what follows
 	asked []api.JournalOptions
-	say   [][]api.LogLine
+	say   [][]journal.Entry
 }
 
-func (r *recorded) Journal(ctx context.Context, o api.JournalOptions, emit func([]api.LogLine) error) error {
+func (r *recorded) Journal(ctx context.Context, o api.JournalOptions, emit func([]journal.Entry) error) error {
 	r.mu.Lock()
 	r.asked = append(r.asked, o)
 	n := len(r.asked) - 1
@@ -56,21 +57,20 @@ func (r *recorded) Journal(ctx context.Context, o api.JournalOptions, emit func(
 	return nil
 }
 
-func logsOf(t *testing.T, say ...[]api.LogLine) (*recorded, *apitest.Cluster) {
+func logsOf(t *testing.T, say ...[]journal.Entry) (*recorded, *apitest.Cluster) {
 	r := &recorded{say: say}
 	return r, apitest.Start(t, 2, func(c *server.Config) { c.Logs = r })
 }
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 250e6, time.UTC)
 
-func someLines() []api.LogLine {
+func someLines() []journal.Entry {
 	m1, m2 := apitest.Machine(1).ID, apitest.Machine(2).ID
-	return []api.LogLine{
+	return []journal.Entry{
 		{Time: noon, Machine: m1, Unit: "web@1.service", Priority: 3, Message: "boom\x1b[31m\nsecond", Cursor: "1",
 			Fields: map[string]string{"SYSLOG_IDENTIFIER": "web", "_PID": "7"}},
-		{Kind: api.LogDivider, Time: noon, Machine: m2, Unit: "web@1.service", Text: "moved n1 → n2, outage 1.12s"},
-		{Time: noon, Machine: m2, Unit: "web@1.service", Priority: 6, Message: "bin\uFFFD", Raw: []byte("bin\xff"),
-			Cursor: "2"},
+		{Kind: journal.KindDivider, Time: noon, Machine: m2, Unit: "web@1.service", Text: "moved n1 → n2, outage 1.12s"},
+		{Time: noon, Machine: m2, Unit: "web@1.service", Priority: 6, Message: "bin\xff", Cursor: "2"},
 	}
 }
 
@@ -197,11 +197,11 @@ func TestJournalDefaultLines(t *testing.T) {
 // TestJournalGoesOn: when the daemon is restarted under --follow, it goes on where it was.
 func TestJournalGoesOn(t *testing.T) {
 	m1 := apitest.Machine(1).ID
-	line := func(text, cursor string) api.LogLine {
-		return api.LogLine{Time: noon, Machine: m1, Unit: "db.service", Message: text, Cursor: cursor}
+	line := func(text, cursor string) journal.Entry {
+		return journal.Entry{Time: noon, Machine: m1, Unit: "db.service", Message: text, Cursor: journal.Cursor(cursor)}
 	}
-	divider := api.LogLine{Kind: api.LogDivider, Time: noon, Text: "moved"}
-	r, c := logsOf(t, []api.LogLine{line("one", "c1"), divider}, []api.LogLine{divider, line("two", "c2")})
+	divider := journal.Entry{Kind: journal.KindDivider, Time: noon, Text: "moved"}
+	r, c := logsOf(t, []journal.Entry{line("one", "c1"), divider}, []journal.Entry{divider, line("two", "c2")})
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
 	done := make(chan int, 1)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
-	"fleettop/daemon/api"
 	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/theme"
@@ -50,7 +49,7 @@ type Journal struct {
 // JournalForms are the forms that a Journal prints.
 var JournalForms = []string{"short", "cat", "json", "export"}
 
-var printForm = map[string]func(*Journal, *api.LogLine){
+var printForm = map[string]func(*Journal, *journal.Entry){
 	"short": (*Journal).short, "cat": (*Journal).cat, "json": (*Journal).json, "export": (*Journal).export,
 }
 
@@ -74,9 +73,9 @@ func (p *Journal) Wrote() bool { return p.wrote }
 func (p *Journal) Flush() error { return p.out.Flush() }
 
 // Print prints a line in the form that was asked for. What can't be written is told by Flush.
-func (p *Journal) Print(l *api.LogLine) {
+func (p *Journal) Print(l *journal.Entry) {
 	p.wrote = true
-	if l.Kind == api.LogDivider {
+	if l.Kind == journal.KindDivider {
 		// After a reconnection those of the past are told again.
 		key := l.Time.String() + l.Text
 		if p.told[key] {
@@ -119,7 +118,7 @@ func priorityColour(priority int) Colour {
 }
 
 // short is journalctl's form: time, machine, who, message.
-func (p *Journal) short(l *api.LogLine) {
+func (p *Journal) short(l *journal.Entry) {
 	at := l.Time.In(p.o.Zone).Format("Jan 02 15:04:05")
 	if l.Kind != "" {
 		p.out.WriteString(Paint(p.o.Colour, Bold, "-- "+at+" "+visible(l.Text, p.o.Terminal)+" --"))
@@ -146,7 +145,7 @@ func (p *Journal) short(l *api.LogLine) {
 	}
 	p.out.WriteString(source.Apply(who))
 	p.out.WriteString(": ")
-	text := visible(l.Content(), true)
+	text := visible(l.Message, true)
 	if strings.IndexByte(text, '\n') >= 0 {
 		indent := len("Jan 02 15:04:05 ") + draw.Width(who) + 2
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
@@ -156,13 +155,13 @@ func (p *Journal) short(l *api.LogLine) {
 }
 
 // cat is the message alone, for programs as it was logged. What isn't a message is for people.
-func (p *Journal) cat(l *api.LogLine) {
+func (p *Journal) cat(l *journal.Entry) {
 	if l.Kind != "" {
 		p.out.Flush()
 		fmt.Fprintf(p.notes, "-- %s --\n", visible(l.Text, true))
 		return
 	}
-	text := l.Content()
+	text := l.Message
 	if p.o.Terminal {
 		text = visible(text, true)
 	}
@@ -179,16 +178,16 @@ func visible(text string, always bool) string {
 }
 
 // fields are an entry's as systemd names them.
-func (p *Journal) fields(l *api.LogLine) map[string]string {
+func (p *Journal) fields(l *journal.Entry) map[string]string {
 	m := map[string]string{"__REALTIME_TIMESTAMP": strconv.FormatInt(l.Time.UnixMicro(), 10)}
 	if l.Kind != "" {
-		m["FLEETTOP_KIND"], m["MESSAGE"] = l.Kind, l.Text
+		m["FLEETTOP_KIND"], m["MESSAGE"] = string(l.Kind), l.Text
 		if l.Missed > 0 {
 			m["FLEETTOP_MISSED"] = strconv.Itoa(l.Missed)
 		}
 	} else {
 		maps.Copy(m, l.Fields)
-		m["__CURSOR"], m["MESSAGE"] = l.Cursor, l.Content()
+		m["__CURSOR"], m["MESSAGE"] = string(l.Cursor), l.Message
 		m["PRIORITY"] = strconv.Itoa(l.Priority)
 	}
 	if l.Unit != "" {
@@ -206,17 +205,17 @@ func (p *Journal) fields(l *api.LogLine) map[string]string {
 }
 
 // json is journalctl's form: an object a line, with bytes that are no UTF-8 as numbers.
-func (p *Journal) json(l *api.LogLine) {
+func (p *Journal) json(l *journal.Entry) {
 	m := p.fields(l)
 	b := append(p.buf[:0], '{')
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if len(b) > 1 {
 			b = append(b, ',')
 		}
-		b = append(api.AppendText(b, k), ':')
+		b = append(journal.AppendText(b, k), ':')
 		v := m[k]
 		if utf8.ValidString(v) {
-			b = api.AppendText(b, v)
+			b = journal.AppendText(b, v)
 			continue
 		}
 		b = append(b, '[')
@@ -233,7 +232,7 @@ func (p *Journal) json(l *api.LogLine) {
 }
 
 // export is systemd's journal export format.
-func (p *Journal) export(l *api.LogLine) {
+func (p *Journal) export(l *journal.Entry) {
 	m := p.fields(l)
 	first := []string{"__CURSOR", "__REALTIME_TIMESTAMP", "__MONOTONIC_TIMESTAMP", "_BOOT_ID"}
 	write := func(k string) {

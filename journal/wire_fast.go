@@ -1,4 +1,4 @@
-package api
+package journal
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 // fast reads a line in the form this package writes it in: the keys in order,
 // no spaces, and control characters escaped. It returns false for any other,
 // which encoding/json then reads or refuses.
-func (l *LogLine) fast(raw []byte) bool {
+func (e *Entry) fast(raw []byte) bool {
 	for _, c := range raw {
 		if c < 0x20 {
 			return false
@@ -20,41 +20,41 @@ func (l *LogLine) fast(raw []byte) bool {
 	p := plainJSON{rest: raw, ok: true}
 	p.skip(`{`)
 	if p.has(`"kind":`) {
-		l.Kind = p.text()
+		e.Kind = Kind(p.text())
 		p.skip(`,`)
 	}
 	p.skip(`"time":`)
-	l.Time = p.time()
+	e.Time = p.time()
 	if p.has(`,"machine":`) {
-		l.Machine = p.text()
+		e.Machine = p.text()
 	}
 	if p.has(`,"unit":`) {
-		l.Unit = p.text()
+		e.Unit = p.text()
 	}
 	p.skip(`,"priority":`)
-	l.Priority = p.number()
+	e.Priority = p.number()
 	if p.has(`,"message":`) {
-		l.Message = p.text()
+		e.Message = p.text()
 	}
 	if p.has(`,"cursor":`) {
-		l.Cursor = p.text()
+		e.Cursor = Cursor(p.text())
 	}
 	if p.has(`,"fields":{`) {
-		l.Fields = make(map[string]string, 4)
+		e.Fields = make(map[string]string, 4)
 		for p.ok && !p.has(`}`) {
-			if len(l.Fields) > 0 {
+			if len(e.Fields) > 0 {
 				p.skip(`,`)
 			}
 			k := p.text()
 			p.skip(`:`)
-			l.Fields[k] = p.text()
+			e.Fields[k] = p.text()
 		}
 	}
 	if p.has(`,"missed":`) {
-		l.Missed = p.number()
+		e.Missed = p.number()
 	}
 	if p.has(`,"text":`) {
-		l.Text = p.text()
+		e.Text = p.text()
 	}
 	p.skip(`}`)
 	return p.ok && len(p.rest) == 0
