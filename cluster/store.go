@@ -65,10 +65,11 @@ type Store interface {
 
 	// UpdateMachine reads a machine's record, lets f change it and writes it
 	// back, again if somebody else was first or the answer was lost: f may
-	// find its own change. f gets a zero Machine with only ID set where there
-	// is none yet. An error from f ends it.
+	// find its own change. Where there is none yet f gets a zero Machine with only ID set, and
+	// Overrides where a record of before had some. An error from f ends it.
 	UpdateMachine(ctx context.Context, id string, f func(*Machine) error) error
-	// DeleteMachine removes a machine's record, or ErrNotFound.
+	// DeleteMachine removes a machine's record, or ErrNotFound. Its Overrides are kept for the
+	// record that the machine gets when it joins again.
 	DeleteMachine(ctx context.Context, id string) error
 
 	// Register opens a session for a run of a daemon: a lease, kept alive

@@ -2,7 +2,12 @@ package cluster
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"fleettop/units"
 )
@@ -13,7 +18,7 @@ type Machine struct {
 	ID       string            `json:"id"`       // the machine-id, 32 hexadecimal digits
 	Name     string            `json:"name"`     // the hostname, for people
 	Address  string            `json:"address"`  // the primary IP
-	Metadata map[string]string `json:"metadata"` // from --metadata
+	Metadata map[string]string `json:"metadata"` // from --metadata, and Overrides over it
 	Version  string            `json:"version"`  // of its daemon
 	Manager  string            `json:"manager"`  // systemd or process
 	// ProbeAddress is the host:port on which the daemon answers probes.
@@ -38,6 +43,10 @@ type Machine struct {
 	// Keys are the IDs of the cluster keys it works with, the used one first.
 	Keys []string `json:"keys,omitempty"`
 
+	// Overrides is the metadata that operators set over the API, by key; an empty value removes
+	// the key. It outlives the daemon and the record: see Store.DeleteMachine.
+	Overrides map[string]string `json:"overrides,omitempty"`
+
 	// Schedule is set by an operator: empty (schedulable), cordoned or drained.
 	Schedule Schedulability `json:"schedule,omitempty"`
 	// ScheduledAt is when Schedule was set to what it is; zero where no operator has.
@@ -61,6 +70,46 @@ func OfKnown(update func(*Machine) error) func(*Machine) error {
 		}
 		return update(m)
 	}
+}
+
+// Configure sets the metadata to what the machine's daemon was started with, and Overrides over it.
+func (m *Machine) Configure(own map[string]string) {
+	m.Metadata = make(map[string]string, len(own)+len(m.Overrides))
+	maps.Copy(m.Metadata, own)
+	for k, v := range m.Overrides {
+		setOrDelete(m.Metadata, k, v)
+	}
+}
+
+// Override sets a key of the metadata for good, whatever the daemon is started with; an empty
+// value removes it.
+func (m *Machine) Override(key, value string) {
+	for _, each := range []*map[string]string{&m.Overrides, &m.Metadata} {
+		if *each == nil {
+			*each = map[string]string{}
+		}
+	}
+	m.Overrides[key] = value
+	setOrDelete(m.Metadata, key, value)
+}
+
+func setOrDelete(m map[string]string, key, value string) {
+	if value == "" {
+		delete(m, key)
+		return
+	}
+	m[key] = value
+}
+
+// CheckMetadata says what is wrong with a pair of metadata, or nil.
+func CheckMetadata(key, value string) error {
+	switch {
+	case !utf8.ValidString(key+value) || strings.IndexFunc(key+value, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0:
+		return fmt.Errorf("metadata %q=%q has characters that can't be shown: give letters, digits and such", key, value)
+	case key == "" || strings.ContainsAny(key+value, "\"'") || strings.ContainsAny(key, "= ,"):
+		return fmt.Errorf("metadata %q=%q: a key needs letters and neither spaces, commas, quotes nor '='", key, value)
+	}
+	return nil
 }
 
 // SetSchedule sets an operator's word; said again, it keeps its age.

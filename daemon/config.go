@@ -14,6 +14,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fleettop/cluster"
 	"fleettop/cluster/membership"
 	"fleettop/daemon/api"
 	"fleettop/daemon/etcdnode"
@@ -208,11 +209,8 @@ func (c *Config) identify() error {
 		return fmt.Errorf("the name %q has characters that can't be shown: give --name of letters, digits and such", c.Name)
 	}
 	for k, v := range c.Metadata {
-		if !printable(k + v) {
-			return fmt.Errorf("metadata %q=%q has characters that can't be shown: give letters, digits and such", k, v)
-		}
-		if k == "" || strings.ContainsAny(k+v, "\"'\n") || strings.ContainsAny(k, "= ,") {
-			return fmt.Errorf("metadata %q=%q: a key needs letters and neither spaces, commas, quotes nor '='", k, v)
+		if err := cluster.CheckMetadata(k, v); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ const (
 	kindVerdict    = "verdict"
 	kindUnplaced   = "unplaced"
 	kindWhatIf     = "whatif"
+	kindOverrides  = "overrides" // of the metadata of machines that left
 )
 
 // layout makes and reads keys under a prefix.
@@ -33,6 +34,8 @@ func (l layout) cluster() string             { return l.prefix + kindCluster }
 func (l layout) verdict(id string) string    { return l.prefix + kindVerdict + "/" + id }
 func (l layout) unplaced(unit string) string { return l.prefix + kindUnplaced + "/" + unit }
 func (l layout) whatIf(id string) string     { return l.prefix + kindWhatIf + "/" + id }
+
+func (l layout) overrides(id string) string { return l.prefix + kindOverrides + "/" + id }
 
 func (l layout) assignments(machine string) string {
 	return l.prefix + kindAssignment + "/" + machine + "/"

@@ -16,19 +16,13 @@ import (
 func (s *Store) UpdateMachine(ctx context.Context, id string, f func(*cluster.Machine) error) error {
 	key := s.keys.machine(id)
 	for {
-		resp, err := s.get(ctx, key)
+		m, revision, err := s.machine(ctx, id)
+		if err == nil && revision == 0 {
+			m.Overrides, err = s.keptOverrides(ctx, id)
+		}
 		if err != nil {
 			return fmt.Errorf("read machine %s: %w", id, err)
 		}
-		m, revision := cluster.Machine{}, int64(0)
-		if len(resp.Kvs) > 0 {
-			revision = resp.Kvs[0].ModRevision
-			if err := json.Unmarshal(resp.Kvs[0].Value, &m); err != nil {
-				s.complain(key, err) // written anew below
-				m = cluster.Machine{}
-			}
-		}
-		m.ID = id
 		if err := f(&m); err != nil {
 			return err
 		}
@@ -51,16 +45,74 @@ func (s *Store) UpdateMachine(ctx context.Context, id string, f func(*cluster.Ma
 	}
 }
 
+// machine reads a machine's record, and the revision it is of: 0 where there is none. What can't
+// be read is taken for an empty record, which its machine writes anew.
+func (s *Store) machine(ctx context.Context, id string) (m cluster.Machine, revision int64, err error) {
+	resp, err := s.get(ctx, s.keys.machine(id))
+	if err != nil {
+		return m, 0, err
+	}
+	if len(resp.Kvs) > 0 {
+		revision = resp.Kvs[0].ModRevision
+		if err := json.Unmarshal(resp.Kvs[0].Value, &m); err != nil {
+			s.complain(s.keys.machine(id), err)
+			m = cluster.Machine{}
+		}
+	}
+	m.ID = id
+	return m, revision, nil
+}
+
+// keptOverrides reads what a machine had that left.
+func (s *Store) keptOverrides(ctx context.Context, id string) (map[string]string, error) {
+	key := s.keys.overrides(id)
+	resp, err := s.get(ctx, key)
+	if err != nil || len(resp.Kvs) == 0 {
+		return nil, err
+	}
+	var kept map[string]string
+	if err := json.Unmarshal(resp.Kvs[0].Value, &kept); err != nil {
+		s.complain(key, err)
+		return nil, nil
+	}
+	return kept, nil
+}
+
 // DeleteMachine implements cluster.Store.
 func (s *Store) DeleteMachine(ctx context.Context, id string) error {
-	resp, err := s.commit(ctx, nil, []clientv3.Op{clientv3.OpDelete(s.keys.machine(id))}, nil)
-	if err == nil && resp.Responses[0].GetResponseDeleteRange().Deleted == 0 {
-		err = cluster.ErrNotFound
+	for maybe := false; ; { // maybe deleted, by a request whose answer was lost
+		m, revision, err := s.machine(ctx, id)
+		if err == nil && revision == 0 {
+			if maybe {
+				return nil
+			}
+			err = cluster.ErrNotFound
+		}
+		if err != nil {
+			return fmt.Errorf("delete machine %s: %w", id, err)
+		}
+		keep := clientv3.OpDelete(s.keys.overrides(id))
+		if len(m.Overrides) > 0 {
+			value, err := encode(m.Overrides)
+			if err != nil {
+				return err
+			}
+			keep = clientv3.OpPut(s.keys.overrides(id), value)
+		}
+		key := s.keys.machine(id)
+		unchanged := clientv3.Compare(clientv3.ModRevision(key), "=", revision)
+		limited, cancel := s.bounded(ctx)
+		resp, err := s.client.Txn(limited).If(unchanged).Then(clientv3.OpDelete(key), keep).Commit()
+		cancel()
+		switch {
+		case lost(err):
+			maybe = true
+		case err != nil:
+			return fmt.Errorf("delete machine %s: %w", id, s.wrap(ctx, err))
+		case resp.Succeeded:
+			return nil
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("delete machine %s: %w", id, err)
-	}
-	return nil
 }
 
 // ClusterID implements cluster.Store.

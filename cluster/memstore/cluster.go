@@ -20,8 +20,9 @@ type Cluster struct {
 	snap     *cluster.Snapshot
 	events   []cluster.Event
 	eventSeq int
-	runs     map[string]*session // by machine ID: whose lease holds the run and statuses
-	leader   *session            // whose lease holds the leadership; nil for nobody
+	runs     map[string]*session          // by machine ID: whose lease holds the run and statuses
+	left     map[string]map[string]string // overrides of machines whose record was deleted, by ID
+	leader   *session                     // whose lease holds the leadership; nil for nobody
 	watches  map[*watch]struct{}
 	changed  broadcast.Signal // of what callers may wait for
 }
@@ -42,6 +43,7 @@ func NewWithClock(clock Clock) *Cluster {
 		clock:   clock,
 		snap:    cluster.NewSnapshot(1),
 		runs:    map[string]*session{},
+		left:    map[string]map[string]string{},
 		watches: map[*watch]struct{}{},
 	}
 }

@@ -154,11 +154,11 @@ func (s *Store) UpdateMachine(ctx context.Context, id string, f func(*cluster.Ma
 			return err
 		}
 		after := before
-		after.ID, after.Metadata = id, maps.Clone(before.Metadata)
+		after.ID, after.Metadata, after.Overrides = id, maps.Clone(before.Metadata), maps.Clone(before.Overrides)
 		if err := f(&after); err != nil {
 			return err
 		}
-		after.ID, after.Metadata = id, maps.Clone(after.Metadata)
+		after.ID, after.Metadata, after.Overrides = id, maps.Clone(after.Metadata), maps.Clone(after.Overrides)
 		written, err := s.replaceMachine(ctx, before, existed, after)
 		if written || err != nil {
 			return err
@@ -173,6 +173,9 @@ func (s *Store) machine(ctx context.Context, id string) (cluster.Machine, bool, 
 	}
 	defer leave()
 	m, ok := s.cluster.snap.Machines[id]
+	if !ok {
+		m.Overrides = s.cluster.left[id]
+	}
 	return m, ok, nil
 }
 
@@ -185,7 +188,7 @@ func (s *Store) replaceMachine(ctx context.Context, before cluster.Machine, exis
 	}
 	defer leave()
 	now, exists := s.cluster.snap.Machines[after.ID]
-	if exists != existed || !reflect.DeepEqual(now, before) {
+	if exists != existed || exists && !reflect.DeepEqual(now, before) {
 		return false, nil
 	}
 	s.cluster.commit(cluster.Change{Machines: map[string]*cluster.Machine{after.ID: &after}})
@@ -199,9 +202,11 @@ func (s *Store) DeleteMachine(ctx context.Context, id string) error {
 		return err
 	}
 	defer leave()
-	if _, ok := s.cluster.snap.Machines[id]; !ok {
+	m, ok := s.cluster.snap.Machines[id]
+	if !ok {
 		return fmt.Errorf("delete machine %s: %w", id, cluster.ErrNotFound)
 	}
+	s.cluster.left[id] = m.Overrides
 	s.cluster.commit(cluster.Change{Machines: map[string]*cluster.Machine{id: nil}})
 	return nil
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"maps"
 	"strconv"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ var machineCases = []testCase{
 	{"no update of a machine is lost", machineUpdates},
 	{"an update that fails changes nothing", machineRefusal},
 	{"machines are deleted", machineDelete},
+	{"what overrides a machine's metadata outlives its record", machineOverrides},
 	{"the cluster has one identity", identity},
 }
 
@@ -74,6 +76,49 @@ func machineDelete(t *testing.T, open func() cluster.Store) {
 	if got := snapshot(t, s).Machines; len(got) != 0 {
 		t.Errorf("left: %v", got)
 	}
+}
+
+func machineOverrides(t *testing.T, open func() cluster.Store) {
+	s := open()
+	join := func() {
+		t.Helper()
+		must(t, s.UpdateMachine(t.Context(), "m1", func(m *cluster.Machine) error {
+			m.Name = "n1"
+			m.Configure(map[string]string{"disk": "ssd", "rack": "1"})
+			return nil
+		}))
+	}
+	check := func(want map[string]string) {
+		t.Helper()
+		if got := snapshot(t, open()).Machines["m1"].Metadata; !maps.Equal(got, want) {
+			t.Errorf("the metadata is %v, want %v", got, want)
+		}
+	}
+	override := func(key, value string) {
+		t.Helper()
+		must(t, s.UpdateMachine(t.Context(), "m1", func(m *cluster.Machine) error { m.Override(key, value); return nil }))
+	}
+	join()
+	override("disk", "")
+	override("rack", "2")
+	override("zone", "a")
+	want := map[string]string{"rack": "2", "zone": "a"}
+	check(want)
+	join() // as a daemon does that starts again
+	check(want)
+	must(t, s.DeleteMachine(t.Context(), "m1"))
+	if got := snapshot(t, s).Machines; len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+	if err := s.DeleteMachine(t.Context(), "m1"); !errors.Is(err, cluster.ErrNotFound) {
+		t.Errorf("deleted twice: %v", err)
+	}
+	join()
+	check(want)
+	must(t, s.UpdateMachine(t.Context(), "m1", func(m *cluster.Machine) error { m.Overrides = nil; return nil }))
+	must(t, s.DeleteMachine(t.Context(), "m1"))
+	join()
+	check(map[string]string{"disk": "ssd", "rack": "1"})
 }
 
 func identity(t *testing.T, open func() cluster.Store) {

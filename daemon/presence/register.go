@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -150,7 +149,7 @@ func (r *Registration) register(ctx context.Context) (cluster.Session, error) {
 func (r *Registration) describe(m *cluster.Machine) error {
 	own := r.cfg.Machine
 	m.Name, m.Address, m.Version = own.Name, own.Address, own.Version
-	m.Metadata = maps.Clone(own.Metadata)
+	m.Configure(own.Metadata)
 	m.Manager = own.Manager
 	m.GossipAddress, m.ProbeAddress, m.APIAddress = own.GossipAddress, own.ProbeAddress, own.APIAddress
 	m.EtcdPeerURL, m.EtcdClientURL = own.EtcdPeerURL, own.EtcdClientURL
