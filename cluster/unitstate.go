@@ -73,12 +73,12 @@ func (s Standing) State() UnitState {
 
 // resting is the state of a unit that is to be on its machine without running.
 func (s Standing) resting() UnitState {
-	switch s.Status.Active {
-	case "failed":
+	switch {
+	case s.Status.Active == "failed":
 		return UnitFailed
-	case "active", "activating", "deactivating", "reloading":
+	case s.Status.Runs():
 		return UnitStopping
-	case "":
+	case s.Status.Active == "":
 		return UnitLoading
 	}
 	return UnitLoaded
@@ -119,11 +119,14 @@ func (s Standing) wanted() UnitState {
 	return UnitStarting
 }
 
-// Current is fleet's current state of a unit, from what was assigned and reported.
+// Current is fleet's current state of a unit, from what was assigned and reported. A unit that
+// runs stays launched until the machine has carried out that it is not to.
 func Current(a *Assignment, s *Status) units.DesiredState {
 	switch {
 	case a == nil || s == nil || s.Epoch != a.Epoch || s.Load != "loaded":
 		return units.Inactive
+	case s.Generation < a.Generation && s.Runs():
+		return units.Launched
 	case s.Generation < a.Generation:
 		return units.Loaded
 	default:

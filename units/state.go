@@ -30,6 +30,15 @@ type Status struct {
 	Restarts int `json:"restarts,omitempty"`
 }
 
+// Runs reports whether the unit runs, or is on its way there or back.
+func (s Status) Runs() bool {
+	switch s.Active {
+	case "active", "activating", "deactivating", "reloading":
+		return true
+	}
+	return false
+}
+
 // Equal reports whether two statuses are equal.
 func (s Status) Equal(o Status) bool {
 	same := s.Since.Equal(o.Since)

@@ -2,9 +2,10 @@
 // the types on the wire, and the codes, roles and verbs. Package server
 // answers, over HTTP, and package client asks.
 //
-// All paths are under /v1. Replies are JSON; streams are JSON, one value a
-// line. An error is {"error": {"code", "message", "hint"}}: what is wrong and
-// what to do about it.
+// All paths are under /v1, but for those of fleet's API, which clients of CoreOS
+// fleet speak: package fleetv1 has its types and errors, and it is served under
+// /v1-alpha too. Replies are JSON; streams are JSON, one value a line. An error is
+// {"error": {"code", "message", "hint"}}: what is wrong and what to do about it.
 //
 //	GET    /v1/watch?unit=&machine=&whatif=&heartbeat=
 //	       a snapshot, then changes (stream of Line)
@@ -50,6 +51,24 @@
 //	       a token for a machine to join (JoinToken)
 //	GET    /v1/version
 //	       of this daemon (Version)
+//	GET    /fleet/v1/discovery
+//	       fleet's API as clients discover it
+//	GET    /fleet/v1/units?nextPageToken=
+//	       a page of units (fleetv1.UnitPage)
+//	GET    /fleet/v1/units/{name}
+//	       one unit (fleetv1.Unit)
+//	PUT    /fleet/v1/units/{name}
+//	       submit a unit, or set its desired state (fleetv1.Unit)
+//	DELETE /fleet/v1/units/{name}
+//	       destroy a unit
+//	GET    /fleet/v1/state?machineID=&unitName=&nextPageToken=
+//	       a page of systemd's states (fleetv1.UnitStatePage)
+//	GET    /fleet/v1/state/{name}
+//	       those of one unit (fleetv1.UnitState)
+//	GET    /fleet/v1/machines?nextPageToken=
+//	       a page of the machines that are up (fleetv1.MachinePage)
+//	PATCH  /fleet/v1/machines
+//	       change machines' metadata (list of fleetv1.MetadataOp)
 //	GET    /healthz
 //	       200 while the store answers, else 503
 //	GET    /metrics

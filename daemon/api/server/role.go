@@ -77,15 +77,15 @@ func (s *Server) guard(e endpoint, w http.ResponseWriter, r *http.Request) {
 	s.recordRefusal(r, role)
 	switch {
 	case role == "":
-		writeError(w, api.Refuse(api.CodeForbidden, "use the daemon's own sockets", "this way in has no role"))
+		refuse(w, r, api.Refuse(api.CodeForbidden, "use the daemon's own sockets", "this way in has no role"))
 	case e.access == amongMachines:
-		writeError(w, api.Refuse(api.CodeForbidden, "the daemons do it by themselves", "%s %s is for machines, and you are %s here", r.Method, r.URL.Path, role))
+		refuse(w, r, api.Refuse(api.CodeForbidden, "the daemons do it by themselves", "%s %s is for machines, and you are %s here", r.Method, r.URL.Path, role))
 	default:
 		how := "ask a member of the group " + api.Group + ", or become one"
 		if strings.HasSuffix(actor(r), OverSSH) {
 			how = "ask an operator, or for fleettop-role=\"operator\" before your key"
 		}
-		writeError(w, api.Refuse(api.CodeForbidden, how,
+		refuse(w, r, api.Refuse(api.CodeForbidden, how,
 			"this is for operators, and you are %s here (%s %s)", role, r.Method, r.URL.Path))
 	}
 }

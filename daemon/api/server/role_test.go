@@ -42,6 +42,17 @@ var whoMay = map[string]string{
 	"GET /v1/version":               "l",
 	"GET /healthz":                  "l",
 	"GET /metrics":                  "l",
+	"GET /fleet/v1/discovery":       "l",
+	"GET /fleet/v1/units":           "l",
+	"GET /fleet/v1/units/{name}":    "l",
+	"PUT /fleet/v1/units/{name}":    "a",
+	"DELETE /fleet/v1/units/{name}": "a",
+	"GET /fleet/v1/state":           "l",
+	"GET /fleet/v1/state/{name}":    "l",
+	"GET /fleet/v1/machines":        "l",
+	"PATCH /fleet/v1/machines":      "a",
+	" /fleet/":                      "*",
+	" /v1-alpha/":                   "*",
 	" /":                            "*",
 }
 

@@ -18,7 +18,7 @@ type route struct {
 
 // routes are all of the API.
 func (s *Server) routes() []route {
-	return []route{
+	return append(s.fleetRoutes(), []route{
 		{"GET", "/v1/watch", "unit=&machine=&whatif=&heartbeat=", toLook, s.watch,
 			"a snapshot, then changes (stream of Line)"},
 		{"GET", "/v1/state", "unit=&machine=", toLook, s.reading(s.state), "the snapshot alone (Line)"},
@@ -50,10 +50,10 @@ func (s *Server) routes() []route {
 		{"GET", "/healthz", "", toLook, s.healthz, "200 while the store answers, else 503"},
 		{"GET", "/metrics", "", toLook, s.metrics.serve, "for Prometheus"},
 		{"", "/", "", toAnybody, nothingThere, ""},
-	}
+	}...)
 }
 
 func nothingThere(w http.ResponseWriter, r *http.Request) {
-	writeError(w, api.Refuse(api.CodeNotFound, "the API's paths begin with /v1, /healthz and /metrics",
+	refuse(w, r, api.Refuse(api.CodeNotFound, "the API's paths begin with /v1, /fleet/v1, /healthz and /metrics",
 		"there is nothing at %s", r.URL.Path))
 }

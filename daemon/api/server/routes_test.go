@@ -14,7 +14,7 @@ func TestRoutesAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{}
+	seen, documented := map[string]bool{}, 0
 	for _, r := range New(Config{}).routes() {
 		if seen[r.method+r.path] {
 			t.Errorf("%s %s is there twice", r.method, r.path)
@@ -22,6 +22,7 @@ func TestRoutesAreDocumented(t *testing.T) {
 		if seen[r.method+r.path] = true; r.method == "" {
 			continue
 		}
+		documented++
 		url := r.path
 		if r.query != "" {
 			url += "?" + r.query
@@ -30,7 +31,7 @@ func TestRoutesAreDocumented(t *testing.T) {
 			t.Errorf("doc.go lacks:\n%s", want)
 		}
 	}
-	if n := strings.Count(string(raw), "//\t       "); n != len(seen)-1 {
-		t.Errorf("doc.go has %d routes, there are %d", n, len(seen)-1)
+	if n := strings.Count(string(raw), "//\t       "); n != documented {
+		t.Errorf("doc.go has %d routes, there are %d", n, documented)
 	}
 }

@@ -67,6 +67,7 @@ type Server struct {
 	endpoints map[string]map[string]endpoint // by path and method
 	refusals  refusals
 	facts     *factBook
+	fleet     *fleetLists
 	metrics   *metrics
 }
 
@@ -74,7 +75,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 5*time.Second)
 	cfg.SlowReader = cmp.Or(cfg.SlowReader, 10*time.Second)
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), facts: newFactBook()}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), facts: newFactBook(), fleet: newFleetLists()}
 	s.metrics = newMetrics(s)
 	s.endpoints = map[string]map[string]endpoint{}
 	for _, r := range s.routes() {
@@ -134,7 +135,7 @@ func (s *Server) byMethod(m map[string]endpoint) http.Handler {
 		}
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			writeError(w, api.Refuse(api.CodeMethod, "use "+strings.Join(allowed, " or "), "%s does not take %s", r.URL.Path, r.Method))
+			refuse(w, r, api.Refuse(api.CodeMethod, "use "+strings.Join(allowed, " or "), "%s does not take %s", r.URL.Path, r.Method))
 			return
 		}
 		s.guard(e, w, r)
@@ -159,11 +160,18 @@ func writeError(w http.ResponseWriter, e *api.Error) {
 
 // readJSON reads a request's body into v, strictly.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) *api.Error {
+	return readBody(w, r, v, true)
+}
+
+// readBody reads a request's JSON body into v. If it is strict it refuses fields that v doesn't have.
+func readBody(w http.ResponseWriter, r *http.Request, v any, strict bool) *api.Error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return api.Refuse(api.CodeContentType, "send JSON with Content-Type: application/json", "the request's Content-Type is %q", r.Header.Get("Content-Type"))
 	}
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	dec.DisallowUnknownFields()
+	if strict {
+		dec.DisallowUnknownFields()
+	}
 	err := dec.Decode(v)
 	if err == nil {
 		if _, err = dec.Token(); err == io.EOF {

@@ -84,7 +84,6 @@ func TestBadInput(t *testing.T) {
 		says                            string
 	}{
 		{"no such path", "GET", "/v2", "", "", 404, "there is nothing at /v2"},
-		{"fleet's place is free", "GET", "/fleet/v1/units", "", "", 404, "nothing"},
 		{"wrong method", "PATCH", "/v1/units", "", "", 405, "use GET or POST"},
 		{"no content type", "POST", "/v1/actions", "", `{}`, 415, "application/json"},
 		{"not JSON", "POST", "/v1/actions", js, `{`, 400, "can't be read"},
