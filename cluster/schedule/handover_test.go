@@ -128,9 +128,10 @@ func TestTakenOverIsOneLikeAnyOther(t *testing.T) {
 func TestReleasedStaysWhereItIs(t *testing.T) {
 	const a = "a.service"
 	for name, becomes := range map[string]func(*scene){
-		"failed":   func(s *scene) { s.state("n2", cluster.Failed) },
-		"drained":  func(s *scene) { s.mark("n2", cluster.Drained) },
-		"replaced": func(s *scene) { s.unit("b.service", "Replaces=a.service") },
+		"failed":          func(s *scene) { s.state("n2", cluster.Failed) },
+		"drained":         func(s *scene) { s.mark("n2", cluster.Drained) },
+		"its target gone": func(s *scene) { delete(s.snap.Units, "t.service") },
+		"replaced":        func(s *scene) { s.unit("b.service", "Replaces=a.service") },
 		"conflict": func(s *scene) {
 			s.unit("c.service", "Conflicts=a.service").on("c.service", "n2")
 			s.snap.Assignments[cluster.UnitOnMachine{Machine: "n2", Unit: "c.service"}] = cluster.Assignment{Machine: "n2", Unit: "c.service",
@@ -138,7 +139,7 @@ func TestReleasedStaysWhereItIs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, p := newScene("n1", "n2").unit(a).on(a, "n2").released(a), New()
+			s, p := newScene("n1", "n2").unit("t.service").on("t.service", "n2").unit(a, "MachineOf=t.service").on(a, "n2").released(a), New()
 			if r := s.carryOut(p); len(r.Moves) != 1 || !r.Moves[0].To.Release || r.Moves[0].To.Machine != "n2" {
 				t.Fatalf("released: %v", says(r))
 			}
