@@ -144,7 +144,7 @@ func (p *plan) leaveTogether() {
 		again = false
 		for i := range p.isLeft {
 			away := func(t int32) bool { return !p.isLeftOn(p.units[i].given[0].Machine, t) }
-			if slices.ContainsFunc(p.units[i].targets, away) {
+			if !p.units[i].rec.ChangesHands() && slices.ContainsFunc(p.units[i].targets, away) {
 				delete(p.isLeft, i)
 				again = true
 			}
