@@ -49,7 +49,6 @@ type Agent struct {
 	log      *slog.Logger
 	sessions chan cluster.Session
 	pings    chan struct{}
-	releases chan *release
 
 	want     map[string]cluster.Assignment // nil without a current snapshot
 	held     map[string]units.Status       // nil without a current list
@@ -80,8 +79,7 @@ type flight struct {
 	errs map[string]error // a failure of one unit
 	err  error            // a failure as a whole
 
-	path   string        // of a unit released
-	landed chan struct{} // closed when its outcome is noted; nil if no caller waits
+	path string // of a unit released
 }
 
 // starts reports whether the flight is of the kind that is bounded.
@@ -89,7 +87,7 @@ func (f *flight) starts() bool { return f.kind == Start || f.kind == Restart }
 
 // New returns an Agent. Nothing happens before Run.
 func New(cfg Config) *Agent {
-	return &Agent{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), pings: make(chan struct{}), releases: make(chan *release),
+	return &Agent{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), pings: make(chan struct{}),
 		pace: pace{lease: cfg.Lease}, heard: map[string]time.Time{}, flights: map[string]*flight{}, finished: make(chan *flight)}
 }
 
@@ -154,8 +152,6 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.hear(held, time.Now())
 		case f := <-a.finished:
 			a.land(f)
-		case r := <-a.releases:
-			a.release(ctx, r)
 		case s := <-a.sessions:
 			a.session = s
 			a.reporter.setSession(s)
@@ -303,7 +299,7 @@ func (a *Agent) launch(ctx context.Context, steps []Step, now time.Time) {
 			if !a.flying(s.Kind) {
 				batches[s.Kind] = append(batches[s.Kind], s)
 			}
-		case Stop:
+		case Stop, Release:
 			a.fly(ctx, s.Kind, []Step{s})
 		case Start, Restart:
 			switch {
@@ -357,12 +353,9 @@ func (a *Agent) leaving() bool {
 	return false
 }
 
-func (a *Agent) fly(ctx context.Context, kind StepKind, steps []Step) *flight {
+func (a *Agent) fly(ctx context.Context, kind StepKind, steps []Step) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &flight{kind: kind, steps: steps, since: time.Now(), cancel: cancel}
-	if kind == Release {
-		f.landed = make(chan struct{})
-	}
 	for _, s := range steps {
 		a.flights[s.Unit] = f
 	}
@@ -373,7 +366,6 @@ func (a *Agent) fly(ctx context.Context, kind StepKind, steps []Step) *flight {
 		a.perform(ctx, f)
 		a.finished <- f
 	}()
-	return f
 }
 
 func (a *Agent) perform(ctx context.Context, f *flight) {
@@ -401,7 +393,7 @@ func (a *Agent) perform(ctx context.Context, f *flight) {
 		one(m.Restart(ctx, name))
 	case Release:
 		var err error
-		f.path, err = m.(units.Host).Release(ctx, name)
+		f.path, err = a.release(ctx, name)
 		one(err)
 	}
 }

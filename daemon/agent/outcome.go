@@ -40,9 +40,6 @@ func (a *Agent) land(f *flight) {
 		a.starts--
 		a.pace.ended()
 	}
-	if f.landed != nil {
-		defer close(f.landed)
-	}
 	now := time.Now()
 	for _, s := range f.steps {
 		delete(a.flights, s.Unit)
@@ -52,8 +49,10 @@ func (a *Agent) land(f *flight) {
 		}
 		switch {
 		case errors.Is(err, context.Canceled):
-		case f.kind == Release:
-			a.released(s, f.path, err)
+		case f.kind == Release && err == nil:
+			a.released(s, f.path)
+		case f.kind == Load && isTheHosts(s, err):
+			a.released(s, "the host's own file")
 		case f.kind == Unload && err == nil:
 			a.forget(s.Unit)
 			a.drops(s.Unit)
@@ -157,10 +156,15 @@ func (a *Agent) statuses() map[string]cluster.Status {
 	}
 	for name, w := range a.want {
 		n := a.notes[name]
-		if _, ok := out[name]; !ok && n.Error != "" {
-			out[name] = cluster.Status{Machine: a.cfg.Machine, Epoch: w.Epoch, Generation: n.Generation, Error: n.Error,
-				Status: units.Status{Name: name, Hash: w.Hash, Load: "error", Active: "inactive", Sub: "dead"}}
+		if _, ok := out[name]; ok || n.Error == "" && n.Released == "" {
+			continue
 		}
+		s := cluster.Status{Machine: a.cfg.Machine, Epoch: w.Epoch, Generation: n.Generation, Error: n.Error, Released: n.Released,
+			Status: units.Status{Name: name, Hash: w.Hash, Load: "error", Active: "inactive", Sub: "dead"}}
+		if n.Released != "" {
+			s.Load = "released"
+		}
+		out[name] = s
 	}
 	return out
 }

@@ -19,6 +19,7 @@ type Note struct {
 	Desired    units.DesiredState `json:"desired"`
 	Hash       string             `json:"hash"`
 	Error      string             `json:"error,omitempty"`
+	Released   string             `json:"released,omitempty"` // the host's file, once the unit was given to the host
 	// RetryAt is when a load that failed, or a job that could not even be
 	// submitted, is tried again; zero for never.
 	RetryAt time.Time `json:"retryAt,omitzero"`
@@ -124,7 +125,7 @@ const (
 	Start
 	Restart
 	Adopt   // it already is as wanted: only remember that
-	Release // give it to the host, by an operator's request; never planned
+	Release // give it to the host
 )
 
 // String names the kind.
@@ -160,7 +161,8 @@ func Plan(want map[string]cluster.Assignment, held map[string]units.Status, note
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		a, n := want[name], notes[name]
 		if n.covers(a) && (n.RetryAt.IsZero() || now.Before(n.RetryAt)) {
-			if h, ok := held[name]; n.Error != "" || ok && h.Hash == a.Hash {
+			h, ok := held[name]
+			if n.Error != "" || n.Released != "" || ok && h.Hash == a.Hash && !a.Release {
 				continue
 			}
 		}
@@ -174,7 +176,10 @@ func Plan(want map[string]cluster.Assignment, held map[string]units.Status, note
 }
 
 func next(a cluster.Assignment, n Note, h units.Status, isHeld bool) (StepKind, bool) {
-	if !isHeld || h.Hash != a.Hash {
+	switch {
+	case isHeld && a.Release:
+		return Release, true
+	case !isHeld || h.Hash != a.Hash:
 		return Load, true
 	}
 	running := h.Active == "active" || h.Active == "reloading"
@@ -184,6 +189,8 @@ func next(a cluster.Assignment, n Note, h units.Status, isHeld bool) (StepKind, 
 		return Adopt, !n.covers(a)
 	case a.Finished && a.Desired == units.Launched:
 		return Adopt, true
+	case a.TakeOver && a.Desired == units.Loaded && n.Generation == 0:
+		return Adopt, true // as it is, running or not
 	case a.Desired == units.Loaded:
 		if h.Active == "inactive" || h.Active == "failed" {
 			return Adopt, true

@@ -19,6 +19,10 @@ func assigned(desired units.DesiredState, generation, restart int64, hash string
 	return cluster.Assignment{Machine: "m1", Unit: "u.service", Desired: desired, Generation: generation, Restart: restart, Hash: hash, Epoch: 7}
 }
 
+func takenOver(a cluster.Assignment) cluster.Assignment { a.TakeOver = true; return a }
+
+func givenBack(a cluster.Assignment) cluster.Assignment { a.Release = true; return a }
+
 func TestPlanOneUnit(t *testing.T) {
 	launched := assigned(units.Launched, 2, 0, "h1")
 	loaded := assigned(units.Loaded, 2, 0, "h1")
@@ -51,6 +55,17 @@ func TestPlanOneUnit(t *testing.T) {
 		{"ran and finished, the file to come", ptr(finished(launched)), nil, nil, "load"},
 		{"finished, and runs by hand", ptr(finished(launched)), &units.Status{Hash: "h1", Active: "active"}, nil, "adopt"},
 		{"finished, and stopped", ptr(finished(loaded)), &units.Status{Hash: "h1", Active: "activating"}, nil, "stop"},
+		{"taken over, running", ptr(takenOver(launched)), nil, nil, "load"},
+		{"taken over, its file here", ptr(takenOver(launched)), &units.Status{Hash: "h1", Active: "active"}, nil, "adopt"},
+		{"taken over, woken by its socket", ptr(takenOver(loaded)), &units.Status{Hash: "h1", Active: "active"}, nil, "adopt"},
+		{"taken over, then stopped", ptr(takenOver(assigned(units.Loaded, 3, 0, "h1"))), &units.Status{Hash: "h1", Active: "active"}, &done, "stop"},
+		{"released", ptr(givenBack(launched)), &units.Status{Hash: "h1", Active: "active"}, &done, "release"},
+		{"released with a file of before", ptr(givenBack(launched)), &units.Status{Hash: "h0", Active: "active"}, nil, "release"},
+		{"released, by the host's word", ptr(givenBack(launched)), nil, ptr(with(done, func(n *Note) { n.Released = "/etc" })), "none"},
+		{"released, and nothing is known of it", ptr(givenBack(launched)), nil, nil, "load"},
+		{"release failed", ptr(givenBack(launched)), &units.Status{Hash: "h1", Active: "active"},
+			ptr(with(done, func(n *Note) { n.Error, n.RetryAt = "no room", t0.Add(time.Second) })), "none"},
+		{"release called off", ptr(assigned(units.Launched, 3, 0, "h1")), &units.Status{Hash: "h1", Active: "active"}, &done, "adopt"},
 		{"its file vanished", &launched, &units.Status{Active: "active"}, &done, "load"},
 		{"its file vanished, no notes", &launched, &units.Status{Active: "active"}, nil, "load"},
 		{"its file vanished, and it was taken away", nil, &units.Status{Active: "active"}, &done, "stop"},
