@@ -30,6 +30,7 @@ type node struct {
 	etcd        *etcdnode.Node
 	store       *etcdstore.Store
 	presence    *presence.Registration
+	look        membership.Looker // what this machine sees of another one
 	leaving     *leaving
 
 	parts []func(context.Context) error // each runs until its context ends

@@ -35,8 +35,10 @@ const viewLinger = 30 * time.Second // how long a view that no lease holds is ke
 func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager units.Manager, source journal.Source) {
 	cfg := &n.cfg
 	view := view.New(n.store, n.log, viewLinger)
-	tracker := health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Log: n.log},
+	tracker := health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Interval: cfg.ProbeInterval,
+		Decides: func() bool { return !n.etcd.Embedded() || n.etcd.Votes() }, Log: n.log},
 		etcdnode.ClusterMembers{Node: n.etcd}, view)
+	n.look = tracker.Look
 	shown := health.NewShown(cfg.MachineID, tracker, view)
 	engine := engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: view, Health: tracker, Log: n.log})
 	agent := agent.New(agent.Config{Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name,

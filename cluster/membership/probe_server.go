@@ -23,9 +23,18 @@ const (
 	acceptPause   = 20 * time.Millisecond
 )
 
-// ServeProbes answers probes on l as machine id. It closes l and returns when
-// ctx has ended (nil) or l is broken (why), after all handlers have ended.
-func ServeProbes(ctx context.Context, l net.Listener, id string) error {
+// probeServer answers probes, and questions about other machines.
+type probeServer struct {
+	id    string
+	look  Looker
+	looks chan struct{} // one for each look under way
+}
+
+// ServeProbes answers probes on l as machine id, and what look sees of other
+// machines. It closes l and returns when ctx has ended (nil) or l is broken
+// (why), after all handlers have ended.
+func ServeProbes(ctx context.Context, l net.Listener, id string, look Looker) error {
+	s := &probeServer{id: id, look: look, looks: make(chan struct{}, looksAtOnce)}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	var open openConns
@@ -45,7 +54,7 @@ func ServeProbes(ctx context.Context, l net.Listener, id string) error {
 		open.add(conn)
 		handlers.Go(func() {
 			defer open.remove(conn)
-			answerProbe(conn, id)
+			s.answer(ctx, conn)
 		})
 	}
 	l.Close()
@@ -57,16 +66,20 @@ func ServeProbes(ctx context.Context, l net.Listener, id string) error {
 	return fmt.Errorf("answer probes on %s: %w", l.Addr(), err)
 }
 
-func answerProbe(conn net.Conn, id string) {
+func (s *probeServer) answer(ctx context.Context, conn net.Conn) {
 	if conn.SetDeadline(time.Now().Add(probePatience)) != nil {
 		return
 	}
 	line, err := readLine(conn)
-	if err != nil || !strings.HasPrefix(line, probeAsk) {
+	if err != nil {
 		return
 	}
-	// A prober that is gone by now needs no answer.
-	_, _ = io.WriteString(conn, probeAnswer+id+"\n")
+	if about, ok := strings.CutPrefix(line, lookAsk); ok {
+		s.answerLook(ctx, conn, about)
+	} else if strings.HasPrefix(line, probeAsk) {
+		// A prober that is gone by now needs no answer.
+		_, _ = io.WriteString(conn, probeAnswer+s.id+"\n")
+	}
 }
 
 func transient(err error) bool {

@@ -27,7 +27,7 @@ func serve(t *testing.T, n int) string {
 	l := listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- ServeProbes(ctx, l, id(n)) }()
+	go func() { done <- ServeProbes(ctx, l, id(n), blind) }()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -143,7 +143,7 @@ func TestProbeHearsALateAnswer(t *testing.T) {
 		if told = append(told, v); v == Silent {
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan error, 1)
-			go func() { done <- ServeProbes(ctx, l, id(1)) }()
+			go func() { done <- ServeProbes(ctx, l, id(1), blind) }()
 			t.Cleanup(func() { cancel(); <-done })
 		}
 	})
@@ -199,7 +199,7 @@ func TestServerHangsUpOnNonsense(t *testing.T) {
 func TestServeProbesReportsABrokenListener(t *testing.T) {
 	l := listen(t)
 	l.Close()
-	if err := ServeProbes(t.Context(), l, id(1)); err == nil {
+	if err := ServeProbes(t.Context(), l, id(1), blind); err == nil {
 		t.Error("no error from a closed listener")
 	}
 }

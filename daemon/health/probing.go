@@ -54,6 +54,7 @@ type suspect struct {
 	verdict    membership.Verdict
 	silent     int
 	lastAnswer time.Time
+	looked     *round
 }
 
 type result struct {
@@ -116,6 +117,9 @@ func (t *Tracker) probe(ctx context.Context, id string, wanted bool) {
 	t.suspects[id] = s
 	allowed := t.ways[id].allowed(time.Now())
 	t.probing.Go(func() { t.keepProbing(ctx, s, id, addr, allowed) })
+	if t.cfg.Decides() {
+		t.probing.Go(func() { t.keepLooking(ctx, s, id) })
+	}
 }
 
 // keepProbing sends one probe after the other, whether those before were answered or not.

@@ -32,7 +32,14 @@ type Config struct {
 	Grace time.Duration // for a daemon to come back; DefaultGrace if zero
 	// Probe looks at a machine's daemon; membership.Probe if nil.
 	Probe func(ctx context.Context, addr, id string, p membership.Patience, tell func(membership.Verdict))
-	Log   *slog.Logger
+	// Ask asks another machine what it sees; membership.Ask if nil.
+	Ask func(ctx context.Context, addr, witness, id string, limit time.Duration) membership.Verdict
+	// Decides reports whether this machine leads or may come to lead, so that
+	// others are worth asking for its verdicts. It always does if nil.
+	Decides func() bool
+	// Interval is gossip's between probes; its default if zero.
+	Interval time.Duration
+	Log      *slog.Logger
 }
 
 // State is the verdicts at one moment. Its map is never changed, and must not be.
@@ -72,6 +79,7 @@ type Tracker struct {
 	left     map[string]departure
 	census   census
 	results  chan result
+	rounds   chan round
 	probing  sync.WaitGroup
 	machines map[string]cluster.Machine // as of the last look
 	runs     map[string]cluster.Run
@@ -94,6 +102,15 @@ func New(cfg Config, members Members, view View) *Tracker {
 	if cfg.Probe == nil {
 		cfg.Probe = membership.Probe
 	}
+	if cfg.Ask == nil {
+		cfg.Ask = membership.Ask
+	}
+	if cfg.Decides == nil {
+		cfg.Decides = func() bool { return true }
+	}
+	if cfg.Interval == 0 {
+		cfg.Interval = membership.DefaultProbeInterval
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -103,7 +120,7 @@ func New(cfg Config, members Members, view View) *Tracker {
 		suspects: map[string]*suspect{}, ways: map[string]*way{}, whys: map[string]string{}, first: map[string]time.Time{},
 		seenUp: map[string]bool{}, absent: map[string]*absences{}, seated: map[string]time.Time{},
 		left:    map[string]departure{},
-		results: make(chan result),
+		results: make(chan result), rounds: make(chan round),
 	}
 }
 
@@ -148,6 +165,8 @@ func (t *Tracker) Run(ctx context.Context) {
 			case <-timer.C:
 			case r := <-t.results:
 				t.take(r)
+			case r := <-t.rounds:
+				t.takeRound(r)
 			case <-stored:
 				// Most changes in the store are of units, and say nothing of machines.
 				snap, live, _, stored = t.view.LastKnown()
@@ -292,10 +311,13 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 		all[id] = e
 	}
 	t.knew = t.knew || t.machines != nil
-	for _, m := range t.members.Members() {
+	members := t.members.Members()
+	for _, m := range members {
 		e := all[m.ID]
 		e.gossip, e.since, e.lastSeen, e.gossipAddr = m.State, m.Since, m.LastSeen, m.Address
 		e.lastPacket, e.overTCP = m.LastPacket, m.OverTCP
+		e.interval = t.cfg.Interval
+		e.clearView = m.State == membership.Suspect && t.clearView(m, members)
 		if w := t.ways[m.ID]; w != nil && m.LastAck.After(w.at) {
 			delete(t.ways, m.ID) // it answers in time again
 		}
@@ -313,7 +335,7 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 			e.gossipAddr, e.probeAddr = m.GossipAddress, m.ProbeAddress
 		}
 		if s := t.suspects[id]; s != nil {
-			e.probe, e.silent, e.lastAnswer = s.verdict, s.silent, s.lastAnswer
+			e.probe, e.silent, e.lastAnswer, e.looked = s.verdict, s.silent, s.lastAnswer, s.looked
 		}
 		e.roundTrip = t.ways[id].roundTrip(now)
 		t.absent[id].before(&e, now)

@@ -58,7 +58,7 @@ func (w *world) hear(id string, state membership.State) {
 	m := w.members[id]
 	m.ID, m.State, m.Since = id, state, time.Now()
 	if state == membership.Alive {
-		m.LastSeen = m.Since
+		m.LastSeen, m.LastAck = m.Since, m.Since
 	}
 	w.members[id] = m
 	close(w.gossip)
@@ -84,6 +84,9 @@ type watched struct {
 	late    atomic.Int64 // how long an answer takes, in nanoseconds
 	// patience is what the last probe was allowed to take.
 	patience atomic.Int64
+	third    atomic.Value // membership.Verdict of probes of machines that are well
+	// others is what another machine says that it sees: func(witness string) membership.Verdict.
+	others atomic.Value
 }
 
 func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
@@ -91,12 +94,20 @@ func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
 	w := &watched{t: t, world: &world{members: map[string]membership.Member{}, snap: cluster.NewSnapshot(1),
 		gossip: make(chan struct{}), stored: make(chan struct{})}}
 	w.answer.Store(membership.Answered)
+	w.third.Store(membership.Answered)
 	for _, id := range machines {
 		w.store(cluster.Change{Machines: map[string]*cluster.Machine{id: {ID: id, ProbeAddress: id + ":1"}},
 			Runs: map[string]*cluster.Run{id: {Machine: id, ID: "run"}}})
 		w.hear(id, membership.Alive)
 	}
 	probe := func(ctx context.Context, addr, id string, p membership.Patience, tell func(membership.Verdict)) {
+		w.mu.Lock()
+		well := w.members[id].State == membership.Alive
+		w.mu.Unlock()
+		if well { // a look at another one
+			tell(w.third.Load().(membership.Verdict))
+			return
+		}
 		w.probes.Add(1)
 		w.patience.Store(int64(p.Allowed))
 		v := w.answer.Load().(membership.Verdict)
@@ -115,7 +126,14 @@ func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
 		}
 		tell(v)
 	}
-	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: probe}, w, w)
+	w.others.Store(func(string) membership.Verdict { return membership.Unknown })
+	ask := func(_ context.Context, addr, witness, id string, _ time.Duration) membership.Verdict {
+		if addr != witness+":1" || witness == id || witness == machines[0] {
+			t.Errorf("%s is asked at %s about %s", witness, addr, id)
+		}
+		return w.others.Load().(func(string) membership.Verdict)(witness)
+	}
+	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: probe, Ask: ask, Interval: 50 * time.Millisecond}, w, w)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.tracker.Run(ctx) })

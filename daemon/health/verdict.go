@@ -57,6 +57,9 @@ type evidence struct {
 	probe      membership.Verdict // the last probe's since gossip began to doubt; empty before the first
 	silent     int                // unanswered probes in a row, up to the last
 	lastAnswer time.Time          // last time its daemon answered a probe
+	looked     *round             // the last round of looks since gossip began to doubt; nil before the first
+	clearView  bool               // see Tracker.clearView
+	interval   time.Duration      // of gossip's probes
 	roundTrip  time.Duration      // of the last probes that were answered; 0 before
 
 	gossipAddr, probeAddr string
@@ -116,6 +119,9 @@ func judge(e evidence, was cluster.HealthState, now time.Time, grace time.Durati
 	case membership.Alive:
 		return alive(e, now)
 	case membership.Suspect:
+		if v, ok := convicted(e, now); ok {
+			return v
+		}
 		if silent := now.Sub(e.lastSeen); silent >= allowedLeast {
 			return because(cluster.Suspect, time.Time{}, "gossip had no answer for %s%s", seconds(silent), e.slowness())
 		}
@@ -176,6 +182,9 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 	case membership.Silent:
 		if e.silent < silentProbes {
 			break
+		}
+		if w, ok := e.looked.lives(now); ok {
+			return elsewhere(e, w, now, grace)
 		}
 		until := min(e.lastPacket.Add(heardLately).Sub(now), e.silence().Add(heardFor).Sub(now))
 		switch {

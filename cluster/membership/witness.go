@@ -1,0 +1,66 @@
+package membership
+
+import (
+	"context"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A machine can ask another one what it sees of a third: at the address where
+// probes are answered, with one line each way. What the answer says is as
+// trustworthy as that of a probe. Only members can be asked about, so that no
+// stranger has a machine connect to an address of his choice.
+const (
+	lookAsk     = "fleettop-look " // and the ID of the machine it is about
+	lookAnswer  = "fleettop-saw "  // a Verdict, and the ID of the machine that answers
+	looksAtOnce = 16
+)
+
+// Heard is the verdict of a look that had no answer, though packets of the machine arrived meanwhile.
+const Heard Verdict = "heard"
+
+// Looker looks at a machine for another one. It returns Unknown where it can't.
+type Looker func(ctx context.Context, id string) Verdict
+
+// Ask asks the machine witness, whose probes are answered at addr, what it sees
+// of machine id. It returns Unknown where it has no answer within limit, as of
+// a daemon that doesn't know the question.
+func Ask(ctx context.Context, addr, witness, id string, limit time.Duration) Verdict {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return Unknown
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if _, err := io.WriteString(conn, lookAsk+id+"\n"); err != nil {
+		return Unknown
+	}
+	line, err := readLine(conn)
+	if err != nil {
+		return Unknown
+	}
+	answer, ok := strings.CutPrefix(line, lookAnswer)
+	saw, by, _ := strings.Cut(answer, " ")
+	if v := Verdict(saw); ok && by == witness && slices.Contains([]Verdict{Answered, Reached, Refused, Hung, Silent, Heard}, v) {
+		return v
+	}
+	return Unknown
+}
+
+// answerLook answers a question about another machine.
+func (s *probeServer) answerLook(ctx context.Context, conn net.Conn, about string) {
+	saw := Unknown
+	select {
+	case s.looks <- struct{}{}:
+		saw = s.look(ctx, about)
+		<-s.looks
+	default: // others ask, too many
+	}
+	_ = conn.SetDeadline(time.Now().Add(probePatience))               // a look may take longer than a probe
+	_, _ = io.WriteString(conn, lookAnswer+string(saw)+" "+s.id+"\n") // who asked may be gone
+}

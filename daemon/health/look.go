@@ -1,0 +1,256 @@
+package health
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/membership"
+	"fleettop/units/retry"
+)
+
+const (
+	// lookIntervals is how many probe intervals a look takes that sees nothing.
+	lookIntervals = 2
+	lookProbes    = 2 // in a look: one packet may be lost
+	// silentIntervals is for how many probe intervals no machine that looked may
+	// have had a sign of life, for them to convict.
+	silentIntervals = 3
+	// askedAtOnce is how many machines are asked beside this one, if there are so many.
+	askedAtOnce = 2
+	// roundLasts is how long what witnesses said counts.
+	roundLasts = time.Second
+	// stalled is how late the timer of a look may be. On a machine that is starved
+	// of CPU an answer waits as long as the timer, so after a late one it is
+	// waited once more, and so on, at most lookDelays times.
+	stalled    = 20 * time.Millisecond
+	lookDelays = 4
+)
+
+// testimony is what one machine saw of a suspect.
+type testimony struct {
+	by  string // machine ID
+	saw membership.Verdict
+}
+
+// round is one time that this machine and others looked at a suspect together.
+type round struct {
+	id    string
+	of    *suspect
+	began time.Time
+	seen  []testimony // this machine's own is the first
+}
+
+// silent reports whether all who looked saw nothing.
+func (r *round) silent() bool {
+	return r != nil && len(r.seen) > 1 &&
+		!slices.ContainsFunc(r.seen, func(s testimony) bool { return s.saw != membership.Silent })
+}
+
+// lives returns a testimony of another machine that had an answer of the
+// suspect, if one had: its kernel's or, rather, its daemon's. That packets
+// arrive there isn't enough: it may send without end and hear nothing.
+func (r *round) lives(now time.Time) (best testimony, ok bool) {
+	if r == nil || now.Sub(r.began) > 2*roundLasts {
+		return testimony{}, false
+	}
+	for _, saw := range []membership.Verdict{membership.Answered, membership.Reached, membership.Hung, membership.Refused} {
+		for _, s := range r.seen[1:] {
+			if s.saw == saw {
+				return s, true
+			}
+		}
+	}
+	return testimony{}, false
+}
+
+// takeRound notes what a round of looks found.
+func (t *Tracker) takeRound(r round) {
+	if s := t.suspects[r.id]; s != nil && s == r.of {
+		for i := range r.seen {
+			r.seen[i].by = t.machines[r.seen[i].by].Label()
+		}
+		s.looked = &r
+		t.cfg.Log.Debug("machines looked at a suspect", "machine", r.id, "seen", r.seen, "took", time.Since(r.began))
+	}
+}
+
+// convicted judges a machine that gossip still doubts, and that this one and
+// others looked at together. They convict where all of them saw nothing, and
+// where it is that machine alone that is silent: one with a slow network, or a
+// network in trouble, is left to gossip, which takes its time.
+func convicted(e evidence, now time.Time) (v verdict, ok bool) {
+	if !e.looked.silent() || now.Sub(e.looked.began) > roundLasts || !e.clearView || e.sessionLives(now) {
+		return verdict{}, false
+	}
+	last := e.silence()
+	if e.lastPacket.After(last) {
+		last = e.lastPacket
+	}
+	if due := last.Add(silentIntervals * e.interval); now.Before(due) {
+		return because(cluster.Suspect, due, "gossip had no answer for %s", seconds(now.Sub(e.lastSeen))), true
+	}
+	return because(cluster.Failed, time.Time{}, "no answer for %s, probes by %s timed out", seconds(now.Sub(e.silence())),
+		e.looked.names()), true
+}
+
+// elsewhere judges a machine that this one has no answer of and another one has.
+func elsewhere(e evidence, w testimony, now time.Time, grace time.Duration) verdict {
+	switch {
+	case w.saw != membership.Answered && w.saw != membership.Reached:
+		return waiting(e.since, now, grace, "the machine answers "+w.by+" and its daemon doesn't", "its daemon was away for %s")
+	case e.storeKnown && !e.registered:
+		return waiting(e.since, now, grace, "its daemon answers "+w.by+" and is not connected to the store",
+			"its daemon was not connected to the store for %s")
+	}
+	v := because(cluster.Suspect, time.Time{}, "it answers %s, and not this machine", w.by)
+	v.deaf = true
+	return v
+}
+
+// names are the machines that looked.
+func (r *round) names() string {
+	names := make([]string, len(r.seen))
+	for i, s := range r.seen {
+		names[i] = s.by
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+// clearView reports whether the silence of a member says anything: until lately
+// this machine had its answers in time, and gossip doubts hardly another one.
+func (t *Tracker) clearView(m membership.Member, all []membership.Member) bool {
+	lately := time.Duration(3*len(all))*t.cfg.Interval + time.Second // of three rounds of probes
+	doubted := 0
+	for _, o := range all {
+		if o.State == membership.Suspect {
+			doubted++
+		}
+	}
+	return !m.LastAck.IsZero() && m.Since.Sub(m.LastAck) < lately && doubted <= 1+len(all)/5
+}
+
+// Look probes a machine for a moment, for this machine or for another one that
+// asks, and returns what it saw: the first sign of life, or Silent. It is Unknown
+// where this machine is no witness, as it doesn't know the other one, or has no
+// prompt answer of a third one either: its own network is slow, or it is starved of CPU.
+func (t *Tracker) Look(ctx context.Context, id string) membership.Verdict {
+	snap, _, _, _ := t.view.LastKnown()
+	if snap == nil || snap.Machines[id].ProbeAddress == "" {
+		return membership.Unknown
+	}
+	window, began := lookIntervals*t.cfg.Interval, time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	var probing sync.WaitGroup
+	defer probing.Wait()
+	defer cancel()
+	saw := make(chan membership.Verdict, lookProbes)
+	var sees, failed atomic.Bool // a third machine; a probe could not be made
+	for i := range lookProbes {
+		probing.Go(func() {
+			if !retry.Pause(ctx, time.Duration(i)*t.cfg.Interval/2) {
+				return
+			}
+			patience := membership.Patience{Allowed: window, Late: lookDelays * window}
+			t.cfg.Probe(ctx, snap.Machines[id].ProbeAddress, id, patience, func(v membership.Verdict) {
+				switch {
+				case v == membership.Unknown && ctx.Err() == nil:
+					failed.Store(true)
+				case v != membership.Unknown && v != membership.Silent:
+					select {
+					case saw <- v:
+					default: // the first says enough
+					}
+				}
+			})
+		})
+	}
+	for _, third := range t.others(snap, id, int(began.UnixNano()/int64(window)), 1) {
+		probing.Go(func() {
+			prompt := membership.Patience{Allowed: window / 2}
+			t.cfg.Probe(ctx, third.ProbeAddress, third.ID, prompt, func(v membership.Verdict) {
+				if v != membership.Unknown && v != membership.Silent {
+					sees.Store(true)
+				}
+			})
+		})
+	}
+	onTime := false
+	for wait, tries := window, 0; !onTime && tries <= lookDelays; wait, tries = t.cfg.Interval/2, tries+1 {
+		due := time.Now().Add(wait)
+		timer := time.NewTimer(wait)
+		select {
+		case v := <-saw:
+			timer.Stop()
+			return v
+		case <-ctx.Done():
+			timer.Stop()
+			return membership.Unknown
+		case <-timer.C:
+			onTime = time.Since(due) < stalled
+		}
+	}
+	switch {
+	case len(saw) > 0:
+		return <-saw
+	case !onTime || failed.Load() || !sees.Load():
+		return membership.Unknown
+	case t.packetSince(id, began):
+		return membership.Heard
+	}
+	return membership.Silent
+}
+
+// packetSince reports whether a packet of a machine arrived since a time.
+func (t *Tracker) packetSince(id string, since time.Time) bool {
+	return slices.ContainsFunc(t.members.Members(), func(m membership.Member) bool {
+		return m.ID == id && m.LastPacket.After(since)
+	})
+}
+
+// keepLooking has this machine and others look at a suspect, round after round.
+func (t *Tracker) keepLooking(ctx context.Context, s *suspect, id string) {
+	for turn := 0; ctx.Err() == nil; turn++ {
+		r := round{id: id, of: s, began: time.Now()}
+		var asked []cluster.Machine
+		if snap, _, _, _ := t.view.LastKnown(); snap != nil {
+			asked = t.others(snap, id, turn, askedAtOnce)
+		}
+		r.seen = make([]testimony, 1+len(asked))
+		var looking sync.WaitGroup
+		looking.Go(func() { r.seen[0] = testimony{t.cfg.Self, t.Look(ctx, id)} })
+		limit := lookIntervals*t.cfg.Interval + probeEvery
+		for i, m := range asked {
+			looking.Go(func() { r.seen[1+i] = testimony{m.ID, t.cfg.Ask(ctx, m.ProbeAddress, m.ID, id, limit)} })
+		}
+		looking.Wait()
+		select {
+		case t.rounds <- r:
+		case <-ctx.Done():
+			return
+		}
+		retry.Pause(ctx, probeEvery-time.Since(r.began))
+	}
+}
+
+// others returns up to n machines that can be asked about one, or probed beside
+// it, others each turn.
+func (t *Tracker) others(snap *cluster.Snapshot, than string, turn, n int) (some []cluster.Machine) {
+	var fit []cluster.Machine
+	for _, m := range t.members.Members() {
+		machine := snap.Machines[m.ID]
+		if m.ID != t.cfg.Self && m.ID != than && m.State == membership.Alive && machine.ProbeAddress != "" {
+			fit = append(fit, machine)
+		}
+	}
+	slices.SortFunc(fit, func(a, b cluster.Machine) int { return strings.Compare(a.ID, b.ID) })
+	for i := range min(n, len(fit)) {
+		some = append(some, fit[(turn*n+i)%len(fit)])
+	}
+	return some
+}

@@ -1,0 +1,151 @@
+package health
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/membership"
+)
+
+// everyone says that all others see the same.
+func (w *watched) everyone(saw membership.Verdict) {
+	w.others.Store(func(string) membership.Verdict { return saw })
+}
+
+// looked waits until this machine and others have looked at a suspect twice.
+func (w *watched) looked(id string) {
+	w.t.Helper()
+	probes := w.probes.Load() // as many as two looks send at the least
+	for end := time.Now().Add(deadline); w.probes.Load() < probes+4*lookProbes; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("%s isn't probed", id)
+		}
+	}
+}
+
+// A machine that is alone in being silent is failed while gossip still doubts,
+// where all who are asked have no answer.
+func TestUnanimousSilenceConvicts(t *testing.T) {
+	w := watch(t, time.Minute, "self", "b", "c", "victim")
+	w.answer.Store(membership.Silent)
+	w.everyone(membership.Silent)
+	w.hear("victim", membership.Suspect)
+	h := w.until("victim", cluster.Failed)
+	if !strings.Contains(h.Evidence, "probes by self, b and c timed out") && !strings.Contains(h.Evidence, "probes by self, c and b timed out") {
+		t.Errorf("evidence: %s", h.Evidence)
+	}
+	if silent := h.Since.Sub(h.SilentSince); silent < silentIntervals*50*time.Millisecond {
+		t.Errorf("failed after %s of silence", silent)
+	}
+}
+
+// Where anyone isn't sure, or saw the machine, it is left to gossip.
+func TestNoHastyVerdict(t *testing.T) {
+	type others = func(string) membership.Verdict
+	all := func(saw membership.Verdict) others { return func(string) membership.Verdict { return saw } }
+	for name, test := range map[string]struct {
+		others others
+		change func(*watched)
+	}{
+		"a witness has an answer": {func(by string) membership.Verdict {
+			if by == "b" {
+				return membership.Answered
+			}
+			return membership.Silent
+		}, nil},
+		"a witness has its kernel's answer": {all(membership.Refused), nil},
+		"a witness has packets of it":       {all(membership.Heard), nil},
+		"the witnesses don't know":          {all(membership.Unknown), nil},
+		"this machine has no answer of others": {all(membership.Silent), func(w *watched) {
+			w.third.Store(membership.Silent)
+		}},
+		"others are in doubt": {all(membership.Silent), func(w *watched) { w.hear("b", membership.Suspect) }},
+		"it has had no answer in time for long": {all(membership.Silent), func(w *watched) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			m := w.members["victim"]
+			m.LastAck = m.LastAck.Add(-time.Minute)
+			w.members["victim"] = m
+		}},
+		"packets of it arrive": {all(membership.Silent), func(w *watched) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			m := w.members["victim"]
+			m.LastPacket = time.Now().Add(time.Hour)
+			w.members["victim"] = m
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := watch(t, time.Minute, "self", "b", "c", "victim")
+			w.answer.Store(membership.Silent)
+			w.others.Store(test.others)
+			if test.change != nil {
+				test.change(w)
+			}
+			w.hear("victim", membership.Suspect)
+			w.until("victim", cluster.Suspect)
+			w.looked("victim")
+			if h := w.tracker.Health()["victim"]; h.State != cluster.Suspect {
+				t.Errorf("%s: %s", h.State, h.Evidence)
+			}
+		})
+	}
+}
+
+// A machine that this one has no answer of, and another one has, isn't dead.
+func TestAnotherMachineAcquits(t *testing.T) {
+	for saw, want := range map[membership.Verdict]cluster.HealthState{
+		membership.Answered: cluster.Suspect, membership.Reached: cluster.Suspect,
+		membership.Refused: cluster.DaemonGone, membership.Hung: cluster.DaemonGone,
+		membership.Unknown: cluster.Failed,
+		membership.Heard:   cluster.Failed, // it sends and nothing reaches it
+	} {
+		t.Run(string(saw), func(t *testing.T) {
+			t.Parallel()
+			w := watch(t, time.Minute, "self", "b", "victim")
+			w.answer.Store(membership.Silent)
+			w.everyone(saw)
+			w.hear("victim", membership.Suspect)
+			w.looked("victim")
+			w.hear("victim", membership.Failed)
+			h := w.until("victim", want)
+			for end := time.Now().Add(deadline); want != cluster.Failed && !strings.Contains(h.Evidence, " b"); h = w.tracker.Health()["victim"] {
+				if time.Now().After(end) {
+					t.Fatalf("evidence: %s", h.Evidence)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if h.State != want {
+				t.Errorf("%s: %s, want %s", h.State, h.Evidence, want)
+			}
+		})
+	}
+}
+
+// A look ends at the first sign of life, and says nothing where this machine is no witness.
+func TestLook(t *testing.T) {
+	w := watch(t, time.Minute, "self", "b", "victim")
+	w.everyone(membership.Refused)
+	w.hear("victim", membership.Suspect)
+	for _, saw := range []membership.Verdict{membership.Refused, membership.Hung, membership.Silent, membership.Unknown} {
+		w.answer.Store(saw)
+		if got := w.tracker.Look(t.Context(), "victim"); got != saw {
+			t.Errorf("%s, want %s", got, saw)
+		}
+	}
+	w.answer.Store(membership.Answered)
+	if got := w.tracker.Look(t.Context(), "victim"); got != membership.Reached && got != membership.Answered {
+		t.Errorf("it answers: %s", got)
+	}
+	if got := w.tracker.Look(t.Context(), "stranger"); got != membership.Unknown {
+		t.Errorf("a machine it doesn't know: %s", got)
+	}
+	w.answer.Store(membership.Silent)
+	w.third.Store(membership.Silent)
+	if got := w.tracker.Look(t.Context(), "victim"); got != membership.Unknown {
+		t.Errorf("without an answer of a third machine: %s", got)
+	}
+}
