@@ -25,11 +25,15 @@ func StartPty(cmd *exec.Cmd, width, height int) (*Pty, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd := int(master.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		return nil, err
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	p := &Pty{Screen: NewScreen(width, height), Cmd: cmd, master: master, read: make(chan struct{})}
+	var n int
+	err = p.control(func(fd int) error {
+		if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+			return err
+		}
+		n, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +42,6 @@ func StartPty(cmd *exec.Cmd, width, height int) (*Pty, error) {
 		return nil, err
 	}
 	defer slave.Close()
-	p := &Pty{Screen: NewScreen(width, height), Cmd: cmd, master: master, read: make(chan struct{})}
 	if err := p.Resize(width, height); err != nil {
 		return nil, err
 	}
@@ -61,15 +64,33 @@ func StartPty(cmd *exec.Cmd, width, height int) (*Pty, error) {
 	return p, nil
 }
 
+// control calls f with the master's descriptor. File.Fd would make reads of the
+// master block for good, so that closing it waits for the program's next output.
+func (p *Pty) control(f func(fd int) error) error {
+	conn, err := p.master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if controlErr := conn.Control(func(fd uintptr) { err = f(int(fd)) }); controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
 // Resize changes the terminal's size, without the screen's.
 func (p *Pty) Resize(width, height int) error {
-	return unix.IoctlSetWinsize(int(p.master.Fd()), unix.TIOCSWINSZ,
-		&unix.Winsize{Col: uint16(width), Row: uint16(height)})
+	return p.control(func(fd int) error {
+		return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(width), Row: uint16(height)})
+	})
 }
 
 // Cooked reports whether the terminal is as programs expect to find it.
 func (p *Pty) Cooked() (bool, error) {
-	t, err := unix.IoctlGetTermios(int(p.master.Fd()), unix.TCGETS)
+	var t *unix.Termios
+	err := p.control(func(fd int) (err error) {
+		t, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err
+	})
 	if err != nil {
 		return false, err
 	}
