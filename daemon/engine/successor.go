@@ -2,9 +2,20 @@ package engine
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/cluster/schedule"
+	"fleettop/daemon/view"
+	"fleettop/units/retry"
+)
+
+const (
+	// warmPause is how long changes may wait for a planner that doesn't lead, and
+	// warmRest how much longer it rests than it takes.
+	warmPause = 250 * time.Millisecond
+	warmRest  = 10
 )
 
 // evictRetry is how long a daemon waits before it tries again to end a dead leader's lease.
@@ -13,29 +24,53 @@ const evictRetry = 100 * time.Millisecond
 // WatchLeader keeps a dead leader from being waited for: when this daemon's
 // own evidence says that the leader's machine is dead, it ends the leader's
 // lease, so that the election goes on at once; but not while so many machines
-// vanished that this one may be cut off. It holds the view, so that a new
-// leader starts with a warm one, and runs until ctx ends. Every candidate runs it, leading or not.
+// vanished that this one may be cut off. It holds the view and keeps the planner
+// warm, so that a new leader's first plan costs no more than a later one, and
+// runs until ctx ends. Every candidate runs it, leading or not.
 func (e *Engine) WatchLeader(ctx context.Context) {
 	lease := e.cfg.View.Hold()
 	defer lease.Release()
+	var planning sync.WaitGroup
+	planning.Go(func() { e.keepWarm(ctx, lease) })
+	defer planning.Wait()
 	for ctx.Err() == nil {
 		judged := e.cfg.Health.Changed()
 		state := e.cfg.Health.State()
 		snap, live, _, stored := lease.Latest()
-		var retry <-chan time.Time
+		var again <-chan time.Time
 		if live && state.Hold == "" && leaderDead(snap.Leader, state.Health, e.cfg.Self) {
 			err := e.cfg.Store.Evict(ctx, snap.Leader.Machine, snap.Leader.Run)
 			if err != nil && ctx.Err() == nil {
 				e.cfg.Log.Warn("could not end the lease of the dead leader; trying again", "machine", snap.Leader.Machine, "error",
 					err)
-				retry = time.After(evictRetry)
+				again = time.After(evictRetry)
 			}
 		}
 		select {
 		case <-ctx.Done():
 		case <-judged:
 		case <-stored:
-		case <-retry:
+		case <-again:
+		}
+	}
+}
+
+// keepWarm has the planner see each snapshot while another machine leads, some
+// time after it came. What it would do is of no interest: the planner keeps the
+// files it parsed, and its index of the units.
+func (e *Engine) keepWarm(ctx context.Context, lease *view.Lease) {
+	for ctx.Err() == nil {
+		snap, live, _, stored := lease.Latest()
+		pause := warmPause
+		if live && snap.Leader.Machine != e.cfg.Self {
+			state, began := e.cfg.Health.State(), e.cfg.Now()
+			e.cfg.Planner.Plan(schedule.Input{Snapshot: snap, Health: state.Health, Hold: state.Hold}, began)
+			pause = max(pause, warmRest*e.cfg.Now().Sub(began))
+		}
+		select {
+		case <-ctx.Done():
+		case <-stored:
+			retry.Pause(ctx, pause)
 		}
 	}
 }
