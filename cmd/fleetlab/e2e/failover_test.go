@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,8 +66,8 @@ func TestFailover(t *testing.T) {
 		r.outage = f.activeElsewhere(lost, victim, died)
 		r.told = f.failoverTold(f.others(victim)[0], victim, died)
 		f.procs.unchanged(t, before, victim)
-		t.Logf("%2d %s%s, %d units: outage %.3f s; the timeline: %s; load %s", i+1, victim.Name, r.roles(), r.units,
-			r.outage.Seconds(), phasesOf(r.told), loadAverage(t))
+		t.Logf("%2d %s%s, %d units: outage %.3f s; the timeline: %s (%s); load %s", i+1, victim.Name, r.roles(), r.units,
+			r.outage.Seconds(), phasesOf(r.told), f.verdictOn(f.others(victim)[0], victim, died), loadAverage(t))
 		runs = append(runs, r)
 
 		f.must(victim.Boot(f.ctx))
@@ -135,6 +136,17 @@ func TestFailoverFalse(t *testing.T) {
 	}
 	calm("full load on all cores", *loadFor)
 	f.procs.neverTwice(t)
+}
+
+// verdictOn is what the timeline says that the verdict on a dead machine rests on, and when it was reached.
+func (f *fleet) verdictOn(witness, victim *lab.Machine, died time.Time) string {
+	f.t.Helper()
+	for _, e := range f.events(witness, died) {
+		if _, why, ok := strings.Cut(e.Text, " failed: "); ok && e.Kind == cluster.EventMachine && e.Machine == victim.MachineID {
+			return fmt.Sprintf("%s, %.3f s after the power-off", why, e.Time.Sub(died).Seconds())
+		}
+	}
+	return "no verdict"
 }
 
 // roles tells what the victim was.
