@@ -74,7 +74,7 @@ func (s *slowTail) Tail() (journal.Tail, error) {
 // another's tail has read all files of the journal.
 func TestOpeningTheTailHoldsNoLock(t *testing.T) {
 	src := &slowTail{Source: &memLog{}, opening: make(chan struct{}), let: make(chan struct{})}
-	h := &hub{src: src}
+	h := &broadcaster{src: src}
 	joined := make(chan func())
 	go func() {
 		_, _, leave, err := h.join([]string{"a.service"}, false)
@@ -93,11 +93,11 @@ func TestOpeningTheTailHoldsNoLock(t *testing.T) {
 	select {
 	case <-free:
 	case <-time.After(20 * time.Second):
-		t.Error("the hub is locked while the tail is being opened")
+		t.Error("the broadcaster is locked while the tail is being opened")
 	}
 	close(src.let)
 	(<-joined)()
-	if h.loop != nil {
+	if h.tailer != nil {
 		t.Error("the tail is still open")
 	}
 }

@@ -71,7 +71,7 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 	var upTo journal.Position
 	if o.Follow {
 		var leave func()
-		if v, upTo, leave, err = s.hub.join(names, o.Fields); err != nil {
+		if v, upTo, leave, err = s.broadcaster.join(names, o.Fields); err != nil {
 			return err
 		}
 		defer leave()

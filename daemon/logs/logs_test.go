@@ -66,7 +66,6 @@ func TestUnreadable(t *testing.T) {
 		f.place("a.service", "", "m2")
 		log := f.at["m2"].log
 		log.refuse(errors.New("permission denied: join the group"))
-		began := time.Now()
 		for _, follow := range []bool{false, true} {
 			v := f.watch(at, api.JournalOptions{Unit: "a.service", Follow: follow})
 			eventually(t, func() error {
@@ -80,9 +79,6 @@ func TestUnreadable(t *testing.T) {
 				}
 				return fmt.Errorf("following is %v on %s: %+v", follow, at, v.list)
 			})
-			if time.Since(began) > answerWithin {
-				t.Errorf("following is %v on %s: it took %v", follow, at, time.Since(began))
-			}
 			if follow {
 				log.refuse(nil)
 				log.log("a.service", "at last")
@@ -400,8 +396,8 @@ func TestSlowViewer(t *testing.T) {
 	}
 }
 
-func TestHubGivesErrorsOn(t *testing.T) {
-	h := hub{src: broken{}}
+func TestBroadcasterGivesErrorsOn(t *testing.T) {
+	h := broadcaster{src: broken{}}
 	if _, _, _, err := h.join([]string{"a"}, false); err == nil {
 		t.Fatal("a source that can't be followed is followed")
 	}

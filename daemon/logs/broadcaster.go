@@ -13,30 +13,29 @@ const (
 	waitingBytes = 32 << 20
 )
 
-// hub follows the log of this machine for any number of viewers: it opens the
+// broadcaster follows the log of this machine for any number of viewers: it opens the
 // source's tail when the first one comes and closes it when the last one goes.
-type hub struct {
+type broadcaster struct {
 	src journal.Source
 
-	mu   sync.Mutex // guards loop and what counts its members
-	loop *loop
+	mu     sync.Mutex // guards tailer and what counts its members
+	tailer *tailer
 }
 
-// loop is one life of the tail. Its goroutine owns the tail and the viewers.
-type loop struct {
+// tailer is one life of the tail. Its goroutine owns the tail and the viewers.
+type tailer struct {
 	tail    journal.Tail // nil where opening it failed with err
-	members int          // of hub.mu
+	members int          // of broadcaster.mu
 	calls   chan func()
 	stop    chan struct{}
 	done    chan struct{}
 
 	viewers map[*viewer]bool
-	byUnit  map[string][]*viewer
 	wanted  journal.Wanted
 	err     error
 }
 
-// viewer is one reader of the hub.
+// viewer is one reader of the broadcaster.
 type viewer struct {
 	units  map[string]bool
 	fields bool
@@ -50,16 +49,16 @@ type viewer struct {
 }
 
 // join begins to collect what is logged of units behind the position returned.
-func (h *hub) join(units []string, fields bool) (*viewer, journal.Position, func(), error) {
-	h.mu.Lock()
-	if h.loop == nil {
-		h.loop = &loop{calls: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
-			viewers: map[*viewer]bool{}, byUnit: map[string][]*viewer{}}
-		go h.loop.run(h.src)
+func (b *broadcaster) join(units []string, fields bool) (*viewer, journal.Position, func(), error) {
+	b.mu.Lock()
+	if b.tailer == nil {
+		b.tailer = &tailer{calls: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
+			viewers: map[*viewer]bool{}}
+		go b.tailer.run(b.src)
 	}
-	l := h.loop
-	l.members++
-	h.mu.Unlock()
+	t := b.tailer
+	t.members++
+	b.mu.Unlock()
 
 	v := &viewer{units: map[string]bool{}, fields: fields, ready: make(chan struct{}, 1)}
 	for _, u := range units {
@@ -67,14 +66,14 @@ func (h *hub) join(units []string, fields bool) (*viewer, journal.Position, func
 	}
 	var at journal.Position
 	var err error
-	l.call(func() {
-		if err = l.err; err == nil {
-			l.viewers[v] = true
-			l.recount()
-			at = l.tail.Position(units)
+	t.call(func() {
+		if err = t.err; err == nil {
+			t.viewers[v] = true
+			t.setWanted()
+			at = t.tail.Position(units)
 		}
 	})
-	leave := sync.OnceFunc(func() { h.leave(l, v) })
+	leave := sync.OnceFunc(func() { b.leave(t, v) })
 	if err != nil {
 		leave()
 		return nil, nil, nil, err
@@ -82,28 +81,28 @@ func (h *hub) join(units []string, fields bool) (*viewer, journal.Position, func
 	return v, at, leave, nil
 }
 
-func (h *hub) leave(l *loop, v *viewer) {
-	l.call(func() {
-		delete(l.viewers, v)
-		l.recount()
+func (b *broadcaster) leave(t *tailer, v *viewer) {
+	t.call(func() {
+		delete(t.viewers, v)
+		t.setWanted()
 	})
-	h.mu.Lock()
-	l.members--
-	last := l.members == 0
+	b.mu.Lock()
+	t.members--
+	last := t.members == 0
 	if last {
-		h.loop = nil
+		b.tailer = nil
 	}
-	h.mu.Unlock()
+	b.mu.Unlock()
 	if last {
-		close(l.stop)
-		<-l.done
+		close(t.stop)
+		<-t.done
 	}
 }
 
-// call has f run by the loop's goroutine, and waits for it.
-func (l *loop) call(f func()) {
+// call has f run by the tailer's goroutine, and waits for it.
+func (t *tailer) call(f func()) {
 	ran := make(chan struct{})
-	l.calls <- func() {
+	t.calls <- func() {
 		f()
 		close(ran)
 	}
@@ -111,48 +110,46 @@ func (l *loop) call(f func()) {
 }
 
 // run opens the tail, which may take a while, and serves it until the last viewer has left.
-func (l *loop) run(src journal.Source) {
-	defer close(l.done)
+func (t *tailer) run(src journal.Source) {
+	defer close(t.done)
 	var wake <-chan struct{}
-	if l.tail, l.err = src.Tail(); l.err == nil {
-		defer l.tail.Close()
-		wake = l.tail.Wake()
+	if t.tail, t.err = src.Tail(); t.err == nil {
+		defer t.tail.Close()
+		wake = t.tail.Wake()
 	}
 	for {
 		select {
-		case <-l.stop:
+		case <-t.stop:
 			return
-		case f := <-l.calls:
+		case f := <-t.calls:
 			f()
 		case <-wake:
-			l.next()
+			t.next()
 		}
 	}
 }
 
-// recount finds out anew who wants what.
-func (l *loop) recount() {
-	clear(l.byUnit)
-	l.wanted = journal.Wanted{Units: map[string]bool{}}
-	for v := range l.viewers {
-		l.wanted.Fields = l.wanted.Fields || v.fields
+// setWanted works out what the viewers want.
+func (t *tailer) setWanted() {
+	t.wanted = journal.Wanted{Units: map[string]bool{}}
+	for v := range t.viewers {
+		t.wanted.Fields = t.wanted.Fields || v.fields
 		for u := range v.units {
-			l.wanted.Units[u] = true
-			l.byUnit[u] = append(l.byUnit[u], v)
+			t.wanted.Units[u] = true
 		}
 	}
 }
 
 // next reads what there is and hands it on.
-func (l *loop) next() {
-	if l.err != nil || len(l.viewers) == 0 {
+func (t *tailer) next() {
+	if t.err != nil || len(t.viewers) == 0 {
 		return
 	}
-	list, lost, err := l.tail.Next(l.wanted)
-	for v := range l.viewers {
+	list, lost, err := t.tail.Next(t.wanted)
+	for v := range t.viewers {
 		v.put(list, lost, err)
 	}
-	l.err = err
+	t.err = err
 }
 
 // put queues what is for the viewer, or counts it where it has no place left.
