@@ -50,7 +50,7 @@ failover: build ## N power-offs (default 20) in a lab of five, timed by phase; n
 	go test -tags e2e,figures -count=1 -timeout 40m -v -run '^TestFailover' ./cmd/fleetlab/e2e -args -failovers $(N) -idle $(IDLE) -load $(LOAD)
 
 bench: build ## the benchmarks; as root also those on lab machines
-	go test -run '^$$' -bench . -benchmem ./units/... ./cluster/schedule/... ./cluster/etcdstore/... ./daemon/api/... ./journal/... ./tui/...
+	go test -run '^$$' -bench . -benchmem ./units/... ./cluster/schedule/... ./cluster/etcdstore/... ./daemon/api/... ./daemon/logs/... ./journal/... ./tui/...
 	@if [ $$(id -u) = 0 ]; then go test -tags e2e,figures -count=1 -timeout 40m -v -run '^Test(Journal)?Figures' ./cmd/fleetlab/e2e; \
 	else echo "not root: the benchmarks on lab machines were left out"; fi
 

@@ -36,6 +36,8 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"fleettop/daemon/api/fleetv1", "fleettop/daemon", "fleet's wire knows only what it carries"},
 	{"fleettop/daemon/peers", "fleettop/daemon/api/server", "daemons are each other's clients"},
 	{"fleettop/daemon/logs", "fleettop/daemon/api/server", "the server uses the logs, not they it"},
+	{"fleettop/daemon/logs/stitch", "net", "the stitcher is pure"},
+	{"fleettop/daemon/logs/stitch", "fleettop/daemon/view", "the stitcher is pure"},
 	{"fleettop/daemon/trust", "fleettop/daemon/api/server", "trust knows the API's types, and not who serves it"},
 	{"fleettop/daemon/stats", "fleettop/daemon/api/server", "the server uses the figures, not they it"},
 	{"fleettop/daemon", "fleettop/cmd", "cmd is the top"},
@@ -67,6 +69,8 @@ var direct = []struct{ pkg, imports, why string }{
 	{"fleettop/cmd", "fleettop/daemon/api/server", "only the daemon serves the API"},
 	{"fleettop/cmd", "fleettop/daemon/view", "cmd knows only the API's client"},
 	{"fleettop/cmd", "fleettop/cluster/schedule", "cmd decides nothing"},
+	{"fleettop/daemon/logs/stitch", "context", "the stitcher is pure"},
+	{"fleettop/daemon/logs/stitch", "sync", "the stitcher is pure"},
 }
 
 // rooms are the jobs that the daemon wires together. None imports the daemon, nor
