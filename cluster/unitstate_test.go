@@ -51,3 +51,34 @@ func TestUnitState(t *testing.T) {
 		}
 	}
 }
+
+func TestCurrent(t *testing.T) {
+	status := func(epoch, generation int64, active string) *cluster.Status {
+		return &cluster.Status{Epoch: epoch, Generation: generation, Status: units.Status{Load: "loaded", Active: active}}
+	}
+	launched := &cluster.Assignment{Epoch: 7, Generation: 3, Desired: units.Launched}
+	loaded := &cluster.Assignment{Epoch: 7, Generation: 3, Desired: units.Loaded}
+	for _, c := range []struct {
+		name string
+		a    *cluster.Assignment
+		s    *cluster.Status
+		want units.DesiredState
+	}{
+		{"on no machine", nil, status(7, 3, "active"), units.Inactive},
+		{"not reported", launched, nil, units.Inactive},
+		{"reported of an earlier stay", launched, status(6, 3, "active"), units.Inactive},
+		{"could not be loaded", launched, &cluster.Status{Epoch: 7, Generation: 3, Status: units.Status{Load: "bad-setting"}},
+			units.Inactive},
+		{"started", launched, status(7, 3, "active"), units.Launched},
+		{"started, and ended since", launched, status(7, 3, "inactive"), units.Launched},
+		{"to be started", launched, status(7, 2, "inactive"), units.Loaded},
+		{"to be restarted", launched, status(7, 2, "active"), units.Launched},
+		{"to be stopped", loaded, status(7, 2, "active"), units.Launched},
+		{"on its way down", loaded, status(7, 2, "deactivating"), units.Launched},
+		{"stopped", loaded, status(7, 3, "inactive"), units.Loaded},
+	} {
+		if got := cluster.Current(c.a, c.s); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}

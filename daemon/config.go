@@ -59,7 +59,9 @@ type Config struct {
 	StateDir string // etcd's data; survives reboots
 	RunDir   string // socket, unit files, agent's notes; must not survive a reboot
 	Socket   string // the API's unix socket; default RunDir/fleettop.sock
-	Manager  ManagerKind
+	// FleetSocket is one more, where clients of CoreOS fleet look for it; empty for none.
+	FleetSocket string
+	Manager     ManagerKind
 
 	// Address is the IP other machines reach this one at; everything listens there.
 	Address      string
@@ -128,9 +130,15 @@ func (c *Config) Complete() error {
 	c.KeyFile = orDefault(c.KeyFile, defaults.KeyFile)
 	c.keyIsDefault = c.KeyFile == defaults.KeyFile
 	c.Socket = orDefault(c.Socket, filepath.Join(c.RunDir, "fleettop.sock"))
-	if len(c.Socket) > 107 {
-		return fmt.Errorf("the socket's path %s is longer than the 107 bytes the kernel takes: choose a shorter "+
-			"--run-dir or --socket", c.Socket)
+	for path, options := range map[string]string{c.Socket: "--run-dir or --socket", c.FleetSocket: "--fleet-socket"} {
+		if len(path) > 107 {
+			return fmt.Errorf("the socket's path %s is longer than the 107 bytes the kernel takes: choose a shorter %s",
+				path, options)
+		}
+	}
+	if c.FleetSocket != "" && (c.FleetSocket == c.Socket || c.FleetSocket == c.viewSocket()) {
+		return fmt.Errorf("--fleet-socket %s has the place of another socket of this daemon: leave it out, as fleet's API "+
+			"is there too, or choose another path", c.FleetSocket)
 	}
 	if c.Port == 0 {
 		c.Port = DefaultPort

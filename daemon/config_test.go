@@ -77,6 +77,22 @@ func TestCompleteFillsIn(t *testing.T) {
 	}
 }
 
+func TestFleetSocket(t *testing.T) {
+	dir := t.TempDir()
+	for path, says := range map[string]string{
+		filepath.Join(dir, "fleet.sock"):         "",
+		filepath.Join(dir, "fleettop.sock"):      "the place of another socket",
+		filepath.Join(dir, "fleettop-view.sock"): "the place of another socket",
+		"/" + strings.Repeat("x", 107):           "shorter --fleet-socket",
+	} {
+		cfg := Config{MachineID: someID, Name: "n1", Address: "127.0.0.1", Manager: ManagerSystemd, RunDir: dir, FleetSocket: path}
+		err := cfg.Complete()
+		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%s: %v, want %q", path, err, says)
+		}
+	}
+}
+
 // TestUsersOwn: on the user's systemd all is in the user's directories.
 func TestUsersOwn(t *testing.T) {
 	for name, value := range map[string]string{"HOME": "/home/ann", "XDG_RUNTIME_DIR": "/run/user/7",

@@ -106,9 +106,13 @@ func (n *node) record() cluster.Machine {
 // openListeners opens the ways into the API.
 func openListeners(ctx context.Context, cfg *Config, credentials *trust.Credentials) (*listen.Listeners, error) {
 	c := listen.Config{Address: cfg.apiAddress(), Credentials: credentials, Log: cfg.Log, Sockets: []listen.Socket{
-		{Path: cfg.Socket, Group: api.Group, Role: api.Operator},
-		{Path: cfg.viewSocket(), Group: api.ViewGroup, Role: api.Viewer},
+		{Path: cfg.Socket, Option: "--socket", Group: api.Group, Role: api.Operator},
+		{Path: cfg.viewSocket(), Option: "--socket", Group: api.ViewGroup, Role: api.Viewer},
 	}}
+	if cfg.FleetSocket != "" {
+		c.Sockets = append(c.Sockets,
+			listen.Socket{Path: cfg.FleetSocket, Option: "--fleet-socket", Group: api.Group, Role: api.Operator})
+	}
 	if cfg.SSH.Listen != "" {
 		c.OpenSSH = func() (listen.SSH, error) {
 			return sshd.Open(sshd.Config{Listen: cfg.SSH.Listen, AuthorizedKeys: cfg.SSH.AuthorizedKeys, StateDir: cfg.StateDir,

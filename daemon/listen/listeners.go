@@ -43,9 +43,10 @@ type SSH interface {
 
 // Socket is a unix socket, and the role of those who come by it.
 type Socket struct {
-	Path  string
-	Group string // that may use it beside root, where the host has it
-	Role  api.Role
+	Path   string
+	Option string // of the command line, by which an operator chooses Path
+	Group  string // that may use it beside root, where the host has it
+	Role   api.Role
 }
 
 // Config says where to listen.
@@ -84,7 +85,7 @@ func (l *Listeners) open(ctx context.Context) (err error) {
 		return fmt.Errorf("listen for the other machines: %w: choose another --address or --port", err)
 	}
 	for _, s := range l.cfg.Sockets {
-		socket, err := openUnixSocket(s.Path, s.Group, l.cfg.Log)
+		socket, err := openUnixSocket(s, l.cfg.Log)
 		if err != nil {
 			return err
 		}

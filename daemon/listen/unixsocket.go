@@ -19,9 +19,8 @@ import (
 // unixSocket is a unix socket of the API. It is made again when its file
 // vanishes: without the file it can't be reached, however well it listens.
 type unixSocket struct {
-	path  string
-	group string // that may use it beside root, where the host has it
-	log   *slog.Logger
+	Socket
+	log *slog.Logger
 
 	listeners chan net.Listener // the newest, for serve
 
@@ -33,18 +32,18 @@ type unixSocket struct {
 
 // openUnixSocket listens on a unix socket, in a directory that must be there. A
 // socket left behind by a dead daemon is replaced, a living one's is not.
-func openUnixSocket(path, group string, log *slog.Logger) (*unixSocket, error) {
-	s := &unixSocket{path: path, group: group, log: log, listeners: make(chan net.Listener, 1)}
+func openUnixSocket(at Socket, log *slog.Logger) (*unixSocket, error) {
+	s := &unixSocket{Socket: at, log: log, listeners: make(chan net.Listener, 1)}
 	return s, s.open()
 }
 
 // open makes the socket and hands its listener to serve.
 func (s *unixSocket) open() error {
-	l, err := listenUnix(s.path, s.group)
+	l, err := listenUnix(s.Socket)
 	if err != nil {
 		return err
 	}
-	made, err := os.Lstat(s.path)
+	made, err := os.Lstat(s.Path)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -70,7 +69,7 @@ func (s *unixSocket) restore() {
 	s.mu.Lock()
 	made := s.made
 	s.mu.Unlock()
-	now, err := os.Lstat(s.path)
+	now, err := os.Lstat(s.Path)
 	if err == nil && os.SameFile(now, made) {
 		return
 	}
@@ -78,7 +77,7 @@ func (s *unixSocket) restore() {
 		s.log.Warn("the API's socket is gone and can't be made again; trying again", "error", err)
 		return
 	}
-	s.log.Warn("the API's socket was gone; it was made again", "socket", s.path)
+	s.log.Warn("the API's socket was gone; it was made again", "socket", s.Path)
 }
 
 // close removes the socket's file, if it is this socket's.
@@ -92,8 +91,8 @@ func (s *unixSocket) close() {
 	if s.listener == nil {
 		return
 	}
-	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.made) {
-		os.Remove(s.path)
+	if now, err := os.Lstat(s.Path); err == nil && os.SameFile(now, s.made) {
+		os.Remove(s.Path)
 	}
 	s.listener.Close()
 }
@@ -117,37 +116,37 @@ func (s *unixSocket) serve(ctx context.Context, server *http.Server) error {
 }
 
 // listenUnix opens a socket for root and a group.
-func listenUnix(path, group string) (*net.UnixListener, error) {
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("the directory of the socket: %w: make it, or choose another --socket", err)
+func listenUnix(at Socket) (*net.UnixListener, error) {
+	if _, err := os.Stat(filepath.Dir(at.Path)); err != nil {
+		return nil, fmt.Errorf("the directory of the socket: %w: make it, or choose another %s", err, at.Option)
 	}
-	if conn, err := net.Dial("unix", path); err == nil {
+	if conn, err := net.Dial("unix", at.Path); err == nil {
 		conn.Close()
-		return nil, fmt.Errorf("another daemon answers on %s: stop it first, or choose another --socket", path)
+		return nil, fmt.Errorf("another daemon answers on %s: stop it first, or choose another %s", at.Path, at.Option)
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%s is there and is no socket: move it away, or choose another --socket", path)
+	if info, err := os.Lstat(at.Path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s is there and is no socket: move it away, or choose another %s", at.Path, at.Option)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(at.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	// The umask keeps everyone else out from the first moment on.
 	old := syscall.Umask(0o117)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: at.Path, Net: "unix"})
 	syscall.Umask(old)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
+		return nil, fmt.Errorf("listen on %s: %w", at.Path, err)
 	}
 	// By now another daemon's socket may have the path.
 	l.SetUnlinkOnClose(false)
-	if g, err := user.LookupGroup(group); err == nil && os.Geteuid() == 0 {
+	if g, err := user.LookupGroup(at.Group); err == nil && os.Geteuid() == 0 {
 		gid, err := strconv.Atoi(g.Gid)
 		if err == nil {
-			err = os.Chown(path, 0, gid)
+			err = os.Chown(at.Path, 0, gid)
 		}
 		if err != nil {
 			l.Close()
-			return nil, fmt.Errorf("give %s to group %s: %w", path, group, err)
+			return nil, fmt.Errorf("give %s to group %s: %w", at.Path, at.Group, err)
 		}
 	}
 	return l, nil

@@ -14,7 +14,7 @@ func TestUnixSocketTakesNoOthersPlace(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s.sock")
-	s, err := openUnixSocket(path, "fleettop", log)
+	s, err := openUnixSocket(Socket{Path: path, Option: "--socket", Group: "fleettop"}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,13 +22,13 @@ func TestUnixSocketTakesNoOthersPlace(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("mode %v, %v; want 0660", info.Mode().Perm(), err)
 	}
-	if _, err := openUnixSocket(path, "fleettop", log); err == nil ||
+	if _, err := openUnixSocket(Socket{Path: path, Option: "--socket", Group: "fleettop"}, log); err == nil ||
 		!strings.Contains(err.Error(), "another daemon answers") {
 		t.Errorf("the second one: %v", err)
 	}
 	// A daemon that was killed leaves its socket behind.
 	s.listener.Close()
-	if s, err = openUnixSocket(path, "fleettop", log); err != nil {
+	if s, err = openUnixSocket(Socket{Path: path, Option: "--socket", Group: "fleettop"}, log); err != nil {
 		t.Fatalf("over a dead daemon's socket: %v", err)
 	}
 	s.close()
@@ -37,7 +37,7 @@ func TestUnixSocketTakesNoOthersPlace(t *testing.T) {
 	}
 
 	missing := filepath.Join(dir, "typo", "s.sock")
-	if _, err := openUnixSocket(missing, "fleettop", log); err == nil || !strings.Contains(err.Error(), "--socket") {
+	if _, err := openUnixSocket(Socket{Path: missing, Option: "--socket", Group: "fleettop"}, log); err == nil || !strings.Contains(err.Error(), "--socket") {
 		t.Errorf("in a directory that isn't there: %v", err)
 	}
 	if _, err := os.Stat(filepath.Dir(missing)); err == nil {
@@ -47,7 +47,7 @@ func TestUnixSocketTakesNoOthersPlace(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openUnixSocket(file, "fleettop", log); err == nil {
+	if _, err := openUnixSocket(Socket{Path: file, Option: "--socket", Group: "fleettop"}, log); err == nil {
 		t.Error("over a file")
 	}
 	if got, _ := os.ReadFile(file); string(got) != "precious" {

@@ -98,6 +98,8 @@ func (a *app) daemonCommand() *cobra.Command {
 	f.StringVar(&cfg.RunDir, "run-dir", "",
 		"directory for what must not (default "+daemon.DefaultRunDir+"; an ordinary user's $XDG_RUNTIME_DIR/fleettop)")
 	f.StringVar(&cfg.Socket, "socket", "", "the API's unix socket (default fleettop.sock in --run-dir)")
+	f.StringVar(&cfg.FleetSocket, "fleet-socket", "",
+		"one more socket, where clients of CoreOS fleet look for its API: /run/fleet.sock (default none)")
 	f.StringVar(&cfg.KeyFile, "key-file", "",
 		"the cluster's key; without one, the daemon listens on loopback only (default "+keys.DefaultFile+
 			"; an ordinary user's ~/.config/fleettop/key)")
@@ -151,8 +153,8 @@ func checkGiven(cmd *cobra.Command, cfg *daemon.Config) error {
 	case cfg.ProbeInterval <= 0:
 		return usageError{fmt.Errorf("--probe-interval %s is no interval: give one from 50ms to 5s", cfg.ProbeInterval)}
 	}
-	for _, flag := range []string{"address", "name", "machine-id", "state-dir", "run-dir", "socket", "key-file",
-		"ssh-listen", "ssh-authorized-keys"} {
+	for _, flag := range []string{"address", "name", "machine-id", "state-dir", "run-dir", "socket",
+		"fleet-socket", "key-file", "ssh-listen", "ssh-authorized-keys"} {
 		if given.Changed(flag) && given.Lookup(flag).Value.String() == "" {
 			return usageError{fmt.Errorf("--%s is given and empty: give a value, or leave it out", flag)}
 		}
