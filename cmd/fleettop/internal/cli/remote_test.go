@@ -28,6 +28,7 @@ import (
 // this test binary, with a daemon's API.
 type farMachine struct {
 	t        *testing.T
+	dir      string // of ssh's configuration
 	listener net.Listener
 	config   *ssh.ServerConfig
 	endpoint string
@@ -66,7 +67,7 @@ func newFarMachine(t *testing.T, endpoint string) *farMachine {
 		return signer
 	}
 	host, user := newKey("host"), newKey("user")
-	m := &farMachine{t: t, endpoint: endpoint}
+	m := &farMachine{t: t, dir: dir, endpoint: endpoint}
 	m.config = &ssh.ServerConfig{PublicKeyCallback: func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		if c.User() != "ada" || !bytes.Equal(key.Marshal(), user.PublicKey().Marshal()) {
 			return nil, fmt.Errorf("%s may not", c.User())
