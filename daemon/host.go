@@ -1,13 +1,13 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/units/diskfault"
+	"fleettop/units/proc"
 )
 
 // lockDir makes sure that one daemon at a time works in a directory. The lock
@@ -42,15 +43,12 @@ func lockDir(dir string) (release func(), err error) {
 // bootID identifies this boot of the machine: the kernel's, and the start of its
 // first process, as a container boots many times under one kernel.
 func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := proc.BootID()
 	if err != nil {
 		return ""
 	}
-	const startTime = 22 - 3 // counted from the field after the command's name
-	stat, _ := os.ReadFile("/proc/1/stat")
-	boot := strings.TrimSpace(string(id))
-	if fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); len(fields) > startTime {
-		boot += "/" + fields[startTime]
+	if first, err := proc.Read(proc.Root, 1); err == nil {
+		boot += "/" + strconv.FormatUint(first.Start, 10)
 	}
 	return boot
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"fleettop/units/atomicfile"
 )
 
 // certFiles keeps a certificate, its key and the authorities as files, for
@@ -100,23 +102,9 @@ func (f *certFiles) move(c *credentials, key ed25519.PrivateKey) error {
 		_ = pem.Encode(&authorities, &pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 	}
 	names := f.names()
-	files := []struct {
-		path    string
-		content []byte
-	}{
-		{names.KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})},
-		{names.CertFile, certs.Bytes()},
-		{names.CAFile, authorities.Bytes()},
-	}
-	for _, file := range files {
-		if err := os.WriteFile(file.path+".new", file.content, 0o600); err != nil {
-			return err
-		}
-	}
-	for _, file := range files {
-		if err := os.Rename(file.path+".new", file.path); err != nil {
-			return err
-		}
-	}
-	return nil
+	return atomicfile.ReplaceAll([]atomicfile.File{
+		{Path: names.KeyFile, Data: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})},
+		{Path: names.CertFile, Data: certs.Bytes()},
+		{Path: names.CAFile, Data: authorities.Bytes()},
+	}, 0o600, f.dir)
 }

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// The ssh library counts keys that are only offered after as many were refused
-	// for nothing, so a client has six tries, as with OpenSSH.
+	// The ssh library doesn't count the first maxAuthTries keys that are offered and
+	// refused, so a client has six tries, as with OpenSSH.
 	maxAuthTries = 3
 	keysEvery    = 2 * time.Second // between looks whether those who are in still may be
 	partingTime  = time.Second     // for a session to leave its terminal tidily

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/proc"
 )
 
 // unitUses measures units: by their cgroups where they have some and the kernel
@@ -49,8 +50,8 @@ func (h host) unitUses(list []units.Status) map[string]use {
 			byPID, memory := map[int]time.Duration{}, int64(0)
 			for _, pid := range pids {
 				if p, ok := table[pid]; ok {
-					byPID[pid] = p.cpu
-					memory += p.memory
+					byPID[pid] = p.CPU
+					memory += p.Resident
 				}
 			}
 			if !cpuKnown {
@@ -151,52 +152,15 @@ func groupProcesses(dir string) []int {
 }
 
 // processes is the table of processes, by number.
-type processes map[int]proc
-
-type proc struct {
-	parent, session int
-	cpu             time.Duration
-	memory          int64
-}
+type processes map[int]proc.Stat
 
 func (h host) processes() processes {
-	table := processes{}
-	entries, _ := os.ReadDir(h.proc) // without it there is nothing to sum up
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(h.proc, e.Name(), "stat"))
-		if err != nil {
-			continue // ended
-		}
-		if p, ok := parseProcess(string(text)); ok {
-			table[pid] = p
-		}
+	list, _ := proc.All(h.proc) // without it there is nothing to sum up
+	table := make(processes, len(list))
+	for _, p := range list {
+		table[p.PID] = p
 	}
 	return table
-}
-
-// parseProcess reads /proc/PID/stat.
-func parseProcess(text string) (p proc, ok bool) {
-	at := strings.LastIndex(text, ") ") // the name may have anything
-	if at < 0 {
-		return p, false
-	}
-	fields := strings.Fields(text[at+2:])
-	if len(fields) < 22 {
-		return p, false
-	}
-	var n [5]int64
-	for i, field := range []int{1, 3, 11, 12, 21} { // ppid session utime stime rss
-		v, err := strconv.ParseInt(fields[field], 10, 64)
-		if err != nil {
-			return p, false
-		}
-		n[i] = v
-	}
-	return proc{int(n[0]), int(n[1]), time.Duration(n[2]+n[3]) * tick, n[4] * int64(os.Getpagesize())}, true
 }
 
 // of are a process, those of its session and those that descend from it.
@@ -211,14 +175,14 @@ func (t processes) of(pid int) []int {
 			if family[id] {
 				return true
 			}
-			id = t[id].parent
+			id = t[id].Parent
 		}
 		return false
 	}
 	var out []int
 	for id, p := range t {
 		// A unit's process leads a session of its own; one that doesn't shares ours.
-		if id == pid || p.session == main.session && main.session == pid || member(id) {
+		if id == pid || p.Session == main.Session && main.Session == pid || member(id) {
 			out = append(out, id)
 		}
 	}

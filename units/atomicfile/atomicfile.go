@@ -38,16 +38,40 @@ func IsTemp(name string) bool {
 // written often and worth nothing after a reboot. The new content is first in
 // tempDir, on the same file system, where a process that is killed may leave it.
 func Replace(path string, data []byte, mode os.FileMode, tempDir string) error {
-	f, err := os.CreateTemp(tempDir, tempPrefix+"*"+tempSuffix)
-	if err != nil {
-		return err
+	return ReplaceAll([]File{{Path: path, Data: data}}, mode, tempDir)
+}
+
+// File is a file to replace, and its new content.
+type File struct {
+	Path string
+	Data []byte
+}
+
+// ReplaceAll does what Replace does for several files: it has written all of them
+// before it replaces the first. Where it fails before that, all old files are as they were.
+func ReplaceAll(files []File, mode os.FileMode, tempDir string) (err error) {
+	var temps []string
+	defer func() {
+		for _, left := range temps {
+			err = errors.Join(err, os.Remove(left))
+		}
+	}()
+	for _, file := range files {
+		f, err := os.CreateTemp(tempDir, tempPrefix+"*"+tempSuffix)
+		if err != nil {
+			return err
+		}
+		temps = append(temps, f.Name())
+		_, err = f.Write(file.Data)
+		if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+			return err
+		}
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	for _, file := range files {
+		if err := os.Rename(temps[0], file.Path); err != nil {
+			return err
+		}
+		temps = temps[1:]
 	}
 	return nil
 }

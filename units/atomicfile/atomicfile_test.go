@@ -52,6 +52,32 @@ func TestReplaceLeavesNothingElse(t *testing.T) {
 	}
 }
 
+func TestReplaceAllLeavesNothingElse(t *testing.T) {
+	dir, temp := t.TempDir(), t.TempDir()
+	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	if err := os.Mkdir(second, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	files := []atomicfile.File{{Path: first, Data: []byte("1")}, {Path: second, Data: []byte("2")}}
+	if err := atomicfile.ReplaceAll(files, 0o600, temp); err == nil {
+		t.Error("a directory was replaced by a file")
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) != 0 {
+		t.Errorf("%d temporary files are left (%v)", len(left), err)
+	}
+	if err := os.Remove(second); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.ReplaceAll(files, 0o600, temp); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if got, err := os.ReadFile(f.Path); err != nil || string(got) != string(f.Data) {
+			t.Errorf("%s has %q (%v), expected %q", f.Path, got, err, f.Data)
+		}
+	}
+}
+
 func TestIsTemp(t *testing.T) {
 	for name, want := range map[string]bool{".new-123.tmp": true, "web.service": false, ".new-": false, ".tmp": false} {
 		if got := atomicfile.IsTemp(name); got != want {

@@ -3,7 +3,6 @@ package managertest
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"fleettop/units"
+	"fleettop/units/proc"
 )
 
 // patience bounds every wait of the suite.
@@ -209,12 +209,8 @@ func runs(pid int) bool {
 	if pid <= 0 || syscall.Kill(pid, 0) != nil {
 		return false
 	}
-	stat, err := os.ReadFile("/proc/" + itoa(pid) + "/stat")
-	if err != nil {
-		return false
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+	s, err := proc.Read(proc.Root, pid)
+	return err == nil && !s.Ended()
 }
 
 // scratch returns a path every unit can reach.

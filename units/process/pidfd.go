@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"fleettop/units/proc"
 )
 
 // procID names a process for good: numbers come back, start times don't.
@@ -154,26 +155,18 @@ func strangersExit(fd int) exit {
 // zombieExit reads how a process ended that its parent hasn't reaped yet,
 // which works with every kernel, but only for those who are quicker than the parent.
 func zombieExit(id procID) exit {
-	dir := "/proc/" + strconv.Itoa(id.PID)
 	var owner unix.Stat_t
-	if err := unix.Stat(dir, &owner); err != nil {
+	if err := unix.Stat(proc.Root+"/"+strconv.Itoa(id.PID), &owner); err != nil {
 		return exit{}
 	}
-	b, err := os.ReadFile(dir + "/stat")
-	if err != nil {
+	s, err := proc.Read(proc.Root, id.PID)
+	if err != nil || !s.Ended() || s.Start != id.Start || s.Exit < 0 {
 		return exit{}
 	}
-	s, err := parseStat(id.PID, b)
-	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if err != nil || !s.Zombie || s.Start != id.Start || len(f) < 50 {
+	if s.Exit == 0 && int(owner.Uid) != os.Geteuid() { // the kernel tells 0 to who may not know it
 		return exit{}
 	}
-	status, err := strconv.ParseUint(string(f[49]), 10, 32)
-	// Whoever may not know it is told 0; our own processes we may.
-	if err != nil || status == 0 && int(owner.Uid) != os.Geteuid() {
-		return exit{}
-	}
-	return exitOf(syscall.WaitStatus(status))
+	return exitOf(syscall.WaitStatus(s.Exit))
 }
 
 // reason is the errno beneath an error, in the words people know.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fleettop/units"
+	"fleettop/units/proc"
 )
 
 // host is what specifiers and defaults need to know of this machine. It is
@@ -52,12 +53,10 @@ func readHost() (*host, error) {
 	return h, nil
 }
 
+// readBootID returns the identification of this boot as systemd writes it.
 func readBootID() (string, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "", fmt.Errorf("read the boot id: %w: mount /proc and start again", err)
-	}
-	return strings.ReplaceAll(strings.TrimSpace(string(b)), "-", ""), nil
+	id, err := proc.BootID()
+	return strings.ReplaceAll(id, "-", ""), err
 }
 
 // specifiers expands the %-specifiers of one unit's file.

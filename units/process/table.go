@@ -2,11 +2,12 @@ package process
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"sync"
+
+	"fleettop/units/proc"
 )
 
 // stat is what is known of a process at a glance.
@@ -17,56 +18,31 @@ type stat struct {
 	Invocation      string // INVOCATION_ID in its environment, if that can be read
 }
 
-// readStat reads /proc/PID/stat.
+// readStat returns what is known of a process, but for its invocation.
 func readStat(pid int) (stat, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return stat{}, err
-	}
-	return parseStat(pid, b)
+	p, err := proc.Read(proc.Root, pid)
+	return statOf(p), err
 }
 
-// parseStat reads the fields behind the program's name, which may hold anything.
-func parseStat(pid int, b []byte) (stat, error) {
-	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(f) < 20 {
-		return stat{}, fmt.Errorf("/proc/%d/stat: %q makes no sense", pid, b)
-	}
-	s := stat{procID: procID{PID: pid}, Zombie: f[0][0] == 'Z' || f[0][0] == 'X'}
-	var err1, err2, err3 error
-	s.Parent, err1 = strconv.Atoi(string(f[1]))
-	s.Session, err2 = strconv.Atoi(string(f[3]))
-	s.Start, err3 = strconv.ParseUint(string(f[19]), 10, 64)
-	if err1 != nil || err2 != nil || err3 != nil {
-		return stat{}, fmt.Errorf("/proc/%d/stat: %q makes no sense", pid, b)
-	}
-	return s, nil
+func statOf(p proc.Stat) stat {
+	return stat{procID: procID{PID: p.PID, Start: p.Start}, Parent: p.Parent, Session: p.Session, Zombie: p.Ended()}
 }
 
 // readTable looks at every process but this one.
 func readTable() ([]stat, error) {
-	d, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	names, err := d.Readdirnames(-1)
-	_ = d.Close()
+	all, err := proc.All(proc.Root)
 	if err != nil {
 		return nil, err
 	}
 	self := os.Getpid()
-	list := make([]stat, 0, len(names))
-	for _, n := range names {
-		pid, err := strconv.Atoi(n)
-		if err != nil || pid == self {
+	list := make([]stat, 0, len(all))
+	for _, p := range all {
+		if p.PID == self {
 			continue
 		}
-		s, err := readStat(pid)
-		if err != nil {
-			continue // it ended meanwhile
-		}
+		s := statOf(p)
 		if !s.Zombie && s.Session != 0 { // session 0 is the kernel's own threads
-			s.Invocation = invocationOf(pid)
+			s.Invocation = invocationOf(p.PID)
 		}
 		list = append(list, s)
 	}

@@ -111,6 +111,7 @@ var primitives = []string{
 	"fleettop/units/atomicfile",
 	"fleettop/units/broadcast",
 	"fleettop/units/diskfault",
+	"fleettop/units/proc",
 	"fleettop/units/retry",
 	"fleettop/units/safefile",
 	"fleettop/units/timespan",
