@@ -56,8 +56,9 @@ func NewClient(cfg ClientConfig) (*clientv3.Client, error) {
 		DialTimeout:       dialTimeout,
 		DialKeepAliveTime: 10 * time.Second,
 		// Not the socket's TCP_USER_TIMEOUT: a tracked connection is no TCP connection to gRPC.
+		// No pings without a request under way: etcd counts them, and closes a connection that had
+		// three. One that is idle is pinged with its next request.
 		DialKeepAliveTimeout: etcdPatience,
-		PermitWithoutStream:  true,
 		MaxCallSendMsgSize:   MaxRequestBytes + 512<<10,
 		BackoffWaitBetween:   50 * time.Millisecond,
 		Logger:               newZap(cfg.Logger, nil),
