@@ -46,6 +46,11 @@ func (m *Membership) sendLoop() {
 	}
 }
 
+// unanswered is called, from within memberlist, when a packet of ours had no answer in time.
+func (m *Membership) unanswered(id string) {
+	m.update(func(t *table, now time.Time) bool { return t.unanswered(id, now) })
+}
+
 // doubt is called, from within memberlist, when a probe of ours failed.
 func (m *Membership) doubt(id string) {
 	var silence time.Duration

@@ -10,14 +10,15 @@ import (
 )
 
 // logTap receives the log of serf and memberlist. It passes lines on to slog,
-// sparingly, and finds in them two facts that memberlist doesn't report
-// otherwise: that a probe of ours failed and a member is under suspicion, and
-// that a probe got through by TCP only.
+// sparingly, and finds in them three facts that memberlist doesn't report
+// otherwise: that a packet of ours had no answer in time, that a probe failed in
+// every way and a member is under suspicion, and that one got through by TCP only.
 type logTap struct {
-	log       *slog.Logger
-	suspected func(id string) // must not block: it runs inside memberlist
-	overTCP   func(id string) // the same
-	refused   func(source, why string)
+	log        *slog.Logger
+	unanswered func(id string) // must not block: it runs inside memberlist
+	suspected  func(id string) // the same
+	overTCP    func(id string) // the same
+	refused    func(source, why string)
 
 	mu   sync.Mutex           // guards last
 	last map[string]time.Time // when a kind of line was last passed on
@@ -28,6 +29,8 @@ type logTap struct {
 const logEvery = 30 * time.Second
 
 const (
+	pingPrefix    = "memberlist: Failed UDP ping: "
+	pingSuffix    = " (timeout reached)"
 	suspectPrefix = "memberlist: Suspect "
 	suspectSuffix = " has failed, no acks received"
 	overTCPPrefix = "memberlist: Was able to connect to "
@@ -37,6 +40,9 @@ const (
 // Write takes one line of log.Logger's.
 func (t *logTap) Write(line []byte) (int, error) {
 	level, text := parseLine(line)
+	if id, ok := between(text, pingPrefix, pingSuffix); ok {
+		t.unanswered(id)
+	}
 	if id, ok := between(text, suspectPrefix, suspectSuffix); ok {
 		t.suspected(id)
 	}

@@ -66,7 +66,7 @@ func Open(cfg Config) (*Membership, error) {
 		reported: map[string]time.Time{},
 		claimed:  map[string]bool{},
 	}
-	tap := &logTap{log: cfg.Logger, suspected: m.doubt, overTCP: m.overTCP, refused: cfg.Refused,
+	tap := &logTap{log: cfg.Logger, unanswered: m.unanswered, suspected: m.doubt, overTCP: m.overTCP, refused: cfg.Refused,
 		last: map[string]time.Time{}}
 	var err error
 	if m.keyring, err = memberlist.NewKeyring(cfg.OtherKeys, cfg.SecretKey); err != nil {

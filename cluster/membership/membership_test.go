@@ -303,3 +303,23 @@ func TestOpenRefusesBadConfig(t *testing.T) {
 		})
 	}
 }
+
+// The first answer that doesn't come in time is read from memberlist's log.
+func TestFirstUnansweredPacketIsNoted(t *testing.T) {
+	seats := gather(t, 3, nil)
+	seats[1].cable.pulled.Store(true)
+	for end := time.Now().Add(60 * time.Second); ; {
+		changed := seats[0].Changed()
+		m, _ := seats[0].find(id(2))
+		if !m.Unanswered.IsZero() {
+			break
+		}
+		if m.State == Failed || time.Now().After(end) {
+			t.Fatalf("it failed, and no answer was ever missing: %+v", m)
+		}
+		select {
+		case <-changed:
+		case <-time.After(time.Until(end)):
+		}
+	}
+}

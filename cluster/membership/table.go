@@ -31,6 +31,10 @@ type Member struct {
 	// LastPacket is when a packet last came from the member's address. It may
 	// be an answer that came too late, and it is no proof: anyone can send one.
 	LastPacket time.Time
+	// Unanswered is since when our probes have had no answer in time, nor was
+	// there another sign of life: the first hint of a doubt, and no more, as
+	// packets get lost. Zero if there is none.
+	Unanswered time.Time
 	// OverTCP is since when our probes get through by TCP only; zero while
 	// they do by UDP, or not at all.
 	OverTCP time.Time
@@ -61,7 +65,7 @@ func (t *table) present(id, addr string, tags map[string]string, now time.Time) 
 		m = &Member{ID: id}
 		t.members[id] = m
 	}
-	changed := m.State != Alive || m.Address != addr || !maps.Equal(m.Tags, tags)
+	changed := m.State != Alive || !m.Unanswered.IsZero() || m.Address != addr || !maps.Equal(m.Tags, tags)
 	m.Address, m.Tags = addr, tags
 	m.LastSeen, m.witnessed = now, now
 	t.enter(m, Alive, now)
@@ -100,6 +104,16 @@ func (t *table) accuse(id string, now time.Time) (silence time.Duration, ok bool
 	return now.Sub(m.witnessed), !m.witnessed.IsZero()
 }
 
+// unanswered records that a packet of ours had no answer in time.
+func (t *table) unanswered(id string, now time.Time) bool {
+	m, ok := t.members[id]
+	if !ok || id == t.self || m.State != Alive || !m.Unanswered.IsZero() {
+		return false
+	}
+	m.Unanswered = now
+	return true
+}
+
 // suspected records that a member's probes of id went unanswered; the last
 // one answered was at lastSeen, or never if that is zero. The suspicion is
 // dropped at limit if nothing more is heard. Of a failed member it says
@@ -131,11 +145,9 @@ func (t *table) seen(id string, now time.Time) bool {
 		m.LastSeen = now
 	}
 	m.witnessed = now
-	if m.State != Suspect {
-		return false
-	}
+	changed := m.State == Suspect || !m.Unanswered.IsZero()
 	t.enter(m, Alive, now)
-	return true
+	return changed
 }
 
 // acked records an answered probe.
@@ -174,6 +186,7 @@ func (t *table) expire(now time.Time) (changed bool, next time.Time) {
 
 func (t *table) enter(m *Member, state State, now time.Time) {
 	delete(t.expires, m.ID)
+	m.Unanswered = time.Time{}
 	t.accusations.ended(m.ID, state == Alive, now)
 	if m.State != state {
 		m.State, m.Since = state, now

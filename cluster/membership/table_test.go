@@ -148,9 +148,46 @@ func TestAccusationsAreOfFirstHand(t *testing.T) {
 	}
 }
 
+// An answer that doesn't come in time is a hint until the next sign of life.
+func TestUnansweredUntilASignOfLife(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for name, alive := range map[string]func(tb *table, at time.Time) bool{
+		"an answer by UDP":          func(tb *table, at time.Time) bool { return tb.acked("b", at) },
+		"an answer by TCP":          func(tb *table, at time.Time) bool { return tb.overTCP("b", at) },
+		"a message of its own":      func(tb *table, at time.Time) bool { return tb.seen("b", at) },
+		"gossip that it is alive":   func(tb *table, at time.Time) bool { return tb.present("b", "1", nil, at) },
+		"gossip that it has failed": func(tb *table, at time.Time) bool { return tb.gone("b", Failed, at) },
+	} {
+		tb := newTable("a")
+		tb.present("b", "1", nil, now)
+		if tb.unanswered("a", now) || tb.unanswered("stranger", now) {
+			t.Error("this member itself, or a stranger, is unanswered")
+		}
+		if !tb.unanswered("b", now) || tb.unanswered("b", now.Add(time.Second)) {
+			t.Error("the first hint is told, and no other")
+		}
+		if m := tb.members["b"]; m.State != Alive || !m.Unanswered.Equal(now) {
+			t.Errorf("unanswered: %+v", m)
+		}
+		if !alive(tb, now.Add(2*time.Second)) {
+			t.Errorf("%s is no change", name)
+		}
+		if m := tb.members["b"]; !m.Unanswered.IsZero() {
+			t.Errorf("after %s: %+v", name, m)
+		}
+	}
+	tb := newTable("a")
+	tb.present("b", "1", nil, now)
+	tb.unanswered("b", now)
+	tb.suspected("b", time.Time{}, now.Add(time.Minute), now)
+	if m := tb.members["b"]; m.State != Suspect || m.Unanswered.IsZero() {
+		t.Errorf("a suspicion answers nothing: %+v", m)
+	}
+}
+
 func TestLogTapReadsSuspicions(t *testing.T) {
-	var suspects []string
-	tap := &logTap{log: quiet(), suspected: func(id string) { suspects = append(suspects, id) },
+	var suspects, unanswered []string
+	tap := &logTap{log: quiet(), unanswered: func(id string) { unanswered = append(unanswered, id) }, suspected: func(id string) { suspects = append(suspects, id) },
 		overTCP: func(string) {}, last: map[string]time.Time{}}
 	for _, line := range []string{
 		"[INFO] memberlist: Suspect " + id(7) + " has failed, no acks received\n",
@@ -164,6 +201,9 @@ func TestLogTapReadsSuspicions(t *testing.T) {
 	}
 	if len(suspects) != 1 || suspects[0] != id(7) {
 		t.Errorf("suspects %v, want %s", suspects, id(7))
+	}
+	if len(unanswered) != 1 || unanswered[0] != id(9) {
+		t.Errorf("unanswered %v, want %s", unanswered, id(9))
 	}
 }
 

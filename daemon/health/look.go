@@ -16,7 +16,7 @@ import (
 const (
 	// lookIntervals is how many probe intervals a look takes that sees nothing.
 	lookIntervals = 2
-	lookProbes    = 2 // in a look: one packet may be lost
+	lookProbes    = 4 // in a look that sees nothing: packets may be lost
 	// silentIntervals is for how many probe intervals no machine that looked may
 	// have had a sign of life, for them to convict.
 	silentIntervals = 3
@@ -126,13 +126,17 @@ func (r *round) names() string {
 // this machine had its answers in time, and gossip doubts hardly another one.
 func (t *Tracker) clearView(m membership.Member, all []membership.Member) bool {
 	lately := time.Duration(3*len(all))*t.cfg.Interval + time.Second // of three rounds of probes
+	since := m.Since
+	if m.State == membership.Alive {
+		since = m.Unanswered
+	}
 	doubted := 0
 	for _, o := range all {
 		if o.State == membership.Suspect {
 			doubted++
 		}
 	}
-	return !m.LastAck.IsZero() && m.Since.Sub(m.LastAck) < lately && doubted <= 1+len(all)/5
+	return !m.LastAck.IsZero() && since.Sub(m.LastAck) < lately && doubted <= 1+len(all)/5
 }
 
 // Look probes a machine for a moment, for this machine or for another one that
@@ -153,7 +157,7 @@ func (t *Tracker) Look(ctx context.Context, id string) membership.Verdict {
 	var sees, failed atomic.Bool // a third machine; a probe could not be made
 	for i := range lookProbes {
 		probing.Go(func() {
-			if !retry.Pause(ctx, time.Duration(i)*t.cfg.Interval/2) {
+			if !retry.Pause(ctx, time.Duration(i)*t.cfg.Interval/lookProbes) {
 				return
 			}
 			patience := membership.Patience{Allowed: window, Late: lookDelays * window}

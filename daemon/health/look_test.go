@@ -41,6 +41,51 @@ func TestUnanimousSilenceConvicts(t *testing.T) {
 	}
 }
 
+// The first answer that doesn't come in time has the machines look, before
+// gossip doubts; and what they convict stays failed while gossip is about to.
+func TestHintConvicts(t *testing.T) {
+	w := watch(t, time.Minute, "self", "b", "c", "victim")
+	w.answer.Store(membership.Silent)
+	w.everyone(membership.Silent)
+	w.hint("victim", time.Now())
+	h := w.until("victim", cluster.Failed)
+	w.hear("b", membership.Alive) // anything that has it judged again
+	if h = w.tracker.Health()["victim"]; h.State != cluster.Failed || !h.BackAt.IsZero() {
+		t.Errorf("without a sign of life: %+v", h)
+	}
+	w.hint("victim", time.Time{}) // a sign of life
+	w.until("victim", cluster.Failed)
+	w.hint("victim", time.Now()) // a packet that is lost is no new doubt
+	for h = w.tracker.Health()["victim"]; h.BackAt.IsZero(); h = w.tracker.Health()["victim"] {
+		if time.Since(h.Since) > deadline {
+			t.Fatalf("it never comes back: %+v", h)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A lost packet is no doubt where the machine answers those who look.
+func TestHintAcquits(t *testing.T) {
+	w := watch(t, time.Minute, "self", "b", "victim")
+	w.everyone(membership.Answered)
+	w.hint("victim", time.Now())
+	w.looked("victim")
+	if h := w.tracker.Health()["victim"]; h.State != cluster.Up {
+		t.Errorf("%+v", h)
+	}
+}
+
+// hint says since when gossip has had no answer.
+func (w *watched) hint(id string, since time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.members[id]
+	m.Unanswered = since
+	w.members[id] = m
+	close(w.gossip)
+	w.gossip = make(chan struct{})
+}
+
 // Where anyone isn't sure, or saw the machine, it is left to gossip.
 func TestNoHastyVerdict(t *testing.T) {
 	type others = func(string) membership.Verdict

@@ -311,13 +311,14 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 		all[id] = e
 	}
 	t.knew = t.knew || t.machines != nil
-	members := t.members.Members()
+	members, unanswered := t.members.Members(), map[string]time.Time{}
 	for _, m := range members {
 		e := all[m.ID]
 		e.gossip, e.since, e.lastSeen, e.gossipAddr = m.State, m.Since, m.LastSeen, m.Address
 		e.lastPacket, e.overTCP = m.LastPacket, m.OverTCP
 		e.interval = t.cfg.Interval
-		e.clearView = m.State == membership.Suspect && t.clearView(m, members)
+		e.unanswered, unanswered[m.ID] = !m.Unanswered.IsZero(), m.Unanswered
+		e.clearView = t.clearView(m, members)
 		if w := t.ways[m.ID]; w != nil && m.LastAck.After(w.at) {
 			delete(t.ways, m.ID) // it answers in time again
 		}
@@ -337,6 +338,9 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 		if s := t.suspects[id]; s != nil {
 			e.probe, e.silent, e.lastAnswer, e.looked = s.verdict, s.silent, s.lastAnswer, s.looked
 		}
+		if e.gossip == membership.Alive && (e.looked.silent() && e.unanswered || t.failedSince(id, unanswered[id])) {
+			e.gossip = membership.Suspect // as it will be a moment later
+		}
 		e.roundTrip = t.ways[id].roundTrip(now)
 		t.absent[id].before(&e, now)
 		all[id] = e
@@ -348,6 +352,13 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 	maps.DeleteFunc(t.whys, func(id string, _ string) bool { return gone(id) })
 	maps.DeleteFunc(t.seenUp, func(id string, _ bool) bool { return gone(id) })
 	return all
+}
+
+// failedSince reports whether a machine failed that has given no sign of life
+// since a time; zero if it has.
+func (t *Tracker) failedSince(id string, unanswered time.Time) bool {
+	h := t.State().Health[id]
+	return !unanswered.IsZero() && h.State == cluster.Failed && !unanswered.After(h.Since)
 }
 
 // keepLeft keeps the word of a machine that left for good while gossip still has it:

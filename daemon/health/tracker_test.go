@@ -102,7 +102,7 @@ func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
 	}
 	probe := func(ctx context.Context, addr, id string, p membership.Patience, tell func(membership.Verdict)) {
 		w.mu.Lock()
-		well := w.members[id].State == membership.Alive
+		well := w.members[id].State == membership.Alive && id != "victim"
 		w.mu.Unlock()
 		if well { // a look at another one
 			tell(w.third.Load().(membership.Verdict))

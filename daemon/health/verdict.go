@@ -58,6 +58,7 @@ type evidence struct {
 	silent     int                // unanswered probes in a row, up to the last
 	lastAnswer time.Time          // last time its daemon answered a probe
 	looked     *round             // the last round of looks since gossip began to doubt; nil before the first
+	unanswered bool               // gossip has had no answer in time, which is a hint and no doubt yet
 	clearView  bool               // see Tracker.clearView
 	interval   time.Duration      // of gossip's probes
 	roundTrip  time.Duration      // of the last probes that were answered; 0 before
@@ -263,7 +264,7 @@ func (e evidence) doubtful(state cluster.HealthState) bool {
 	if e.self || e.departure != cluster.NotDeparted || !state.Runs() {
 		return false
 	}
-	return e.gossip != membership.Alive
+	return e.gossip != membership.Alive || e.unanswered
 }
 
 // slowness says how slow the way to a machine is; empty if it isn't.
