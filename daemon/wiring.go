@@ -14,6 +14,7 @@ import (
 	"fleettop/daemon/engine"
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/health"
+	"fleettop/daemon/hosts"
 	"fleettop/daemon/leadership"
 	"fleettop/daemon/listen"
 	"fleettop/daemon/logs"
@@ -67,7 +68,8 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 			Timeline: n.store, Log: n.log}),
 		Stats: stats.New(stats.Config{Self: cfg.MachineID, User: cfg.Manager == ManagerSystemdUser, View: view,
 			Health: shown, Peers: peers, Log: n.log}),
-		Log: n.log}
+		Hosts: hosts.New(cfg.MachineID, manager, peers),
+		Log:   n.log}
 	if n.credentials.Identity() != nil {
 		api.Keys = keys
 	}

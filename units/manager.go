@@ -9,6 +9,8 @@ import (
 var (
 	// ErrHostUnit means that the host itself owns a unit of that name; it is never shadowed.
 	ErrHostUnit = errors.New("the host already owns a unit of this name")
+	// ErrNotAdoptable means that a host's unit can't become the cluster's. The error that wraps it says why.
+	ErrNotAdoptable = errors.New("it can't be adopted")
 	// ErrNotLoaded means that the manager holds no such unit.
 	ErrNotLoaded = errors.New("not loaded on this machine")
 )
@@ -38,7 +40,7 @@ type UnitFile struct {
 	Hash    string
 	// TakeOver says that the host's own unit of this name is to be replaced by
 	// this one while it runs on; see Host. The host's file is kept beside its
-	// place, under a name ending in AdoptedSuffix.
+	// place, under a name ending in AdoptedSuffix. Of a link the target is kept.
 	TakeOver bool
 }
 

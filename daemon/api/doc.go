@@ -29,6 +29,8 @@
 //	       machines (MachineList)
 //	POST   /v1/machines
 //	       cordon, drain or uncordon several together (MachinesRequest, MachinesReply)
+//	GET    /v1/machines/{id}/host/{unit}
+//	       a unit of a machine's host, with its file, if it can be adopted (units.HostUnit)
 //	POST   /v1/machines/{id}/{verb}
 //	       cordon, drain or uncordon one (Machine)
 //	DELETE /v1/machines/{id}

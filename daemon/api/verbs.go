@@ -13,7 +13,8 @@ const (
 	Unload  Verb = "unload"  // inactive
 	Restart Verb = "restart" // launched, and stopped before if it runs
 	Destroy Verb = "destroy" // forget it
+	Release Verb = "release" // give it to the hosts of its machines, running on, and forget it
 )
 
 // Verbs lists all verbs.
-func Verbs() []Verb { return []Verb{Submit, Load, Start, Stop, Unload, Restart, Destroy} }
+func Verbs() []Verb { return []Verb{Submit, Load, Start, Stop, Unload, Restart, Destroy, Release} }

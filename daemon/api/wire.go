@@ -190,6 +190,9 @@ type File struct {
 	// Template files are an instance's, and their content its template's. As
 	// a fallback they are used only where the cluster doesn't know that template either.
 	Template bool `json:"template,omitempty"`
+	// AdoptFrom is the ID of the machine that has the unit under this file of the
+	// host's own, or * for a global one: the unit is taken over there as it is.
+	AdoptFrom string `json:"adoptFrom,omitempty"`
 }
 
 // SubmitRequest is the body of POST /v1/units.

@@ -315,6 +315,9 @@ func (t *term) tell(m cluster.Move, now time.Time) {
 	case m.From == nil:
 		e.Kind, e.Machine, e.To = cluster.EventPlaced, m.To.Machine, m.To.Machine
 		e.Text = m.Unit + " placed on " + t.called(m.To.Machine) + ": " + m.Reason
+	case m.Becomes != nil || m.Forget: // adopted or released
+		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
+		e.Text = m.Unit + " " + m.Reason
 	case m.To == nil && t.runs(m.From.Machine):
 		return // asked for, and told by who asked
 	case m.To == nil:

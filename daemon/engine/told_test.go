@@ -59,3 +59,23 @@ func TestWhatIfIsAnsweredWhileStatusesChange(t *testing.T) {
 	r.lead("n1")
 	r.until("answers", func(s *cluster.Snapshot) bool { return len(s.WhatIf) == 2 })
 }
+
+// TestHandoverIsTold: that a unit was taken over is on the timeline, with where.
+func TestHandoverIsTold(t *testing.T) {
+	r := newRig(t, "n1", "n2")
+	const content = "[Service]\nExecStart=/bin/true\n"
+	u := cluster.Unit{Name: "a.service", Content: content, Hash: "h", Desired: units.Launched, Generation: 1, AdoptedFrom: "n2"}
+	if _, err := r.store.PutUnits(r.ctx, []cluster.Unit{u}); err != nil {
+		t.Fatal(err)
+	}
+	r.lead("n1")
+	k := cluster.UnitOnMachine{Machine: "n2", Unit: "a.service"}
+	var given cluster.Assignment
+	r.until("a place", func(s *cluster.Snapshot) bool { given = s.Assignments[k]; return given.TakeOver })
+	st := cluster.Status{Machine: "n2", Epoch: given.Epoch, Generation: 1, Status: units.Status{Name: "a.service", Hash: "h", Load: "loaded", Active: "active"}}
+	if err := r.session["n2"].PutStatuses(r.ctx, []cluster.Status{st}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.event(cluster.EventUnit, "a.service was taken over from the host of n2, running on")
+	r.until("it is the cluster's", func(s *cluster.Snapshot) bool { return !s.Assignments[k].TakeOver && !s.Units["a.service"].ChangesHands() })
+}

@@ -25,10 +25,10 @@ func (m *Manager) HostUnit(ctx context.Context, name string) (units.HostUnit, er
 		return u, err
 	}
 	if n.IsTemplate() {
-		return u, fmt.Errorf("%s is a template, which doesn't run; name a unit", name)
+		return u, unadoptable("%s is a template, which doesn't run; name an instance of it", name)
 	}
 	if len(m.known([]string{name})) > 0 {
-		return u, fmt.Errorf("%s is the cluster's already", name)
+		return u, unadoptable("%s is the cluster's already", name)
 	}
 	s, err := m.session(ctx)
 	if err != nil {
@@ -41,9 +41,9 @@ func (m *Manager) HostUnit(ctx context.Context, name string) (units.HostUnit, er
 	if len(list) == 0 || list[0].LoadState == "not-found" {
 		return u, fmt.Errorf("%s: %w", name, units.ErrNotLoaded)
 	}
-	if state := list[0].ActiveState; state != "active" && state != "reloading" {
-		return u, fmt.Errorf("%s does not run on this machine (%s %s); start it first, or submit its file",
-			name, state, list[0].SubState)
+	u.Active, u.Sub = list[0].ActiveState, list[0].SubState
+	if list[0].LoadState == "masked" {
+		return u, unadoptable("%s is masked on this host; run `systemctl unmask %s` first", name, name)
 	}
 	var dropIns []string
 	if err := s.get(ctx, list[0].Path, "FragmentPath", &u.Path); err != nil {
@@ -81,24 +81,36 @@ func (s *session) get(ctx context.Context, path dbus.ObjectPath, name string, in
 	return value.Store(into)
 }
 
+// unadoptable makes an error that says why a unit can't be taken over, and what to do.
+func unadoptable(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{units.ErrNotAdoptable}, args...)...)
+}
+
 // adoptable returns why a unit's file can't be taken over; nil if it can.
 func (m *Manager) adoptable(name, path string, dropIns []string) error {
-	base := filepath.Base(path)
+	base, dir := filepath.Base(path), filepath.Dir(path)
 	switch {
 	case path == "":
-		return fmt.Errorf("%s has no file on this machine; only a unit with a file can be adopted", name)
+		return unadoptable("%s has no file on this machine; write one and submit that", name)
+	case strings.Contains(path, "/systemd/transient/"):
+		return unadoptable("%s was made by a program (as `systemd-run` does) and has no file that lasts; write one under a new name "+
+			"and submit that", name)
+	case strings.Contains(dir, "/systemd/generator") || strings.Contains(dir, "/systemd/user-generators"):
+		return unadoptable("%s was made by a generator of this host, from its /etc/fstab or another configuration; "+
+			"write a unit file under a new name and submit that", name)
 	case base != name && strings.Contains(base, "@."):
-		return fmt.Errorf("%s is an instance of the host's template %s; submit the template to the cluster, "+
+		return unadoptable("%s is an instance of the host's template %s; submit the template to the cluster, "+
 			"remove it from the host, and start the instance", name, path)
 	case base != name:
-		return fmt.Errorf("%s is another name of %s; adopt that", name, base)
+		return unadoptable("%s is another name of %s; adopt that", name, base)
 	case !m.files.administrators(name):
-		return fmt.Errorf("%s is the host's own: its file %s is neither in %s nor in %s, so other machines may have it, "+
+		return unadoptable("%s is the host's own: its file %s is neither in %s nor in %s, so other machines may have it "+
 			"too; copy it to a new name and submit that", name, path, m.files.host, m.files.links)
 	}
 	for _, d := range dropIns {
-		if filepath.Base(filepath.Dir(d)) == name+".d" {
-			return fmt.Errorf("%s has the drop-in file %s, which does not travel; put its lines into %s, remove it, "+
+		// A directory such as service.d is for all units of a type: it is the host's.
+		if of := filepath.Base(filepath.Dir(d)); strings.Contains(strings.TrimSuffix(of, ".d"), ".") {
+			return unadoptable("%s has the drop-in file %s, which does not travel; put its lines into %s, remove it, "+
 				"run `systemctl daemon-reload`, and adopt the unit again", name, d, path)
 		}
 	}
@@ -116,21 +128,27 @@ func (d store) administrators(name string) bool {
 	return false
 }
 
-// setAside makes room for a unit that is taken over: the host's file, or the
-// link to it, gets another name, and what enabled it goes. Path is empty if
-// the host has none any more. m.changing is held.
+// setAside makes room for a unit that is taken over: the host's file gets another
+// name, a link to it goes, and what enabled it too. Path is empty if the host
+// has none any more. m.changing is held.
 func (m *Manager) setAside(ctx context.Context, s *session, name, path string) error {
 	if path != "" {
 		if dir := filepath.Dir(path); dir != m.files.host && dir != m.files.links {
 			return hostError(name, path)
 		}
-		if err := os.Rename(path, path+units.AdoptedSuffix); err != nil {
+		remove := func() error { return os.Rename(path, path+units.AdoptedSuffix) }
+		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			remove = func() error { return os.Remove(path) }
+		}
+		if err := remove(); err != nil {
 			return fmt.Errorf("take %s over: %w; see that its directory can be written", name, err)
 		}
 	}
-	if err := s.call(ctx, "DisableUnitFiles", []string{name}, false).Err; err != nil {
-		m.log.Warn("a unit that was taken over may still be enabled on this host; run `systemctl disable` on it",
-			"unit", name, "error", err)
+	for _, untilReboot := range []bool{false, true} {
+		if err := s.call(ctx, "DisableUnitFiles", []string{name}, untilReboot).Err; err != nil {
+			m.log.Warn("a unit that was taken over may still be enabled on this host; run `systemctl disable` on it",
+				"unit", name, "error", err)
+		}
 	}
 	return nil
 }

@@ -228,6 +228,11 @@ func (c *Cluster) report(snap *cluster.Snapshot, machine string) (puts []cluster
 		st := cluster.Status{Machine: machine, Epoch: a.Epoch, Generation: a.Generation,
 			Status: units.Status{Name: k.Unit, Hash: a.Hash, Load: "loaded", Active: "inactive", Sub: "dead", Result: "success",
 				Since: time.Now()}}
+		if a.Release {
+			st.Released, st.Load = "/etc/systemd/system/"+k.Unit, "released"
+			puts = append(puts, st)
+			continue
+		}
 		if a.Desired == units.Launched {
 			st.Active, st.Sub = "active", "running"
 			st.PID = 1000 + int(max(a.Restart, 1))

@@ -24,6 +24,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
+	"fleettop/units"
 )
 
 // UnreachableError says that no daemon answers at an endpoint.
@@ -355,6 +356,19 @@ func (c *Client) Explain(ctx context.Context, name string) (*api.Explanation, er
 func (c *Client) Machines(ctx context.Context) (*api.MachineList, error) {
 	var list api.MachineList
 	return &list, c.call(ctx, http.MethodGet, "/v1/machines", nil, nil, &list)
+}
+
+// HostUnit returns a unit that a machine has under a file of its host's own.
+func (c *Client) HostUnit(ctx context.Context, machine, unit string) (units.HostUnit, error) {
+	var u units.HostUnit
+	if !segment(machine) {
+		return u, api.MachineNotFound(machine)
+	}
+	if !segment(unit) {
+		return u, api.UnitNotFound(unit)
+	}
+	err := c.call(ctx, http.MethodGet, "/v1/machines/"+escape(machine)+"/host/"+escape(unit), nil, nil, &u)
+	return u, err
 }
 
 // Schedule cordons, drains or uncordons a machine, named by its ID, the

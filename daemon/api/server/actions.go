@@ -102,6 +102,9 @@ func (s *Server) newAction(req api.ActionRequest, by string) (*action, *api.Erro
 		return nil, api.Refuse(api.CodeInvalid, "name at least one", "no unit to %s", req.Verb)
 	case len(req.Files) > 0 && !takesFiles(req.Verb):
 		return nil, api.Refuse(api.CodeInvalid, "name the units instead", "%s takes no files", req.Verb)
+	case slices.ContainsFunc(req.Files, func(f api.File) bool { return f.AdoptFrom != "" }) && (!places(req.Verb) || req.Replace):
+		return nil, api.Refuse(api.CodeInvalid, "use start, or load for one that is not to run, and not --replace",
+			"%s adopts no unit", req.Verb)
 	case req.Replace && !takesFiles(req.Verb):
 		return nil, api.Refuse(api.CodeInvalid, "it goes with submit, load and start", "%s replaces no files", req.Verb)
 	case req.MaxUnavailable < 0 || req.MaxUnavailable > 0 && !takesFiles(req.Verb) && req.Verb != api.Restart:
@@ -169,6 +172,7 @@ func (a *action) addFile(f api.File) {
 		return
 	}
 	given.template = f.Template && it.name.IsInstance()
+	given.adoptFrom = f.AdoptFrom
 	it.given, it.fallback = given, f.Fallback
 }
 
@@ -323,6 +327,9 @@ func (a *action) decide(it *item, snap *cluster.Snapshot, in trouble, now time.T
 		it.old = &u
 	}
 	f, e := a.fileFor(it, snap)
+	if e == nil {
+		e = a.refuseHandover(it, snap)
+	}
 	if e == nil {
 		it.done, e = decide(a.verb, name, it.old, f, a.replace, in, a.by, now)
 	}

@@ -19,6 +19,7 @@ const (
 	toLook        access = iota + 1 // any role
 	toAct                           // operators
 	amongMachines                   // machines
+	toActThere                      // operators, and machines, which ask for them
 	toAnybody                       // also without a role
 )
 
@@ -29,6 +30,8 @@ func may(r api.Role, a access) bool {
 		return r == api.Viewer || r == api.Operator || r == api.MachineRole
 	case toAct:
 		return r == api.Operator
+	case toActThere:
+		return r == api.Operator || r == api.MachineRole
 	case amongMachines:
 		return r == api.MachineRole
 	case toAnybody:

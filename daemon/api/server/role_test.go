@@ -15,45 +15,46 @@ import (
 	"fleettop/daemon/api"
 )
 
-// who may use each endpoint: l for all roles, a for operators, m for machines,
+// who may use each endpoint: l for all roles, a for operators, m for machines, o for both of these,
 // * for anybody. An endpoint that isn't here fails the test: say who may use it.
 var whoMay = map[string]string{
-	"GET /v1/watch":                 "l",
-	"GET /v1/state":                 "l",
-	"GET /v1/units":                 "l",
-	"POST /v1/units":                "a",
-	"GET /v1/units/{name}":          "l",
-	"GET /v1/units/{name}/explain":  "l",
-	"GET /v1/units/{name}/journal":  "l",
-	"GET /v1/journal":               "l",
-	"POST /v1/actions":              "a",
-	"GET /v1/machines":              "l",
-	"DELETE /v1/machines/{id}":      "a",
-	"POST /v1/machines/{id}/{verb}": "a",
-	"POST /v1/machines":             "a",
-	"GET /v1/drain":                 "a",
-	"POST /v1/leave":                "a",
-	"GET /v1/events":                "l",
-	"GET /v1/stats":                 "l",
-	"GET /v1/keys":                  "l",
-	"POST /v1/keys/rotate":          "a",
-	"POST /v1/keys/finish":          "a",
-	"POST /v1/join-token":           "a",
-	"GET /v1/version":               "l",
-	"GET /healthz":                  "l",
-	"GET /metrics":                  "l",
-	"GET /fleet/v1/discovery":       "l",
-	"GET /fleet/v1/units":           "l",
-	"GET /fleet/v1/units/{name}":    "l",
-	"PUT /fleet/v1/units/{name}":    "a",
-	"DELETE /fleet/v1/units/{name}": "a",
-	"GET /fleet/v1/state":           "l",
-	"GET /fleet/v1/state/{name}":    "l",
-	"GET /fleet/v1/machines":        "l",
-	"PATCH /fleet/v1/machines":      "a",
-	" /fleet/":                      "*",
-	" /v1-alpha/":                   "*",
-	" /":                            "*",
+	"GET /v1/watch":                     "l",
+	"GET /v1/state":                     "l",
+	"GET /v1/units":                     "l",
+	"POST /v1/units":                    "a",
+	"GET /v1/units/{name}":              "l",
+	"GET /v1/units/{name}/explain":      "l",
+	"GET /v1/units/{name}/journal":      "l",
+	"GET /v1/journal":                   "l",
+	"POST /v1/actions":                  "a",
+	"GET /v1/machines":                  "l",
+	"DELETE /v1/machines/{id}":          "a",
+	"POST /v1/machines/{id}/{verb}":     "a",
+	"GET /v1/machines/{id}/host/{unit}": "o",
+	"POST /v1/machines":                 "a",
+	"GET /v1/drain":                     "a",
+	"POST /v1/leave":                    "a",
+	"GET /v1/events":                    "l",
+	"GET /v1/stats":                     "l",
+	"GET /v1/keys":                      "l",
+	"POST /v1/keys/rotate":              "a",
+	"POST /v1/keys/finish":              "a",
+	"POST /v1/join-token":               "a",
+	"GET /v1/version":                   "l",
+	"GET /healthz":                      "l",
+	"GET /metrics":                      "l",
+	"GET /fleet/v1/discovery":           "l",
+	"GET /fleet/v1/units":               "l",
+	"GET /fleet/v1/units/{name}":        "l",
+	"PUT /fleet/v1/units/{name}":        "a",
+	"DELETE /fleet/v1/units/{name}":     "a",
+	"GET /fleet/v1/state":               "l",
+	"GET /fleet/v1/state/{name}":        "l",
+	"GET /fleet/v1/machines":            "l",
+	"PATCH /fleet/v1/machines":          "a",
+	" /fleet/":                          "*",
+	" /v1-alpha/":                       "*",
+	" /":                                "*",
 }
 
 func roleServer(t *testing.T) (*Server, *memstore.Store, *bytes.Buffer) {
@@ -89,6 +90,7 @@ func TestRoles(t *testing.T) {
 		"l": {api.Viewer: true, api.Operator: true, api.MachineRole: true},
 		"a": {api.Operator: true},
 		"m": {api.MachineRole: true},
+		"o": {api.Operator: true, api.MachineRole: true},
 		"*": {api.Viewer: true, api.Operator: true, api.MachineRole: true, "": true, "root": true},
 	}
 	seen := 0
@@ -106,7 +108,7 @@ func TestRoles(t *testing.T) {
 			if method != http.MethodGet && method != "" && e.access == toLook {
 				t.Errorf("%s %s changes something, and viewers may use it", method, path)
 			}
-			concrete := strings.NewReplacer("{name}", "a.service", "{id}", "m1", "{verb}", "drain").Replace(path)
+			concrete := strings.NewReplacer("{name}", "a.service", "{id}", "m1", "{verb}", "drain", "{unit}", "a.service").Replace(path)
 			verb := method
 			if method == "" {
 				verb, concrete = "GET", "/nowhere"

@@ -35,6 +35,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/machines", "", toLook, s.reading(s.listMachines), "machines (MachineList)"},
 		{"POST", "/v1/machines", "", toAct, s.scheduleMachines,
 			"cordon, drain or uncordon several together (MachinesRequest, MachinesReply)"},
+		{"GET", "/v1/machines/{id}/host/{unit}", "", toActThere, s.reading(s.hostUnit),
+			"a unit of a machine's host, with its file, if it can be adopted (units.HostUnit)"},
 		{"POST", "/v1/machines/{id}/{verb}", "", toAct, s.scheduleMachine, "cordon, drain or uncordon one (Machine)"},
 		{"DELETE", "/v1/machines/{id}", "", toAct, s.forgetMachine, "forget a dead machine (Machine)"},
 		{"GET", "/v1/drain", "machine=", toAct, s.reading(s.planDrain),

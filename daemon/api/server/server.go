@@ -52,6 +52,7 @@ type Config struct {
 	// Logs and Stats serve the logs and the figures; nil for none.
 	Logs  Logs
 	Stats StatsKeeper
+	Hosts Hosts // what machines run under files of their own
 	Log   *slog.Logger
 	// Heartbeat is the longest silence on a stream; default 5 s.
 	Heartbeat time.Duration

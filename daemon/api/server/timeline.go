@@ -24,7 +24,7 @@ const (
 
 var pastTense = map[api.Verb]string{
 	api.Submit: "submitted", api.Load: "loaded", api.Start: "started", api.Stop: "stopped",
-	api.Unload: "unloaded", api.Restart: "restarted", api.Destroy: "destroyed"}
+	api.Unload: "unloaded", api.Restart: "restarted", api.Destroy: "destroyed", api.Release: "released"}
 
 // timeline is what an action adds to the timeline.
 func (a *action) timeline() []cluster.Event {
@@ -41,7 +41,11 @@ func (a *action) timeline() []cluster.Event {
 	}
 	events := make([]cluster.Event, 0, len(names))
 	for _, name := range names {
-		events = append(events, cluster.Event{Kind: cluster.EventUnit, Unit: name, Text: done + " " + name, By: a.by})
+		text := done + " " + name
+		if it := a.files[name]; it != nil && it.given != nil && it.given.adoptFrom != "" {
+			text = "adopted " + name
+		}
+		events = append(events, cluster.Event{Kind: cluster.EventUnit, Unit: name, Text: text, By: a.by})
 	}
 	return events
 }

@@ -33,6 +33,8 @@ type file struct {
 	template bool // it is the content of the unit's template
 
 	generation int64 // of the template
+
+	adoptFrom string // see api.File
 }
 
 // decide is what a verb makes of a unit: old is nil where the cluster doesn't
@@ -43,10 +45,19 @@ func decide(v api.Verb, name string, old *cluster.Unit, f *file, replace bool, i
 	switch {
 	case old == nil:
 		s.next = cluster.Unit{Name: name, Content: f.content, Hash: f.hash,
-			FromTemplate: f.template, TemplateGeneration: f.generation, Desired: units.Inactive}
+			FromTemplate: f.template, TemplateGeneration: f.generation, AdoptedFrom: f.adoptFrom, Desired: units.Inactive}
 		s.changed = true
+	case f != nil && f.adoptFrom != "":
+		return step{}, api.Refuse(api.CodeConflict, "`fleettop status "+name+"` shows it",
+			"%s is the cluster's already", name)
+	case old.Released && v != api.Release && v != api.Destroy && in&isRefused == 0:
+		return step{}, api.Refuse(api.CodeConflict, "wait until that is done, and adopt it again if it is to be the cluster's",
+			"%s is being released to its host", name)
 	default:
 		s.next = *old
+		if old.Released && v != api.Release {
+			s.next.Released, s.changed = false, true
+		}
 		if f != nil {
 			if err := s.take(v, f, replace); err != nil {
 				return step{}, err
@@ -55,6 +66,10 @@ func decide(v api.Verb, name string, old *cluster.Unit, f *file, replace bool, i
 	}
 	if v == api.Destroy {
 		return step{next: s.next, changed: true, destroy: true}, nil
+	}
+	if v == api.Release {
+		s.changed = !old.Released
+		s.next.Released = true
 	}
 	if want := desired(v, s.next.Desired); want != s.next.Desired {
 		s.next.Desired, s.changed = want, true
