@@ -77,5 +77,7 @@ func TestHandoverIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.event(cluster.EventUnit, "a.service was taken over from the host of n2, running on")
-	r.until("it is the cluster's", func(s *cluster.Snapshot) bool { return !s.Assignments[k].TakeOver && !s.Units["a.service"].ChangesHands() })
+	r.until("it is the cluster's", func(s *cluster.Snapshot) bool {
+		return !s.Assignments[k].TakeOver && !s.Units["a.service"].ChangesHands()
+	})
 }
