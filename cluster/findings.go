@@ -8,10 +8,19 @@ type Findings struct {
 	Verdicts map[string]*Health   // by machine ID
 	Unplaced map[string]*Unplaced // by unit
 	WhatIf   map[string]*WhatIf   // by machine ID
+	// Hold is the leader's Hold from here on; nil leaves it. In a Change the
+	// leader's record has it, and this is nil.
+	Hold *string
 }
 
 // Size is the number of things that findings write or remove.
-func (f Findings) Size() int { return len(f.Verdicts) + len(f.Unplaced) + len(f.WhatIf) }
+func (f Findings) Size() int {
+	n := len(f.Verdicts) + len(f.Unplaced) + len(f.WhatIf)
+	if f.Hold != nil {
+		n++
+	}
+	return n
+}
 
 // Unplaced is why the leader has no place for a unit.
 type Unplaced struct {

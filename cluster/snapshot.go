@@ -102,8 +102,8 @@ func (c Change) Then(next Change) Change {
 	n.Units = joined(c.Units, next.Units)
 	n.Assignments = joined(c.Assignments, next.Assignments)
 	n.Statuses = joined(c.Statuses, next.Statuses)
-	n.Findings = Findings{joined(c.Verdicts, next.Verdicts), joined(c.Unplaced, next.Unplaced),
-		joined(c.WhatIf, next.WhatIf)}
+	n.Findings = Findings{Verdicts: joined(c.Verdicts, next.Verdicts), Unplaced: joined(c.Unplaced, next.Unplaced),
+		WhatIf: joined(c.WhatIf, next.WhatIf)}
 	n.Events = slices.Concat(c.Events, next.Events)
 	return n
 }

@@ -85,13 +85,11 @@ type Store interface {
 	// Resign gives it up.
 	Campaign(ctx context.Context, s Session) (Leader, error)
 	Resign(ctx context.Context, l Leader) error
-	// SetHold writes the leader's Hold, guarded by its term: ErrNotLeader when that is over.
-	SetHold(ctx context.Context, term int64, why string) error
 
 	// Apply writes the leader's findings and moves, each move atomically, all
 	// guarded by the term: when it is over nothing more is written and
 	// ErrNotLeader returned. They share transactions as far as these hold them,
-	// verdicts and the marks of what has finished first, and what has no place last.
+	// the hold, verdicts and the marks of what has finished first, and what has no place last.
 	// A move whose Unit changed since (generation) or whose From assignment changed is skipped with
 	// ErrConflict in its entry. It returns the revision of the last write (0 for none).
 	// With nothing to write it says whether the term goes on.

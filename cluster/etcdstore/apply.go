@@ -64,9 +64,9 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 	return revision, errs[:len(moves):len(moves)], err
 }
 
-// firstFindings are the steps of the findings that go before the moves: the
-// verdicts that explain them, and the marks of finished units whose assignments
-// they may remove.
+// firstFindings are the steps of the findings that go before the moves: the hold
+// and the verdicts that explain them, and the marks of finished units whose
+// assignments they may remove.
 func firstFindings(keys layout, found cluster.Findings) ([]*step, error) {
 	verdicts, err := findings(keys.verdict, found.Verdicts)
 	if err != nil {
@@ -75,7 +75,27 @@ func firstFindings(keys layout, found cluster.Findings) ([]*step, error) {
 	finished := maps.Clone(found.Unplaced)
 	maps.DeleteFunc(finished, func(_ string, u *cluster.Unplaced) bool { return !marked(u) })
 	marks, err := findings(keys.unplaced, finished)
-	return append(verdicts, marks...), err
+	steps := append(verdicts, marks...)
+	if found.Hold != nil {
+		steps = append(steps, holdStep(keys.leader(), *found.Hold))
+	}
+	return steps, err
+}
+
+// holdStep writes the Hold into the leader's record, which it must read for the
+// rest. The key stays under the lease of the run that leads.
+func holdStep(key, why string) *step {
+	return &step{reads: []clientv3.Op{clientv3.OpGet(key)}, blind: true,
+		judge: func(st *step, found []*mvccpb.KeyValue) error {
+			var l cluster.Leader // the fence has seen that the key is there
+			if err := json.Unmarshal(found[0].Value, &l); err != nil {
+				return err
+			}
+			l.Hold = why
+			value, err := encode(l)
+			st.writes = []clientv3.Op{clientv3.OpPut(key, value, clientv3.WithIgnoreLease())}
+			return err
+		}}
 }
 
 func marked(u *cluster.Unplaced) bool { return u != nil && u.Finished }

@@ -111,38 +111,6 @@ func (s *Store) awaitVacancy(ctx context.Context, revision int64) error {
 	return fmt.Errorf("watch the leader: %w", cluster.ErrUnavailable)
 }
 
-// SetHold implements cluster.Store.
-func (s *Store) SetHold(ctx context.Context, term int64, why string) error {
-	failed := func(err error) error { return fmt.Errorf("set the hold in term %d: %w", term, err) }
-	key := s.keys.leader()
-	mine := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", term)}
-	found, err := s.commit(ctx, mine, []clientv3.Op{clientv3.OpGet(key)}, nil)
-	if err != nil {
-		return failed(err)
-	}
-	if !found.Succeeded {
-		return failed(cluster.ErrNotLeader)
-	}
-	var l cluster.Leader
-	if err := json.Unmarshal(found.Responses[0].GetResponseRange().Kvs[0].Value, &l); err != nil {
-		return failed(err)
-	}
-	l.Hold = why
-	value, err := encode(l)
-	if err != nil {
-		return failed(err)
-	}
-	// The key stays under the lease of the run that leads.
-	resp, err := s.commit(ctx, mine, []clientv3.Op{clientv3.OpPut(key, value, clientv3.WithIgnoreLease())}, nil)
-	if err == nil && !resp.Succeeded {
-		err = cluster.ErrNotLeader
-	}
-	if err != nil {
-		return failed(err)
-	}
-	return nil
-}
-
 // Resign implements cluster.Store.
 func (s *Store) Resign(ctx context.Context, l cluster.Leader) error {
 	key := s.keys.leader()

@@ -61,23 +61,6 @@ func (s *Store) Resign(ctx context.Context, l cluster.Leader) error {
 	return nil
 }
 
-// SetHold implements cluster.Store.
-func (s *Store) SetHold(ctx context.Context, term int64, why string) error {
-	leave, err := s.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	c := s.cluster
-	if c.leader == nil || c.snap.Leader.Term != term {
-		return fmt.Errorf("set the hold in term %d: %w", term, cluster.ErrNotLeader)
-	}
-	l := c.snap.Leader
-	l.Hold = why
-	c.commit(cluster.Change{Leader: &l})
-	return nil
-}
-
 // Apply implements cluster.Store.
 func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 	found cluster.Findings) (int64, []error, error) {
@@ -96,6 +79,11 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 	}
 	change := cluster.Change{Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{}, Units: map[string]*cluster.Unit{},
 		Findings: found}
+	if found.Hold != nil {
+		l := c.snap.Leader
+		l.Hold = *found.Hold
+		change.Leader, change.Hold = &l, nil
+	}
 	generation := func(unit string) int64 {
 		if u, written := change.Units[unit]; written {
 			if u == nil {

@@ -137,25 +137,29 @@ func leaderHolds(t *testing.T, open func() cluster.Store) {
 	a, b := open(), open()
 	f := follow(t, b, cluster.Scope{Machine: "m9"})
 	first := lead(t, a, "m1")
-	must(t, a.SetHold(t.Context(), first.Term, "too many vanished"))
+	hold := func(why string) error {
+		_, _, err := a.Apply(t.Context(), first.Term, nil, cluster.Findings{Hold: &why})
+		return err
+	}
+	must(t, hold("too many vanished"))
 	f.until("the hold", func(s *cluster.Snapshot) bool { return s.Leader.Hold == "too many vanished" })
 	held := snapshot(t, b).Leader
 	if held.Hold = ""; held.Term != first.Term || held.Run != first.Run || !held.Since.Equal(first.Since) {
 		t.Errorf("the leader was %+v and is %+v", first, held)
 	}
-	must(t, a.SetHold(t.Context(), first.Term, ""))
+	must(t, hold(""))
 	f.until("the end of the hold", func(s *cluster.Snapshot) bool {
 		return s.Leader.Term == first.Term &&
 			s.Leader.Hold == ""
 	})
-	must(t, a.SetHold(t.Context(), first.Term, "again"))
+	must(t, hold("again"))
 
 	// It is the lease's that it was: it goes when the run goes.
 	must(t, b.Evict(t.Context(), "m1", "run of m1"))
 	f.until("nobody leads", func(s *cluster.Snapshot) bool { return s.Leader == cluster.Leader{} })
 	refused := func(why string) {
 		t.Helper()
-		if err := a.SetHold(t.Context(), first.Term, "too late"); !errors.Is(err, cluster.ErrNotLeader) {
+		if err := hold("too late"); !errors.Is(err, cluster.ErrNotLeader) {
 			t.Errorf("%s: %v", why, err)
 		}
 	}

@@ -20,7 +20,6 @@ type Store interface {
 		err error)
 	Evict(ctx context.Context, machine, runID string) error
 	Record(ctx context.Context, events ...cluster.Event) error
-	SetHold(ctx context.Context, term int64, why string) error
 	Events(ctx context.Context, since time.Time, limit int) ([]cluster.Event, error)
 }
 
@@ -116,11 +115,6 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 		}
 		e.recall(ctx, t)
 		out.record(t.events())
-		held, err := e.announceHold(ctx, t, state.Hold)
-		if err != nil {
-			return err
-		}
-		refused = refused || !held
 		if len(look.moves) > 0 && !refused {
 			continue // the view must show these before anything else
 		}
@@ -131,11 +125,12 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 	}
 }
 
-// write applies a look's findings and moves. It reports whether some were not
-// taken, mostly because another client was faster with a unit; another look
-// follows soon.
+// write applies a look's findings and moves. Where there are none and lines for
+// the timeline wait, it asks whether the term goes on, so that a deposed leader
+// tells nothing. It reports whether some were not taken, mostly because another
+// client was faster with a unit; another look follows soon.
 func (e *Engine) write(ctx context.Context, t *term, look look) (refused bool, err error) {
-	if len(look.moves)+look.found.Size() == 0 && !t.unwritten {
+	if len(look.moves)+look.found.Size()+len(t.pending) == 0 && !t.unwritten {
 		return false, nil
 	}
 	revision, errs, err := e.cfg.Store.Apply(ctx, t.leader.Term, look.moves, look.found)
@@ -181,25 +176,6 @@ func (e *Engine) recall(ctx context.Context, t *term) {
 		e.cfg.Log.Warn("could not read what was told of machines that failed", "error", err)
 	}
 	t.recall(timeline)
-}
-
-// announceHold brings the leader's record up to what this look held, for every
-// daemon to tell its people. Where the store fails it is tried again with another look.
-func (e *Engine) announceHold(ctx context.Context, t *term, hold string) (done bool, err error) {
-	if hold == t.hold {
-		return true, nil
-	}
-	err = e.cfg.Store.SetHold(ctx, t.leader.Term, hold)
-	switch {
-	case err == nil:
-		t.hold = hold
-	case errors.Is(err, cluster.ErrNotLeader):
-		return false, err
-	case ctx.Err() == nil:
-		e.cfg.Log.Warn("other machines don't know yet whether failovers are held; trying again", "held", hold != "", "error",
-			err)
-	}
-	return err == nil, nil
 }
 
 // rest waits for something to act on: a verdict ends it at once, so do new

@@ -54,6 +54,15 @@ func (v *verdicts) set(id string, state cluster.HealthState, silent time.Duratio
 	v.changed = make(chan struct{})
 }
 
+// hold says that failovers are held, or not, where why is empty.
+func (v *verdicts) hold(why string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.state.Hold = why
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
 // rig is a cluster in memory with machines and an engine to lead it.
 type rig struct {
 	t       *testing.T
@@ -298,6 +307,36 @@ func TestADeposedLeaderTellsNothing(t *testing.T) {
 	}
 }
 
+// TestADeposedLeaderTellsOfNoHold: a line that comes with no verdict, and with
+// nothing else to write, is as little told as one that does.
+func TestADeposedLeaderTellsOfNoHold(t *testing.T) {
+	r := newRig(t, "n1", "n2", "n3")
+	l, err := r.store.Campaign(r.ctx, r.session["n1"])
+	r.must(err)
+	ended := make(chan error, 1)
+	go func() { ended <- r.engine.Lead(r.ctx, l) }()
+	r.until("all is written", func(s *cluster.Snapshot) bool { return len(s.Verdicts) == 3 && len(s.WhatIf) == 3 })
+	r.must(r.store.Evict(r.ctx, "n1", "run-n1"))
+	_, err = r.store.Campaign(r.ctx, r.session["n2"])
+	r.must(err)
+	r.health.hold("too many vanished")
+	select {
+	case err := <-ended:
+		if !errors.Is(err, cluster.ErrNotLeader) {
+			t.Error(err)
+		}
+	case <-time.After(deadline):
+		t.Fatal("it still leads")
+	}
+	events, err := r.store.Events(r.ctx, time.Time{}, 0)
+	r.must(err)
+	for _, e := range events {
+		if e.Kind == cluster.EventHold {
+			t.Errorf("told: %s", e.Text)
+		}
+	}
+}
+
 func TestAnOldTermWritesNothing(t *testing.T) {
 	r := newRig(t, "n1", "n2")
 	l, err := r.store.Campaign(r.ctx, r.session["n1"])
@@ -373,11 +412,14 @@ type forgetful struct {
 	failures int
 }
 
-func (s *forgetful) SetHold(ctx context.Context, term int64, why string) error {
-	if s.failures--; s.failures >= 0 {
-		return cluster.ErrUnavailable
+func (s *forgetful) Apply(ctx context.Context, term int64, moves []cluster.Move,
+	found cluster.Findings) (int64, []error, error) {
+	if found.Hold != nil {
+		if s.failures--; s.failures >= 0 {
+			return 0, nil, cluster.ErrUnavailable
+		}
 	}
-	return s.Store.SetHold(ctx, term, why)
+	return s.Store.Apply(ctx, term, moves, found)
 }
 
 func TestHoldIsTold(t *testing.T) {

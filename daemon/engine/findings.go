@@ -24,6 +24,9 @@ func (t *term) findings(snap *cluster.Snapshot, state health.State, r schedule.R
 	}
 	f.Unplaced = snap.NewUnplaced(unplaced)
 	f.WhatIf = snap.NewWhatIf(t.whatIf, state.Health)
+	if state.Hold != snap.Leader.Hold {
+		f.Hold = &state.Hold
+	}
 	return f, again
 }
 

@@ -22,7 +22,6 @@ type term struct {
 
 	caughtUp  int64 // revision the view must show before the next look
 	machines  map[string]cluster.HealthState
-	hold      string // as last written to the leader's record
 	state     health.State
 	names     map[string]string // of machines, by ID
 	doubts    map[string]*doubts

@@ -129,7 +129,8 @@ func (c *Cluster) SetHealth(id string, state cluster.HealthState) {
 // Hold makes the leader hold failovers, or not, if why is empty.
 func (c *Cluster) Hold(why string) {
 	c.tb.Helper()
-	must(c.tb, c.Store.SetHold(context.Background(), c.Mem.Snapshot().Leader.Term, why))
+	_, _, err := c.Store.Apply(context.Background(), c.Mem.Snapshot().Leader.Term, nil, cluster.Findings{Hold: &why})
+	must(c.tb, err)
 }
 
 // Break makes a unit end in a state of its own when it is started, or fail
