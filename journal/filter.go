@@ -90,7 +90,8 @@ func ParseGrep(pattern string) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile(flags + pattern)
 	if err != nil {
-		return nil, fmt.Errorf("the pattern %q can't be read: %w: write it in the syntax of RE2, and \\ before what is meant literally", pattern, err)
+		return nil, fmt.Errorf("the pattern %q can't be read: %w: write it in the syntax of RE2, "+
+			"and \\ before what is meant literally", pattern, err)
 	}
 	return re, nil
 }

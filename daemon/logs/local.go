@@ -79,7 +79,8 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 	b := batch{emit: emit}
 	at, err := s.cfg.Source.Read(ctx, names, q, upTo, func(e journal.Entry) error { return b.add(e) })
 	if err == nil {
-		b.list = append(b.list, journal.Entry{Kind: journal.KindPosition, Time: time.Now(), Machine: s.cfg.Self, Cursor: at})
+		b.list = append(b.list, journal.Entry{Kind: journal.KindPosition, Time: time.Now(), Machine: s.cfg.Self,
+			Cursor: at})
 		err = b.flush()
 	}
 	if err != nil || !o.Follow {
@@ -96,8 +97,9 @@ func (s *Service) local(ctx context.Context, names []string, o api.JournalOption
 			}
 		}
 		if missed > 0 {
-			b.list = append(b.list, journal.Entry{Kind: journal.KindMissed, Time: time.Now(), Machine: s.cfg.Self, Missed: missed,
-				Text: fmt.Sprintf("%d lines were missed, as they came faster than they were read: see them with --since", missed)})
+			b.list = append(b.list, journal.Entry{Kind: journal.KindMissed, Time: time.Now(), Machine: s.cfg.Self,
+				Missed: missed, Text: fmt.Sprintf(
+					"%d lines were missed, as they came faster than they were read: see them with --since", missed)})
 		}
 		if flushErr := b.flush(); flushErr != nil {
 			return flushErr

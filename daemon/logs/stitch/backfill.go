@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"fleettop/cluster"
 	"fleettop/journal"
 )
 
@@ -12,32 +11,22 @@ import (
 // present wait, and where only so many lines are wanted the newest are kept.
 type backfill struct {
 	open    bool
-	lines   int               // wanted; 0 for all
-	kept    []journal.Entry   // the newest of the past
-	entries int               // of kept, that are lines of a log
-	later   []item            // lines of the present
-	queued  int               // items of the past in the merger
-	notes   []journal.Entry   // for its end
-	before  *cluster.Snapshot // the state before the first change since; nil for none
-	events  []cluster.Event   // that came with the changes
+	lines   int             // wanted; 0 for all
+	kept    []journal.Entry // the newest of the past
+	entries int             // of kept, that are lines of a log
+	later   []item          // lines of the present
+	queued  int             // items of the past in the merger
 }
 
-// keep sorts an item of the merger in.
+// keep takes in a line of the past.
 func (s *Stitcher) keep(it item) {
 	b := &s.backfill
-	if !it.past {
-		b.later = append(b.later, it)
-		return
-	}
 	b.queued--
 	if b.lines == 0 {
 		s.emit(it)
 		return
 	}
-	if r := it.from; r != nil {
-		r.lines--
-		r.bytes -= it.Size()
-	}
+	it.release()
 	b.kept = append(b.kept, it.Entry)
 	if it.Kind == "" {
 		b.entries++
@@ -71,7 +60,7 @@ func (s *Stitcher) giveUp(now time.Time) (left time.Duration) {
 			continue
 		}
 		wait := r.began.Add(answerWithin).Sub(now)
-		if wait > 0 || s.merger.Queued(r.key) > 0 {
+		if wait > 0 || s.merger.Queued(r.Machine) > 0 {
 			left = sooner(left, wait)
 			continue
 		}
@@ -100,19 +89,14 @@ func (s *Stitcher) closeBackfill(now time.Time) {
 	for _, e := range b.kept {
 		s.emit(item{Entry: e})
 	}
-	s.out = append(s.out, b.notes...)
 	for _, id := range sortedKeys(present(s.snap, s.Names)) {
 		h, judged := s.health[id]
 		if s.Machine != "" && s.Machine != id || !judged || h.State.Runs() || id == s.Self {
 			continue
 		}
-		s.lost[id] = true
 		s.note(fmt.Sprintf("%s is %s: what it had logged can be told when it is back", s.snap.Label(id), h.State), now)
 	}
-	if b.before != nil {
-		s.follow(b.before, b.events, now)
-	}
 	for _, it := range b.later {
-		s.pass(it, now)
+		s.emit(it)
 	}
 }

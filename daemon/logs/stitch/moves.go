@@ -41,15 +41,15 @@ func newMoves() moves {
 
 // follow finds the moves between two states of the cluster.
 func (s *Stitcher) follow(before *cluster.Snapshot, events []cluster.Event, now time.Time) {
-	at, to := map[string]string{}, map[string]string{}
+	at, to := map[string]string{}, map[string]string{} // where units were and are; the same where one left and came back
 	if !cluster.SameMap(before.Assignments, s.snap.Assignments) {
-		for k := range s.snap.Assignments {
-			if _, had := before.Assignments[k]; !had && selected(s.Names, k.Unit) {
+		for k, a := range s.snap.Assignments {
+			if was, had := before.Assignments[k]; (!had || was.Epoch != a.Epoch) && selected(s.Names, k.Unit) {
 				to[k.Unit] = k.Machine
 			}
 		}
-		for k := range before.Assignments {
-			if _, has := s.snap.Assignments[k]; !has && to[k.Unit] != "" {
+		for k, was := range before.Assignments {
+			if a, has := s.snap.Assignments[k]; (!has || was.Epoch != a.Epoch) && to[k.Unit] != "" {
 				at[k.Unit] = k.Machine
 			}
 		}
@@ -94,6 +94,7 @@ func (s *Stitcher) moved(unit, from, to string, now time.Time) {
 	if _, waits := s.moves.pending[unit]; waits { // it moves on before its outage is known
 		s.divide(unit, nil, now)
 	}
+	s.had[from], s.had[to] = now, now
 	verdict, judged := s.snap.Verdicts[from] // written with the move
 	s.moves.pending[unit] = pendingMove{from: from, to: to, seen: now}
 	s.moves.newest[unit] = arrival{machine: to}
@@ -176,7 +177,7 @@ func (s *Stitcher) addHistory(events []cluster.Event) {
 			timed[move{e.Unit, e.From, e.To}] = e.Time
 		}
 	}
-	const key = "moves"
+	const key = "" // no machine's ID
 	s.merger.Open(key)
 	newer := map[string]bool{} // units that moved since the snapshot
 	for i, e := range events {

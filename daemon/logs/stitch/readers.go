@@ -1,7 +1,6 @@
 package stitch
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -27,14 +26,13 @@ type Reader struct {
 	Since, Until time.Time
 	After        journal.Cursor // where it goes on; empty for the beginning
 
-	key      string    // of the merger's stream
 	began    time.Time // to be given up waiting for
 	live     bool      // has told its past, or is not waited for
 	answered bool      // has told its past
 	stopped  bool      // nothing it reads counts any more
-	again    bool      // is read again if it fails
+	again    bool      // reads what another could not, and may fail without a word
+	older    bool      // reads the past that was not told in the beginning, and no more
 	late     bool      // what it could not tell when its machine went is still to be announced
-	left     time.Time // when the units were gone from it
 	lines    int       // that it has read and Next has not returned
 	bytes    int       // of them
 }
@@ -49,13 +47,17 @@ func (s *Stitcher) Room(r *Reader) bool { return r.lines < roomLines && r.bytes 
 func (s *Stitcher) Plan(now time.Time) (start, stop []*Reader) {
 	switch {
 	case s.planAt.IsZero():
-		on := present(s.snap, s.Names)
+		on := s.wanted(now)
 		for _, id := range s.alive() {
-			r := &Reader{Machine: id, Follow: s.Follow && on[id], Lines: s.Lines, Since: s.Since}
-			if len(s.After) > 0 {
-				r.Lines = 0
+			s.open(
+				&Reader{Machine: id, Follow: s.Follow && on[id], Lines: s.Lines, Since: s.Since, Until: s.Until},
+				now,
+			)
+		}
+		for id := range s.snap.Machines {
+			if s.readers[id] == nil && (s.Machine == "" || s.Machine == id) {
+				s.owed[id] = true
 			}
-			s.open(r, now)
 		}
 	case s.Follow && (s.dirty || !now.Before(s.planAt)):
 		s.replan(now)
@@ -72,59 +74,60 @@ func (s *Stitcher) replan(now time.Time) {
 	units := known(s.snap, s.Names)
 	more := !slices.Equal(units, s.units)
 	s.units = units
-	wanted := present(s.snap, s.Names)
+	wanted := s.wanted(now)
 	alive := s.alive()
 	for _, id := range sortedKeys(s.readers) {
 		r := s.readers[id]
 		switch {
 		case !slices.Contains(alive, id):
 			s.drop(r)
-			s.lost[id] = true
-		case !r.Follow || wanted[id]:
-			r.left = time.Time{}
-			if more && r.Follow && r.answered {
-				s.drop(r)
-			}
-		case r.left.IsZero():
-			r.left = now
-		case now.Sub(r.left) > linger && r.answered:
+			s.owed[id] = true
+		case r.Follow && r.answered && !wanted[id]:
 			// It reads once more to the end: what it has read may still be on the way.
 			s.openLater(id, false, now)
+		case r.Follow && r.answered && more:
+			s.drop(r)
 		}
 	}
 	for _, id := range alive {
 		r := s.readers[id]
+		announced, owed := s.owed[id]
 		switch {
-		case r != nil && (r.Follow || !wanted[id] || !r.answered):
-		case r == nil && !wanted[id] && !s.lost[id]:
-		default:
+		case r == nil && (wanted[id] || owed), r != nil && !r.Follow && wanted[id] && r.answered:
 			s.openLater(id, wanted[id], now)
+		case r != nil && !r.Follow && wanted[id]: // what comes while it reads the past is read next
+			s.owed[id] = announced
 		}
 	}
 }
 
-// openLater starts a reader behind what is known of the machine, or with what
-// it has logged since the viewer came.
+// openLater starts a reader behind what is known of the machine, or with its past
+// where that was not told yet, or with what it has logged since the viewer came.
 func (s *Stitcher) openLater(id string, follow bool, now time.Time) {
 	if r := s.readers[id]; r != nil {
 		s.drop(r)
 	}
-	r := &Reader{Machine: id, Follow: follow, late: s.lost[id], again: s.lost[id] || !follow}
-	if _, known := s.positions[id]; !known {
+	announce, owed := s.owed[id]
+	r := &Reader{Machine: id, Follow: follow, late: announce, again: owed || !follow}
+	switch {
+	case s.positions[id] != "":
+	case s.untold[id]:
+		r.Follow, r.again, r.older = false, true, true
+		r.Lines, r.Since, r.Until = s.Lines, s.Since, s.Began.Add(-1)
+	default:
 		r.Since = s.Began
 	}
-	delete(s.lost, id)
+	delete(s.owed, id)
 	s.open(r, now)
 }
 
 func (s *Stitcher) open(r *Reader, now time.Time) {
-	s.opened++
-	r.key, r.began, r.Units, r.Until = fmt.Sprintf("%s#%d", r.Machine, s.opened), now, s.units, s.Until
+	r.began, r.Units = now, s.units
 	if at := s.positions[r.Machine]; at != "" {
 		r.After = journal.Cursor(at)
 	}
-	s.merger.Open(r.key)
-	if !s.backfill.open {
+	s.merger.Open(r.Machine)
+	if !s.backfill.open || s.live[r.Machine] {
 		s.setLive(r)
 	}
 	s.readers[r.Machine] = r
@@ -134,16 +137,32 @@ func (s *Stitcher) open(r *Reader, now time.Time) {
 // drop has a reader stopped; what it has read stays.
 func (s *Stitcher) drop(r *Reader) {
 	r.stopped, r.live = true, true
-	s.merger.End(r.key)
+	s.merger.End(r.Machine)
 	delete(s.readers, r.Machine)
 	s.stopped = append(s.stopped, r)
 }
 
 func (s *Stitcher) setLive(r *Reader) {
 	if !r.live {
-		r.live = true
-		s.merger.Live(r.key)
+		r.live, s.live[r.Machine] = true, true
+		s.merger.Live(r.Machine)
 	}
+}
+
+// wanted are the machines to follow: those that have one of the units, or had one a moment ago.
+func (s *Stitcher) wanted(now time.Time) map[string]bool {
+	was := s.on
+	s.on = present(s.snap, s.Names)
+	for _, on := range []map[string]bool{was, s.on} {
+		for id := range on {
+			s.had[id] = now
+		}
+	}
+	on := map[string]bool{}
+	for id, at := range s.had {
+		on[id] = now.Sub(at) <= linger
+	}
+	return on
 }
 
 // alive are the machines that can be asked, sorted.

@@ -43,13 +43,17 @@ type Stitcher struct {
 	Request
 	snap      *cluster.Snapshot
 	health    map[string]cluster.Health
-	units     []string          // that are meant, at present
-	positions map[string]string // how far each machine was read
-	lost      map[string]bool   // machines that died while they were read
-	failures  map[string]string // of each machine, what was last said of why it can't be read
+	units     []string             // that are meant, at present
+	positions map[string]string    // how far each machine was read
+	untold    map[string]bool      // machines whose past was not told yet
+	newest    map[string]time.Time // time of the last line of each machine
+	live      map[string]bool      // machines whose lines are of the present
+	on        map[string]bool      // machines that have one of the units
+	had       map[string]time.Time // when each machine had one of the units last
+	owed      map[string]bool      // machines to read once more when they can be; true where that is announced
+	failures  map[string]string    // of each machine, what was last said of why it can't be read
 
 	readers map[string]*Reader // by machine
-	opened  int
 	started []*Reader
 	stopped []*Reader
 	dirty   bool      // the facts have changed since readers were planned
@@ -72,14 +76,30 @@ type item struct {
 // New returns a Stitcher that knows the cluster's state, what is held true of
 // its machines, and the timeline whose moves are to be told, oldest first.
 func New(r Request, snap *cluster.Snapshot, health map[string]cluster.Health, timeline []cluster.Event) *Stitcher {
-	s := &Stitcher{Request: r, snap: snap, health: health, positions: map[string]string{}, lost: map[string]bool{},
-		failures: map[string]string{}, readers: map[string]*Reader{}, merger: journal.NewMerger[item](window),
-		moves: newMoves()}
+	s := &Stitcher{
+		Request:   r,
+		snap:      snap,
+		health:    health,
+		positions: map[string]string{},
+		owed:      map[string]bool{},
+		live:      map[string]bool{},
+		had:       map[string]time.Time{},
+		newest:    map[string]time.Time{},
+		untold:    map[string]bool{},
+		failures:  map[string]string{},
+		readers:   map[string]*Reader{},
+		merger:    journal.NewMerger[item](window),
+		moves:     newMoves(),
+	}
 	maps.Copy(s.positions, r.After)
 	s.units = known(snap, r.Names)
 	s.backfill.open = true
-	if len(r.After) == 0 {
-		s.backfill.lines = max(0, r.Lines)
+	if len(r.After) > 0 {
+		s.Lines = 0
+	}
+	s.backfill.lines = max(0, s.Lines)
+	for id := range snap.Machines {
+		s.untold[id] = s.Lines >= 0 && s.positions[id] == ""
 	}
 	s.addHistory(timeline)
 	return s
@@ -98,13 +118,6 @@ func (s *Stitcher) Known() bool {
 func (s *Stitcher) Cluster(snap *cluster.Snapshot, events []cluster.Event, now time.Time) {
 	before := s.snap
 	s.snap, s.dirty = snap, true
-	if b := &s.backfill; b.open { // moves are of the present, and wait with its lines
-		if b.before == nil {
-			b.before = before
-		}
-		b.events = append(b.events, events...)
-		return
-	}
 	s.follow(before, events, now)
 }
 
@@ -118,6 +131,13 @@ func (s *Stitcher) Add(r *Reader, list []journal.Entry, now time.Time) {
 	}
 	for i := range list {
 		e := &list[i]
+		if e.Kind == journal.KindPosition {
+			r.answered = true
+			if r.older {
+				s.setLive(r)
+				continue // it is behind what this reader reads
+			}
+		}
 		if e.Cursor != "" {
 			s.positions[r.Machine] = string(e.Cursor)
 		}
@@ -127,9 +147,12 @@ func (s *Stitcher) Add(r *Reader, list []journal.Entry, now time.Time) {
 		}
 		r.lines++
 		r.bytes += e.Size()
-		s.merger.Add(r.key, it, e.Time, now)
+		if e.Kind == "" { // what is said between lines has the time it was said at, and holds up no line
+			s.newest[r.Machine] = e.Time
+		}
+		s.merger.Add(r.Machine, it, s.newest[r.Machine], now)
 		if e.Kind == journal.KindPosition {
-			r.answered = true
+			s.untold[r.Machine] = false
 			s.setLive(r)
 		}
 	}
@@ -141,13 +164,16 @@ func (s *Stitcher) End(r *Reader, err error, now time.Time) {
 		return
 	}
 	s.drop(r)
-	switch {
-	case err == nil:
-	case r.again:
-		s.lost[r.Machine] = true
-	case s.failures[r.Machine] != err.Error():
-		s.failures[r.Machine] = err.Error()
-		s.note(s.snap.Label(r.Machine)+" can't be asked for its lines: "+err.Error(), now)
+	if err == nil {
+		if r.older {
+			s.untold[r.Machine], s.owed[r.Machine], s.dirty = false, false, true
+		}
+		return
+	}
+	s.owed[r.Machine] = true
+	if text := err.Error(); !r.again && s.failures[r.Machine] != text {
+		s.failures[r.Machine] = text
+		s.note(s.snap.Label(r.Machine)+" can't be asked for its lines: "+text, now)
 	}
 }
 
@@ -166,7 +192,7 @@ func (s *Stitcher) Next(now time.Time) (list []journal.Entry, wait time.Duration
 			wait = sooner(wait, s.expire(now))
 			break
 		}
-		if s.backfill.open {
+		if it.past {
 			s.keep(it)
 		} else {
 			s.pass(it, now)
@@ -192,25 +218,29 @@ func (s *Stitcher) pass(it item, now time.Time) {
 	}
 }
 
-// emit hands on a line.
+// emit hands on a line, or keeps it until the past is told.
 func (s *Stitcher) emit(it item) {
-	if r := it.from; r != nil {
-		r.lines--
-		r.bytes -= it.Size()
+	if s.backfill.open && !it.past {
+		s.backfill.later = append(s.backfill.later, it)
+		return
 	}
+	it.release()
 	if it.Kind != journal.KindPosition || s.Positions {
 		s.out = append(s.out, it.Entry)
 	}
 }
 
-// note adds a sentence, now or behind the past.
-func (s *Stitcher) note(text string, now time.Time) {
-	e := journal.Entry{Kind: journal.KindDivider, Time: now, Text: text}
-	if s.backfill.open {
-		s.backfill.notes = append(s.backfill.notes, e)
-		return
+// release gives an item's room back to its reader.
+func (it *item) release() {
+	if r := it.from; r != nil {
+		r.lines--
+		r.bytes -= it.Size()
 	}
-	s.out = append(s.out, e)
+}
+
+// note adds a sentence.
+func (s *Stitcher) note(text string, now time.Time) {
+	s.emit(item{Entry: journal.Entry{Kind: journal.KindDivider, Time: now, Text: text}})
 }
 
 // sooner is the shorter of two times to wait, of which 0 is for ever.

@@ -11,7 +11,9 @@ import (
 
 // selected reports whether a unit is one of those named, or matches a glob.
 func selected(names []string, unit string) bool {
-	return slices.ContainsFunc(names, func(n string) bool { return n == unit || IsGlob(n) && units.MatchGlob(n, unit) })
+	return slices.ContainsFunc(names, func(n string) bool {
+		return n == unit || IsGlob(n) && units.MatchGlob(n, unit)
+	})
 }
 
 // IsGlob reports whether a name stands for all units that match it.

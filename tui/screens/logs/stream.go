@@ -109,9 +109,13 @@ func (s *stream) setFilter(q state.Query) {
 // run follows the logs, again and again from where they broke off.
 func (s *stream) run(ctx context.Context, src Source, units []string) {
 	read := map[string]string{} // cursor of the last line, by machine
+	began := time.Now().Format(time.RFC3339Nano)
 	delay := retry.NewDelay(retryFirst, retryMost)
 	for ctx.Err() == nil {
 		o := api.JournalOptions{Units: units, Lines: backlog, Follow: true, Positions: true, After: maps.Clone(read)}
+		if len(read) > 0 {
+			o.Since = began // of machines that told nothing yet
+		}
 		err := src.Journal(ctx, o, func(l journal.Entry) error {
 			s.fine()
 			delay.Reset()
