@@ -120,6 +120,13 @@ func (m *Manager) takeAway(ctx context.Context, s *session, names []string, errs
 		}
 		gone = append(gone, name)
 	}
+	m.mu.Lock()
+	for _, name := range gone {
+		if u := m.table.byName[name]; u != nil {
+			u.file.hash = "" // or missFiles would miss the file
+		}
+	}
+	m.mu.Unlock()
 	if len(installed) == 0 {
 		m.spareReload(ctx, s, gone)
 	}
