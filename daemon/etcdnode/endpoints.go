@@ -113,14 +113,16 @@ func (c ClusterMembers) Changed() <-chan struct{} { return c.gossip.Changed() }
 // of those in doubt only where there are no others: by the time the leader is
 // sure of a death, this machine's watches are somewhere else already. It also
 // returns when to look again, if only time changes the answer. It refuses to
-// go on where this machine is to join a cluster and has another's data.
+// go on where this machine is to join a cluster and has another's data. A machine
+// that was with its own cluster is where it belongs: there it is the stranger that
+// lost its data and founded a cluster.
 func (n *Node) voters(clusterID string, suspicions suspicions, now time.Time) (
 	list []string, again time.Time, err error) {
 	var urls, doubtful []string
 	var stranger membership.Member
-	company := false
 	for _, m := range n.gossip.Members() {
 		theirs := m.Tags[tagCluster]
+		n.company = n.company || m.ID != n.cfg.Machine && theirs != "" && theirs == clusterID
 		if m.State != membership.Alive && m.State != membership.Suspect || m.ID == n.cfg.Machine || theirs == "" {
 			continue
 		}
@@ -134,7 +136,7 @@ func (n *Node) voters(clusterID string, suspicions suspicions, now time.Time) (
 			stranger = m
 			continue
 		}
-		company = true
+		n.company = true
 		gone, at := suspicions.observe(m, now)
 		if !at.IsZero() && (again.IsZero() || at.Before(again)) {
 			again = at
@@ -145,7 +147,7 @@ func (n *Node) voters(clusterID string, suspicions suspicions, now time.Time) (
 			doubtful = append(doubtful, url)
 		}
 	}
-	if stranger.ID != "" && !company && len(n.cfg.Join) > 0 {
+	if stranger.ID != "" && !n.company && len(n.cfg.Join) > 0 {
 		return nil, again, &OtherClusterError{Address: stranger.Address, Theirs: stranger.Tags[tagCluster],
 			Ours: clusterID, StateDir: n.cfg.StateDir}
 	}

@@ -93,6 +93,7 @@ type Node struct {
 	seeds   *seedFile
 	founded bool   // by this run of the daemon: the cluster is new
 	claimed uint64 // the member that this run of the daemon claimed; only for the goroutine of runMember
+	company bool   // this run of the daemon heard of another machine of its cluster; only for that of syncEndpoints
 
 	mu        sync.Mutex // guards what follows
 	server    *etcdserver.Server
