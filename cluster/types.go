@@ -104,12 +104,17 @@ func setOrDelete(m map[string]string, key, value string) {
 // CheckMetadata says what is wrong with a pair of metadata, or nil.
 func CheckMetadata(key, value string) error {
 	switch {
-	case !utf8.ValidString(key+value) || strings.IndexFunc(key+value, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0:
+	case !Printable(key + value):
 		return fmt.Errorf("metadata %q=%q has characters that can't be shown: give letters, digits and such", key, value)
 	case key == "" || strings.ContainsAny(key+value, "\"'") || strings.ContainsAny(key, "= ,"):
 		return fmt.Errorf("metadata %q=%q: a key needs letters and neither spaces, commas, quotes nor '='", key, value)
 	}
 	return nil
+}
+
+// Printable reports whether a text can be shown as it is, on any terminal.
+func Printable(text string) bool {
+	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
 // SetSchedule sets an operator's word; said again, it keeps its age.

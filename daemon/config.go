@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"fleettop/cluster"
 	"fleettop/cluster/membership"
@@ -213,7 +211,7 @@ func (c *Config) identify() error {
 		}
 		c.Name = host
 	}
-	if !printable(c.Name) {
+	if !cluster.Printable(c.Name) {
 		return fmt.Errorf("the name %q has characters that can't be shown: give --name of letters, digits and such", c.Name)
 	}
 	for k, v := range c.Metadata {
@@ -263,11 +261,6 @@ func (c *Config) watchesAddress(credentials *trust.Credentials) bool {
 func (c *Config) viewSocket() string { return api.ViewSocket(c.Socket) }
 
 func (c *Config) embedsEtcd() bool { return len(c.EtcdEndpoints) == 0 }
-
-// printable reports whether a text can be shown as it is, on any terminal.
-func printable(text string) bool {
-	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
-}
 
 func orDefault(s, def string) string {
 	if s == "" {

@@ -85,7 +85,8 @@ func TestFleetSocket(t *testing.T) {
 		filepath.Join(dir, "fleettop-view.sock"): "the place of another socket",
 		"/" + strings.Repeat("x", 107):           "shorter --fleet-socket",
 	} {
-		cfg := Config{MachineID: someID, Name: "n1", Address: "127.0.0.1", Manager: ManagerSystemd, RunDir: dir, FleetSocket: path}
+		cfg := Config{MachineID: someID, Name: "n1", Address: "127.0.0.1", Manager: ManagerSystemd, RunDir: dir,
+			FleetSocket: path}
 		err := cfg.Complete()
 		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
 			t.Errorf("%s: %v, want %q", path, err, says)

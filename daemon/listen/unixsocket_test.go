@@ -37,7 +37,8 @@ func TestUnixSocketTakesNoOthersPlace(t *testing.T) {
 	}
 
 	missing := filepath.Join(dir, "typo", "s.sock")
-	if _, err := openUnixSocket(Socket{Path: missing, Option: "--socket", Group: "fleettop"}, log); err == nil || !strings.Contains(err.Error(), "--socket") {
+	_, err = openUnixSocket(Socket{Path: missing, Option: "--fleet-socket", Group: "fleettop"}, log)
+	if err == nil || !strings.Contains(err.Error(), "--fleet-socket") {
 		t.Errorf("in a directory that isn't there: %v", err)
 	}
 	if _, err := os.Stat(filepath.Dir(missing)); err == nil {

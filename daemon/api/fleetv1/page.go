@@ -29,8 +29,8 @@ func ParseToken(token string) (Page, error) {
 	}
 	p := Page{Limit: binary.LittleEndian.Uint16(raw), Number: binary.LittleEndian.Uint16(raw[2:])}
 	if p.Limit < 1 || p.Limit > PageSize || p.Number < 1 {
-		return Page{}, fmt.Errorf("invalid nextPageToken %q: it asks for page %d of %d entries each, and a page holds 1 to %d",
-			token, p.Number, p.Limit, PageSize)
+		return Page{}, fmt.Errorf("invalid nextPageToken %q: it asks for page %d of %d entries each, "+
+			"and a page holds 1 to %d", token, p.Number, p.Limit, PageSize)
 	}
 	return p, nil
 }

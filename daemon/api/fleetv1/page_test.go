@@ -20,7 +20,8 @@ func TestTokens(t *testing.T) {
 	if p, err := ParseToken(""); err != nil || p != FirstPage() {
 		t.Errorf("no token is %+v, %v", p, err)
 	}
-	for _, bad := range []string{"x", "EwBMLg==x", "ZAACAA", "ZAAAAA==", "AAACAA==", "_38CAA==", "ZAACAAAA", "ZAACAA==\n\n\n\n!"} {
+	for _, bad := range []string{"x", "EwBMLg==x", "ZAACAA", "ZAAAAA==", "AAACAA==", "_38CAA==",
+		"ZAACAAAA", "ZAACAA==\n\n\n\n!"} {
 		if p, err := ParseToken(bad); err == nil {
 			t.Errorf("%q is taken as %+v", bad, p)
 		}
@@ -83,7 +84,8 @@ func TestClientReadsAllPages(t *testing.T) {
 		t.Errorf("%d machines, %v", len(list), err)
 	}
 	var refused *Error
-	if _, err := c.Units(context.Background()); !errors.As(err, &refused) || refused.Code != 503 || refused.Message != "the store is away" {
+	_, err = c.Units(context.Background())
+	if !errors.As(err, &refused) || refused.Code != 503 || refused.Message != "the store is away" {
 		t.Errorf("a refusal is %v", err)
 	}
 }

@@ -18,16 +18,19 @@ import (
 func (s *Server) fleetRoutes() []route {
 	return []route{
 		{"GET", "/fleet/v1/discovery", "", toLook, s.fleetDiscovery, "fleet's API as clients discover it"},
-		{"GET", "/fleet/v1/units", "nextPageToken=", toLook, s.fleetReading(s.fleetUnits), "a page of units (fleetv1.UnitPage)"},
+		{"GET", "/fleet/v1/units", "nextPageToken=", toLook, s.fleetReading(s.fleetUnits),
+			"a page of units (fleetv1.UnitPage)"},
 		{"GET", "/fleet/v1/units/{name}", "", toLook, s.fleetReading(s.fleetUnit), "one unit (fleetv1.Unit)"},
-		{"PUT", "/fleet/v1/units/{name}", "", toAct, s.putFleetUnit, "submit a unit, or set its desired state (fleetv1.Unit)"},
+		{"PUT", "/fleet/v1/units/{name}", "", toAct, s.putFleetUnit,
+			"submit a unit, or set its desired state (fleetv1.Unit)"},
 		{"DELETE", "/fleet/v1/units/{name}", "", toAct, s.deleteFleetUnit, "destroy a unit"},
 		{"GET", "/fleet/v1/state", "machineID=&unitName=&nextPageToken=", toLook, s.fleetReading(s.fleetStates),
 			"a page of systemd's states (fleetv1.UnitStatePage)"},
 		{"GET", "/fleet/v1/state/{name}", "", toLook, s.fleetReading(s.fleetState), "those of one unit (fleetv1.UnitState)"},
 		{"GET", "/fleet/v1/machines", "nextPageToken=", toLook, s.fleetReading(s.fleetMachines),
 			"a page of the machines that are up (fleetv1.MachinePage)"},
-		{"PATCH", "/fleet/v1/machines", "", toAct, s.patchFleetMachines, "change machines' metadata (list of fleetv1.MetadataOp)"},
+		{"PATCH", "/fleet/v1/machines", "", toAct, s.patchFleetMachines,
+			"change machines' metadata (list of fleetv1.MetadataOp)"},
 		{"", "/v1-alpha/", "", toAnybody, s.fleetAlpha, "the same as under /fleet/v1"},
 		{"", "/fleet/", "", toAnybody, nothingThere, ""},
 	}
@@ -51,7 +54,8 @@ func refuse(w http.ResponseWriter, r *http.Request, e *api.Error) {
 	status := statusOf[e.Code]
 	body, err := json.Marshal(fleetv1.ErrorBody{Error: fleetv1.Error{Code: status, Message: e.Error()}})
 	if err != nil {
-		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":500,"message":"the error could not be encoded"}}`)
+		status = http.StatusInternalServerError
+		body = []byte(`{"error":{"code":500,"message":"the error could not be encoded"}}`)
 	}
 	writeFleet(w, status, body)
 }
@@ -188,7 +192,8 @@ func (s *Server) putUnit(l look, name string, want fleetv1.Unit) (int, *api.Erro
 			return 0, api.Refuse(api.CodeInvalid, "", "cannot activate template %q", name)
 		}
 	default:
-		return 0, api.Refuse(api.CodeInvalid, "choose inactive, loaded or launched", "%q is no desired state", want.DesiredState)
+		return 0, api.Refuse(api.CodeInvalid, "choose inactive, loaded or launched",
+			"%q is no desired state", want.DesiredState)
 	}
 	old, known := l.snap.Units[name]
 	file, e := fleetFile(l.snap, n, want)
@@ -196,7 +201,8 @@ func (s *Server) putUnit(l look, name string, want fleetv1.Unit) (int, *api.Erro
 	case e != nil:
 		return 0, e
 	case file == nil && !known:
-		return 0, api.Refuse(api.CodeConflict, "give its options", "unit does not exist and there are no options to create it from")
+		return 0, api.Refuse(api.CodeConflict, "give its options",
+			"unit does not exist and there are no options to create it from")
 	case file == nil && want.DesiredState == "" && len(want.Options) == 0:
 		return 0, api.Refuse(api.CodeConflict, "give one of them", "there are neither options nor a desired state")
 	case file == nil && (want.DesiredState == "" || n.IsTemplate()):
@@ -240,7 +246,8 @@ func fleetFile(snap *cluster.Snapshot, n units.Name, want fleetv1.Unit) (*api.Fi
 var rank = map[units.DesiredState]int{units.Inactive: 0, units.Loaded: 1, units.Launched: 2}
 
 // submitTo is the verb that submits a file and brings its unit to a desired state.
-var submitTo = map[units.DesiredState]api.Verb{units.Inactive: api.Submit, units.Loaded: api.Load, units.Launched: api.Start}
+var submitTo = map[units.DesiredState]api.Verb{units.Inactive: api.Submit, units.Loaded: api.Load,
+	units.Launched: api.Start}
 
 // setDesired brings a unit from a desired state to another one, also to a lower one.
 func (s *Server) setDesired(l look, name string, from, to units.DesiredState) *api.Error {
@@ -258,7 +265,8 @@ func (s *Server) setDesired(l look, name string, from, to units.DesiredState) *a
 		}
 		from = result.Desired // set by another client meanwhile
 	}
-	return api.Refuse(api.CodeConflict, "see what it is now and try again", "%s is being changed by another at the same time", name)
+	return api.Refuse(api.CodeConflict, "see what it is now and try again",
+		"%s is being changed by another at the same time", name)
 }
 
 // actOnOne carries out a verb for one unit and returns what came of it.

@@ -91,9 +91,10 @@ func BenchmarkFleetPolling(b *testing.B) {
 // pollFleet has clients poll for two seconds and reports what share of a core that takes.
 func pollFleet(b *testing.B, c *apitest.Cluster, poll func(client *http.Client, n int) error) {
 	socket := strings.TrimPrefix(c.Endpoint, "unix://")
-	transport := &http.Transport{MaxIdleConnsPerHost: fleetClients, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}
+	transport := &http.Transport{MaxIdleConnsPerHost: fleetClients,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}}
 	defer transport.CloseIdleConnections()
 	for b.Loop() {
 		before, began := cpuTime(b), time.Now()

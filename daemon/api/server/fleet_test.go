@@ -77,7 +77,8 @@ func TestFleetRefusals(t *testing.T) {
 		{"no content type", "PUT", "/fleet/v1/units/a.service", "", `{}`, 415, "application/json"},
 		{"another content type", "PUT", "/fleet/v1/units/a.service", "text/plain", `{}`, 415, "application/json"},
 		{"not JSON", "PUT", "/fleet/v1/units/a.service", js, `{`, 400, "can't be read"},
-		{"another name", "PUT", "/fleet/v1/units/a.service", js, `{"name":"b.service",` + fleetOptions + `}`, 400, "b.service"},
+		{"another name", "PUT", "/fleet/v1/units/a.service", js, `{"name":"b.service",` + fleetOptions + `}`,
+			400, "b.service"},
 		{"no name of a unit", "PUT", "/fleet/v1/units/a", js, `{` + fleetOptions + `}`, 400, "a.service"},
 		{"slash in a name", "PUT", "/fleet/v1/units/a%2Fb.service", js, `{` + fleetOptions + `}`, 400, "a/b.service"},
 		{"new without options", "PUT", "/fleet/v1/units/a.service", js, `{"desiredState":"launched"}`, 409, "no options"},
@@ -86,23 +87,28 @@ func TestFleetRefusals(t *testing.T) {
 		{"options that can't be a file", "PUT", "/fleet/v1/units/a.service", js,
 			`{"options":[{"section":"Service","name":"ExecStart","value":"/bin/true\nUser=root"}]}`, 400, "a.service"},
 		{"options that conflict", "PUT", "/fleet/v1/units/a.service", js, `{"options":[` +
-			`{"section":"Service","name":"ExecStart","value":"/bin/true"},{"section":"X-Fleet","name":"Global","value":"true"},` +
+			`{"section":"Service","name":"ExecStart","value":"/bin/true"},` +
+			`{"section":"X-Fleet","name":"Global","value":"true"},` +
 			`{"section":"X-Fleet","name":"MachineOf","value":"b.service"}]}`, 400, "a.service"},
 		{"a template to be loaded", "PUT", "/fleet/v1/units/bare@.service", js, `{"desiredState":"loaded"}`, 400,
 			`cannot activate template "bare@.service"`},
 		{"a template to be launched", "PUT", "/fleet/v1/units/bare%40.service", js, `{"desiredState":"launched"}`, 400,
 			`cannot activate template "bare@.service"`},
-		{"a new template to be launched", "PUT", "/fleet/v1/units/new@.service", js, `{"desiredState":"launched",` + fleetOptions + `}`,
-			400, `cannot activate template "new@.service"`},
+		{"a new template to be launched", "PUT", "/fleet/v1/units/new@.service", js,
+			`{"desiredState":"launched",` + fleetOptions + `}`, 400, `cannot activate template "new@.service"`},
 		{"no list of changes", "PATCH", "/fleet/v1/machines", js, `{}`, 400, "can't be read"},
 		{"changes without their type", "PATCH", "/fleet/v1/machines", "", `[]`, 415, "application/json"},
-		{"no such change", "PATCH", "/fleet/v1/machines", js, patch("test", "/"+id+"/metadata/a", "b"), 400, `invalid op "test"`},
+		{"no such change", "PATCH", "/fleet/v1/machines", js, patch("test", "/"+id+"/metadata/a", "b"),
+			400, `invalid op "test"`},
 		{"no path", "PATCH", "/fleet/v1/machines", js, patch("add", "", "b"), 400, "invalid path"},
-		{"a path to something else", "PATCH", "/fleet/v1/machines", js, patch("add", "/"+id+"/primaryIP/a", "b"), 400, "invalid path"},
-		{"a path to all metadata", "PATCH", "/fleet/v1/machines", js, patch("remove", "/"+id+"/metadata", ""), 400, "invalid path"},
+		{"a path to something else", "PATCH", "/fleet/v1/machines", js, patch("add", "/"+id+"/primaryIP/a", "b"),
+			400, "invalid path"},
+		{"a path to all metadata", "PATCH", "/fleet/v1/machines", js, patch("remove", "/"+id+"/metadata", ""),
+			400, "invalid path"},
 		{"no key", "PATCH", "/fleet/v1/machines", js, patch("add", "/"+id+"/metadata/", "b"), 400, "key"},
 		{"no value", "PATCH", "/fleet/v1/machines", js, patch("add", "/"+id+"/metadata/a", ""), 400, "no value"},
-		{"no such machine", "PATCH", "/fleet/v1/machines", js, patch("add", "/"+strings.Repeat("f", 32)+"/metadata/a", "b"), 400, "ffff"},
+		{"no such machine", "PATCH", "/fleet/v1/machines", js,
+			patch("add", "/"+strings.Repeat("f", 32)+"/metadata/a", "b"), 400, "ffff"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			status, body := send(t, c, tc.method, tc.path, tc.ctype, tc.body)
@@ -117,7 +123,8 @@ func TestFleetRefusals(t *testing.T) {
 		t.Errorf("refused input left something: %+v", p)
 	}
 	// Nothing is wedged: an instance of the template goes its way.
-	if status, body := fleetPut(t, c, "bare@1.service", `{"desiredState":"launched",`+fleetOptions+`}`); status != http.StatusCreated {
+	status, body := fleetPut(t, c, "bare@1.service", `{"desiredState":"launched",`+fleetOptions+`}`)
+	if status != http.StatusCreated {
 		t.Fatalf("the instance is answered %d %s", status, body)
 	}
 	apitest.Eventually(t, "the instance is launched", func() bool {
@@ -175,7 +182,8 @@ func TestFleetPages(t *testing.T) {
 		return err == nil && len(list) == 250
 	})
 	list, err := client.Units(t.Context())
-	if err != nil || len(list) != 250 || !slices.IsSortedFunc(list, func(a, b fleetv1.Unit) int { return strings.Compare(a.Name, b.Name) }) {
+	byName := func(a, b fleetv1.Unit) int { return strings.Compare(a.Name, b.Name) }
+	if err != nil || len(list) != 250 || !slices.IsSortedFunc(list, byName) {
 		t.Errorf("%d units, %v", len(list), err)
 	}
 	for i, want := range []int{100, 100, 50} {
@@ -189,7 +197,9 @@ func TestFleetPages(t *testing.T) {
 	for query, want := range map[string]int{"machineID=" + of: 100, "unitName=u007.service": 1, "unitName=nope.service": 0,
 		"unitName=u007.service&machineID=nope": 0} {
 		p := fleetGet[fleetv1.UnitStatePage](t, c, "/state?"+query)
-		other := slices.ContainsFunc(p.States, func(st fleetv1.UnitState) bool { return strings.Contains(query, of) && st.MachineID != of })
+		other := slices.ContainsFunc(p.States, func(st fleetv1.UnitState) bool {
+			return strings.Contains(query, of) && st.MachineID != of
+		})
 		if len(p.States) != want || other {
 			t.Errorf("%s has %d states: %+v", query, len(p.States), p.States)
 		}
@@ -264,7 +274,8 @@ func TestFleetStopIsSeen(t *testing.T) {
 		if status, body := fleetPut(t, c, "a.service", `{"desiredState":"`+desired+`"}`); status != 204 {
 			t.Fatal(status, body)
 		}
-		if u := fleetUnit(t, c, "a.service"); u.CurrentState != units.Launched || u.MachineID == "" || string(u.DesiredState) != desired {
+		u := fleetUnit(t, c, "a.service")
+		if u.CurrentState != units.Launched || u.MachineID == "" || string(u.DesiredState) != desired {
 			t.Errorf("while nothing was done it is %+v", u)
 		}
 	}
@@ -283,7 +294,8 @@ func TestFleetInstances(t *testing.T) {
 	const text = "# how long\n[Service]\nExecStart=/bin/sleep 1000\n"
 	submit(t, client, api.Submit, "a@.service", text)
 	for _, name := range []string{"a@1.service", "b@1.service"} {
-		if status, body := fleetPut(t, c, strings.Replace(name, "@", "%40", 1), `{"name":"`+name+`",`+fleetOptions+`}`); status != 201 {
+		status, body := fleetPut(t, c, strings.Replace(name, "@", "%40", 1), `{"name":"`+name+`",`+fleetOptions+`}`)
+		if status != 201 {
 			t.Fatal(status, body)
 		}
 	}
@@ -316,7 +328,8 @@ func TestFleetGlobalUnit(t *testing.T) {
 	if one := fleetUnit(t, c, "a.service"); one.CurrentState != "" || one.MachineID != "" {
 		t.Errorf("alone it is %+v", one)
 	}
-	if st := fleetGet[fleetv1.UnitState](t, c, "/state/a.service"); st.MachineID != apitest.Machine(1).ID || st.SystemdActiveState != "active" {
+	st := fleetGet[fleetv1.UnitState](t, c, "/state/a.service")
+	if st.MachineID != apitest.Machine(1).ID || st.SystemdActiveState != "active" {
 		t.Errorf("its state is %+v", st)
 	}
 }
@@ -325,7 +338,8 @@ func TestFleetMachines(t *testing.T) {
 	c := apitest.Start(t, 3)
 	patch := func(body string) {
 		t.Helper()
-		if status, answer := send(t, c, "PATCH", "/fleet/v1/machines?alt=json", fleetJSON, body); status != 204 || answer != "" {
+		status, answer := send(t, c, "PATCH", "/fleet/v1/machines?alt=json", fleetJSON, body)
+		if status != 204 || answer != "" {
 			t.Fatalf("%s is answered %d %s", body, status, answer)
 		}
 	}
@@ -334,13 +348,16 @@ func TestFleetMachines(t *testing.T) {
 		`{"op":"replace","path":"/` + second + `/metadata/rack","value":"9"},` +
 		`{"op":"remove","path":"/` + first + `/metadata/rack"}]`)
 	list := fleetGet[fleetv1.MachinePage](t, c, "/machines").Machines
-	if len(list) != 3 || fmt.Sprint(list[0].Metadata, list[1].Metadata, list[2].Metadata) != "map[disk:ssd] map[rack:9] map[rack:3]" {
+	if len(list) != 3 ||
+		fmt.Sprint(list[0].Metadata, list[1].Metadata, list[2].Metadata) != "map[disk:ssd] map[rack:9] map[rack:3]" {
 		t.Errorf("the machines are %+v", list)
 	}
 	patch(`[]`)
 	patch(`[{"op":"remove","path":"/` + first + `/metadata/nothing"}]`)
 	submit(t, c.Client(), api.Start, "a.service", service+"[X-Fleet]\nMachineMetadata=disk=ssd\n")
-	apitest.Eventually(t, "the unit is where the metadata is", func() bool { return fleetUnit(t, c, "a.service").MachineID == first })
+	apitest.Eventually(t, "the unit is where the metadata is", func() bool {
+		return fleetUnit(t, c, "a.service").MachineID == first
+	})
 	c.SetHealth(second, cluster.Failed)
 	apitest.Eventually(t, "a machine that failed is not listed", func() bool {
 		list := fleetGet[fleetv1.MachinePage](t, c, "/machines").Machines
@@ -380,13 +397,14 @@ func TestFleetRoles(t *testing.T) {
 		for _, r := range []struct {
 			method, path string
 			want         int
-		}{{"GET", "/units", 200}, {"GET", "/machines", 200}, {"PUT", "/units/a.service", 403}, {"DELETE", "/units/a.service", 403},
-			{"PATCH", "/machines", 403}} {
+		}{{"GET", "/units", 200}, {"GET", "/machines", 200}, {"PUT", "/units/a.service", 403},
+			{"DELETE", "/units/a.service", 403}, {"PATCH", "/machines", 403}} {
 			w := httptest.NewRecorder()
 			viewer.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), r.method, prefix+r.path, strings.NewReader("{}")))
 			var e fleetv1.ErrorBody
 			err := json.Unmarshal(w.Body.Bytes(), &e)
-			if w.Code != r.want || err != nil || r.want == 403 && (e.Error.Code != 403 || !strings.Contains(e.Error.Message, "operators")) {
+			refused := e.Error.Code == 403 && strings.Contains(e.Error.Message, "operators")
+			if w.Code != r.want || err != nil || refused != (r.want == 403) {
 				t.Errorf("%s %s%s is answered %d %s", r.method, prefix, r.path, w.Code, w.Body)
 			}
 		}

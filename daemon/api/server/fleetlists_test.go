@@ -37,7 +37,8 @@ func TestFleetListsAgree(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Units = map[string]*cluster.Unit{name: {Name: name, Content: text, Hash: file.Hash(), Desired: desired[rng.IntN(3)]}}
+			c.Units = map[string]*cluster.Unit{name: {Name: name, Content: text, Hash: file.Hash(),
+				Desired: desired[rng.IntN(3)]}}
 		case 2:
 			c.Assignments = map[cluster.UnitOnMachine]*cluster.Assignment{k: nil}
 		case 3:
@@ -46,13 +47,15 @@ func TestFleetListsAgree(t *testing.T) {
 				elsewhere = elsewhere || other.Unit == name
 			}
 			if !elsewhere { // a unit is on one machine
-				c.Assignments = map[cluster.UnitOnMachine]*cluster.Assignment{k: {Machine: k.Machine, Unit: name, Desired: desired[1+rng.IntN(2)]}}
+				c.Assignments = map[cluster.UnitOnMachine]*cluster.Assignment{k: {Machine: k.Machine, Unit: name,
+					Desired: desired[1+rng.IntN(2)]}}
 			}
 		case 4:
 			c.Statuses = map[cluster.UnitOnMachine]*cluster.Status{k: nil}
 		case 5:
 			active := []string{"active", "inactive", "failed"}[rng.IntN(3)]
-			c.Statuses = map[cluster.UnitOnMachine]*cluster.Status{k: {Machine: k.Machine, Status: units.Status{Name: name, Load: "loaded", Active: active}}}
+			c.Statuses = map[cluster.UnitOnMachine]*cluster.Status{k: {Machine: k.Machine,
+				Status: units.Status{Name: name, Load: "loaded", Active: active}}}
 		}
 		snap = snap.With(c)
 		list := f.unitList(snap, global)
