@@ -209,7 +209,7 @@ func some(names []string) string {
 // waits reports whether there is something to wait for: placing a global unit
 // never ends, as machines come and go.
 func waits(verb api.Verb, r api.UnitResult) bool {
-	if verb == api.Destroy {
+	if verb == api.Destroy || verb == api.Release {
 		return true
 	}
 	if verb == api.Submit || r.Global {

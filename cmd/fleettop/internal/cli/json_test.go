@@ -62,6 +62,8 @@ func jsonCases(dir string) map[string]jsonCase {
 		"join":       {fails: "join nonsense 127.0.0.1:1", misused: "join", object: true},
 		"leave":      {fails: "AWAY leave", misused: "leave n1", object: true, code: "unreachable"},
 		"version":    {ok: "version", misused: "version x", object: true},
+		"adopt":      {ok: "adopt --from-fleet=./a.service --dry-run", fails: "adopt none@n1", misused: "adopt"},
+		"release":    {fails: "release none", misused: "release"},
 		"destroy":    {ok: "destroy a.service", fails: "destroy none", misused: "destroy"},
 		"daemon":     {misused: "daemon"},
 		"demo":       {misused: "demo"},
@@ -106,7 +108,7 @@ func (someKeys) JoinToken(context.Context, string) (*api.JoinToken, error) {
 // TestJSON: with -o json each verb prints JSON and nothing else on its standard
 // output, whether it succeeds, fails or is used wrongly.
 func TestJSON(t *testing.T) {
-	s := newShell(t, 2, func(c *server.Config) { c.Keys = someKeys{} })
+	s := newShell(t, 2, func(c *server.Config) { c.Keys, c.Hosts = someKeys{}, hostsOfUnits{} })
 	s.addGone()
 	s.file("bad.service", "[Service\n")
 	cases := jsonCases(t.TempDir())

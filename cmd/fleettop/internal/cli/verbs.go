@@ -34,6 +34,8 @@ func verbs() []verb {
 		{"units", action(api.Restart, "restart UNIT|GLOB...", "Stop and start units where they are"), nil},
 		{"units", action(api.Unload, "unload UNIT|GLOB...", "Stop units and take them from their machines"), nil},
 		{"units", action(api.Destroy, "destroy UNIT|GLOB...", "Stop units and forget them"), nil},
+		{"units", (*app).adoptCommand, nil},
+		{"units", action(api.Release, "release UNIT|GLOB...", "Give units to their machines' own systemd, running on"), nil},
 		{"units", (*app).verifyCommand, []string{looks}},
 
 		{"look", (*app).listUnitsCommand, []string{looks}},

@@ -49,6 +49,7 @@ type Goal struct {
 	Verb       api.Verb
 	Generation int64
 	Replaced   bool     // its content is another one now
+	Adopted    bool     // it is taken over from its machine's host
 	On         []string // of a unit being destroyed, the machines that had it
 }
 
@@ -84,8 +85,11 @@ func (g *Goal) judge(s *scene) Outcome {
 		o.Verdict, o.Text = v, fmt.Sprintf(format, args...)
 		return o
 	}
-	if g.Verb == api.Destroy {
+	switch g.Verb {
+	case api.Destroy:
 		return g.judgeDestroy(s, say)
+	case api.Release:
+		return g.judgeRelease(s, say)
 	}
 	u, ok := s.Units[g.Unit]
 	switch {
@@ -155,6 +159,9 @@ func (g *Goal) judge(s *scene) Outcome {
 	case api.Load, api.Stop:
 		did = string(a.Desired)
 	}
+	if g.Adopted {
+		did = "adopted, " + did
+	}
 	if g.Replaced {
 		did = "replaced, " + did
 	}
@@ -206,6 +213,35 @@ func (g *Goal) judgeDestroy(s *scene, say func(Verdict, string, ...any) Outcome)
 			g.Unit, strings.Join(away, ", "))
 	}
 	return say(Reached, "Destroyed %s", g.Unit)
+}
+
+// judgeRelease tells how far a unit is from its host's: forgotten by the cluster.
+func (g *Goal) judgeRelease(s *scene, say func(Verdict, string, ...any) Outcome) Outcome {
+	u, known := s.Units[g.Unit]
+	switch {
+	case !known:
+		return say(Reached, "Released %s: it runs on under a file of its machine's own, and the cluster has forgotten it", g.Unit)
+	case u.Generation < g.Generation:
+		return say(Pending, "the daemon has not seen the change yet")
+	case u.Generation > g.Generation:
+		return say(Failed, "Unit %s was changed meanwhile%s: it stays the cluster's", g.Unit, by(u.By))
+	case s.Leader.Machine == "":
+		return say(Pending, "no machine leads the cluster at the moment")
+	}
+	for _, st := range s.reported[g.Unit] {
+		if on := print.Machine(st.Machine, s.Machines[st.Machine].Address, false); st.Error != "" && st.Generation >= g.Generation {
+			return say(Failed, "Unit %s: release failed on %s: %s\n`fleettop status %s` says more.", g.Unit, on, g.cause(st), g.Unit)
+		}
+	}
+	if a, assigned := s.assigned[g.Unit]; assigned {
+		on := print.Machine(a.Machine, s.Machines[a.Machine].Address, false)
+		if h := s.Machines[a.Machine].Health; h.State != cluster.Up && h.State != "" {
+			return say(Unplaced, "Unit %s is not released yet: %s is %s (%s). It is released when that is back, and moves to no other machine.",
+				g.Unit, on, h.State, h.Evidence)
+		}
+		return say(Pending, "%s is giving it to its host", on)
+	}
+	return say(Pending, "the leader has not forgotten it yet")
 }
 
 // judgeLeft tells of a machine that still has the unit, which no machine is to have.
