@@ -43,6 +43,7 @@ type shell struct {
 	tabs    [tabCount]screens.Screen
 	tab     int
 	stack   []screens.Screen // drilled into, above the tab
+	opener  *place           // where the log was opened from; nil unless it is shown since
 	filters map[screens.Screen]state.Query
 	panel   *logs.Screen // the log below a list; nil while hidden
 
@@ -152,7 +153,7 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 func (s *shell) relay(msg tea.Msg) tea.Cmd {
 	env := s.env()
 	var cmds []tea.Cmd
-	for _, sc := range append(slices.Clone(s.stack), s.tabs[tabLogs], s.tabs[s.tab]) {
+	for _, sc := range append(s.drilled(), s.tabs[tabLogs], s.tabs[s.tab]) {
 		cmds = append(cmds, sc.Update(env, msg))
 	}
 	if s.panel != nil {
@@ -208,10 +209,10 @@ func (s *shell) quit() tea.Cmd {
 }
 
 func (s *shell) closeAll() {
-	for _, sc := range append(slices.Clone(s.stack), s.tabs[:]...) {
+	for _, sc := range append(s.drilled(), s.tabs[:]...) {
 		closeScreen(sc)
 	}
-	s.stack = nil
+	s.stack, s.opener = nil, nil
 	if s.panel != nil {
 		s.panel.Close()
 		s.panel = nil
@@ -224,13 +225,27 @@ func closeScreen(sc screens.Screen) {
 	}
 }
 
+// place is a tab, and what was drilled into above it.
+type place struct {
+	tab   int
+	stack []screens.Screen
+}
+
+// drilled are the screens above tabs, shown or to come back to.
+func (s *shell) drilled() []screens.Screen {
+	if s.opener == nil {
+		return slices.Clone(s.stack)
+	}
+	return slices.Concat(s.stack, s.opener.stack)
+}
+
 // show switches to a tab.
 func (s *shell) show(tab int) tea.Cmd {
-	for _, sc := range s.stack {
+	for _, sc := range s.drilled() {
 		closeScreen(sc)
 		delete(s.filters, sc)
 	}
-	s.stack, s.tab = nil, tab
+	s.stack, s.tab, s.opener = nil, tab, nil
 	return nil
 }
 
@@ -252,7 +267,7 @@ func start(env *screens.Env, sc screens.Screen) tea.Cmd {
 	return nil
 }
 
-// back takes back one thing: marks, the filter, the screen, the tab.
+// back takes back one thing: marks, the filter, the screen, the log, the tab.
 func (s *shell) back() tea.Cmd {
 	top := s.top()
 	if m, ok := top.(screens.Marker); ok && m.Marked() > 0 {
@@ -269,6 +284,10 @@ func (s *shell) back() tea.Cmd {
 	if n := len(s.stack); n > 0 {
 		closeScreen(top)
 		s.stack = s.stack[:n-1]
+		return nil
+	}
+	if from := s.opener; from != nil {
+		s.tab, s.stack, s.opener = from.tab, from.stack, nil
 		return nil
 	}
 	return s.show(tabOverview)
@@ -299,12 +318,18 @@ func (s *shell) intend(i screens.Intent) tea.Cmd {
 	return nil
 }
 
-// openLogs shows the logs of units on the log screen.
+// openLogs shows the logs of units on the log screen, which leads back to the one shown.
 func (s *shell) openLogs(units []string) tea.Cmd {
 	if len(units) == 0 {
 		return nil
 	}
+	from := s.opener
+	if s.tab != tabLogs {
+		from, s.stack = &place{s.tab, s.stack}, nil
+	}
+	s.opener = nil
 	s.show(tabLogs)
+	s.opener = from
 	closeScreen(s.tabs[tabLogs])
 	delete(s.filters, s.tabs[tabLogs])
 	s.tabs[tabLogs] = logs.New(units)

@@ -206,6 +206,30 @@ func TestLogsAreShownNotObeyed(t *testing.T) {
 	}
 }
 
+// TestBackFromTheLog: esc leads from a log to where it was opened, also if that is
+// a screen above a tab; from the log's own tab it leads to the overview.
+func TestBackFromTheLog(t *testing.T) {
+	for _, keys := range [][]string{{"1", "G"}, {"2"}, {"2", "j", "enter"}, {"3", "enter"}} {
+		b := newBench(t, 100, 24, false, false, tuitest.Cluster(3, 3),
+			tuitest.Moved("web@3.service", 3, 1, 20, time.Second))
+		b.press(keys...)
+		tab, top := b.tab, b.top()
+		b.press("l")
+		if b.tab != tabLogs || len(b.stack) > 0 {
+			t.Fatalf("after %q, l opens no log", keys)
+		}
+		b.press("esc")
+		if b.tab != tab || b.top() != top {
+			t.Errorf("opened after %q, esc leads from the log to tab %d, not %d, or to another screen of it", keys, b.tab, tab)
+		}
+	}
+	b := newBench(t, 100, 24, false, false, tuitest.Cluster(3, 3))
+	b.press("2", "l", "3", "5", "esc")
+	if b.tab != tabOverview {
+		t.Errorf("esc leads from the log's tab to tab %d", b.tab)
+	}
+}
+
 func TestEveryScreenFitsEverySize(t *testing.T) {
 	for _, size := range [][2]int{{40, 12}, {41, 13}, {60, 20}, {80, 24}, {200, 60}} {
 		b := newBench(t, size[0], size[1], true, false, tuitest.Cluster(7, 30), tuitest.Failed(3, time.Second),

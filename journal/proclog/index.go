@@ -4,8 +4,11 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"os"
+	"path/filepath"
 	"slices"
 	"sort"
+
+	"fleettop/units/atomicfile"
 )
 
 const (
@@ -115,14 +118,12 @@ func (x *index) save(path string) error {
 	b = binary.LittleEndian.AppendUint64(b, x.inode)
 	b = binary.LittleEndian.AppendUint64(b, uint64(x.head))
 	b = x.appendStamps(b, x.stamps)
-	err := os.WriteFile(path+".new", b, 0o600)
-	if err == nil {
-		err = os.Rename(path+".new", path)
+	// Without waiting for the disk: one that is damaged by a power loss is noticed, and begun anew.
+	if err := atomicfile.Replace(path, b, 0o600, filepath.Dir(path)); err != nil {
+		return err
 	}
-	if err == nil {
-		x.saved = len(x.stamps)
-	}
-	return err
+	x.saved = len(x.stamps)
+	return nil
 }
 
 // parseIndex reads an index. One that is damaged ends where it makes no sense

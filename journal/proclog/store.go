@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fleettop/journal"
+	"fleettop/units/atomicfile"
 	"fleettop/units/safefile"
 )
 
@@ -90,6 +91,12 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the directory of logs: %w: choose another one, or run as a user who may write there",
 			err)
+	}
+	entries, _ := os.ReadDir(o.Dir) // units says why it can't be listed
+	for _, e := range entries {
+		if atomicfile.IsTemp(e.Name()) { // of a process that was killed
+			_ = os.Remove(filepath.Join(o.Dir, e.Name()))
+		}
 	}
 	for _, unit := range s.units() {
 		if b, err := safefile.Read(s.indexPath(unit), maxIndex); err == nil {
