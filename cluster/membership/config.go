@@ -6,6 +6,7 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -45,8 +46,9 @@ type Config struct {
 	// goroutine of its own and must not call Close or Leave itself.
 	OnConflict func(err *ConflictError)
 	Logger     *slog.Logger // nil for slog.Default
-
-	transport memberlist.NodeAwareTransport // for tests that cut a member off
+	// Transport carries the gossip in place of UDP and TCP, as simulations and
+	// tests want; nil for those. It notes each packet that it receives by heard, which doesn't block.
+	Transport func(heard func(from netip.AddrPort, at time.Time)) memberlist.NodeAwareTransport
 }
 
 // ConflictError says that another living member has the same ID.

@@ -6,6 +6,7 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -115,7 +116,7 @@ func sit(t testing.TB, n int, change func(*Config)) *seat {
 	t.Helper()
 	cfg := Config{ID: id(n), BindAddr: "127.0.0.1", Logger: quiet()}
 	c := plug(t, "127.0.0.1")
-	cfg.transport = c
+	cfg.Transport = func(func(netip.AddrPort, time.Time)) memberlist.NodeAwareTransport { return c }
 	cfg.AdvertiseAddr, cfg.AdvertisePort = "127.0.0.1", c.GetAutoBindPort()
 	if change != nil {
 		change(&cfg)

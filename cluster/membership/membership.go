@@ -72,11 +72,11 @@ func Open(cfg Config) (*Membership, error) {
 	if m.keyring, err = memberlist.NewKeyring(cfg.OtherKeys, cfg.SecretKey); err != nil {
 		return nil, fmt.Errorf("gossip: the secret key: %w", err)
 	}
-	transport := cfg.transport
-	if transport == nil {
-		if transport, err = openTransport(cfg.BindAddr, cfg.BindPort, cfg.Logger, m.packets.heard); err != nil {
-			return nil, m.notOpen(err)
-		}
+	var transport memberlist.NodeAwareTransport
+	if cfg.Transport != nil {
+		transport = cfg.Transport(m.packets.heard)
+	} else if transport, err = openTransport(cfg.BindAddr, cfg.BindPort, cfg.Logger, m.packets.heard); err != nil {
+		return nil, m.notOpen(err)
 	}
 	entry := startBarrier{transport, make(chan struct{})}
 	s, err := serf.Create(cfg.serfConfig(entry, m.keyring, log.New(tap, "", 0), pingDelegate{m}, aliveDelegate{m},

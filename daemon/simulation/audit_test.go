@@ -1,0 +1,164 @@
+package simulation
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/units"
+)
+
+const (
+	// aftermath is how long after a fault a decision may still rest on it: a new
+	// leader may have to be found first, and the grace of a daemon is 10 s.
+	aftermath = 20 * time.Second
+	// overlap is how long after the end of a fault a second copy may still run.
+	overlap = 20 * time.Second
+)
+
+// auditor holds what is done against what is true.
+type auditor struct {
+	sim     *sim
+	pending sync.WaitGroup // of faults that end by themselves
+
+	mu      sync.Mutex // guards what follows, and the trouble of machines
+	changed map[cluster.UnitOnMachine]time.Time
+	asked   map[string]time.Time // when an operator last changed a unit
+	dropped map[string]time.Time // when a machine was last drained
+	held    []*machine           // that vanished at once
+	double  map[string]time.Time // since when a unit runs twice
+}
+
+func newAuditor(s *sim) *auditor {
+	return &auditor{sim: s, changed: map[cluster.UnitOnMachine]time.Time{}, asked: map[string]time.Time{},
+		dropped: map[string]time.Time{}, double: map[string]time.Time{}}
+}
+
+func (a *auditor) hold(gone []*machine) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held = gone
+}
+
+func (a *auditor) troubled(m *machine) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Now().Before(m.trouble)
+}
+
+// look is made every moment.
+func (a *auditor) look() {
+	s, now := a.sim, time.Now()
+	copies := map[string][]*machine{}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, m := range s.machines {
+		if !m.awake() || !s.reaches(m) {
+			m.trouble = now.Add(aftermath)
+		}
+		if m.powered() {
+			for name := range m.manager.running() {
+				copies[name] = append(copies[name], m)
+			}
+		}
+	}
+	for name, on := range copies {
+		// A second copy is told from a move: start-first moves overlap for as long as a stop takes.
+		if name == "global.service" || len(on) < 2 ||
+			slices.ContainsFunc(on, func(m *machine) bool { return now.Before(m.trouble.Add(overlap - aftermath)) }) {
+			delete(a.double, name)
+			continue
+		}
+		if a.double[name].IsZero() {
+			a.double[name] = now
+		}
+		if now.Sub(a.double[name]) > overlap {
+			s.fail("%s has run on %s and %s for %s, though both reach the store", name, on[0].name(), on[1].name(), overlap)
+		}
+	}
+	for name := range a.double {
+		if len(copies[name]) < 2 {
+			delete(a.double, name)
+		}
+	}
+}
+
+// run reads what is written to the store.
+func (a *auditor) run(ctx context.Context) {
+	s := a.sim
+	snap, changes, err := s.admin.Watch(ctx, cluster.Scope{})
+	if err != nil {
+		s.fail("watch: %v", err)
+		return
+	}
+	for c := range changes {
+		a.read(snap, c)
+		snap = snap.With(c)
+	}
+	if ctx.Err() == nil {
+		s.fail("the auditor's watch broke")
+	}
+}
+
+func (a *auditor) read(before *cluster.Snapshot, c cluster.Change) {
+	a.look()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	for name := range c.Units {
+		a.asked[name] = now
+	}
+	for id, m := range c.Machines {
+		if m != nil && m.Schedule == cluster.Drained {
+			a.dropped[id] = now
+		}
+	}
+	for id, v := range c.Verdicts {
+		m := a.machine(id)
+		if v != nil && v.State == cluster.Failed && now.After(m.trouble) {
+			a.sim.fail("%s is said to be failed (%s), and nothing is wrong with it", m.name(), v.Evidence)
+		}
+	}
+	for k, assignment := range c.Assignments {
+		a.changed[k] = now
+		if assignment == nil {
+			a.taken(before, k, now)
+		}
+	}
+}
+
+// taken checks that a unit is taken from a machine for a reason.
+func (a *auditor) taken(before *cluster.Snapshot, k cluster.UnitOnMachine, now time.Time) {
+	m := a.machine(k.Machine)
+	if slices.Contains(a.held, m) && before.Machines[m.id].Schedule != cluster.Drained {
+		a.sim.fail("%s is taken from %s, which vanished together with more than half of the machines", k.Unit, m.name())
+		return
+	}
+	record := before.Machines[k.Machine]
+	if now.Before(m.trouble) || record.Schedule == cluster.Drained || record.Departure != cluster.NotDeparted ||
+		now.Sub(a.dropped[k.Machine]) < aftermath || now.Sub(a.asked[k.Unit]) < aftermath {
+		return
+	}
+	a.sim.fail("%s is taken from %s, and nothing is wrong with that", k.Unit, m.name())
+}
+
+func (a *auditor) machine(id string) *machine {
+	i := slices.IndexFunc(a.sim.machines, func(m *machine) bool { return m.id == id })
+	return a.sim.machines[i]
+}
+
+// stopping checks that a unit is stopped for a reason: a machine that can't
+// reach the store leaves its units alone, and what it is to run it doesn't stop.
+func (a *auditor) stopping(m *machine, unit string) {
+	s := a.sim
+	k := cluster.UnitOnMachine{Machine: m.id, Unit: unit}
+	wanted, ok := s.truth.Snapshot().Assignments[k]
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.story.say(m.name(), "stops %s", unit)
+	if ok && wanted.Desired == units.Launched && time.Since(a.changed[k]) > 5*time.Second {
+		s.fail("%s stops %s, which it is to run", m.name(), unit)
+	}
+}

@@ -1,0 +1,278 @@
+package simulation
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fleettop/cluster"
+	"fleettop/cluster/memstore"
+)
+
+var (
+	oneSeed = flag.Uint64("sim.seed", 0, "the one seed to run, with its whole story")
+	seeds   = flag.Uint64("sim.seeds", 40, "how many seeds are run")
+	first   = flag.Uint64("sim.first", 1, "the first of them")
+)
+
+const (
+	faults    = 12               // in each story
+	longest   = 4 * time.Second  // between two faults
+	converges = 90 * time.Second // after the last one; a machine that failed often is on trial for a minute
+)
+
+// sim is a cluster and what happens to it.
+type sim struct {
+	t        *testing.T
+	dir      string
+	story    *story
+	net      *network
+	truth    *memstore.Cluster
+	admin    *memstore.Store
+	machines []*machine
+	voters   int
+	runs     int
+	auditor  *auditor
+
+	dice   sync.Mutex // guards rng
+	rng    *rand.Rand
+	failed sync.Once
+
+	mu     sync.Mutex // guards what follows
+	stores map[int]*memstore.Store
+	reach  map[int]bool // machines that reach the store
+	head   int          // the voter that leads the store; 0 for none
+	voting bool         // a new head is being chosen
+	stall  bool         // the store answers nobody
+}
+
+// TestSimulation: whatever happens, what fleettop promises holds.
+func TestSimulation(t *testing.T) {
+	from, n := *first, *seeds
+	if *oneSeed != 0 {
+		from, n = *oneSeed, 1
+	}
+	for seed := from; seed < from+n && !t.Failed(); seed++ {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) { run(t, seed, dir) })
+		})
+	}
+}
+
+func run(t *testing.T, seed uint64, dir string) {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	s := &sim{t: t, dir: dir, rng: rng, story: &story{began: time.Now()}, truth: memstore.New(),
+		stores: map[int]*memstore.Store{}, reach: map[int]bool{}, voters: 3}
+	s.admin = s.truth.Open()
+	s.net = newNetwork(rand.New(rand.NewPCG(seed, 8)))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.auditor = newAuditor(s)
+	for k := range 3 + 2*rng.IntN(3) {
+		s.machines = append(s.machines, &machine{sim: s, n: k + 1, id: fmt.Sprintf("%032x", k+1),
+			addr: fmt.Sprint(firstNet, k+1), metadata: map[string]string{"rack": string(rune('a' + k%2))}})
+	}
+	for _, m := range s.machines {
+		m.boot()
+	}
+	var audit sync.WaitGroup
+	audit.Go(func() { s.auditor.run(ctx) })
+	for range 6 {
+		s.changeUnit()
+	}
+	s.pass(3 * time.Second)
+	for range faults {
+		s.fault()
+		s.pass(s.within(100*time.Millisecond, longest))
+		if t.Failed() {
+			break
+		}
+	}
+	if !t.Failed() {
+		s.calm()
+		s.awaitConvergence()
+	}
+	cancel()
+	audit.Wait()
+	for _, m := range s.machines {
+		m.killDaemon()
+	}
+	time.Sleep(time.Minute) // what gossip has under way ends
+	if *oneSeed != 0 {
+		t.Log("\n" + s.story.text())
+	}
+}
+
+// pass lets time pass, and checks what must hold at any time.
+func (s *sim) pass(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end) && !s.t.Failed(); {
+		time.Sleep(min(50*time.Millisecond, time.Until(end)))
+		s.auditor.look()
+	}
+}
+
+func (s *sim) awaitConvergence() {
+	var err error
+	for end := time.Now().Add(converges); time.Now().Before(end) && !s.t.Failed(); {
+		s.pass(500 * time.Millisecond)
+		if err = s.converged(); err == nil {
+			return
+		}
+	}
+	s.fail("not as it should be %s after the last fault: %v", converges, err)
+}
+
+func (s *sim) fail(format string, args ...any) {
+	s.failed.Do(func() {
+		s.story.say("", "VIOLATION: "+format, args...)
+		s.t.Errorf("%s\n%s\n\nagain: go test ./daemon/simulation -run TestSimulation -sim.seed %s",
+			fmt.Sprintf(format, args...), s.story.text(), strings.TrimPrefix(s.t.Name(), "TestSimulation/seed_"))
+	})
+}
+
+func (s *sim) within(least, most time.Duration) time.Duration {
+	s.dice.Lock()
+	defer s.dice.Unlock()
+	return least + time.Duration(s.rng.Int64N(int64(most-least)))
+}
+
+func (s *sim) chance(percent int) bool { return s.roll(100) < percent }
+
+func (s *sim) roll(n int) int {
+	s.dice.Lock()
+	defer s.dice.Unlock()
+	return s.rng.IntN(n)
+}
+
+func (s *sim) byAddress(addr string) *machine {
+	for _, m := range s.machines {
+		if strings.HasPrefix(addr, m.addr+":") {
+			return m
+		}
+	}
+	panic("no machine has " + addr)
+}
+
+// linked reports whether two machines have both ways between them.
+func (s *sim) linked(a, b *machine) bool {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	return a == b || !s.net.cut[[2]int{a.n, b.n}] && !s.net.cut[[2]int{b.n, a.n}]
+}
+
+// plugStore takes note of a daemon's way to the store; nil for none.
+func (s *sim) plugStore(m *machine, store *memstore.Store) {
+	s.mu.Lock()
+	if store == nil {
+		delete(s.stores, m.n)
+	} else {
+		store.SetReachable(false)
+		s.stores[m.n] = store
+	}
+	s.mu.Unlock()
+	s.rewire()
+}
+
+// rewire works out who reaches the store: a majority of the voters agree on a
+// head, which takes a moment, and a machine reaches it through one of them.
+func (s *sim) rewire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	voters := s.machines[:min(s.voters, len(s.machines))]
+	follows := func(head *machine) (n int) {
+		for _, v := range voters {
+			if v.awake() && s.linked(head, v) {
+				n++
+			}
+		}
+		return n
+	}
+	leads := func(v *machine) bool { return v.awake() && 2*follows(v) > len(voters) }
+	if s.head != 0 && !leads(s.machines[s.head-1]) {
+		s.head = 0
+	}
+	if s.head == 0 && !s.voting {
+		for _, v := range voters {
+			if leads(v) {
+				s.voting = true
+				time.AfterFunc(s.within(200*time.Millisecond, time.Second), func() {
+					s.mu.Lock()
+					s.voting = false
+					for _, v := range voters {
+						if s.head == 0 && leads(v) {
+							s.head = v.n
+						}
+					}
+					s.mu.Unlock()
+					s.rewire()
+				})
+				break
+			}
+		}
+	}
+	for _, m := range s.machines {
+		reaches := false
+		for _, v := range voters {
+			reaches = reaches || s.head != 0 && !s.stall && m.awake() && v.awake() && s.linked(m, v) &&
+				s.linked(v, s.machines[s.head-1])
+		}
+		s.reach[m.n] = reaches
+		if store := s.stores[m.n]; store != nil {
+			store.SetReachable(reaches)
+		}
+	}
+}
+
+func (s *sim) reaches(m *machine) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reach[m.n]
+}
+
+// converged tells what is not yet as it must end.
+func (s *sim) converged() error {
+	snap := s.truth.Snapshot()
+	if snap.Leader.Term == 0 {
+		return fmt.Errorf("nobody leads")
+	}
+	copies := map[string][]string{}
+	for _, m := range s.machines {
+		if v := snap.Verdicts[m.id]; v.State != cluster.Up {
+			return fmt.Errorf("%s is %q: %s", m.name(), v.State, v.Evidence)
+		}
+		for name := range m.manager.running() {
+			copies[name] = append(copies[name], m.name())
+			if a, ok := snap.Assignments[cluster.UnitOnMachine{Machine: m.id, Unit: name}]; !ok || a.Desired != "launched" {
+				return fmt.Errorf("%s runs %s, which isn't its own", m.name(), name)
+			}
+		}
+	}
+	for name, u := range snap.Units {
+		want := 0
+		if u.Desired == "launched" {
+			want = 1
+		}
+		if name == "global.service" && want > 0 {
+			want = len(s.machines)
+		}
+		if strings.HasPrefix(name, "flaky") {
+			want = min(want, len(copies[name]))
+		}
+		if len(copies[name]) != want {
+			return fmt.Errorf("%s runs %d times (%v), wanted %d; %s", name, len(copies[name]), copies[name], want,
+				snap.WhyUnplaced(name))
+		}
+		delete(copies, name)
+	}
+	for name, where := range copies {
+		return fmt.Errorf("%s was destroyed and runs on %v", name, where)
+	}
+	return nil
+}
