@@ -29,6 +29,7 @@ type machine struct {
 	addr string
 
 	power, frozen, daemonUp atomic.Bool
+	tracker                 atomic.Pointer[health.Tracker] // of the newest daemon
 	boots                   int
 	manager                 *manager
 	daemon                  *daemon
@@ -109,7 +110,9 @@ func (m *machine) startDaemon() {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	v := view.New(d.store, log, 30*time.Second)
-	tracker := health.New(health.Config{Self: m.id, Probe: m.probe, Log: log}, d.gossip, v)
+	tracker := health.New(health.Config{Self: m.id, Probe: m.probe, Ask: m.ask, Decides: d.etcd.Votes, Log: log},
+		d.gossip, v)
+	m.tracker.Store(tracker)
 	e := engine.New(engine.Config{Self: m.id, Store: d.store, View: v, Health: tracker, Log: log})
 	a := agent.New(agent.Config{Machine: m.id, Lease: presence.SessionTTL, Name: m.name(), Store: d.store,
 		Manager: m.manager, NotesPath: m.notes(), Log: log})

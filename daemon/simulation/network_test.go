@@ -235,3 +235,23 @@ func (m *machine) probe(ctx context.Context, addr, id string, patience membershi
 		}
 	}
 }
+
+// ask is a question to a machine about another one, as membership.Ask puts it.
+func (m *machine) ask(ctx context.Context, addr, _, id string, limit time.Duration) membership.Verdict {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	to := m.sim.byAddress(addr)
+	takes := 2 * m.sim.net.takes(m, to)
+	if m.sim.net.chance(2 * m.sim.net.lossOf(m, to)) {
+		takes += time.Second
+	}
+	if !to.awake() || !m.sim.linked(m, to) || pause(ctx, takes) != nil {
+		<-ctx.Done()
+		return membership.Unknown
+	}
+	saw := to.tracker.Load().Look(ctx, id)
+	if pause(ctx, takes/2) != nil || !to.awake() || !m.sim.linked(m, to) {
+		return membership.Unknown
+	}
+	return saw
+}

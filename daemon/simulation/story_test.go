@@ -21,6 +21,7 @@ type story struct {
 	lines []string
 	at    time.Time // of the newest line
 	same  int       // lines of that moment
+	spun  bool
 }
 
 func (s *story) say(who, format string, args ...any) {
@@ -33,10 +34,11 @@ func (s *story) say(who, format string, args ...any) {
 	} else {
 		s.at, s.same = now, 0
 	}
-	if s.same > spins {
-		panic("something is done again and again without a pause:\n" + strings.Join(s.lines[len(s.lines)-storyLines:], "\n"))
+	if s.same > spins && !s.spun {
+		s.spun = true
+		panic("something is done again and again without a pause:\n" + strings.Join(s.lines[max(0, len(s.lines)-spins-120):max(0, len(s.lines)-spins+30)], "\n"))
 	}
-	if len(s.lines) > 2*storyLines {
+	if len(s.lines) > 8*storyLines {
 		s.lines = append([]string(nil), s.lines[storyLines:]...)
 	}
 }
