@@ -45,7 +45,10 @@ type Config struct {
 }
 
 // Engine places units while it leads.
-type Engine struct{ cfg Config }
+type Engine struct {
+	cfg     Config
+	deposed deposed // WatchLeader's
+}
 
 // New returns an Engine. Nothing happens before Lead.
 func New(cfg Config) *Engine {
@@ -66,7 +69,7 @@ func New(cfg Config) *Engine {
 	defaults(&cfg.Quiet, 20*time.Millisecond)
 	defaults(&cfg.Longest, 250*time.Millisecond)
 	defaults(&cfg.Every, time.Minute)
-	return &Engine{cfg: cfg}
+	return &Engine{cfg: cfg, deposed: deposed{}}
 }
 
 // Lead places units under a leadership until ctx ends, and returns when all it

@@ -406,6 +406,37 @@ func TestDeadLeaderIsEvicted(t *testing.T) {
 	r.until("nobody leads", func(s *cluster.Snapshot) bool { return s.Leader.Run == "" })
 }
 
+// A machine that leads again though another one still takes it for dead is left to lead.
+func TestALeaderThatCameBackLeads(t *testing.T) {
+	r := newRig(t, "n1", "n2")
+	_, err := r.store.Campaign(r.ctx, r.session["n2"])
+	r.must(err)
+	ctx, cancel := context.WithCancel(r.ctx)
+	var running sync.WaitGroup
+	running.Go(func() { r.engine.WatchLeader(ctx) })
+	defer running.Wait()
+	defer cancel()
+	r.health.set("n2", cluster.Failed, 0)
+	r.until("nobody leads", func(s *cluster.Snapshot) bool { return s.Leader.Run == "" })
+	again, err := r.cluster.Open().Register(r.ctx, cluster.Run{Machine: "n2", ID: "run-n2", Address: "n2:1"}, time.Hour)
+	r.must(err)
+	l, err := r.store.Campaign(r.ctx, again)
+	r.must(err)
+	r.put("a.service") // what the engine sees next
+	lease := r.view.Hold()
+	defer lease.Release()
+	_, err = lease.Snapshot(r.ctx, r.cluster.Snapshot().Revision)
+	r.must(err)
+	select {
+	case <-again.Done():
+		t.Error("its session was ended")
+	case <-time.After(50 * time.Millisecond):
+	}
+	if now := r.cluster.Snapshot().Leader; now.Term != l.Term {
+		t.Errorf("it led in term %d, now it is %+v", l.Term, now)
+	}
+}
+
 // forgetful fails to write a hold for some times.
 type forgetful struct {
 	*memstore.Store

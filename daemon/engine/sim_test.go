@@ -250,7 +250,7 @@ func (s *sim) work(n *node) {
 // lead is a node's part as leader or candidate.
 func (s *sim) lead(n *node) {
 	judged := s.judged(n)
-	if l := n.view.Leader; leaderDead(l, judged.Health, n.id) {
+	if l := n.view.Leader; (deposed{}).dead(l, judged.Health, n.id) {
 		s.must(n.store.Evict(s.ctx, l.Machine, l.Run))
 	}
 	if n.term == nil {

@@ -24,9 +24,12 @@ const evictRetry = 100 * time.Millisecond
 // WatchLeader keeps a dead leader from being waited for: when this daemon's
 // own evidence says that the leader's machine is dead, it ends the leader's
 // lease, so that the election goes on at once; but not while so many machines
-// vanished that this one may be cut off. It holds the view and keeps the planner
+// vanished that this one may be cut off. A machine that leads again though it
+// is still taken for dead lives, by the store's word: two that can't hear each
+// other would else end each other's leadership again and again.
+// It holds the view and keeps the planner
 // warm, so that a new leader's first plan costs no more than a later one, and
-// runs until ctx ends. Every candidate runs it, leading or not.
+// runs until ctx ends. Every candidate runs it, leading or not, one at a time.
 func (e *Engine) WatchLeader(ctx context.Context) {
 	lease := e.cfg.View.Hold()
 	defer lease.Release()
@@ -38,9 +41,11 @@ func (e *Engine) WatchLeader(ctx context.Context) {
 		state := e.cfg.Health.State()
 		snap, live, _, stored := lease.Latest()
 		var again <-chan time.Time
-		if live && state.Hold == "" && leaderDead(snap.Leader, state.Health, e.cfg.Self) {
+		if live && state.Hold == "" && e.deposed.dead(snap.Leader, state.Health, e.cfg.Self) {
 			err := e.cfg.Store.Evict(ctx, snap.Leader.Machine, snap.Leader.Run)
-			if err != nil && ctx.Err() == nil {
+			if err == nil {
+				e.deposed.note(snap.Leader, state.Health)
+			} else if ctx.Err() == nil {
 				e.cfg.Log.Warn("could not end the lease of the dead leader; trying again", "machine", snap.Leader.Machine, "error",
 					err)
 				again = time.After(evictRetry)
@@ -75,7 +80,16 @@ func (e *Engine) keepWarm(ctx context.Context, lease *view.Lease) {
 	}
 }
 
-func leaderDead(l cluster.Leader, health map[string]cluster.Health, self string) bool {
+// deposed are the leaders whose lease was ended: by machine, since when it was taken for dead then.
+type deposed map[string]time.Time
+
+func (d deposed) note(l cluster.Leader, health map[string]cluster.Health) {
+	d[l.Machine] = health[l.Machine].Since
+}
+
+// dead reports whether the leader's machine is dead by this machine's evidence.
+func (d deposed) dead(l cluster.Leader, health map[string]cluster.Health, self string) bool {
 	h, known := health[l.Machine]
-	return l.Run != "" && l.Machine != self && known && !h.State.Runs()
+	return l.Run != "" && l.Machine != self && known && !h.State.Runs() && h.BackAt.IsZero() &&
+		!d[l.Machine].Equal(h.Since)
 }
