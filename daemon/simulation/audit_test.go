@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/daemon/health"
 	"fleettop/units"
 )
 
@@ -16,6 +17,9 @@ const (
 	aftermath = 20 * time.Second
 	// overlap is how long after the end of a fault a second copy may still run.
 	overlap = 20 * time.Second
+	// graceLess is how much less than its grace a daemon may have had, as one
+	// that was back for a moment may not have been heard.
+	graceLess = 3 * time.Second
 )
 
 // auditor holds what is done against what is true.
@@ -55,8 +59,22 @@ func (a *auditor) look() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, m := range s.machines {
-		if !m.awake() || !s.reaches(m) {
+		switch {
+		case m.powered() && !m.awake() && s.wouldReach(m):
+			// Its kernel answers: its daemon has the grace to come back.
+			if m.gone.IsZero() {
+				m.gone = now
+			}
+			if now.Sub(m.gone) > health.DefaultGrace-graceLess {
+				m.trouble = now.Add(aftermath)
+			}
+			m.back = time.Time{}
+		case !m.awake() || !s.reaches(m):
 			m.trouble = now.Add(aftermath)
+		case m.back.IsZero():
+			m.back = now
+		case now.Sub(m.back) > graceLess:
+			m.gone = time.Time{}
 		}
 		if m.powered() {
 			for name := range m.manager.running() {

@@ -35,7 +35,10 @@ type machine struct {
 	daemon                  *daemon
 	metadata                map[string]string
 
-	trouble time.Time // until when a verdict against it may be right; guarded by auditor.mu
+	// Guarded by auditor.mu:
+	trouble time.Time // until when a verdict against it may be right
+	gone    time.Time // since when its daemon is away or was
+	back    time.Time // since when it is back
 }
 
 func (m *machine) name() string    { return fmt.Sprint("n", m.n) }

@@ -88,6 +88,10 @@ func run(t *testing.T, seed uint64, dir string) {
 		s.changeUnit()
 	}
 	s.pass(3 * time.Second)
+	if s.chance(20) {
+		s.pass(aftermath)
+		s.blackout()
+	}
 	for range faults {
 		s.fault()
 		s.pass(s.within(100*time.Millisecond, longest))
@@ -228,6 +232,22 @@ func (s *sim) rewire() {
 			store.SetReachable(reaches)
 		}
 	}
+}
+
+// wouldReach reports whether a machine would reach the store if its daemon ran, and
+// another machine that does reaches it.
+func (s *sim) wouldReach(m *machine) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.head == 0 || s.stall {
+		return false
+	}
+	for _, v := range s.machines[:min(s.voters, len(s.machines))] {
+		if v != m && v.awake() && s.linked(m, v) && s.linked(v, s.machines[s.head-1]) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *sim) reaches(m *machine) bool {
