@@ -17,6 +17,9 @@ const (
 	aftermath = 20 * time.Second
 	// overlap is how long after the end of a fault a second copy may still run.
 	overlap = 20 * time.Second
+	// counted is how long it may take to see that more than half of the machines
+	// vanished: they are judged one after the other.
+	counted = 2 * time.Second
 	// graceLess is how much less than its grace a daemon may have had, as one
 	// that was back for a moment may not have been heard.
 	graceLess = 3 * time.Second
@@ -32,6 +35,7 @@ type auditor struct {
 	asked   map[string]time.Time // when an operator last changed a unit
 	dropped map[string]time.Time // when a machine was last drained
 	held    []*machine           // that vanished at once
+	since   time.Time            // when they did
 	double  map[string]time.Time // since when a unit runs twice
 }
 
@@ -43,7 +47,7 @@ func newAuditor(s *sim) *auditor {
 func (a *auditor) hold(gone []*machine) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.held = gone
+	a.held, a.since = gone, time.Now()
 }
 
 func (a *auditor) troubled(m *machine) bool {
@@ -150,7 +154,7 @@ func (a *auditor) read(before *cluster.Snapshot, c cluster.Change) {
 // taken checks that a unit is taken from a machine for a reason.
 func (a *auditor) taken(before *cluster.Snapshot, k cluster.UnitOnMachine, now time.Time) {
 	m := a.machine(k.Machine)
-	if slices.Contains(a.held, m) && before.Machines[m.id].Schedule != cluster.Drained {
+	if slices.Contains(a.held, m) && now.Sub(a.since) > counted && before.Machines[m.id].Schedule != cluster.Drained {
 		a.sim.fail("%s is taken from %s, which vanished together with more than half of the machines", k.Unit, m.name())
 		return
 	}
