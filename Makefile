@@ -7,9 +7,10 @@ N       ?= 20
 IDLE    ?= 10m
 LOAD    ?= 2m
 FUZZTIME ?= 60s
+SEEDS   ?= 1000
 export CGO_ENABLED = 0
 
-.PHONY: help build test fuzz vuln demo screenshots lab e2e failover bench lint install clean
+.PHONY: help build test sim fuzz vuln demo screenshots lab e2e failover bench lint install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +28,9 @@ lint: ## gofmt, go vet, staticcheck, on what the tests compile anyway
 
 test: lint ## everything that needs no root: lint, then all tests with the race detector
 	go test -race -vet=off -timeout 20m ./...
+
+sim: ## SEEDS (1000) stories of faults in a simulated cluster of the real parts, checked at each step
+	go test -count=1 -timeout 0 ./daemon/simulation -sim.seeds $(SEEDS)
 
 fuzz: ## every fuzz target for FUZZTIME (60s), one after the other
 	@.ci/fuzz $(FUZZTIME)

@@ -27,8 +27,7 @@ const (
 
 // auditor holds what is done against what is true.
 type auditor struct {
-	sim     *sim
-	pending sync.WaitGroup // of faults that end by themselves
+	sim *sim
 
 	mu      sync.Mutex // guards what follows, and the trouble of machines
 	changed map[cluster.UnitOnMachine]time.Time
@@ -81,7 +80,7 @@ func (a *auditor) look() {
 			m.gone = time.Time{}
 		}
 		if m.powered() {
-			for name := range m.manager.running() {
+			for name := range m.manager.Load().running() {
 				copies[name] = append(copies[name], m)
 			}
 		}

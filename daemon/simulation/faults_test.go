@@ -3,6 +3,7 @@ package simulation
 import (
 	"crypto/sha1"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"fleettop/cluster"
@@ -90,9 +91,9 @@ func (s *sim) fault() {
 		s.story.say("", "%s is to be %q", m.name(), to)
 		s.schedule(m, to)
 	case 20:
-		for name := range m.manager.running() {
+		for name := range m.manager.Load().running() {
 			s.story.say("", "%s dies on %s", name, m.name())
-			m.manager.crash(name)
+			m.manager.Load().crash(name)
 			break
 		}
 	default:
@@ -100,11 +101,20 @@ func (s *sim) fault() {
 	}
 }
 
+// later has something happen later: pass does it, so that one thing is done at a time.
 func (s *sim) later(d time.Duration, f func()) {
-	s.auditor.pending.Go(func() {
-		time.Sleep(d)
-		f()
-	})
+	s.due = append(s.due, due{time.Now().Add(d), f})
+}
+
+// doDue does what is due by now.
+func (s *sim) doDue() {
+	for k := 0; k < len(s.due); k++ {
+		if d := s.due[k]; !time.Now().Before(d.at) {
+			s.due = slices.Delete(s.due, k, k+1)
+			d.f()
+			k = -1 // time passed, and there may be more
+		}
+	}
 }
 
 func (s *sim) bootAgain(m *machine) {
@@ -263,7 +273,9 @@ func (s *sim) changeUnit() {
 
 // calm ends all faults.
 func (s *sim) calm() {
-	s.auditor.pending.Wait()
+	for len(s.due) > 0 && !s.t.Failed() {
+		s.pass(100 * time.Millisecond)
+	}
 	s.story.say("", "no more faults")
 	s.net.mu.Lock()
 	clear(s.net.cut)

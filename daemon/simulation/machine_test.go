@@ -31,7 +31,7 @@ type machine struct {
 	power, frozen, daemonUp atomic.Bool
 	tracker                 atomic.Pointer[health.Tracker] // of the newest daemon
 	boots                   int
-	manager                 *manager
+	manager                 atomic.Pointer[manager]
 	daemon                  *daemon
 	metadata                map[string]string
 
@@ -51,7 +51,7 @@ func (m *machine) awake() bool { return m.power.Load() && m.daemonUp.Load() && !
 // boot gives the machine power and starts its daemon.
 func (m *machine) boot() {
 	m.boots++
-	m.manager = newManager(m)
+	m.manager.Store(newManager(m))
 	m.power.Store(true)
 	m.startDaemon()
 }
@@ -118,7 +118,7 @@ func (m *machine) startDaemon() {
 	m.tracker.Store(tracker)
 	e := engine.New(engine.Config{Self: m.id, Store: d.store, View: v, Health: tracker, Log: log})
 	a := agent.New(agent.Config{Machine: m.id, Lease: presence.SessionTTL, Name: m.name(), Store: d.store,
-		Manager: m.manager, NotesPath: m.notes(), Log: log})
+		Manager: m.manager.Load(), NotesPath: m.notes(), Log: log})
 	d.presence = presence.New(presence.Config{
 		Run: cluster.Run{Machine: m.id, ID: fmt.Sprint("run", s.runs), Address: m.addr + gossip,
 			Boot: fmt.Sprint("boot", m.boots), Since: time.Now()},

@@ -140,7 +140,7 @@ func (g *manager) Start(ctx context.Context, name string) error {
 }
 
 // gone reports whether the machine has another manager by now, or none; mu may be held.
-func (g *manager) gone() bool { return !g.m.powered() || g.m.manager != g }
+func (g *manager) gone() bool { return !g.m.powered() || g.m.manager.Load() != g }
 
 // Stop implements units.Manager.
 func (g *manager) Stop(ctx context.Context, name string) error {

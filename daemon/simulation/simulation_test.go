@@ -17,7 +17,7 @@ import (
 
 var (
 	oneSeed = flag.Uint64("sim.seed", 0, "the one seed to run, with its whole story")
-	seeds   = flag.Uint64("sim.seeds", 40, "how many seeds are run")
+	seeds   = flag.Uint64("sim.seeds", 20, "how many seeds are run")
 	first   = flag.Uint64("sim.first", 1, "the first of them")
 )
 
@@ -39,6 +39,7 @@ type sim struct {
 	voters   int
 	runs     int
 	auditor  *auditor
+	due      []due
 
 	dice   sync.Mutex // guards rng
 	rng    *rand.Rand
@@ -50,6 +51,12 @@ type sim struct {
 	head   int          // the voter that leads the store; 0 for none
 	voting bool         // a new head is being chosen
 	stall  bool         // the store answers nobody
+}
+
+// due is something that is to happen.
+type due struct {
+	at time.Time
+	f  func()
 }
 
 // TestSimulation: whatever happens, what fleettop promises holds.
@@ -118,6 +125,7 @@ func run(t *testing.T, seed uint64, dir string) {
 func (s *sim) pass(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end) && !s.t.Failed(); {
 		time.Sleep(min(50*time.Millisecond, time.Until(end)))
+		s.doDue()
 		s.auditor.look()
 	}
 }
@@ -267,7 +275,7 @@ func (s *sim) converged() error {
 		if v := snap.Verdicts[m.id]; v.State != cluster.Up {
 			return fmt.Errorf("%s is %q: %s", m.name(), v.State, v.Evidence)
 		}
-		for name := range m.manager.running() {
+		for name := range m.manager.Load().running() {
 			copies[name] = append(copies[name], m.name())
 			if a, ok := snap.Assignments[cluster.UnitOnMachine{Machine: m.id, Unit: name}]; !ok || a.Desired != "launched" {
 				return fmt.Errorf("%s runs %s, which isn't its own", m.name(), name)
