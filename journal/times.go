@@ -12,7 +12,7 @@ import (
 	"fleettop/units/timespan"
 )
 
-const timeAdvice = "give a time such as \"2026-01-31 15:04:05\", \"15:04\", today, yesterday, now, -1h or \"2 hours ago\""
+const timeAdvice = `give a time such as "2026-01-31 15:04:05", "15:04", today, yesterday, now, -1h or "2 hours ago"`
 
 // longestSpan is what a time may be from now.
 const longestSpan = math.MaxInt64 / 2

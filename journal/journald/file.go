@@ -41,7 +41,8 @@ type FormatError struct{ Flags uint32 }
 
 // Error implements error.
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("its format is newer than this fleettop (flags %#x): read it with journalctl, or install a newer fleettop", e.Flags)
+	return fmt.Sprintf("its format is newer than this fleettop (flags %#x): "+
+		"read it with journalctl, or install a newer fleettop", e.Flags)
 }
 
 // header is what a file says of itself; what grows is as of the last refresh.

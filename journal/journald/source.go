@@ -86,7 +86,8 @@ func (s *Source) refused(err error) error {
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	return fmt.Errorf("read the journal: %w: the daemon runs as %s, who must be in the group systemd-journal (usermod -aG systemd-journal %[2]s) and log in again", err, name)
+	return fmt.Errorf("read the journal: %w: the daemon runs as %s, who must be in the group systemd-journal "+
+		"(usermod -aG systemd-journal %[2]s) and log in again", err, name)
 }
 
 // changed are the times at which files came, went or were renamed last.

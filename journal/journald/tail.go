@@ -24,23 +24,23 @@ const (
 
 // tail follows the files that are written to. It implements journal.Tail.
 type tail struct {
-	src  *Source
-	wake chan struct{}
-	stop chan struct{}
-	done sync.WaitGroup
-	bell *bell // nil without one
+	src     *Source
+	wake    chan struct{}
+	stop    chan struct{}
+	done    sync.WaitGroup
+	watcher *dirWatcher // nil without one
 
-	files   map[[16]byte]*growing
+	files   map[[16]byte]*activeFile
 	passed  position // files that are done with, or that were full already
 	dirs    []time.Time
 	scanned time.Time
-	// moved is the last entry that was read from memory: what turns up on
+	// lastVolatile is the last entry that was read from memory: what turns up on
 	// disk with an earlier one's time is a copy.
-	moved entry
+	lastVolatile entry
 }
 
-// growing is a file that may get more entries.
-type growing struct {
+// activeFile is a file that may get more entries.
+type activeFile struct {
 	d        *decoder
 	inMemory bool
 	done     uint64 // entries that were looked at
@@ -51,10 +51,10 @@ type growing struct {
 
 // Tail implements journal.Source.
 func (s *Source) Tail() (journal.Tail, error) {
-	t := &tail{src: s, wake: make(chan struct{}, 1), stop: make(chan struct{}), bell: newBell(),
-		files: map[[16]byte]*growing{}, passed: position{}}
-	if t.bell != nil {
-		t.done.Go(func() { t.bell.listen(t.again) })
+	t := &tail{src: s, wake: make(chan struct{}, 1), stop: make(chan struct{}), watcher: newDirWatcher(),
+		files: map[[16]byte]*activeFile{}, passed: position{}}
+	if t.watcher != nil {
+		t.done.Go(func() { t.watcher.listen(t.again) })
 	}
 	t.done.Go(t.look)
 	if err := t.scan(true); err != nil {
@@ -90,8 +90,8 @@ func (t *tail) Wake() <-chan struct{} { return t.wake }
 // Close implements journal.Tail.
 func (t *tail) Close() error {
 	close(t.stop)
-	if t.bell != nil {
-		t.bell.close()
+	if t.watcher != nil {
+		t.watcher.close()
 	}
 	t.done.Wait()
 	for _, g := range t.files {
@@ -111,8 +111,8 @@ func (t *tail) Position([]string) journal.Position {
 
 // scan looks for files. What is there at first counts as read.
 func (t *tail) scan(first bool) error {
-	if t.bell != nil {
-		t.bell.watch(t.src.opts.Dirs)
+	if t.watcher != nil {
+		t.watcher.watch(t.src.opts.Dirs)
 	}
 	t.dirs, t.scanned = t.src.changed(), time.Now()
 	files, making, err := t.src.open()
@@ -150,7 +150,7 @@ func (t *tail) take(f *file, first bool) {
 		f.close()
 		return
 	}
-	g := &growing{d: newDecoder(f, &t.src.opts), rest: f.state == stateArchived, inMemory: t.src.inMemory(f.path)}
+	g := &activeFile{d: newDecoder(f, &t.src.opts), rest: f.state == stateArchived, inMemory: t.src.inMemory(f.path)}
 	if first {
 		g.done, g.last = f.entries, f.lastOffset()
 		if g.inMemory && g.last != 0 {
@@ -161,11 +161,11 @@ func (t *tail) take(f *file, first bool) {
 }
 
 // remember notes the last entry read from memory.
-func (t *tail) remember(g *growing, offset uint64) {
+func (t *tail) remember(g *activeFile, offset uint64) {
 	var e entry
 	if _, err := g.d.f.entryHead(offset, &e); err == nil {
 		e.items = nil
-		t.moved = e
+		t.lastVolatile = e
 	}
 }
 
@@ -223,7 +223,7 @@ type found struct {
 }
 
 // read looks at the new entries of a file.
-func (t *tail) read(g *growing, wanted *journal.Wanted, got []found) []found {
+func (t *tail) read(g *activeFile, wanted *journal.Wanted, got []found) []found {
 	f := g.d.f
 	var err error
 	if g.offsets, err = f.all(g.offsets[:0], g.done, min(f.entries-min(g.done, f.entries), nextMost)); err != nil &&
@@ -251,11 +251,11 @@ func (t *tail) read(g *growing, wanted *journal.Wanted, got []found) []found {
 
 // copied reports whether an entry on disk is one that was read from memory.
 func (t *tail) copied(e *entry) bool {
-	return e.boot == t.moved.boot && e.monotonic <= t.moved.monotonic
+	return e.boot == t.lastVolatile.boot && e.monotonic <= t.lastVolatile.monotonic
 }
 
 // drop lets go of a file; where it ended stays known.
-func (t *tail) drop(id [16]byte, g *growing) {
+func (t *tail) drop(id [16]byte, g *activeFile) {
 	t.passed[id] = g.last
 	g.d.close()
 	delete(t.files, id)

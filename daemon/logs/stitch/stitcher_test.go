@@ -65,7 +65,8 @@ func TestMoves(t *testing.T) {
 		steps    steps
 		want     []string
 	}{
-		"from a machine that runs": {on("m1", ""), nil, steps{state("m2", "m3"), say("m2")}, []string{"moved m1 → m2", "m2"}},
+		"from a machine that runs": {on("m1", ""), nil, steps{state("m2", "m3"), say("m2")},
+			[]string{"moved m1 → m2", "m2"}},
 		"with an outage": {on("m1", ""), nil, steps{state("m2", "m1"), say("m2"), state("m2", "m1", active), say("m2")},
 			[]string{"moved m1 → m2, outage 1.00s", "m2", "m2"}},
 		"with an outage that is known late": {on("m1", ""), nil, steps{state("m2", "m1"), say("m2"), wait, wait, wait,

@@ -15,22 +15,22 @@ import (
 	"fleettop/tui/theme"
 )
 
-// BenchmarkFrameFull draws the screen of a full book, and tells what that holds in memory.
+// BenchmarkFrameFull draws the screen of a full line buffer, and tells what that holds in memory.
 func BenchmarkFrameFull(b *testing.B) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	s := New([]string{"a.service"})
 	s.SetSize(120, 40)
-	book := book{called: func(id string) string { return id }}
+	buffer := lineBuffer{called: func(id string) string { return id }}
 	for i := 0; i < kept; i += 100 {
 		batch := make([]journal.Entry, 100)
 		for j := range batch {
 			batch[j] = entryAt(i+j, fmt.Sprintf("GET /things/%d 200 in 12 ms, 4711 bytes, from 192.0.2.17", i+j))
 		}
-		book.add(batch)
+		buffer.add(batch)
 	}
-	s.page = book.page
+	s.page = buffer.page
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	look, err := theme.New(lipgloss.NewRenderer(io.Discard), theme.Options{})

@@ -34,8 +34,8 @@ func entryAt(i int, message string) journal.Entry {
 		Priority: 6, Message: message}
 }
 
-func TestTheBookIsBoundedAndInOrder(t *testing.T) {
-	b := book{called: func(id string) string { return id }}
+func TestLineBufferIsBoundedAndInOrder(t *testing.T) {
+	b := lineBuffer{called: func(id string) string { return id }}
 	for i := range kept + 500 {
 		b.add([]journal.Entry{entryAt(i, fmt.Sprint("line ", i))})
 	}
@@ -55,7 +55,7 @@ func TestTheBookIsBoundedAndInOrder(t *testing.T) {
 	if len(b.shown) != 2 || b.shown[1].Message != "other" {
 		t.Errorf("new lines pass the filter wrongly: %d", len(b.shown))
 	}
-	b = book{}
+	b = lineBuffer{}
 	for i := range 40 {
 		b.add([]journal.Entry{entryAt(i, strings.Repeat("x", 4<<20))})
 	}
@@ -64,11 +64,11 @@ func TestTheBookIsBoundedAndInOrder(t *testing.T) {
 	}
 }
 
-// TestTheBookMergesAnything adds batches of any age and order: it has what a
+// TestLineBufferMergesAnything adds batches of any age and order: it has what a
 // plain sort of all would have, and no page that was handed out changes.
-func TestTheBookMergesAnything(t *testing.T) {
+func TestLineBufferMergesAnything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b := book{called: func(id string) string { return id }}
+		b := lineBuffer{called: func(id string) string { return id }}
 		var want []string
 		var pages []page
 		var saw []string
@@ -168,7 +168,7 @@ func TestManyOlderLinesAreMergedAside(t *testing.T) {
 	t.Logf("the drawing side was held up for %s at most", longest)
 }
 
-// TestDrawingWaitsForNoMerge stops the book in the middle of a batch, for as
+// TestDrawingWaitsForNoMerge stops the line buffer in the middle of a batch, for as
 // long as the screen takes keys, draws, is filtered, searched and closed.
 func TestDrawingWaitsForNoMerge(t *testing.T) {
 	st := follow(older{600, 750}, []string{"a.service"})
@@ -205,7 +205,7 @@ func TestDrawingWaitsForNoMerge(t *testing.T) {
 	select {
 	case <-done:
 	case <-time.After(20 * time.Second):
-		t.Error("the screen waits for the book")
+		t.Error("the screen waits for the line buffer")
 	}
 	close(stop)
 	<-st.ended
@@ -214,7 +214,7 @@ func TestDrawingWaitsForNoMerge(t *testing.T) {
 func TestPauseLosesNothing(t *testing.T) {
 	s := New([]string{"a.service"})
 	s.SetSize(80, 10)
-	b := book{called: func(id string) string { return id }}
+	b := lineBuffer{called: func(id string) string { return id }}
 	add := func(i int) {
 		b.add([]journal.Entry{entryAt(i, fmt.Sprint("line ", i))})
 		s.page = b.page
@@ -244,7 +244,7 @@ func TestSave(t *testing.T) {
 	raw := "tab\there, \xff\xfe bytes, a \x1b[31mred\x1b[m one, \u009b31m too, \x9b1m and ü\nsecond line"
 	l := entryAt(0, "")
 	line := journal.Entry{Time: l.Time, Machine: "m1", Unit: "a.service", Priority: 6, Message: raw}
-	b := book{}
+	b := lineBuffer{}
 	b.add([]journal.Entry{line, {Kind: journal.KindDivider, Time: l.Time, Text: "moved n3 → n1"}})
 	s := New([]string{"a.service"})
 	s.page = b.page
@@ -351,14 +351,14 @@ func TestAStreamGoesOnWhereItBrokeOff(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	book := book{called: func(id string) string { return id }}
+	buffer := lineBuffer{called: func(id string) string { return id }}
 	for i := range kept {
-		book.add([]journal.Entry{entryAt(i, "GET /things 200")})
+		buffer.add([]journal.Entry{entryAt(i, "GET /things 200")})
 	}
 	line := []journal.Entry{entryAt(kept, "GET /things 200")}
 	b.ReportAllocs()
 	for b.Loop() {
-		book.add(line)
+		buffer.add(line)
 	}
 }
 
@@ -372,8 +372,8 @@ func BenchmarkOlderLines(b *testing.B) {
 		then = append(then, entryAt(i, "GET /things 200"))
 	}
 	for b.Loop() {
-		var book book
-		book.add(first)
-		book.add(then)
+		var buffer lineBuffer
+		buffer.add(first)
+		buffer.add(then)
 	}
 }

@@ -29,19 +29,19 @@ type Source interface {
 	Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error
 }
 
-// stream follows the logs of units. One of its goroutines reads, another keeps
-// the book, so that drawing waits for neither; the screen takes pages.
+// stream follows the logs of units. One of its goroutines reads, another fills
+// the line buffer, so that drawing waits for neither; the screen takes pages.
 type stream struct {
 	cancel  context.CancelFunc
 	done    <-chan struct{}
 	ended   chan struct{} // closed when its goroutines have
-	wake    chan struct{} // has one when the book is to be brought up to date
+	wake    chan struct{} // has one when the line buffer is to be brought up to date
 	changed chan struct{} // has one when there is another page
 
 	mu      sync.Mutex // guards what follows
 	pending []journal.Entry
 	bytes   int // of them
-	dropped int // of them, before the book had them
+	dropped int // of them, before the line buffer had them
 	trouble string
 	filter  state.Query
 	called  func(id string) string
@@ -74,9 +74,9 @@ func (s *stream) close() {
 	}
 }
 
-// keep keeps the book.
+// keep fills the line buffer.
 func (s *stream) keep() {
-	var b book
+	var b lineBuffer
 	for {
 		select {
 		case <-s.done:

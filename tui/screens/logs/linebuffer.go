@@ -71,7 +71,7 @@ func hasFold(text, word string) bool {
 	return false
 }
 
-// page is what a book has at one moment. It is immutable and safe to share.
+// page is what a lineBuffer has at one moment. It is immutable and safe to share.
 type page struct {
 	all     []*entry // by time
 	shown   []*entry // those that pass the filter
@@ -80,9 +80,9 @@ type page struct {
 	dropped int    // older ones that there was no room for
 }
 
-// book collects a bounded number of entries by time, and those of them that
+// lineBuffer collects a bounded number of entries by time, and those of them that
 // pass a filter. It belongs to one goroutine; its pages do not.
-type book struct {
+type lineBuffer struct {
 	page
 	bytes  int
 	called func(id string) string
@@ -90,7 +90,7 @@ type book struct {
 
 // add puts lines in, in one pass however many and however old they are. Slices
 // of pages that were handed out are only appended to behind their ends.
-func (b *book) add(lines []journal.Entry) {
+func (b *lineBuffer) add(lines []journal.Entry) {
 	if len(lines) == 0 {
 		return
 	}
@@ -123,9 +123,9 @@ func (b *book) add(lines []journal.Entry) {
 	}
 }
 
-// trim drops the oldest entries of the book and of those to come until all have
+// trim drops the oldest entries of the line buffer and of those to come until all have
 // room, and returns what is left of those to come.
-func (b *book) trim(fresh []*entry) []*entry {
+func (b *lineBuffer) trim(fresh []*entry) []*entry {
 	for n := len(b.all) + len(fresh); n > kept || b.bytes > bytesKept && n > 1; n-- {
 		var e *entry
 		if len(b.all) > 0 && (len(fresh) == 0 || !fresh[0].Time.Before(b.all[0].Time)) {
@@ -167,7 +167,7 @@ func merge(old, fresh []*entry) []*entry {
 }
 
 // setFilter changes what is shown.
-func (b *book) setFilter(q state.Query) {
+func (b *lineBuffer) setFilter(q state.Query) {
 	if b.filter.String() == q.String() {
 		return
 	}
@@ -183,7 +183,7 @@ func (b *book) setFilter(q state.Query) {
 	b.passed = uint64(len(b.shown))
 }
 
-func (b *book) passes(e *entry) bool {
+func (b *lineBuffer) passes(e *entry) bool {
 	if b.filter.Empty() || e.Kind != "" {
 		return true
 	}
