@@ -39,12 +39,16 @@ func (n *Node) FindHome(ctx context.Context, peers Peers, view View) error {
 		changed, wait := n.gossip.Changed(), 24*time.Hour
 		for _, id := range n.strangers() {
 			known, err := n.isKnownTo(ctx, peers, id)
+			used := false
+			if err == nil && known {
+				used, err = inUse(ctx, view)
+			}
 			switch {
 			case err != nil:
-				n.log.Debug("a machine of another cluster doesn't say whether it knows this one",
+				n.log.Debug("it isn't known yet whether this machine belongs to another cluster",
 					"machine", id, "error", err)
 				wait = homeRetry
-			case known && inUse(ctx, view):
+			case used:
 				n.log.Warn("another cluster knows this machine, and the one founded here is in use already: to go back "+
 					"to that one, stop this daemon, move "+n.cfg.StateDir+" away and start it with --join", "machine", id)
 				return nil
@@ -99,12 +103,15 @@ func (n *Node) isKnownTo(ctx context.Context, peers Peers, machine string) (bool
 	return false, nil
 }
 
-// inUse reports whether this cluster has a unit or another machine, or can't say.
-func inUse(ctx context.Context, view View) bool {
+// inUse reports whether this cluster has a unit or another machine.
+func inUse(ctx context.Context, view View) (bool, error) {
 	lease := view.Hold()
 	defer lease.Release()
 	ctx, cancel := context.WithTimeout(ctx, homeLimit)
 	defer cancel()
 	snap, err := lease.Snapshot(ctx, 0)
-	return err != nil || len(snap.Units) > 0 || len(snap.Machines) > 1
+	if err != nil {
+		return false, err
+	}
+	return len(snap.Units) > 0 || len(snap.Machines) > 1, nil
 }
