@@ -95,7 +95,7 @@ func TestNoHastyVerdict(t *testing.T) {
 		change func(*watched)
 	}{
 		"a witness has an answer": {func(by string) membership.Verdict {
-			if by == "b" {
+			if by == "b" || by == "d" {
 				return membership.Answered
 			}
 			return membership.Silent
@@ -106,7 +106,10 @@ func TestNoHastyVerdict(t *testing.T) {
 		"this machine has no answer of others": {all(membership.Silent), func(w *watched) {
 			w.third.Store(membership.Silent)
 		}},
-		"others are in doubt": {all(membership.Silent), func(w *watched) { w.hear("b", membership.Suspect) }},
+		"others are in doubt": {all(membership.Silent), func(w *watched) {
+			w.hear("b", membership.Suspect)
+			w.hear("c", membership.Suspect)
+		}},
 		"it has had no answer in time for long": {all(membership.Silent), func(w *watched) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -124,7 +127,7 @@ func TestNoHastyVerdict(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := watch(t, time.Minute, "self", "b", "c", "victim")
+			w := watch(t, time.Minute, "self", "b", "c", "d", "e", "victim")
 			w.answer.Store(membership.Silent)
 			w.others.Store(test.others)
 			if test.change != nil {
@@ -189,6 +192,14 @@ func TestLook(t *testing.T) {
 		t.Errorf("a machine it doesn't know: %s", got)
 	}
 	w.answer.Store(membership.Silent)
+	w.mu.Lock()
+	m := w.members["victim"]
+	m.LastPacket = time.Now().Add(time.Hour)
+	w.members["victim"] = m
+	w.mu.Unlock()
+	if got := w.tracker.Look(t.Context(), "victim"); got != membership.Heard {
+		t.Errorf("packets of it arrive: %s", got)
+	}
 	w.third.Store(membership.Silent)
 	if got := w.tracker.Look(t.Context(), "victim"); got != membership.Unknown {
 		t.Errorf("without an answer of a third machine: %s", got)
