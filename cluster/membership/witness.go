@@ -46,7 +46,8 @@ func Ask(ctx context.Context, addr, witness, id string, limit time.Duration) Ver
 	}
 	answer, ok := strings.CutPrefix(line, lookAnswer)
 	saw, by, _ := strings.Cut(answer, " ")
-	if v := Verdict(saw); ok && by == witness && slices.Contains([]Verdict{Answered, Reached, Refused, Hung, Silent, Heard}, v) {
+	all := []Verdict{Answered, Reached, Refused, Hung, Silent, Heard}
+	if v := Verdict(saw); ok && by == witness && slices.Contains(all, v) {
 		return v
 	}
 	return Unknown

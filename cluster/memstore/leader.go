@@ -77,7 +77,8 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 		}
 		return 0, errs, fmt.Errorf("apply %d moves in term %d: %w", len(moves), term, cluster.ErrNotLeader)
 	}
-	change := cluster.Change{Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{}, Units: map[string]*cluster.Unit{},
+	change := cluster.Change{Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{},
+		Units:    map[string]*cluster.Unit{},
 		Findings: found}
 	if found.Hold != nil {
 		l := c.snap.Leader

@@ -83,7 +83,8 @@ func applyToUnit(t *testing.T, open func() cluster.Store) {
 	next.Generation, next.AdoptedFrom = 2, ""
 	second := *first
 	second.Generation, second.TakeOver = 2, false
-	snap := seen(apply(t, s, l, []cluster.Move{{Unit: u.Name, From: first, To: &second, Generation: 1, Becomes: &next}}, nil))
+	snap := seen(apply(t, s, l, []cluster.Move{{Unit: u.Name, From: first, To: &second, Generation: 1, Becomes: &next}},
+		nil))
 	if got := snap.Units[u.Name]; got.Generation != 2 || got.AdoptedFrom != "" || got.Content != u.Content {
 		t.Errorf("the unit became %+v", got)
 	}

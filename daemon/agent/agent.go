@@ -88,7 +88,8 @@ func (f *flight) starts() bool { return f.kind == Start || f.kind == Restart }
 // New returns an Agent. Nothing happens before Run.
 func New(cfg Config) *Agent {
 	return &Agent{cfg: cfg, log: cfg.Log, sessions: make(chan cluster.Session, 1), pings: make(chan struct{}),
-		pace: pace{lease: cfg.Lease}, heard: map[string]time.Time{}, flights: map[string]*flight{}, finished: make(chan *flight)}
+		pace: pace{lease: cfg.Lease}, heard: map[string]time.Time{}, flights: map[string]*flight{},
+		finished: make(chan *flight)}
 }
 
 // SetSession gives the agent the session its reports go under, in place of the one before.

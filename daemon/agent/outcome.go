@@ -159,8 +159,8 @@ func (a *Agent) statuses() map[string]cluster.Status {
 		if _, ok := out[name]; ok || n.Error == "" && n.Released == "" {
 			continue
 		}
-		s := cluster.Status{Machine: a.cfg.Machine, Epoch: w.Epoch, Generation: n.Generation, Error: n.Error, Released: n.Released,
-			Status: units.Status{Name: name, Hash: w.Hash, Load: "error", Active: "inactive", Sub: "dead"}}
+		s := cluster.Status{Machine: a.cfg.Machine, Epoch: w.Epoch, Generation: n.Generation, Error: n.Error,
+			Released: n.Released, Status: units.Status{Name: name, Hash: w.Hash, Load: "error", Active: "inactive", Sub: "dead"}}
 		if n.Released != "" {
 			s.Load = "released"
 		}

@@ -106,7 +106,8 @@ func isCrashing(h units.Status) bool { return strings.Contains(h.Sub, "auto-rest
 
 // covers reports whether the note is of this very assignment.
 func (n Note) covers(a cluster.Assignment) bool {
-	return n.Epoch == a.Epoch && n.Generation == a.Generation && n.Restart == a.Restart && n.Desired == a.Desired && n.Hash == a.Hash
+	return n.Epoch == a.Epoch && n.Generation == a.Generation && n.Restart == a.Restart && n.Desired == a.Desired &&
+		n.Hash == a.Hash
 }
 
 // noteOf is the note of an assignment carried out.
@@ -144,7 +145,8 @@ type Step struct {
 // next step of every unit that needs one, in the order of kinds and names: a
 // unit no longer assigned is stopped, then unloaded; a new one is loaded, then
 // started by the following Plan.
-func Plan(want map[string]cluster.Assignment, held map[string]units.Status, notes map[string]Note, now time.Time) []Step {
+func Plan(want map[string]cluster.Assignment, held map[string]units.Status, notes map[string]Note,
+	now time.Time) []Step {
 	var steps []Step
 	for _, name := range slices.Sorted(maps.Keys(held)) {
 		if _, ok := want[name]; ok {

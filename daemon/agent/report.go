@@ -131,7 +131,8 @@ func (r *reporter) run(ctx context.Context) {
 func difference(told, all map[string]cluster.Status) (puts []cluster.Status, deletes []string) {
 	for name, s := range all {
 		t, ok := told[name]
-		if !ok || t.Epoch != s.Epoch || t.Generation != s.Generation || t.Error != s.Error || t.Released != s.Released || !t.Status.Equal(s.Status) {
+		if !ok || t.Epoch != s.Epoch || t.Generation != s.Generation || t.Error != s.Error || t.Released != s.Released ||
+			!t.Status.Equal(s.Status) {
 			puts = append(puts, s)
 		}
 	}

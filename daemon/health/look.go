@@ -58,7 +58,8 @@ func (r *round) lives(now time.Time) (best testimony, ok bool) {
 	if r == nil || now.Sub(r.began) > 2*roundLasts {
 		return testimony{}, false
 	}
-	for _, saw := range []membership.Verdict{membership.Answered, membership.Reached, membership.Hung, membership.Refused} {
+	for _, saw := range []membership.Verdict{membership.Answered, membership.Reached, membership.Hung,
+		membership.Refused} {
 		for _, s := range r.seen[1:] {
 			if s.saw == saw {
 				return s, true
@@ -102,7 +103,8 @@ func convicted(e evidence, now time.Time) (v verdict, ok bool) {
 func elsewhere(e evidence, w testimony, now time.Time, grace time.Duration) verdict {
 	switch {
 	case w.saw != membership.Answered && w.saw != membership.Reached:
-		return waiting(e.since, now, grace, "the machine answers "+w.by+" and its daemon doesn't", "its daemon was away for %s")
+		return waiting(e.since, now, grace, "the machine answers "+w.by+" and its daemon doesn't",
+			"its daemon was away for %s")
 	case e.storeKnown && !e.registered:
 		return waiting(e.since, now, grace, "its daemon answers "+w.by+" and is not connected to the store",
 			"its daemon was not connected to the store for %s")

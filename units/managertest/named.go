@@ -37,7 +37,8 @@ func testRefusedFile(h *harness) {
 		h.Errorf("a unit that was cured: %+v", s)
 	}
 	h.stop(name)
-	if s := h.await(name, "inactive", func(s units.Status) bool { return s.Active == "inactive" }); s.Result == "resources" {
+	if s := h.await(name, "inactive",
+		func(s units.Status) bool { return s.Active == "inactive" }); s.Result == "resources" {
 		h.Errorf("a unit that was stopped: %+v", s)
 	}
 }

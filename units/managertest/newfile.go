@@ -12,7 +12,8 @@ import (
 
 // says is a service that writes a word when it starts, and runs on.
 func says(word, out string, more ...string) string {
-	return strings.Join(more, "\n") + "\n[Service]\nExecStart=/bin/sh -c 'echo " + word + " >> " + out + "; exec sleep 1000'\n"
+	return strings.Join(more, "\n") + "\n[Service]\nExecStart=/bin/sh -c 'echo " + word + " >> " + out +
+		"; exec sleep 1000'\n"
 }
 
 // saysOnce is a service that writes a word and ends with a status.
@@ -84,7 +85,8 @@ func testNewFileWhileTimed(h *harness) {
 }
 
 func testNewFileWhileWatched(h *harness) {
-	path, name, watched, out := h.name("new-watched.path"), h.name("new-watched.service"), h.scratch("watched"), h.scratch("out")
+	path, name, watched, out := h.name("new-watched.path"), h.name("new-watched.service"), h.scratch("watched"),
+		h.scratch("out")
 	h.load(path, "[Path]\nPathExists="+watched+"\n", name, oneshot("rm -f "+watched+"; echo old >> "+out))
 	h.start(path)
 	h.awaitActive(path)

@@ -306,8 +306,9 @@ func (u *unit) timedOut() {
 	if sub == subStart && u.st.Forked {
 		why = fmt.Sprintf(": PIDFile=%s names no process of it", u.cfg.PIDFile)
 	}
-	u.blame(resultTimeout, fmt.Sprintf("it did not %s within %s%s: see its output in %s, or give it more with Timeout%sSec=",
-		what, limit, why, u.m.logPath(u.name), map[string]string{"start": "Start", "stop": "Stop"}[what]))
+	u.blame(resultTimeout,
+		fmt.Sprintf("it did not %s within %s%s: see its output in %s, or give it more with Timeout%sSec=",
+			what, limit, why, u.m.logPath(u.name), map[string]string{"start": "Start", "stop": "Stop"}[what]))
 	switch sub {
 	case subStartPre, subStart, subStartPost, subStop:
 		u.enterSignal(subStopSigterm)

@@ -55,8 +55,10 @@ func (m *Manager) spareReload(ctx context.Context, s *session, names []string) b
 
 // readFrom returns the path of the file that systemd has of a unit, and whether
 // it or one of its drop-in files changed since.
-func (s *session) readFrom(ctx context.Context, name string, path dbus.ObjectPath) (file string, stale bool, err error) {
-	fragment, need := s.property(ctx, path, unitIface, "FragmentPath"), s.property(ctx, path, unitIface, "NeedDaemonReload")
+func (s *session) readFrom(ctx context.Context, name string, path dbus.ObjectPath) (
+	file string, stale bool, err error) {
+	fragment := s.property(ctx, path, unitIface, "FragmentPath")
+	need := s.property(ctx, path, unitIface, "NeedDaemonReload")
 	var value dbus.Variant
 	if err = s.wait(fragment).Store(&value); err == nil {
 		err = value.Store(&file)

@@ -36,7 +36,8 @@ func (s *Server) submitUnits(w http.ResponseWriter, r *http.Request) {
 		writeError(w, e)
 		return
 	}
-	verb, ok := map[units.DesiredState]api.Verb{"": api.Submit, units.Inactive: api.Submit, units.Loaded: api.Load, units.Launched: api.Start}[req.Desired]
+	verb, ok := map[units.DesiredState]api.Verb{"": api.Submit, units.Inactive: api.Submit, units.Loaded: api.Load,
+		units.Launched: api.Start}[req.Desired]
 	if !ok {
 		writeError(w, api.Refuse(api.CodeInvalid, "choose inactive, loaded or launched",
 			"%q is no desired state", req.Desired))
@@ -102,7 +103,8 @@ func (s *Server) newAction(req api.ActionRequest, by string) (*action, *api.Erro
 		return nil, api.Refuse(api.CodeInvalid, "name at least one", "no unit to %s", req.Verb)
 	case len(req.Files) > 0 && !takesFiles(req.Verb):
 		return nil, api.Refuse(api.CodeInvalid, "name the units instead", "%s takes no files", req.Verb)
-	case slices.ContainsFunc(req.Files, func(f api.File) bool { return f.AdoptFrom != "" }) && (!places(req.Verb) || req.Replace):
+	case slices.ContainsFunc(req.Files, func(f api.File) bool { return f.AdoptFrom != "" }) &&
+		(!places(req.Verb) || req.Replace):
 		return nil, api.Refuse(api.CodeInvalid, "use start, or load for one that is not to run, and not --replace",
 			"%s adopts no unit", req.Verb)
 	case req.Replace && !takesFiles(req.Verb):
@@ -214,7 +216,8 @@ func (a *action) run(ctx context.Context) *api.Error {
 	}
 	for _, it := range a.items {
 		if !it.settled {
-			it.fail(api.Refuse(api.CodeConflict, "see what it is now and try again", "%s is being changed by another at the same time", it.name))
+			it.fail(api.Refuse(api.CodeConflict, "see what it is now and try again",
+				"%s is being changed by another at the same time", it.name))
 		}
 	}
 	a.finish(ctx, lease)
@@ -247,7 +250,9 @@ func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool,
 			it.settled = true
 		}
 	}
-	again, e = a.write(ctx, putItems, func(from, to int) ([]error, error) { return a.s.cfg.Store.PutUnits(ctx, puts[from:to]) })
+	again, e = a.write(ctx, putItems, func(from, to int) ([]error, error) {
+		return a.s.cfg.Store.PutUnits(ctx, puts[from:to])
+	})
 	if e != nil {
 		return false, e
 	}
@@ -266,14 +271,16 @@ func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool,
 // write writes items in pieces. Where a piece fails as a whole after others
 // were written, each item says how it stands; where nothing was written the
 // error says it for all.
-func (a *action) write(ctx context.Context, items []*item, put func(from, to int) ([]error, error)) (again bool, e *api.Error) {
+func (a *action) write(ctx context.Context, items []*item, put func(from, to int) ([]error, error)) (
+	again bool, e *api.Error) {
 	for from := 0; from < len(items); from += writeMost {
 		to := min(from+writeMost, len(items))
 		errs, err := put(from, to)
 		if len(errs) == 0 { // the store wasn't even asked
 			errs = slices.Repeat([]error{err}, to-from)
 		}
-		if err != nil && !slices.ContainsFunc(a.items, func(it *item) bool { return it.result.Changed }) && !slices.Contains(errs, nil) {
+		if err != nil && !slices.ContainsFunc(a.items, func(it *item) bool { return it.result.Changed }) &&
+			!slices.Contains(errs, nil) {
 			return false, unsure(err)
 		}
 		again = settle(items[from:to], errs) || again
@@ -339,7 +346,8 @@ func (a *action) decide(it *item, snap *cluster.Snapshot, in trouble, now time.T
 	}
 	if a.most > 0 {
 		if !a.s.facts.of(it.done.next).global {
-			it.fail(api.Refuse(api.CodeInvalid, "leave --max-unavailable out", "%s is on one machine at a time anyway: only a global unit is on several", name))
+			it.fail(api.Refuse(api.CodeInvalid, "leave --max-unavailable out",
+				"%s is on one machine at a time anyway: only a global unit is on several", name))
 			return
 		}
 		it.done.limit(a.most, a.by, now)
@@ -402,7 +410,8 @@ func (a *action) finish(ctx context.Context, lease *view.Lease) {
 				continue
 			}
 			u, known := snap.Units[it.name.String()]
-			if it.done.destroy && known && u == *it.old || !it.done.destroy && (!known || u.Generation < it.done.next.Generation) {
+			if it.done.destroy && known && u == *it.old || !it.done.destroy &&
+				(!known || u.Generation < it.done.next.Generation) {
 				return false
 			}
 		}

@@ -36,7 +36,8 @@ func (s *Server) hostUnit(l look) (any, *api.Error) {
 	case errors.Is(err, units.ErrNotAdoptable):
 		return nil, api.Refuse(api.CodeConflict, "", "%s: %v", m.Label(), err)
 	}
-	return nil, api.Refuse(api.CodeUnavailable, "see whether its daemon runs, and try again", "%s can't say what it runs: %v", m.Label(), err)
+	return nil, api.Refuse(api.CodeUnavailable, "see whether its daemon runs, and try again",
+		"%s can't say what it runs: %v", m.Label(), err)
 }
 
 // refuseHandover returns why a unit can't pass between the cluster and a host.

@@ -110,7 +110,8 @@ func (s *Server) scheduleMachines(w http.ResponseWriter, r *http.Request) {
 
 // schedule writes what is wanted of machines, all at once, so that the leader
 // decides on them together, and waits until the view shows it.
-func (s *Server) schedule(l look, req api.MachinesRequest, want cluster.Schedulability, report func(api.Progress)) (*api.MachinesReply, *api.Error) {
+func (s *Server) schedule(l look, req api.MachinesRequest, want cluster.Schedulability, report func(api.Progress)) (
+	*api.MachinesReply, *api.Error) {
 	reply := &api.MachinesReply{Machines: make([]api.MachineResult, len(req.Machines))}
 	ids := map[string]int{} // of those found: the result they belong to
 	for i, name := range req.Machines {
@@ -144,7 +145,10 @@ func (s *Server) schedule(l look, req api.MachinesRequest, want cluster.Schedula
 	}
 	slices.Sort(drained)
 	shown := func(now *cluster.Snapshot) bool {
-		return !slices.ContainsFunc(drained, func(id string) bool { m, known := now.Machines[id]; return known && m.Schedule != want })
+		return !slices.ContainsFunc(drained, func(id string) bool {
+			m, known := now.Machines[id]
+			return known && m.Schedule != want
+		})
 	}
 	snap := l.snap
 	if now := await(l.Context(), l.lease, shown); now != nil {

@@ -28,7 +28,8 @@ type Exit struct {
 
 // NewExit returns the Exit of the units that machines have.
 func NewExit(snap *cluster.Snapshot, machines ...string) *Exit {
-	x := &Exit{machines: machines, units: unitsOn(snap, machines), from: map[string]string{}, global: map[string]bool{}, once: map[string]bool{}}
+	x := &Exit{machines: machines, units: unitsOn(snap, machines), from: map[string]string{}, global: map[string]bool{},
+		once: map[string]bool{}}
 	for k := range snap.Statuses {
 		if slices.Contains(machines, k.Machine) {
 			x.from[k.Unit] = k.Machine

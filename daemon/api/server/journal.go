@@ -51,7 +51,8 @@ func (s *Server) journal(w http.ResponseWriter, r *http.Request) {
 // journalOptions reads what a request asks for.
 func journalOptions(r *http.Request) (api.JournalOptions, *api.Error) {
 	q := r.URL.Query()
-	o := api.JournalOptions{Units: q["unit"], Since: q.Get("since"), Until: q.Get("until"), Priority: q.Get("priority"), Grep: q.Get("grep"),
+	o := api.JournalOptions{Units: q["unit"], Since: q.Get("since"), Until: q.Get("until"), Priority: q.Get("priority"),
+		Grep:    q.Get("grep"),
 		Machine: q.Get("machine"), Follow: q.Get("follow") == "true", Fields: q.Get("fields") == "true",
 		Positions: q.Get("positions") == "true", Local: q.Get("local") == "true"}
 	if name := r.PathValue("name"); name != "" {

@@ -22,22 +22,27 @@ type metrics struct {
 var (
 	descMachines = prometheus.NewDesc("fleettop_machines", "Machines by health.", []string{"state"}, nil)
 	descUnits    = prometheus.NewDesc("fleettop_units", "Unit files by desired state.", []string{"desired"}, nil)
-	descStatuses = prometheus.NewDesc("fleettop_unit_statuses", "Units on machines by active state.", []string{"active"}, nil)
+	descStatuses = prometheus.NewDesc("fleettop_unit_statuses", "Units on machines by active state.", []string{"active"},
+		nil)
 	descUnplaced = prometheus.NewDesc("fleettop_units_unplaced", "Units that no machine can take.", nil, nil)
 	descLeads    = prometheus.NewDesc("fleettop_leader", "Whether this machine leads the cluster.", nil, nil)
 	descRevision = prometheus.NewDesc("fleettop_store_revision", "Revision of the state known here.", nil, nil)
-	descStore    = prometheus.NewDesc("fleettop_store_connected", "Whether the store is connected; what the others say is old if not.", nil, nil)
-	descInfo     = prometheus.NewDesc("fleettop_info", "Always 1; tells the version and the machine.", []string{"version", "machine"}, nil)
+	descStore    = prometheus.NewDesc("fleettop_store_connected",
+		"Whether the store is connected; what the others say is old if not.", nil, nil)
+	descInfo = prometheus.NewDesc("fleettop_info", "Always 1; tells the version and the machine.",
+		[]string{"version", "machine"}, nil)
 )
 
 func newMetrics(s *Server) *metrics {
 	m := &metrics{s: s,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fleettop_api_requests_total", Help: "Requests answered, by status."}, []string{"status"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fleettop_api_requests_total",
+			Help: "Requests answered, by status."}, []string{"status"}),
 		watchers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "fleettop_api_watchers", Help: "Watches being served."}),
 	}
 	own := prometheus.NewRegistry()
 	own.MustRegister(m, m.requests, m.watchers)
-	m.handler = promhttp.HandlerFor(prometheus.Gatherers{own, prometheus.DefaultGatherer}, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	m.handler = promhttp.HandlerFor(prometheus.Gatherers{own, prometheus.DefaultGatherer},
+		promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	return m
 }
 
@@ -51,7 +56,8 @@ func (m *metrics) serve(w http.ResponseWriter, r *http.Request) {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descMachines, descUnits, descStatuses, descUnplaced, descLeads, descRevision, descStore, descInfo} {
+	for _, d := range []*prometheus.Desc{descMachines, descUnits, descStatuses, descUnplaced, descLeads, descRevision,
+		descStore, descInfo} {
 		ch <- d
 	}
 }

@@ -82,7 +82,8 @@ func (s *Server) guard(e endpoint, w http.ResponseWriter, r *http.Request) {
 	case role == "":
 		refuse(w, r, api.Refuse(api.CodeForbidden, "use the daemon's own sockets", "this way in has no role"))
 	case e.access == amongMachines:
-		refuse(w, r, api.Refuse(api.CodeForbidden, "the daemons do it by themselves", "%s %s is for machines, and you are %s here", r.Method, r.URL.Path, role))
+		refuse(w, r, api.Refuse(api.CodeForbidden, "the daemons do it by themselves",
+			"%s %s is for machines, and you are %s here", r.Method, r.URL.Path, role))
 	default:
 		how := "ask a member of the group " + api.Group + ", or become one"
 		if strings.HasSuffix(actor(r), OverSSH) {
@@ -137,7 +138,8 @@ func (s *Server) recordRefusal(r *http.Request, role api.Role) {
 	s.cfg.Log.Warn("refused", "by", who, "role", role, "what", what)
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
-	ev := cluster.Event{Kind: cluster.EventRefused, Machine: s.cfg.Self, Time: now, By: who, Text: fmt.Sprintf("%q was refused: the role %q may not", what, role)}
+	ev := cluster.Event{Kind: cluster.EventRefused, Machine: s.cfg.Self, Time: now, By: who,
+		Text: fmt.Sprintf("%q was refused: the role %q may not", what, role)}
 	if err := s.cfg.Store.Record(ctx, ev); err != nil {
 		s.cfg.Log.Warn("a refusal is not in the timeline", "error", err)
 	}

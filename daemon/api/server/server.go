@@ -96,7 +96,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			if fault != http.ErrAbortHandler {
-				s.cfg.Log.Error("a request failed by a fault of this daemon", "request", r.Method+" "+r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
+				s.cfg.Log.Error("a request failed by a fault of this daemon", "request", r.Method+" "+r.URL.Path, "fault", fault,
+					"stack", string(debug.Stack()))
 			}
 			panic(http.ErrAbortHandler)
 		}
@@ -136,7 +137,8 @@ func (s *Server) byMethod(m map[string]endpoint) http.Handler {
 		}
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			refuse(w, r, api.Refuse(api.CodeMethod, "use "+strings.Join(allowed, " or "), "%s does not take %s", r.URL.Path, r.Method))
+			refuse(w, r, api.Refuse(api.CodeMethod, "use "+strings.Join(allowed, " or "), "%s does not take %s", r.URL.Path,
+				r.Method))
 			return
 		}
 		s.guard(e, w, r)
@@ -167,7 +169,8 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) *api.Error {
 // readBody reads a request's JSON body into v. If it is strict it refuses fields that v doesn't have.
 func readBody(w http.ResponseWriter, r *http.Request, v any, strict bool) *api.Error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return api.Refuse(api.CodeContentType, "send JSON with Content-Type: application/json", "the request's Content-Type is %q", r.Header.Get("Content-Type"))
+		return api.Refuse(api.CodeContentType, "send JSON with Content-Type: application/json",
+			"the request's Content-Type is %q", r.Header.Get("Content-Type"))
 	}
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	if strict {

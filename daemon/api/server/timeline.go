@@ -64,7 +64,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	limit := api.EventsDefault
 	if l := q.Get("limit"); l != "" {
 		if limit, err = strconv.Atoi(l); err != nil || limit < 0 || limit > eventsMost {
-			writeError(w, api.Refuse(api.CodeInvalid, fmt.Sprintf("give a number from 0 to %d", eventsMost), "limit %q is none", l))
+			writeError(w, api.Refuse(api.CodeInvalid, fmt.Sprintf("give a number from 0 to %d", eventsMost), "limit %q is none",
+				l))
 			return
 		}
 	}
@@ -79,7 +80,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 }
 
 // timeline reads events from the store, or from what is known of it where it is lost.
-func (s *Server) timeline(ctx context.Context, lease *view.Lease, st api.Store, since time.Time, limit int) ([]cluster.Event, api.Store) {
+func (s *Server) timeline(ctx context.Context, lease *view.Lease, st api.Store, since time.Time, limit int) (
+	[]cluster.Event, api.Store) {
 	if limit == 0 {
 		return []cluster.Event{}, st
 	}
@@ -112,7 +114,8 @@ func (s *Server) followEvents(w http.ResponseWriter, r *http.Request, since time
 	if limit == 0 {
 		since = time.Now() // only what is new
 	}
-	f := &eventFollower{s: s, lease: lease, out: newStream(w, s.cfg.SlowReader), since: since, limit: limit, sent: map[string]bool{}}
+	f := &eventFollower{s: s, lease: lease, out: newStream(w, s.cfg.SlowReader), since: since, limit: limit,
+		sent: map[string]bool{}}
 	if f.next(r.Context()) != nil {
 		return
 	}

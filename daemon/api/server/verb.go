@@ -40,7 +40,8 @@ type file struct {
 // decide is what a verb makes of a unit: old is nil where the cluster doesn't
 // know it, f is nil where no file came with it. One of them is set. Trouble is
 // what keeps the unit from being as it is wanted already.
-func decide(v api.Verb, name string, old *cluster.Unit, f *file, replace bool, in trouble, by string, now time.Time) (step, *api.Error) {
+func decide(v api.Verb, name string, old *cluster.Unit, f *file, replace bool, in trouble, by string,
+	now time.Time) (step, *api.Error) {
 	var s step
 	switch {
 	case old == nil:
@@ -51,7 +52,8 @@ func decide(v api.Verb, name string, old *cluster.Unit, f *file, replace bool, i
 		return step{}, api.Refuse(api.CodeConflict, "`fleettop status "+name+"` shows it",
 			"%s is the cluster's already", name)
 	case old.Released && v != api.Release && v != api.Destroy && in&isRefused == 0:
-		return step{}, api.Refuse(api.CodeConflict, "wait until that is done, and adopt it again if it is to be the cluster's",
+		return step{}, api.Refuse(api.CodeConflict,
+			"wait until that is done, and adopt it again if it is to be the cluster's",
 			"%s is being released to its host", name)
 	default:
 		s.next = *old

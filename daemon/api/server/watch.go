@@ -66,8 +66,9 @@ type watcher struct {
 
 func (s *Server) newWatcher(r look) *watcher {
 	q := r.URL.Query()
-	return &watcher{s: s, lease: r.lease, units: newSelector(q["unit"]), machines: newSelector(q["machine"]), asksWhatIf: q.Get("whatif") == "true",
-		heartbeat: heartbeat(q.Get("heartbeat"), s.cfg.Heartbeat), snap: cluster.NewSnapshot(0)}
+	return &watcher{s: s, lease: r.lease, units: newSelector(q["unit"]), machines: newSelector(q["machine"]),
+		asksWhatIf: q.Get("whatif") == "true",
+		heartbeat:  heartbeat(q.Get("heartbeat"), s.cfg.Heartbeat), snap: cluster.NewSnapshot(0)}
 }
 
 // heartbeatLeast bounds what a reader may ask for.
@@ -86,7 +87,8 @@ func heartbeat(asked string, most time.Duration) time.Duration {
 // first is the first line.
 func (wa *watcher) first(ctx context.Context, snap *cluster.Snapshot, st api.Store) *api.Line {
 	wa.store = st
-	l := &api.Line{Kind: api.LineSnapshot, ClusterID: snap.ClusterID, Self: wa.s.cfg.Self, Version: wa.s.cfg.Version, Leader: &snap.Leader, Store: &st}
+	l := &api.Line{Kind: api.LineSnapshot, ClusterID: snap.ClusterID, Self: wa.s.cfg.Self, Version: wa.s.cfg.Version,
+		Leader: &snap.Leader, Store: &st}
 	wa.advance(l, snap)
 	l.Events = wa.missed(ctx, api.EventsDefault)
 	return l
@@ -139,7 +141,8 @@ func (wa *watcher) event(out []cluster.Event, ev cluster.Event) []cluster.Event 
 	if ev.Unit != "" && !wa.units.match(ev.Unit) {
 		return out
 	}
-	if ev.Machine+ev.From+ev.To != "" && !wa.machines.match(ev.Machine) && !wa.machines.match(ev.From) && !wa.machines.match(ev.To) {
+	if ev.Machine+ev.From+ev.To != "" && !wa.machines.match(ev.Machine) && !wa.machines.match(ev.From) &&
+		!wa.machines.match(ev.To) {
 		return out
 	}
 	return append(out, ev)

@@ -46,8 +46,10 @@ func (a *app) adoptCommand() *cobra.Command {
 		ValidArgsFunction: a.completeLogs,
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&fl.options, "option", nil, "add NAME=VALUE to the [X-Fleet] section of the unit's file; repeat it for more")
-	f.StringVar(&fl.fromFleet, "from-fleet", "", "take over the units of the fleet at this socket or URL, or of this file and those named after it")
+	f.StringArrayVar(&fl.options, "option", nil,
+		"add NAME=VALUE to the [X-Fleet] section of the unit's file; repeat it for more")
+	f.StringVar(&fl.fromFleet, "from-fleet", "",
+		"take over the units of the fleet at this socket or URL, or of this file and those named after it")
 	f.BoolVar(&fl.dryRun, "dry-run", false, "say what would be done with each unit, and do nothing")
 	f.DurationVar(&fl.wait, "wait", 0, "wait so long at most; 0 for as long as it takes")
 	return cmd
@@ -115,7 +117,8 @@ func (a *app) readFleet(ctx context.Context, from string, more []string, t fromf
 	}
 	if strings.Contains(from, "://") {
 		if len(more) > 0 {
-			return fromfleet.Fleet{}, usageError{errors.New("--from-fleet with a socket or a URL takes all units: leave out " + strings.Join(more, " "))}
+			return fromfleet.Fleet{}, usageError{errors.New("--from-fleet with a socket or a URL takes all units: leave out " +
+				strings.Join(more, " "))}
 		}
 		limited, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
@@ -222,7 +225,8 @@ func (a *app) carryOut(ctx context.Context, c *client.Client, steps []fromfleet.
 		planned[s.Unit] = s
 		switch {
 		case s.Error != nil:
-			if err := say(wait.Outcome{Unit: s.Unit, Verdict: wait.Refused, Text: s.Unit + " can't be taken over: " + s.Text, Error: s.Error}); err != nil {
+			if err := say(wait.Outcome{Unit: s.Unit, Verdict: wait.Refused, Text: s.Unit + " can't be taken over: " + s.Text,
+				Error: s.Error}); err != nil {
 				return err
 			}
 		case s.Verb == "":
@@ -246,9 +250,11 @@ func (a *app) carryOut(ctx context.Context, c *client.Client, steps []fromfleet.
 				s := planned[r.Name]
 				switch {
 				case r.Error != nil:
-					err = say(wait.Outcome{Unit: r.Name, Verdict: wait.Refused, Text: r.Name + " can't be taken over: " + r.Error.Error(), Error: r.Error})
+					err = say(wait.Outcome{Unit: r.Name, Verdict: wait.Refused, Text: r.Name + " can't be taken over: " +
+						r.Error.Error(), Error: r.Error})
 				case waits(verb, r):
-					goals = append(goals, wait.Goal{Unit: r.Name, Verb: verb, Generation: r.Generation, Adopted: s.File.AdoptFrom != ""})
+					goals = append(goals, wait.Goal{Unit: r.Name, Verb: verb, Generation: r.Generation,
+						Adopted: s.File.AdoptFrom != ""})
 				default:
 					err = say(wait.Outcome{Unit: r.Name, Verdict: wait.Reached, Text: r.Name + " " + s.Text})
 				}
@@ -279,7 +285,8 @@ func (a *app) carryOut(ctx context.Context, c *client.Client, steps []fromfleet.
 			return err
 		}
 	} else if fl.fromFleet != "" {
-		if _, err := fmt.Fprintf(a.out, "%s: %d done, %d not.\n", wording.Count(len(steps), "unit"), len(outcomes)-failed, failed); err != nil {
+		if _, err := fmt.Fprintf(a.out, "%s: %d done, %d not.\n", wording.Count(len(steps), "unit"), len(outcomes)-failed,
+			failed); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,8 @@ func WithOptions(host units.HostUnit, options []string) (api.File, error) {
 	}
 	for _, o := range options {
 		if name, value, ok := strings.Cut(o, "="); !ok || name == "" || value == "" || strings.ContainsAny(o, "\r\n") {
-			return f, api.Refuse(api.CodeInvalid, "write it as in a unit file, such as --option MachineOf=db.service", "the option %q is none", o)
+			return f, api.Refuse(api.CodeInvalid, "write it as in a unit file, such as --option MachineOf=db.service",
+				"the option %q is none", o)
 		}
 	}
 	f.Content = strings.TrimSuffix(f.Content, "\n") + "\n\n[X-Fleet]\n" + strings.Join(options, "\n") + "\n"
@@ -56,7 +57,8 @@ func CheckGlobal(f api.File, c Cluster) (global bool, err error) {
 			first, at = own.Hash(), m.Label()
 		}
 		if own.Hash() != first {
-			return true, api.Refuse(api.CodeConflict, "make the files equal first", "%s is global, and %s and %s have different files of it", f.Name, at, m.Label())
+			return true, api.Refuse(api.CodeConflict, "make the files equal first",
+				"%s is global, and %s and %s have different files of it", f.Name, at, m.Label())
 		}
 	}
 	return true, nil

@@ -90,7 +90,8 @@ func (p *planner) plan(s *Step, u fleetv1.Unit) *api.Error {
 		s.Text = "is in the cluster already"
 		return nil
 	case known:
-		return api.Refuse(api.CodeConflict, "destroy the one that is not wanted", "%s is in the cluster already, with another file", u.Name)
+		return api.Refuse(api.CodeConflict, "destroy the one that is not wanted",
+			"%s is in the cluster already, with another file", u.Name)
 	case name.IsTemplate() || u.DesiredState == units.Inactive || u.DesiredState == "":
 		s.Verb, s.Text = api.Submit, "is submitted; nothing of it is on a machine"
 		return nil
@@ -161,12 +162,14 @@ func (p *planner) planGlobal(s *Step, u fleetv1.Unit, hash string) *api.Error {
 func (p *planner) hostUnit(u fleetv1.Unit, id, hash string) (units.HostUnit, *api.Error) {
 	i := slices.IndexFunc(p.cluster.Machines, func(m api.MachineInfo) bool { return m.ID == id })
 	if i < 0 {
-		return units.HostUnit{}, api.Refuse(api.CodeConflict, "run a fleettop daemon there that joins the cluster, and adopt again",
+		return units.HostUnit{}, api.Refuse(api.CodeConflict,
+			"run a fleettop daemon there that joins the cluster, and adopt again",
 			"%s is on the machine %s, which is not in this cluster", u.Name, p.fleets(id))
 	}
 	m := p.cluster.Machines[i]
 	if m.Health.State != cluster.Up {
-		return units.HostUnit{}, api.Refuse(api.CodeConflict, "adopt again when it is up", "%s is on %s, which is %s", u.Name, m.Label(), m.Health.State)
+		return units.HostUnit{}, api.Refuse(api.CodeConflict, "adopt again when it is up", "%s is on %s, which is %s", u.Name,
+			m.Label(), m.Health.State)
 	}
 	host, err := p.cluster.HostUnit(id, u.Name)
 	if err != nil {

@@ -77,7 +77,8 @@ func OfFiles(files []api.File, c Cluster) (Fleet, error) {
 		}
 		need, err := parsed.Requirements(name)
 		if err == nil && !need.Global && len(on) > 1 {
-			return f, fmt.Errorf("%s is on %s and %s; remove it from all but one, or give it Global=true", file.Name, on[0], on[1])
+			return f, fmt.Errorf("%s is on %s and %s; remove it from all but one, or give it Global=true", file.Name, on[0],
+				on[1])
 		}
 		f.Units = append(f.Units, u)
 	}

@@ -221,7 +221,8 @@ func (g *Goal) judgeRelease(s *scene, say func(Verdict, string, ...any) Outcome)
 	u, known := s.Units[g.Unit]
 	switch {
 	case !known:
-		return say(Reached, "Released %s: it runs on under a file of its machine's own, and the cluster has forgotten it", g.Unit)
+		return say(Reached, "Released %s: it runs on under a file of its machine's own, and the cluster has forgotten it",
+			g.Unit)
 	case u.Generation < g.Generation:
 		return say(Pending, "the daemon has not seen the change yet")
 	case u.Generation > g.Generation:
@@ -230,14 +231,16 @@ func (g *Goal) judgeRelease(s *scene, say func(Verdict, string, ...any) Outcome)
 		return say(Pending, "no machine leads the cluster at the moment")
 	}
 	for _, st := range s.reported[g.Unit] {
-		if on := print.Machine(st.Machine, s.Machines[st.Machine].Address, false); st.Error != "" && st.Generation >= g.Generation {
+		if on := print.Machine(st.Machine, s.Machines[st.Machine].Address, false); st.Error != "" &&
+			st.Generation >= g.Generation {
 			return say(Failed, "Unit %s: release failed on %s: %s\n`fleettop status %s` says more.", g.Unit, on, g.cause(st), g.Unit)
 		}
 	}
 	if a, assigned := s.assigned[g.Unit]; assigned {
 		on := print.Machine(a.Machine, s.Machines[a.Machine].Address, false)
 		if h := s.Machines[a.Machine].Health; h.State != cluster.Up && h.State != "" {
-			return say(Unplaced, "Unit %s is not released yet: %s is %s (%s). It is released when that is back, and moves to no other machine.",
+			return say(Unplaced,
+				"Unit %s is not released yet: %s is %s (%s). It is released when that is back, and moves to no other machine.",
 				g.Unit, on, h.State, h.Evidence)
 		}
 		return say(Pending, "%s is giving it to its host", on)
