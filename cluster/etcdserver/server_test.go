@@ -156,17 +156,26 @@ func (f *fleet) candidates() []Candidate {
 
 func (f *fleet) join(t testing.TB, client *clientv3.Client, machine string) {
 	t.Helper()
-	cfg := f.configs[machine]
-	ticket, err := TicketFor(limit(t), client, testCluster, machine, cfg.PeerURL())
-	if err != nil {
-		t.Fatal(err)
+	cfg, ctx := f.configs[machine], limit(t)
+	for {
+		ticket, err := TicketFor(ctx, client, testCluster, machine, cfg.PeerURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Join(ctx, cfg, ticket)
+		if err == nil {
+			t.Cleanup(s.Close)
+			f.servers[machine] = s
+			return
+		}
+		// The member that etcd asked may not have heard of the newest one yet.
+		if !strings.Contains(err.Error(), "get a new ticket") || ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		if err := Discard(cfg.Dir); err != nil {
+			t.Fatal(err)
+		}
 	}
-	s, err := Join(limit(t), cfg, ticket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	f.servers[machine] = s
 }
 
 func (f *fleet) leader(t testing.TB) string {
