@@ -1,10 +1,6 @@
 package cluster
 
-import (
-	"time"
-
-	"fleettop/units/wording"
-)
+import "time"
 
 // HealthState is a verdict on a machine, made from evidence.
 type HealthState string
@@ -41,20 +37,4 @@ type Health struct {
 	Blocked string `json:"blocked,omitempty"`
 	// By is the ID of the machine whose evidence it is.
 	By string `json:"by,omitempty"`
-	// AsSeenBy is the label of the machine whose own view this is, where no leader
-	// is heard; empty in a verdict of the leader.
-	AsSeenBy string `json:"asSeenBy,omitempty"`
-}
-
-// Told returns the evidence for people: where no leader is heard it says who sees
-// it, and for how long. A zero now leaves that out.
-func (h Health) Told(now time.Time) string {
-	if h.AsSeenBy == "" {
-		return h.Evidence
-	}
-	seen := "as " + h.AsSeenBy + " sees it"
-	if !now.IsZero() && !h.Since.IsZero() {
-		seen += ", " + wording.Age(max(0, now.Sub(h.Since)))
-	}
-	return seen + ": " + h.Evidence
 }

@@ -17,6 +17,7 @@ type Snapshot struct {
 	Units       map[string]Unit    // by name
 	Assignments map[UnitOnMachine]Assignment
 	Statuses    map[UnitOnMachine]Status
+	Fences      map[string]Fence // by machine ID; of every machine that ever had exclusive units
 	// What the leader holds true; it stands while no one leads.
 	Verdicts map[string]Health   // by machine ID
 	Unplaced map[string]Unplaced // by unit
@@ -32,6 +33,7 @@ func NewSnapshot(revision int64) *Snapshot {
 		Units:       map[string]Unit{},
 		Assignments: map[UnitOnMachine]Assignment{},
 		Statuses:    map[UnitOnMachine]Status{},
+		Fences:      map[string]Fence{},
 		Verdicts:    map[string]Health{},
 		Unplaced:    map[string]Unplaced{},
 		WhatIf:      map[string]WhatIf{},
@@ -62,6 +64,7 @@ type Change struct {
 	Units       map[string]*Unit
 	Assignments map[UnitOnMachine]*Assignment
 	Statuses    map[UnitOnMachine]*Status
+	Fences      map[string]*Fence
 	Findings
 	Events []Event // events recorded; not part of the snapshot
 }
@@ -81,6 +84,7 @@ func (s *Snapshot) With(c Change) *Snapshot {
 	n.Units = patched(s.Units, c.Units)
 	n.Assignments = patched(s.Assignments, c.Assignments)
 	n.Statuses = patched(s.Statuses, c.Statuses)
+	n.Fences = patched(s.Fences, c.Fences)
 	n.Verdicts = patched(s.Verdicts, c.Verdicts)
 	n.Unplaced = patched(s.Unplaced, c.Unplaced)
 	n.WhatIf = patched(s.WhatIf, c.WhatIf)
@@ -102,6 +106,7 @@ func (c Change) Then(next Change) Change {
 	n.Units = joined(c.Units, next.Units)
 	n.Assignments = joined(c.Assignments, next.Assignments)
 	n.Statuses = joined(c.Statuses, next.Statuses)
+	n.Fences = joined(c.Fences, next.Fences)
 	n.Findings = Findings{Verdicts: joined(c.Verdicts, next.Verdicts), Unplaced: joined(c.Unplaced, next.Unplaced),
 		WhatIf: joined(c.WhatIf, next.WhatIf)}
 	n.Events = slices.Concat(c.Events, next.Events)
@@ -110,7 +115,7 @@ func (c Change) Then(next Change) Change {
 
 // Size is the number of things a change writes or removes.
 func (c Change) Size() int {
-	n := len(c.Machines) + len(c.Runs) + len(c.Units) + len(c.Assignments) + len(c.Statuses) + len(c.Events) +
+	n := len(c.Machines) + len(c.Runs) + len(c.Units) + len(c.Assignments) + len(c.Statuses) + len(c.Fences) + len(c.Events) +
 		c.Findings.Size()
 	if c.ClusterID != nil {
 		n++

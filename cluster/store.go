@@ -117,6 +117,13 @@ type Session interface {
 	// PutStatuses writes and removes statuses of this machine under the lease.
 	// ErrSessionLost if the lease is gone.
 	PutStatuses(ctx context.Context, puts []Status, deletes []string) error
+	// RenewFence writes that the machine may run exclusive units for a lease that
+	// begins when the call was made, guarded by the session as PutStatuses is. It
+	// returns when the store's quorum has it.
+	RenewFence(ctx context.Context, lease time.Duration) error
+	// Confirm asks the store's quorum whether an assignment of this machine is as
+	// given while the session holds: ErrConflict if it is another one or gone.
+	Confirm(ctx context.Context, a Assignment) error
 	// Close ends the session. With revoke the run and its statuses vanish at once;
 	// without, they stay until the lease runs out, as a restart wants.
 	Close(ctx context.Context, revoke bool) error
@@ -148,4 +155,8 @@ type Move struct {
 	// removes it. Either is in one transaction with the move.
 	Becomes *Unit
 	Forget  bool
+	// Fenced, if set, is the last renewal of the fence of From's machine, on whose
+	// end the move relies; Revision is 0 for none ever. The move is skipped with
+	// ErrConflict where the machine has a run, or renewed its fence since.
+	Fenced *Fence
 }

@@ -21,6 +21,10 @@ type Machine struct {
 	Metadata map[string]string `json:"metadata"` // from --metadata, and Overrides over it
 	Version  string            `json:"version"`  // of its daemon
 	Manager  string            `json:"manager"`  // systemd or process
+	// Fences says that the machine has a fence, so that it may run exclusive
+	// units, and NoFence why it has none. A daemon older than fences says neither.
+	Fences  bool   `json:"fences,omitempty"`
+	NoFence string `json:"noFence,omitempty"`
 	// ProbeAddress is the host:port on which the daemon answers probes.
 	ProbeAddress string `json:"probeAddress"`
 	// GossipAddress is serf's host:port.
@@ -224,9 +228,13 @@ type Assignment struct {
 	TakeOver bool `json:"takeOver,omitempty"`
 	// Release says that the machine gives the unit to its host, running on.
 	Release bool `json:"release,omitempty"`
+	// Leaving says that the machine shall stop and unload the unit, and then say
+	// that it has, before the unit may start elsewhere: it is exclusive. The
+	// assignment ends with that word, or with the machine's fence.
+	Leaving bool `json:"leaving,omitempty"`
 	// Epoch is the store revision the placement was decided on; of two
 	// assignments of one unit the higher epoch is the later. It stays the
-	// same while the unit stays on the machine.
+	// same while the unit stays on the machine and isn't told to leave it.
 	Epoch  int64     `json:"epoch"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
@@ -237,6 +245,16 @@ func (a Assignment) Equal(o Assignment) bool {
 	same := a.Since.Equal(o.Since)
 	a.Since, o.Since = time.Time{}, time.Time{}
 	return same && a == o
+}
+
+// Fence is the newest renewal of a machine's fence, which holds its exclusive
+// units: PID 1 stops them when the last renewal is Lease old, counted from its
+// sending, whatever became of the daemon.
+type Fence struct {
+	Machine  string        `json:"machine"`
+	Run      string        `json:"run"` // Run.ID of the daemon
+	Lease    time.Duration `json:"lease"`
+	Revision int64         `json:"-"` // of the store, at which it was renewed
 }
 
 // Status is what a machine's agent reports of one unit.
@@ -294,12 +312,14 @@ const (
 type Outage struct {
 	Detect time.Duration `json:"detect"` // from the last sign of life to the verdict that the machine failed
 	Decide time.Duration `json:"decide"` // from the verdict to the assignment being committed
-	Start  time.Duration `json:"start"`  // from the assignment to active
-	Units  int           `json:"units,omitempty"`
+	// Fence is how long an exclusive unit waited until the fence of its dead machine had surely ended it.
+	Fence time.Duration `json:"fence,omitempty"`
+	Start time.Duration `json:"start"` // from the assignment to active
+	Units int           `json:"units,omitempty"`
 }
 
 // Total is the whole outage.
-func (o Outage) Total() time.Duration { return o.Detect + o.Decide + o.Start }
+func (o Outage) Total() time.Duration { return o.Detect + o.Decide + o.Fence + o.Start }
 
 // Leader is who leads and since which revision; its zero value means nobody.
 type Leader struct {

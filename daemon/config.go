@@ -19,6 +19,7 @@ import (
 	"fleettop/daemon/keys"
 	"fleettop/daemon/presence"
 	"fleettop/daemon/trust"
+	"fleettop/units/systemd"
 )
 
 // Defaults of a Config.
@@ -271,5 +272,20 @@ func orDefault(s, def string) string {
 
 // unitsDir is where a manager keeps this daemon's unit files.
 func (c *Config) unitsDir() string { return filepath.Join(c.RunDir, "units") }
+
+// fence is how this daemon's manager runs the machine's fence: as another
+// process of this program.
+func (c *Config) fence() systemd.FenceOptions {
+	program, err := os.Executable()
+	if err != nil {
+		c.Log.Warn("no exclusive units on this machine: this program can't be found", "error", err)
+		return systemd.FenceOptions{}
+	}
+	command := []string{program, "fence"}
+	if c.Manager == ManagerSystemdUser {
+		command = append(command, "--of-user")
+	}
+	return systemd.FenceOptions{Dir: filepath.Join(c.RunDir, "fence"), Command: command}
+}
 
 func (c *Config) notesPath() string { return filepath.Join(c.RunDir, "agent.json") }

@@ -12,6 +12,7 @@ import (
 	"fleettop/cluster/etcdstore"
 	"fleettop/cluster/membership"
 	"fleettop/daemon/etcdnode"
+	"fleettop/daemon/fencing"
 	"fleettop/daemon/presence"
 	"fleettop/daemon/trust"
 )
@@ -19,6 +20,9 @@ import (
 // leaveLimit is for leaving for good: etcd refuses to lose a member for some
 // seconds after the last change.
 const leaveLimit = 20 * time.Second
+
+// holdLimit is for the fence to be renewed for as long as the daemon may be away.
+const holdLimit = 2 * time.Second
 
 // node is a daemon at work: what it takes leave of, and the parts that run.
 type node struct {
@@ -31,6 +35,7 @@ type node struct {
 	store       *etcdstore.Store
 	presence    *presence.Registration
 	look        membership.Looker // what this machine sees of another one
+	fence       *fencing.Keeper
 	leaving     *leaving
 
 	parts []func(context.Context) error // each runs until its context ends
@@ -70,6 +75,11 @@ func (n *node) work(ctx context.Context) error {
 	n.presence.Announce(etcdCtx, departure)
 	stop()
 	err := parts.Wait()
+	if departure == cluster.Restarting {
+		held, cancel := context.WithTimeout(etcdCtx, holdLimit)
+		n.fence.HoldFor(held, n.cfg.DaemonGrace)
+		cancel()
+	}
 	if departure == cluster.Left && err == nil {
 		err = n.removeSelf(etcdCtx)
 	}

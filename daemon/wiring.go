@@ -13,6 +13,7 @@ import (
 	"fleettop/daemon/api/server"
 	"fleettop/daemon/engine"
 	"fleettop/daemon/etcdnode"
+	"fleettop/daemon/fencing"
 	"fleettop/daemon/health"
 	"fleettop/daemon/hosts"
 	"fleettop/daemon/leadership"
@@ -42,14 +43,15 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	n.look = tracker.Look
 	shown := health.NewShown(cfg.MachineID, tracker, view)
 	engine := engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: view, Health: tracker, Log: n.log})
-	agent := agent.New(agent.Config{Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name,
+	n.fence = fencing.New(manager, n.log)
+	agent := agent.New(agent.Config{Fence: n.fence, Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name,
 		Store: n.store, Manager: manager, NotesPath: cfg.notesPath(), Log: n.log})
 	timeline := timeline{n.store}
 	keys := trust.NewService(trust.ServiceConfig{Machine: cfg.MachineID, GossipAddress: cfg.gossipAddress(),
 		APIAddress: cfg.apiAddress(), KeyFile: cfg.KeyFile, User: cfg.Manager == ManagerSystemdUser || os.Geteuid() != 0,
 		Credentials: n.credentials, Keystore: trust.Keystore{Client: n.etcd.Client(), Prefix: cfg.EtcdPrefix},
 		Store: n.store, Timeline: timeline, View: view, Health: tracker, Gossip: n.gossip, Etcd: n.etcd, Log: n.log})
-	n.presence = presence.New(presence.Config{Run: n.run, Machine: n.record(), Keys: n.credentials.InUse,
+	n.presence = presence.New(presence.Config{Run: n.run, Machine: n.record(manager), Keys: n.credentials.InUse,
 		Store: n.store, Etcd: n.etcd, Agent: agent, Log: n.log})
 	n.leaving = &leaving{machine: cfg.MachineID, name: cfg.Name, store: n.store, view: view, log: n.log,
 		ready: make(chan struct{})}
@@ -83,6 +85,7 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	n.add(func(ctx context.Context) error { return listeners.Run(ctx, handler, keys.JoinServer()) })
 	n.add(func(ctx context.Context) error { return n.keepRunDir(ctx, listeners) })
 	n.add(keys.Run)
+	n.background(n.fence.Run)
 	n.add(agent.Run)
 	n.add(n.presence.Run)
 	n.add(func(ctx context.Context) error { return leadership.Run(ctx, campaign) })
@@ -94,11 +97,15 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 }
 
 // record is what this machine says of itself in the store.
-func (n *node) record() cluster.Machine {
+func (n *node) record(manager units.Manager) cluster.Machine {
 	c := &n.cfg
 	m := cluster.Machine{Name: c.Name, Address: c.Address, Version: c.Version, Metadata: c.Metadata,
 		Manager: string(c.Manager), GossipAddress: c.gossipAddress(), ProbeAddress: c.probeAddress(),
-		APIAddress: c.apiAddress()}
+		APIAddress: c.apiAddress(), NoFence: "it runs units without systemd"}
+	if f, ok := manager.(units.Fencer); ok {
+		m.NoFence = f.NoFence()
+		m.Fences = m.NoFence == ""
+	}
 	if n.etcd.Embedded() {
 		m.EtcdPeerURL, m.EtcdClientURL = n.etcd.PeerURL(), n.etcd.ClientURL()
 	}
@@ -151,7 +158,7 @@ func openManager(ctx context.Context, cfg *Config) (units.Manager, error) {
 	switch cfg.Manager {
 	case ManagerSystemd, ManagerSystemdUser:
 		return systemd.Open(ctx, systemd.Options{Dir: cfg.unitsDir(), Known: agent.Noted(cfg.notesPath()),
-			User: cfg.Manager == ManagerSystemdUser, Logger: cfg.Log})
+			Fence: cfg.fence(), User: cfg.Manager == ManagerSystemdUser, Logger: cfg.Log})
 	default:
 		return process.New(process.Options{Dir: filepath.Join(cfg.RunDir, "process"), LogDir: cfg.logDir(), Logger: cfg.Log})
 	}

@@ -13,6 +13,8 @@ var apart = []struct{ a, b, why string }{
 	{optMachineID, optMachineOf, "each of them alone decides on the machine: remove one of the two"},
 	{optMachineID, optConflicts, "there is only one machine: remove one of the two, or choose machines with MachineMetadata"},
 	{optMachineID, optReplaces, "the unit itself has nowhere else to go: remove one of the two"},
+	{optGlobal, optExclusive, "a global unit runs on every machine that fits, an exclusive one never on two: remove one of the two"},
+	{optExclusive, optIsolation, "an exclusive unit is always stopped by its machine's fence: remove " + optIsolation},
 	{optConflicts, optReplaces, "one avoids a unit and the other replaces it: remove one of the two"},
 }
 
@@ -28,6 +30,13 @@ func (c *collector) check() error {
 			la, lb, a, b = lb, la, b, a
 		}
 		return fileErrorf(lb, "%s can't be used with %s (line %d): %s", b, a, la, p.why)
+	}
+	switch line := c.lines[optTimeout]; {
+	case !c.req.StopWhenIsolated && line > 0:
+		return fileErrorf(line, "%s is the time for %s=stop, which the file doesn't have: add it, or remove the line",
+			optTimeout, optIsolation)
+	case c.req.StopWhenIsolated && line == 0:
+		c.req.IsolationTimeout = DefaultIsolationTimeout
 	}
 	for _, peer := range c.req.MachineOf {
 		i := slices.IndexFunc(c.req.Conflicts, func(p string) bool { return MatchGlob(p, peer) })

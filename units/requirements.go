@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"fleettop/units/timespan"
 )
 
 // fleetSection is the section that fleet reads and systemd ignores.
@@ -19,7 +22,21 @@ type Requirements struct {
 	Replaces  []string            // patterns of units that leave the machine when it comes
 	Global    bool                // runs on every machine that fits
 	Rerun     bool                // a finished oneshot runs again on the next machine
+	Exclusive bool                // never runs twice at once: it ends by its machine's fence before it starts elsewhere
+
+	// StopWhenIsolated says that the unit is stopped where its machine has had no
+	// answer of the store's quorum for IsolationTimeout.
+	StopWhenIsolated bool
+	IsolationTimeout time.Duration // DefaultIsolationTimeout if the file says nothing; 0 without StopWhenIsolated
 }
+
+// DefaultIsolationTimeout is how long a machine may be without the quorum before
+// it stops units with OnIsolation=stop, and leastIsolationTimeout the shortest
+// time that a file can ask for: a change of the store's leader takes a second or two.
+const (
+	DefaultIsolationTimeout = 30 * time.Second
+	leastIsolationTimeout   = 5 * time.Second
+)
 
 // fleetOption is an option of [X-Fleet]: its name, its name before fleet 0.8 if
 // that was another, and the method that reads its values. flag is set for an
@@ -37,6 +54,9 @@ const (
 	optConflicts = "Conflicts"
 	optReplaces  = "Replaces"
 	optGlobal    = "Global"
+	optExclusive = "Exclusive"
+	optIsolation = "OnIsolation"
+	optTimeout   = "IsolationTimeoutSec"
 )
 
 // fleetOptions are all options, in the order of messages.
@@ -48,6 +68,9 @@ var fleetOptions = []fleetOption{
 	{name: optReplaces, read: (*collector).replaces},
 	{name: optGlobal, flag: func(r *Requirements) *bool { return &r.Global }},
 	{name: "Rerun", flag: func(r *Requirements) *bool { return &r.Rerun }},
+	{name: optExclusive, flag: func(r *Requirements) *bool { return &r.Exclusive }},
+	{name: optIsolation, read: (*collector).onIsolation},
+	{name: optTimeout, read: (*collector).isolationTimeout},
 }
 
 // findFleetOption returns the option with a name, and whether that is its old name.
@@ -65,7 +88,7 @@ func findFleetOption(name string) (o fleetOption, old, known bool) {
 // fleet's rules.
 //
 // As in fleet, the first of several MachineID= counts, and a new name before an
-// old one; the last of several Global=; all values of other options.
+// old one; the last of several options that have one value; all values of other options.
 func (f *File) Requirements(n Name) (Requirements, error) {
 	c := collector{self: standIn(n), lines: map[string]int{}}
 	for _, o := range f.options {
@@ -245,6 +268,34 @@ func (c *collector) machineOf(values []string, _ bool) error {
 			return err
 		}
 		c.req.MachineOf = addNew(c.req.MachineOf, name)
+	}
+	return nil
+}
+
+func (c *collector) onIsolation(values []string, _ bool) error {
+	for _, v := range values {
+		switch v {
+		case "keep", "stop":
+			c.req.StopWhenIsolated = v == "stop"
+		default:
+			return errors.New("write keep or stop")
+		}
+	}
+	return nil
+}
+
+func (c *collector) isolationTimeout(values []string, _ bool) error {
+	for _, v := range values {
+		d, err := timespan.Parse(v)
+		switch {
+		case err != nil:
+			return err
+		case d == timespan.Infinity:
+			return errors.New("a unit that is never stopped for this is one with OnIsolation=keep: write that, or a time")
+		case d < leastIsolationTimeout:
+			return fmt.Errorf("a change of the store's leader may take as long: give at least %s", leastIsolationTimeout)
+		}
+		c.req.IsolationTimeout = d
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // service is a file whose [X-Fleet] section begins on line 4.
@@ -48,6 +49,13 @@ func TestRequirements(t *testing.T) {
 		{"global", "web.service", []string{"Global=true", "MachineMetadata=a=b", "Conflicts=db.service"},
 			Requirements{Global: true, Metadata: map[string][]string{"a": {"b"}}, Conflicts: []string{"db.service"}}},
 		{"rerun", "web.service", []string{"Rerun=yes", "Global=true"}, Requirements{Rerun: true, Global: true}},
+		{"exclusive", "web.service", []string{"Exclusive=true", "Conflicts=a.service"}, Requirements{Exclusive: true, Conflicts: []string{"a.service"}}},
+		{"exclusive taken back", "web.service", []string{"Exclusive=true", "Exclusive=no", "Global=yes"}, Requirements{Global: true}},
+		{"kept when isolated", "web.service", []string{"OnIsolation=keep"}, Requirements{}},
+		{"stopped when isolated", "web.service", []string{"OnIsolation=stop"},
+			Requirements{StopWhenIsolated: true, IsolationTimeout: 30 * time.Second}},
+		{"stopped when isolated for a while", "web.service", []string{"IsolationTimeoutSec=2min 5", "OnIsolation=stop", "Global=true"},
+			Requirements{StopWhenIsolated: true, IsolationTimeout: 125 * time.Second, Global: true}},
 		{"the last rerun wins", "web.service", []string{"Rerun=yes", "Rerun=no"}, Requirements{}},
 		{"the last global wins", "web.service", []string{"Global=yes", "Global=Off"}, Requirements{}},
 		{"not global goes with everything", "web.service", []string{"Global=false", "MachineID=a"}, Requirements{MachineID: "a"}},
@@ -115,7 +123,8 @@ func TestRequirementsRefuses(t *testing.T) {
 		{"another typo", "web.service", []string{"MachineMetadta=a=b"}, 5, "did you mean MachineMetadata?"},
 		{"old name's typo", "web.service", []string{"X-Conflict=a*"}, 5, "did you mean X-Conflicts?"},
 		{"boot id", "web.service", []string{"X-ConditionMachineBootID=a"}, 5, "did you mean X-ConditionMachineID?"},
-		{"unknown", "web.service", []string{"Exclusive=true"}, 5, "Known are MachineID, MachineOf, MachineMetadata, Conflicts, Replaces, Global and Rerun"},
+		{"unknown", "web.service", []string{"Alone=true"}, 5,
+			"Known are MachineID, MachineOf, MachineMetadata, Conflicts, Replaces, Global, Rerun, Exclusive, OnIsolation and IsolationTimeoutSec"},
 
 		{"no pair", "web.service", []string{"", "MachineMetadata=ssd"}, 6, `"ssd" is no pair: write key=value`},
 		{"no pair among good ones", "web.service", []string{`MachineMetadata="a=b" "ssd"`}, 5, `"ssd" is no pair`},
@@ -143,6 +152,16 @@ func TestRequirementsRefuses(t *testing.T) {
 		{"bad pattern to replace", "web.service", []string{"Replaces=["}, 5, "is no pattern"},
 		{"rerun, neither true nor false", "web.service", []string{"Rerun=maybe"}, 5, "neither yes nor no: write true or false"},
 		{"neither true nor false", "web.service", []string{"Global=12"}, 5, "neither yes nor no: write true or false"},
+
+		{"exclusive, neither true nor false", "web.service", []string{"Exclusive=always"}, 5, "neither yes nor no: write true or false"},
+		{"isolation, neither keep nor stop", "web.service", []string{"OnIsolation=kill"}, 5, "write keep or stop"},
+		{"isolation, no time", "web.service", []string{"OnIsolation=stop", "IsolationTimeoutSec=soon"}, 6, "not a time span"},
+		{"isolation, too soon", "web.service", []string{"OnIsolation=stop", "IsolationTimeoutSec=2s"}, 6, "give at least 5s"},
+		{"isolation, never", "web.service", []string{"OnIsolation=stop", "IsolationTimeoutSec=infinity"}, 6, "write that, or a time"},
+		{"isolation, a time alone", "web.service", []string{"IsolationTimeoutSec=10s"}, 5, "is the time for OnIsolation=stop"},
+		{"isolation, a time and keep", "web.service", []string{"OnIsolation=keep", "IsolationTimeoutSec=10s"}, 6, "is the time for OnIsolation=stop"},
+		{"global, exclusive", "web.service", []string{"Exclusive=true", "Global=true"}, 6, "Global can't be used with Exclusive (line 5)"},
+		{"exclusive, isolation", "web.service", []string{"Exclusive=true", "OnIsolation=keep"}, 6, "OnIsolation can't be used with Exclusive (line 5)"},
 
 		{"beside itself", "web.service", []string{"MachineOf=web.service"}, 5, "always on its own machine"},
 		{"beside itself, template", "web@.service", []string{"MachineOf=%p@%i.service"}, 5, "always on its own machine"},

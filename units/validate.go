@@ -40,6 +40,10 @@ func Validate(n Name, f *File) error {
 			"RemainAfterExit=yes): "+
 			"any other runs again wherever it moves; remove the line")
 	}
+	if exclusive, _ := f.last(fleetSection, optExclusive); req.Exclusive && n.Type() != "service" {
+		return fileErrorf(exclusive.Line, "Exclusive= is for services, and %s is none: "+
+			"write it into the service that it starts", n)
+	}
 	switch n.Type() {
 	case "service":
 		return validateService(n, f)

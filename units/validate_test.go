@@ -137,6 +137,7 @@ var refusable = []struct {
 	{"rerun of what runs on", "web.service", "[Service]\nExecStart=/bin/a\n[X-Fleet]\nRerun=true\n", 4, "Rerun= is for a service that runs once and ends"},
 	{"rerun of what remains", "web.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/a\n[X-Fleet]\nRerun=true\n", 6, "remove the line"},
 	{"rerun of a timer", "web.timer", "[Timer]\nOnBootSec=1\n[X-Fleet]\nRerun=true\n", 4, "remove the line"},
+	{"exclusive timer", "web.timer", "[Timer]\nOnBootSec=1\n[X-Fleet]\nExclusive=true\n", 4, "write it into the service that it starts"},
 	{"bad requirement", "web.target", "[Unit]\nA=b\n[X-Fleet]\nGlobal=maybe\n", 4, "neither yes nor no"},
 }
 

@@ -140,6 +140,7 @@ func (s *Store) moveStep(i int, m cluster.Move) (*step, error) {
 	st := &step{index: i, reads: []clientv3.Op{clientv3.OpGet(unit, clientv3.WithKeysOnly())}}
 
 	var from, to string
+	var toRead int // where in st.reads
 	if m.From != nil {
 		from = s.keys.assignment(m.From)
 		st.blind = true
@@ -171,7 +172,12 @@ func (s *Store) moveStep(i int, m cluster.Move) (*step, error) {
 	st.guards = []clientv3.Cmp{generation}
 	if to != "" && to != from {
 		st.guards = append(st.guards, clientv3.Compare(clientv3.CreateRevision(to), "=", 0))
+		toRead = len(st.reads)
 		st.reads = append(st.reads, clientv3.OpGet(to, clientv3.WithKeysOnly()))
+	}
+	fenceRead := len(st.reads)
+	if m.Fenced != nil {
+		s.guardFence(st, *m.Fenced)
 	}
 	fixed := st.guards
 	st.judge = func(st *step, found []*mvccpb.KeyValue) error {
@@ -180,7 +186,10 @@ func (s *Store) moveStep(i int, m cluster.Move) (*step, error) {
 		if found[0] != nil {
 			version = found[0].Version
 		}
-		if version != m.Generation || to != "" && to != from && found[len(found)-1] != nil {
+		if version != m.Generation || to != "" && to != from && found[toRead] != nil {
+			return conflict
+		}
+		if f := m.Fenced; f != nil && (revisionOf(found[fenceRead]) != f.Revision || found[fenceRead+1] != nil) {
 			return conflict
 		}
 		if m.From == nil {
@@ -195,4 +204,22 @@ func (s *Store) moveStep(i int, m cluster.Move) (*step, error) {
 		return nil
 	}
 	return st, nil
+}
+
+// guardFence guards a step with the end of a machine's fence: the machine has
+// no run, without which it can't renew it, and hasn't renewed it since.
+func (s *Store) guardFence(st *step, f cluster.Fence) {
+	fence, alive := s.keys.fence(f.Machine), s.keys.alive(f.Machine)
+	st.guards = append(st.guards, clientv3.Compare(clientv3.ModRevision(fence), "=", f.Revision),
+		clientv3.Compare(clientv3.CreateRevision(alive), "=", 0))
+	st.reads = append(st.reads, clientv3.OpGet(fence, clientv3.WithKeysOnly()),
+		clientv3.OpGet(alive, clientv3.WithKeysOnly()))
+}
+
+// revisionOf is the revision at which a key was written last; 0 for none.
+func revisionOf(kv *mvccpb.KeyValue) int64 {
+	if kv == nil {
+		return 0
+	}
+	return kv.ModRevision
 }

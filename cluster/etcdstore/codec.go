@@ -63,6 +63,12 @@ func (s *Store) notePut(c *cluster.Change, kv *mvccpb.KeyValue) {
 			r.Machine = rest
 			note(&c.Runs, rest, &r)
 		}
+	case kindFence:
+		var f cluster.Fence
+		if err = json.Unmarshal(kv.Value, &f); err == nil {
+			f.Machine, f.Revision = rest, kv.ModRevision
+			note(&c.Fences, rest, &f)
+		}
 	case kindVerdict:
 		var h cluster.Health
 		if err = json.Unmarshal(kv.Value, &h); err == nil {
@@ -113,6 +119,8 @@ func (s *Store) noteDelete(c *cluster.Change, key string) {
 		note(&c.Machines, rest, nil)
 	case kindAlive:
 		note(&c.Runs, rest, nil)
+	case kindFence:
+		note(&c.Fences, rest, nil)
 	case kindVerdict:
 		note(&c.Verdicts, rest, nil)
 	case kindUnplaced:

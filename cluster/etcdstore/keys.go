@@ -20,6 +20,7 @@ const (
 	kindUnplaced   = "unplaced"
 	kindWhatIf     = "whatif"
 	kindOverrides  = "overrides" // of the metadata of machines that left
+	kindFence      = "fence"
 )
 
 // layout makes and reads keys under a prefix.
@@ -35,7 +36,8 @@ func (l layout) verdict(id string) string    { return l.prefix + kindVerdict + "
 func (l layout) unplaced(unit string) string { return l.prefix + kindUnplaced + "/" + unit }
 func (l layout) whatIf(id string) string     { return l.prefix + kindWhatIf + "/" + id }
 
-func (l layout) overrides(id string) string { return l.prefix + kindOverrides + "/" + id }
+func (l layout) overrides(id string) string  { return l.prefix + kindOverrides + "/" + id }
+func (l layout) fence(machine string) string { return l.prefix + kindFence + "/" + machine }
 
 func (l layout) assignments(machine string) string {
 	return l.prefix + kindAssignment + "/" + machine + "/"

@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -191,6 +192,44 @@ func (n *session) PutStatuses(ctx context.Context, puts []cluster.Status, delete
 		if err != nil {
 			return fmt.Errorf("report the state of units: %w", err)
 		}
+	}
+	return nil
+}
+
+// RenewFence implements cluster.Session.
+func (n *session) RenewFence(ctx context.Context, lease time.Duration) error {
+	value, err := encode(cluster.Fence{Machine: n.run.Machine, Run: n.run.ID, Lease: lease})
+	if err != nil {
+		return err
+	}
+	put := clientv3.OpPut(n.store.keys.fence(n.run.Machine), value)
+	resp, err := n.store.commit(ctx, []clientv3.Cmp{n.held()}, []clientv3.Op{put}, nil)
+	if err == nil && !resp.Succeeded {
+		n.end()
+		err = cluster.ErrSessionLost
+	}
+	if err != nil {
+		return fmt.Errorf("renew the fence of this machine: %w", err)
+	}
+	return nil
+}
+
+// Confirm implements cluster.Session.
+func (n *session) Confirm(ctx context.Context, a cluster.Assignment) error {
+	resp, err := n.store.commit(ctx, []clientv3.Cmp{n.held()}, []clientv3.Op{clientv3.OpGet(n.store.keys.assignment(&a))}, nil)
+	if err == nil && !resp.Succeeded {
+		n.end()
+		err = cluster.ErrSessionLost
+	}
+	if err == nil {
+		var now cluster.Assignment
+		kvs := resp.Responses[0].GetResponseRange().Kvs
+		if len(kvs) == 0 || json.Unmarshal(kvs[0].Value, &now) != nil || !now.Equal(a) {
+			err = cluster.ErrConflict
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("confirm that %s is this machine's: %w", a.Unit, err)
 	}
 	return nil
 }

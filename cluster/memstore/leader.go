@@ -104,7 +104,7 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 		return nil
 	}
 	for i, m := range moves {
-		if generation(m.Unit) != m.Generation || !applicable(m, current) {
+		if generation(m.Unit) != m.Generation || !c.lapsed(m.Fenced) || !applicable(m, current) {
 			errs[i] = fmt.Errorf("move %s: %w", m.Unit, cluster.ErrConflict)
 			continue
 		}
@@ -126,6 +126,11 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 		return 0, errs, nil
 	}
 	return c.commit(change), errs, nil
+}
+
+// lapsed reports whether a machine still has no run, nor a later renewal of its fence; nil is no machine.
+func (c *Cluster) lapsed(f *cluster.Fence) bool {
+	return f == nil || c.runs[f.Machine] == nil && c.snap.Fences[f.Machine].Revision == f.Revision
 }
 
 // applicable reports whether the assignments are as the move takes them to be.

@@ -16,7 +16,7 @@ func scoped(c cluster.Change, scope cluster.Scope) cluster.Change {
 	if scope.Machine == "" {
 		return c
 	}
-	c.ClusterID, c.Units, c.Statuses, c.Findings = nil, nil, nil, cluster.Findings{}
+	c.ClusterID, c.Units, c.Statuses, c.Fences, c.Findings = nil, nil, nil, nil, cluster.Findings{}
 	c.Machines = only(c.Machines, scope.Machine)
 	c.Runs = only(c.Runs, scope.Machine)
 	c.Assignments = onMachine(c.Assignments, scope.Machine)

@@ -118,15 +118,11 @@ func (s *session) Inherited() []string { return slices.Clone(s.inherited) }
 
 // PutStatuses implements cluster.Session.
 func (s *session) PutStatuses(ctx context.Context, puts []cluster.Status, deletes []string) error {
-	leave, err := s.store.enter(ctx)
+	leave, err := s.hold(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("report the state of units: %w", err)
 	}
 	defer leave()
-	if s.gone || s.lost {
-		s.finish()
-		return fmt.Errorf("report the state of units: %w", cluster.ErrSessionLost)
-	}
 	c := s.store.cluster
 	change := cluster.Change{Statuses: map[cluster.UnitOnMachine]*cluster.Status{}}
 	for _, name := range deletes {
@@ -143,6 +139,47 @@ func (s *session) PutStatuses(ctx context.Context, puts []cluster.Status, delete
 		c.commit(change)
 	}
 	return nil
+}
+
+// RenewFence implements cluster.Session.
+func (s *session) RenewFence(ctx context.Context, lease time.Duration) error {
+	leave, err := s.hold(ctx)
+	if err != nil {
+		return fmt.Errorf("renew the fence of this machine: %w", err)
+	}
+	defer leave()
+	c := s.store.cluster
+	c.commit(cluster.Change{Fences: map[string]*cluster.Fence{s.run.Machine: {Machine: s.run.Machine, Run: s.run.ID,
+		Lease: lease, Revision: c.snap.Revision + 1}}})
+	return nil
+}
+
+// Confirm implements cluster.Session.
+func (s *session) Confirm(ctx context.Context, a cluster.Assignment) error {
+	leave, err := s.hold(ctx)
+	if err == nil {
+		defer leave()
+		if now, ok := s.store.cluster.snap.Assignments[keyOf(&a)]; !ok || !now.Equal(a) {
+			err = cluster.ErrConflict
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("confirm that %s is this machine's: %w", a.Unit, err)
+	}
+	return nil
+}
+
+// hold takes the lock for a call that the session guards.
+func (s *session) hold(ctx context.Context) (leave func(), err error) {
+	if leave, err = s.store.enter(ctx); err != nil {
+		return nil, err
+	}
+	if s.gone || s.lost {
+		s.finish()
+		leave()
+		return nil, cluster.ErrSessionLost
+	}
+	return leave, nil
 }
 
 // Close implements cluster.Session.

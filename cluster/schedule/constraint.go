@@ -59,9 +59,10 @@ var constraints = [...]constraint{
 	unregistered: registered{},
 	notRunning:   running{},
 	notOpen:      open{},
-	// The machine's identity.
-	otherID: machineID{},
-	lacking: metadata{},
+	// The machine itself.
+	otherID:  machineID{},
+	lacking:  metadata{},
+	unfenced: fenced{},
 	// The machine that has the unit by a file of its host.
 	elsewhere: handover{},
 	// The units on the machine.
@@ -79,6 +80,7 @@ const (
 	notOpen
 	otherID
 	lacking
+	unfenced
 	elsewhere
 	apart
 	conflicting

@@ -51,6 +51,14 @@ func (s *scene) machine(id string, metadata ...string) *scene {
 	return s
 }
 
+// fences says whether a machine has a fence, or why it has none.
+func (s *scene) fences(id, whyNot string) *scene {
+	m := s.snap.Machines[id]
+	m.Fences, m.NoFence = whyNot == "", whyNot
+	s.snap.Machines[id] = m
+	return s
+}
+
 func (s *scene) state(id string, state cluster.HealthState) *scene {
 	s.health[id] = cluster.Health{State: state}
 	return s
@@ -153,7 +161,12 @@ func TestPlan(t *testing.T) {
 		"daemon gone stays, takes no more": {
 			newScene("n1", "n2").unit(a).unit(b).on(a, "n1").unit(c).on(b, "n2").on(c, "n2").state("n1", cluster.DaemonGone).unit("d.service"),
 			[]string{"d.service ->n2"}},
-		"record removed": {newScene("n2").unit(a).on(a, "n1"), []string{"a.service n1>n2"}},
+		"exclusive": {newScene("n1", "n2", "n3").fences("n1", "").fences("n2", "nothing to fence with").unit(a, "Exclusive=true").on(a, "n1").
+			state("n1", cluster.Failed), []string{"a.service: 3 machines: 1 failed, " +
+			"1 has no fence for exclusive units (its daemon is older than exclusive units), " +
+			"1 has no fence for exclusive units (nothing to fence with); it goes on there when n1 is back"}},
+		"exclusive, with a fence": {newScene("n1", "n2").fences("n2", "").unit(a, "Exclusive=true"), []string{"a.service ->n2"}},
+		"record removed":          {newScene("n2").unit(a).on(a, "n1"), []string{"a.service n1>n2"}},
 		"failed and nowhere to go": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed),
 			[]string{"a.service: 1 machine: 1 failed; it goes on there when n1 is back"}},
 		"failed and drained": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).mark("n1", cluster.Drained),

@@ -25,7 +25,7 @@ const (
 // opens one more client of it each time it is called; both clean up after
 // themselves with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) func() cluster.Store) {
-	for _, c := range slices.Concat(unitCases, watchCases, machineCases, sessionCases, leaderCases, applyCases,
+	for _, c := range slices.Concat(unitCases, watchCases, machineCases, sessionCases, leaderCases, applyCases, fenceCases,
 		findingCases, eventCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -22,6 +22,7 @@ type Config struct {
 	Name      string // this machine's name, for events
 	Store     Store
 	Manager   units.Manager
+	Fence     Fence  // nil where the manager has none
 	NotesPath string // a file on a file system that doesn't survive a reboot
 	Log       *slog.Logger
 	// Lease is how long a session lives without a renewal. Zero: the agent's
@@ -50,7 +51,11 @@ type Agent struct {
 	sessions chan cluster.Session
 	pings    chan struct{}
 
+	ctx   context.Context // of Run
+	began time.Time       // Run
+
 	want     map[string]cluster.Assignment // nil without a current snapshot
+	leaving  map[string]cluster.Assignment // those that are to be stopped and unloaded, which is then said
 	held     map[string]units.Status       // nil without a current list
 	notes    map[string]Note
 	flights  map[string]*flight
@@ -58,6 +63,8 @@ type Agent struct {
 	starts   int             // in flight
 	pace     pace            // of starts
 	withheld bool            // a start that is due didn't go, for the pace
+	guard    guard           // what units ask of the contact with the cluster
+	fence    string          // the ID of the fence that stands, as of this step
 	order    order           // in which they start and stop
 	finished chan *flight
 
@@ -78,6 +85,8 @@ type flight struct {
 
 	errs map[string]error // a failure of one unit
 	err  error            // a failure as a whole
+
+	session cluster.Session // that confirms the start of an exclusive unit; nil for others
 
 	path string // of a unit released
 }
@@ -119,6 +128,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.log.Warn("starting without notes; running units are adopted", "error", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	a.ctx, a.began = ctx, time.Now()
 	a.reporter = newReporter(a.cfg)
 	reporterDone := make(chan struct{})
 	go func() { defer close(reporterDone); a.reporter.run(ctx) }()
@@ -144,17 +154,31 @@ func (a *Agent) Run(ctx context.Context) error {
 	again := time.NewTimer(fullPass)
 	defer again.Stop()
 	due := time.Now().Add(fullPass)
+	stood := "" // the fence, as of the last look
 	for ctx.Err() == nil {
+		var fence <-chan struct{}
+		if a.cfg.Fence != nil {
+			fence = a.cfg.Fence.Changed()
+			if id := a.cfg.Fence.ID(); id != stood {
+				stood = id
+				again.Reset(0)
+			}
+		}
 		select {
 		case <-ctx.Done():
 			continue
-		case a.want = <-assigned:
+		case all := <-assigned:
+			a.want, a.leaving = split(all)
+		case <-fence:
 		case held := <-statuses:
 			a.hear(held, time.Now())
 		case f := <-a.finished:
 			a.land(f)
 		case s := <-a.sessions:
 			a.session = s
+			if a.cfg.Fence != nil {
+				a.cfg.Fence.SetSession(s)
+			}
 			a.reporter.setSession(s)
 			register()
 		case <-a.pings:
@@ -191,8 +215,8 @@ func (a *Agent) Run(ctx context.Context) error {
 // outcome. What was due in the step at now and did not go waits for something
 // that ends with a step of its own: a batch, a list, a snapshot.
 func (a *Agent) untilRetry(now time.Time) time.Duration {
-	least := fullPass
-	if a.leaving() {
+	least := a.untilIsolation(now)
+	if a.stopping() {
 		least = time.Second
 	}
 	if a.withheld {
@@ -241,10 +265,15 @@ func (a *Agent) since(unit string) time.Time {
 
 // step plans, sets steps going and reports.
 func (a *Agent) step(ctx context.Context, now time.Time) {
+	if a.held != nil {
+		a.isolate(now)
+	}
 	if a.want != nil && a.held != nil {
 		a.prune()
 		a.order.update(a.want, a.held)
-		a.launch(ctx, Plan(a.want, a.held, a.notes, now), now)
+		a.guard.update(a.want, a.leaving, a.held)
+		a.checkFence()
+		a.launch(ctx, a.fenced(Plan(a.want, a.held, a.notes, now)), now)
 		a.conclude(now)
 	}
 	if a.notesDirty {
@@ -304,7 +333,7 @@ func (a *Agent) launch(ctx context.Context, steps []Step, now time.Time) {
 			a.fly(ctx, s.Kind, []Step{s})
 		case Start, Restart:
 			switch {
-			case a.leaving():
+			case a.stopping():
 			case a.starts < most:
 				a.fly(ctx, s.Kind, []Step{s})
 			default:
@@ -343,9 +372,9 @@ func (a *Agent) flying(kind StepKind) bool {
 	return false
 }
 
-// leaving reports whether a unit that was taken away is being stopped: starts
+// stopping reports whether a unit that was taken away is being stopped: starts
 // wait for it, as one may conflict with the other, but not for ever.
-func (a *Agent) leaving() bool {
+func (a *Agent) stopping() bool {
 	for name, f := range a.flights {
 		if _, ours := a.want[name]; f.kind == Stop && !ours && time.Since(f.since) < stopsFirst {
 			return true
@@ -362,6 +391,9 @@ func (a *Agent) fly(ctx context.Context, kind StepKind, steps []Step) {
 	}
 	if f.starts() {
 		a.starts++
+		if a.guard.of[steps[0].Unit].exclusive {
+			f.session = a.session
+		}
 	}
 	go func() {
 		a.perform(ctx, f)
@@ -386,12 +418,20 @@ func (a *Agent) perform(ctx context.Context, f *flight) {
 				TakeOver: s.Assignment.TakeOver}
 		}
 		f.errs, f.err = m.Load(ctx, files)
-	case Stop:
+	case Stop, Isolate:
 		one(m.Stop(ctx, name))
-	case Start:
+	case Start, Restart:
+		if f.session != nil { // what is known here may be older than the fence
+			if err := f.session.Confirm(ctx, f.steps[0].Assignment); err != nil {
+				one(err)
+				return
+			}
+		}
+		if f.kind == Restart {
+			one(m.Restart(ctx, name))
+			return
+		}
 		one(m.Start(ctx, name))
-	case Restart:
-		one(m.Restart(ctx, name))
 	case Release:
 		var err error
 		f.path, err = a.release(ctx, name)

@@ -53,6 +53,8 @@ func (a *Agent) land(f *flight) {
 			a.released(s, f.path)
 		case f.kind == Load && isTheHosts(s, err):
 			a.released(s, "the host's own file")
+		case f.kind == Isolate:
+			a.isolated(s, err)
 		case f.kind == Unload && err == nil:
 			a.forget(s.Unit)
 			a.drops(s.Unit)
@@ -131,6 +133,11 @@ func (a *Agent) failed(s Step, err error, now time.Time) {
 }
 
 func (a *Agent) note(unit string, n Note) {
+	if t := a.guard.of[unit]; t.exclusive {
+		n.Fence = a.fence
+	} else if t.isolation > 0 {
+		n.Isolation = t.isolation
+	}
 	a.notes[unit] = n
 	a.notesDirty = true
 }
@@ -146,13 +153,21 @@ func (a *Agent) statuses() map[string]cluster.Status {
 	for name, h := range a.held {
 		n := a.notes[name]
 		s := cluster.Status{Machine: a.cfg.Machine, Status: h, Error: n.Error, Generation: n.Generation}
-		if !n.done.IsZero() {
-			s.Generation = 0 // nothing is known of its outcome yet
+		if !n.done.IsZero() || a.guard.of[name].exclusive && (a.fence == "" || n.Fence != a.fence) {
+			s.Generation = 0 // nothing is known of its outcome yet, or the fence ended it
 		}
 		if w, ok := a.want[name]; ok {
 			s.Epoch = w.Epoch
+		} else if w, ok := a.leaving[name]; ok {
+			s.Epoch = w.Epoch
 		}
 		out[name] = s
+	}
+	for name, w := range a.leaving {
+		if _, held := a.held[name]; !held && a.flights[name] == nil {
+			out[name] = cluster.Status{Machine: a.cfg.Machine, Epoch: w.Epoch, Generation: w.Generation,
+				Status: units.Status{Name: name, Load: "not-found", Active: "inactive", Sub: "dead"}}
+		}
 	}
 	for name, w := range a.want {
 		n := a.notes[name]

@@ -23,6 +23,12 @@ type Note struct {
 	// RetryAt is when a load that failed, or a job that could not even be
 	// submitted, is tried again; zero for never.
 	RetryAt time.Time `json:"retryAt,omitzero"`
+	// Fence is the ID of the fence that stood when the note of an exclusive unit was made.
+	Fence string `json:"fence,omitempty"`
+	// Isolation is how long the quorum may be away until the unit is stopped, and
+	// Isolated that it was.
+	Isolation time.Duration `json:"isolation,omitempty"`
+	Isolated  bool          `json:"isolated,omitempty"`
 
 	// started and done are when the job that carried it out began and ended,
 	// in this run of the daemon; zero once its outcome is known.
@@ -127,11 +133,12 @@ const (
 	Restart
 	Adopt   // it already is as wanted: only remember that
 	Release // give it to the host
+	Isolate // stop it, as the quorum is away; never planned
 )
 
 // String names the kind.
 func (k StepKind) String() string {
-	return [...]string{"stop", "unload", "load", "start", "restart", "adopt", "release"}[k]
+	return [...]string{"stop", "unload", "load", "start", "restart", "adopt", "release", "isolate"}[k]
 }
 
 // Step is the next thing to do with one unit.

@@ -27,6 +27,9 @@ type rig struct {
 	reports chan cluster.Status // all of them, in order
 	up      time.Time           // since when the unit awaited was active by a report before
 	late    time.Duration       // by which the agent hears of every change of a unit
+	fence   Fence               // none if nil
+	agent   *Agent              // that runs
+	manager *process.Manager    // its manager
 	end     func()
 }
 
@@ -53,9 +56,11 @@ func (m lateManager) Watch(ctx context.Context) ([]units.Status, <-chan []units.
 	return now, out, nil
 }
 
-func newRig(t *testing.T, late time.Duration) *rig {
+func newRig(t *testing.T, late time.Duration) *rig { return newRigWith(t, late, nil) }
+
+func newRigWith(t *testing.T, late time.Duration, fence Fence) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), cluster: memstore.New(), late: late, reports: make(chan cluster.Status, 10000)}
+	r := &rig{t: t, dir: t.TempDir(), cluster: memstore.New(), late: late, fence: fence, reports: make(chan cluster.Status, 10000)}
 	r.store = r.cluster.Open()
 	var err error
 	if r.session, err = r.store.Register(t.Context(), cluster.Run{Machine: "m1", ID: "r1", Address: "a"}, time.Hour); err != nil {
@@ -90,7 +95,9 @@ func (r *rig) begin() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	a := New(Config{Machine: "m1", Name: "n1", Store: r.store, Manager: lateManager{manager, r.late}, NotesPath: filepath.Join(r.dir, "notes.json"), Log: log})
+	r.manager = manager
+	a := New(Config{Machine: "m1", Name: "n1", Store: r.store, Manager: lateManager{manager, r.late}, NotesPath: filepath.Join(r.dir, "notes.json"), Fence: r.fence, Log: log})
+	r.agent = a
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- a.Run(ctx) }()
@@ -104,6 +111,31 @@ func (r *rig) begin() {
 			r.t.Error(err)
 		}
 	}
+}
+
+// stop stops a unit behind the agent's back.
+func (r *rig) stop(unit string) {
+	r.t.Helper()
+	if err := r.manager.Stop(r.t.Context(), unit); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// status is what the manager says of a unit.
+func (r *rig) status(unit string) units.Status {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	defer cancel()
+	list, _, err := r.manager.Watch(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, st := range list {
+		if st.Name == unit {
+			return st
+		}
+	}
+	return units.Status{}
 }
 
 // assign puts a unit of this content and desired state, one generation on,

@@ -50,6 +50,8 @@ type Assignment struct {
 	Epoch      int64              `json:"epoch"`
 	Reason     string             `json:"reason"`
 	Since      time.Time          `json:"since"`
+	// Leaving says that the machine is to stop the unit before it may start elsewhere.
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 // Unplaced is a unit that no machine can take, and why.

@@ -48,6 +48,7 @@ type Config struct {
 type Engine struct {
 	cfg     Config
 	deposed deposed // WatchLeader's
+	lapses  lapses
 }
 
 // New returns an Engine. Nothing happens before Lead.
@@ -89,6 +90,7 @@ func (e *Engine) Lead(ctx context.Context, leader cluster.Leader) error {
 	defer cancel()
 
 	t := newTerm(leader, e.cfg.Planner)
+	t.lapses = &e.lapses
 	err := e.lead(ctx, lease, t, out, ahead)
 	if ctx.Err() != nil {
 		return nil
@@ -212,6 +214,7 @@ func (e *Engine) rest(ctx context.Context, lease *view.Lease, t *term, out *outb
 		case <-stored:
 			var snap *cluster.Snapshot
 			snap, _, _, stored = lease.Latest()
+			e.lapses.observe(snap, e.cfg.Now)
 			t.started(snap, e.cfg.Now()) // how long a start took is measured as it is seen
 			out.record(t.events())
 			if latest.IsZero() {

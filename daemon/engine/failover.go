@@ -39,6 +39,7 @@ type start struct {
 	epoch   int64
 	once    bool // it runs and ends
 	decide  time.Duration
+	fence   time.Duration // it waited for the fence of the machine that it came from
 	applied time.Time
 }
 
@@ -62,8 +63,10 @@ func (t *term) track(m cluster.Move, now time.Time) {
 	if m.To.Desired == units.Launched && !m.To.Finished {
 		f.starting[m.Unit] = &start{
 			key:   cluster.UnitOnMachine{Machine: m.To.Machine, Unit: m.Unit},
-			epoch: m.To.Epoch, once: runsOnce(m.To), decide: max(0, now.Sub(f.verdict)), applied: now,
+			epoch: m.To.Epoch, once: runsOnce(m.To), fence: t.fenceWaits[m.Unit], applied: now,
 		}
+		f.starting[m.Unit].decide = max(0, now.Sub(f.verdict)-t.fenceWaits[m.Unit])
+		delete(t.fenceWaits, m.Unit)
 	}
 }
 
@@ -160,7 +163,7 @@ func (t *term) startedOne(f *failover, unit string, snap *cluster.Snapshot, now 
 		return
 	}
 	delete(f.starting, unit)
-	o := cluster.Outage{Detect: f.detect, Decide: s.decide, Start: max(0, now.Sub(s.applied))}
+	o := cluster.Outage{Detect: f.detect, Decide: s.decide, Fence: s.fence, Start: max(0, now.Sub(s.applied))}
 	if f.worstOf == "" || o.Total() > f.worst.Total() {
 		f.worst, f.worstOf = o, unit
 	}
@@ -199,6 +202,10 @@ func (t *term) finish(f *failover, now time.Time) {
 
 // phases renders an outage: 1.12s = detect 0.71 + decide 0.02 + start 0.39.
 func phases(o cluster.Outage) string {
-	return fmt.Sprintf("%.2fs = detect %.2f + decide %.2f + start %.2f",
-		o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), o.Start.Seconds())
+	fence := ""
+	if o.Fence > 0 {
+		fence = fmt.Sprintf(" + fence %.2f", o.Fence.Seconds())
+	}
+	return fmt.Sprintf("%.2fs = detect %.2f + decide %.2f%s + start %.2f",
+		o.Total().Seconds(), o.Detect.Seconds(), o.Decide.Seconds(), fence, o.Start.Seconds())
 }

@@ -22,6 +22,11 @@ func (t *term) findings(snap *cluster.Snapshot, state health.State, r schedule.R
 	for _, u := range r.Unplaced {
 		unplaced[u.Unit] = cluster.Unplaced{Reason: u.Reason, Finished: u.Finished}
 	}
+	for unit, d := range t.departing {
+		if d.reason != "" {
+			unplaced[unit] = cluster.Unplaced{Reason: d.reason}
+		}
+	}
 	f.Unplaced = snap.NewUnplaced(unplaced)
 	f.WhatIf = snap.NewWhatIf(t.whatIf, state.Health)
 	if state.Hold != snap.Leader.Hold {

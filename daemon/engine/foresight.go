@@ -14,9 +14,7 @@ const (
 	// foresightQuiet is how long nothing may have changed before the leader
 	// works out what the death of each machine would do.
 	foresightQuiet = 250 * time.Millisecond
-	// foresightLongest is the longest delay by changes that go on.
-	foresightLongest = 3 * time.Second
-	whatIfNames      = 5
+	whatIfNames    = 5
 )
 
 // foresight works out what the death of each machine would do to its units,
@@ -53,21 +51,17 @@ func replace[V any](c chan V, v V) {
 }
 
 // run answers until ctx ends. A question that comes meanwhile takes the place
-// of the one being answered, but for one that has waited for the longest delay.
+// of the one being answered.
 func (f *foresight) run(ctx context.Context) {
 	var in schedule.Input
-	var latest time.Time // when to answer at the latest; zero with nothing to answer
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case in = <-f.asked:
 		}
-		if latest.IsZero() {
-			latest = time.Now().Add(foresightLongest)
-		}
 		for waiting := true; waiting; {
-			quiet := time.NewTimer(max(0, min(foresightQuiet, time.Until(latest))))
+			quiet := time.NewTimer(foresightQuiet)
 			select {
 			case <-ctx.Done():
 				return
@@ -77,17 +71,15 @@ func (f *foresight) run(ctx context.Context) {
 			}
 			quiet.Stop()
 		}
-		if answers := f.work(ctx, in, latest); answers != nil {
+		if answers := f.work(ctx, in); answers != nil {
 			replace(f.answers, answers)
-			latest = time.Time{}
 		}
 	}
 }
 
 // work asks the planner about each machine that runs, and rests after each as
-// long as that took. It returns nil when ctx has ended, or when another question
-// has come before the latest time of an answer.
-func (f *foresight) work(ctx context.Context, in schedule.Input, latest time.Time) map[string]cluster.WhatIf {
+// long as that took. It returns nil when another question has come, or ctx has ended.
+func (f *foresight) work(ctx context.Context, in schedule.Input) map[string]cluster.WhatIf {
 	busy := map[string]bool{}
 	for k := range in.Snapshot.Assignments {
 		busy[k.Machine] = true
@@ -103,7 +95,7 @@ func (f *foresight) work(ctx context.Context, in schedule.Input, latest time.Tim
 		began := time.Now()
 		names := f.planner.WhatIf(in, id)
 		answers[id] = cluster.WhatIf{Strands: len(names), Units: names[:min(len(names), whatIfNames)]}
-		if !retry.Pause(ctx, time.Since(began)) || len(f.asked) > 0 && time.Now().Before(latest) {
+		if !retry.Pause(ctx, time.Since(began)) || len(f.asked) > 0 {
 			return nil
 		}
 	}

@@ -28,6 +28,20 @@ func (s *sim) check() {
 		}
 		s.epochs[k.Unit] = a.Epoch
 	}
+	s.checkExclusive()
+}
+
+// checkExclusive checks that no exclusive unit runs twice.
+func (s *sim) checkExclusive() {
+	copies := map[string]string{}
+	for _, n := range s.nodes {
+		for name := range n.running {
+			if other, twice := copies[name]; twice && name[0] == 'x' {
+				s.t.Fatalf("%s runs on %s and %s", name, other, n.id)
+			}
+			copies[name] = n.id
+		}
+	}
 }
 
 // settled tells what is not yet as it must end: everything wanted runs once,

@@ -60,6 +60,8 @@ type node struct {
 	running map[string]int64 // units, with the epoch they were started for
 	planner *schedule.Planner
 	term    *term
+	lapses  *lapses
+	fence   fenceModel
 	late    *look // decided and not written yet
 	delay   int
 }
@@ -146,6 +148,7 @@ func (s *sim) fault() {
 			s.say("%s loses power", n.id)
 			s.dark(n)
 			n.on, n.cut, n.session, n.view, n.term, n.late, n.running = false, false, nil, nil, nil, nil, map[string]int64{}
+			n.fence = fenceModel{}
 			s.must(n.store.Close())
 		}
 	case 5:
@@ -182,8 +185,9 @@ func (s *sim) boot(n *node) {
 	s.seq++
 	n.on, n.dark, n.run, n.store, n.planner = true, time.Time{}, fmt.Sprintf("run%d",
 		s.seq), s.truth.Open(), schedule.New()
+	n.lapses, n.fence = &lapses{}, fenceModel{drift: time.Duration(s.rng.IntN(3)-1) * lapseAfter(0) / 100}
 	s.say("%s boots, %s", n.id, n.run)
-	s.must(n.store.UpdateMachine(s.ctx, n.id, func(m *cluster.Machine) error { m.Name = n.id; return nil }))
+	s.must(n.store.UpdateMachine(s.ctx, n.id, func(m *cluster.Machine) error { m.Name, m.Fences = n.id, true; return nil }))
 }
 
 func (s *sim) heal(n *node) {
@@ -193,7 +197,8 @@ func (s *sim) heal(n *node) {
 }
 
 func (s *sim) changeUnit() {
-	names := []string{"a.service", "b.service", "w@1.service", "w@2.service", "w@3.service", "g.service", "f.service"}
+	names := []string{"a.service", "b.service", "w@1.service", "w@2.service", "w@3.service", "g.service", "f.service",
+		"x.service", "x@1.service", "x@2.service"}
 	name := names[s.rng.IntN(len(names))]
 	old := s.truth.Snapshot().Units[name]
 	if old.Name != "" && s.chance(15) {
@@ -203,6 +208,7 @@ func (s *sim) changeUnit() {
 		return
 	}
 	options := map[string]string{"g.service": "Global=true", "f.service": "MachineOf=a.service",
+		"x.service": "Exclusive=true", "x@1.service": "Exclusive=true", "x@2.service": "Exclusive=true\nConflicts=x@*.service",
 		"w@1.service": "Conflicts=w@*.service",
 		"w@2.service": "Conflicts=w@*.service"}[name]
 	content := fmt.Sprintf("[Service]\nExecStart=/bin/sleep %d\n[X-Fleet]\n%s\n", s.rng.IntN(2), options)
@@ -219,6 +225,9 @@ func (s *sim) changeUnit() {
 // step lets time pass and every machine that runs do its part, in any order.
 func (s *sim) step() {
 	s.clock.Advance(simTick)
+	for _, n := range s.nodes {
+		s.endFenced(n)
+	}
 	for _, k := range s.rng.Perm(len(s.nodes)) {
 		if n := s.nodes[k]; n.on && !n.cut {
 			s.work(n)
@@ -241,9 +250,14 @@ func (s *sim) work(n *node) {
 	if n.session == nil {
 		session, err := n.store.Register(s.ctx, cluster.Run{Machine: n.id, ID: n.run, Address: n.id + ":1"}, simLease)
 		s.must(err)
-		n.session, n.view = session, s.truth.Snapshot()
+		n.session = session
+		if s.calm || s.chance(70) { // else its watch goes on, and lags
+			n.view = s.truth.Snapshot()
+		}
 	}
+	n.lapses.observe(n.view, s.clock.Now)
 	s.lead(n)
+	s.renewFence(n)
 	s.agent(n)
 }
 
@@ -264,6 +278,7 @@ func (s *sim) lead(n *node) {
 		s.must(err)
 		s.say("%s leads, term %d", n.id, l.Term)
 		n.term = newTerm(l, n.planner)
+		n.term.lapses = n.lapses
 	}
 	if n.late == nil {
 		if !n.term.ready(n.view) {
@@ -343,7 +358,12 @@ func (s *sim) agent(n *node) {
 	var puts []cluster.Status
 	want := map[string]int64{}
 	for k, a := range n.view.Assignments {
-		if k.Machine == n.id {
+		if k.Machine == n.id && isExclusive(&a) {
+			puts = append(puts, s.exclusive(n, a))
+			if _, runs := n.running[k.Unit]; runs {
+				want[k.Unit] = a.Epoch
+			}
+		} else if k.Machine == n.id {
 			want[k.Unit] = a.Epoch
 			puts = append(puts, cluster.Status{Machine: n.id, Epoch: a.Epoch, Generation: a.Generation,
 				Status: units.Status{Name: k.Unit, Hash: a.Hash, Load: "loaded", Active: "active"}})
@@ -351,7 +371,9 @@ func (s *sim) agent(n *node) {
 	}
 	var gone []string
 	for name := range n.running {
-		if _, ok := want[name]; !ok {
+		if _, ok := want[name]; !ok && !s.stopped(n, name) {
+			want[name] = n.running[name]
+		} else if !ok {
 			gone = append(gone, name)
 		}
 	}
@@ -368,7 +390,7 @@ func (s *sim) agent(n *node) {
 // reported reports whether the store says already what a node has to say.
 func (s *sim) reported(n *node, puts []cluster.Status, gone []string) bool {
 	for _, p := range puts {
-		if o, ok := n.view.Statuses[cluster.UnitOnMachine{Machine: n.id, Unit: p.Name}]; !ok || o.Epoch != p.Epoch ||
+		if o, ok := n.view.Statuses[cluster.UnitOnMachine{Machine: n.id, Unit: p.Name}]; !ok || o.Epoch != p.Epoch || o.Load != p.Load ||
 			o.Generation != p.Generation {
 			return false
 		}

@@ -40,6 +40,7 @@ func (e *Engine) WatchLeader(ctx context.Context) {
 		judged := e.cfg.Health.Changed()
 		state := e.cfg.Health.State()
 		snap, live, _, stored := lease.Latest()
+		e.lapses.observe(snap, e.cfg.Now)
 		var again <-chan time.Time
 		if live && state.Hold == "" && e.deposed.dead(snap.Leader, state.Health, e.cfg.Self) {
 			err := e.cfg.Store.Evict(ctx, snap.Leader.Machine, snap.Leader.Run)

@@ -20,23 +20,28 @@ type term struct {
 	leader  cluster.Leader
 	planner *schedule.Planner
 
-	caughtUp  int64 // revision the view must show before the next look
-	machines  map[string]cluster.HealthState
-	state     health.State
-	names     map[string]string // of machines, by ID
-	doubts    map[string]*doubts
-	returning map[string]bool   // failed machines whose way back was told
-	blocked   map[string]string // ports that are blocked, by machine, as told
-	capacity  capacity
-	drained   map[string]bool // machines whose drain was acted on
-	homeless  map[string]bool // units that had no place at the last look; nil before the first
-	unsure    map[string]unsure
-	left      map[cluster.UnitOnMachine]bool
-	whatIf    map[string]cluster.WhatIf // the newest answers, by machine; nil before the first
-	stuck     map[string]string         // updates of global units that are held by a failure, and which
-	failovers []*failover
-	pending   []cluster.Event
-	unwritten bool // the store may not have what the last look found: the term may be over
+	caughtUp   int64 // revision the view must show before the next look
+	machines   map[string]cluster.HealthState
+	state      health.State
+	names      map[string]string // of machines, by ID
+	doubts     map[string]*doubts
+	returning  map[string]bool   // failed machines whose way back was told
+	blocked    map[string]string // ports that are blocked, by machine, as told
+	capacity   capacity
+	drained    map[string]bool // machines whose drain was acted on
+	homeless   map[string]bool // units that had no place at the last look; nil before the first
+	unsure     map[string]unsure
+	left       map[cluster.UnitOnMachine]bool
+	whatIf     map[string]cluster.WhatIf // the newest answers, by machine; nil before the first
+	stuck      map[string]string         // updates of global units that are held by a failure, and which
+	lapses     *lapses
+	departing  map[string]departing // exclusive units that wait to leave their machines
+	fenceWaits map[string]time.Duration
+	assigned   map[cluster.UnitOnMachine]cluster.Assignment // as of the last look
+	leaving    []cluster.UnitOnMachine                      // of them, those that are to leave
+	failovers  []*failover
+	pending    []cluster.Event
+	unwritten  bool // the store may not have what the last look found: the term may be over
 }
 
 // unsure is a machine that had failed when the term began. Only the timeline
@@ -58,7 +63,8 @@ type look struct {
 // least the leadership itself, and with it all that earlier terms wrote.
 func newTerm(leader cluster.Leader, planner *schedule.Planner) *term {
 	return &term{leader: leader, planner: planner, caughtUp: leader.Term, names: map[string]string{},
-		doubts: map[string]*doubts{}, returning: map[string]bool{}, blocked: map[string]string{}}
+		doubts: map[string]*doubts{}, returning: map[string]bool{}, blocked: map[string]string{},
+		lapses: &lapses{}, fenceWaits: map[string]time.Duration{}}
 }
 
 // ready reports whether a snapshot shows all that was written so far.
@@ -77,7 +83,9 @@ func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) l
 	t.started(snap, now)
 	t.leave(r, now)
 	t.rolls(r.Rolls, now)
-	l.again, l.moves = sooner(l.again, again), r.Moves
+	l.again = sooner(l.again, again)
+	l.moves, again = t.holdExclusive(snap, r.Moves, now)
+	l.again = sooner(l.again, again)
 	l.found, again = t.findings(snap, state, r, now)
 	l.again = sooner(l.again, again)
 	t.homeless = make(map[string]bool, len(r.Unplaced))

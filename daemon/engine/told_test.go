@@ -9,7 +9,6 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/memstore"
-	"fleettop/cluster/schedule"
 	"fleettop/units"
 )
 
@@ -81,29 +80,4 @@ func TestHandoverIsTold(t *testing.T) {
 	r.until("it is the cluster's", func(s *cluster.Snapshot) bool {
 		return !s.Assignments[k].TakeOver && !s.Units["a.service"].ChangesHands()
 	})
-}
-
-// TestWhatIfIsAnsweredWhileUnitsMove: changes that go on delay an answer, and not for ever.
-func TestWhatIfIsAnsweredWhileUnitsMove(t *testing.T) {
-	ahead := newForesight()
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	ended := make(chan struct{})
-	go func() { defer close(ended); ahead.run(ctx) }()
-	defer func() { cancel(); <-ended }()
-	health := map[string]cluster.Health{"n1": {State: cluster.Up}}
-	for every := time.NewTicker(50 * time.Millisecond); ; {
-		snap := cluster.NewSnapshot(1) // with other assignments, as the maps are others
-		snap.Machines["n1"] = cluster.Machine{ID: "n1"}
-		ahead.ask(schedule.Input{Snapshot: snap, Health: health})
-		select {
-		case got := <-ahead.answers:
-			if _, ok := got["n1"]; !ok {
-				t.Errorf("answered %v", got)
-			}
-			return
-		case <-ctx.Done():
-			t.Fatal("no answer")
-		case <-every.C:
-		}
-	}
 }

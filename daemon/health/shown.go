@@ -51,7 +51,7 @@ func (s *Shown) Of(snap *cluster.Snapshot, live bool) map[string]cluster.Health 
 		case known:
 			h.By = s.self
 			if !led && id != s.self {
-				h.AsSeenBy = snap.Label(s.self)
+				h.Evidence = "as " + snap.Label(s.self) + " sees it: " + h.Evidence
 			}
 		case judged:
 			h = verdict

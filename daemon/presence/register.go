@@ -150,7 +150,7 @@ func (r *Registration) describe(m *cluster.Machine) error {
 	own := r.cfg.Machine
 	m.Name, m.Address, m.Version = own.Name, own.Address, own.Version
 	m.Configure(own.Metadata)
-	m.Manager = own.Manager
+	m.Manager, m.Fences, m.NoFence = own.Manager, own.Fences, own.NoFence
 	m.GossipAddress, m.ProbeAddress, m.APIAddress = own.GossipAddress, own.ProbeAddress, own.APIAddress
 	m.EtcdPeerURL, m.EtcdClientURL = own.EtcdPeerURL, own.EtcdClientURL
 	m.Keys = r.cfg.Keys()

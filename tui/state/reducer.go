@@ -215,7 +215,6 @@ func (r *Reducer) putMachine(m api.Machine, at time.Time) (urgent bool) {
 		times.silent.set(m.Health.SilentSince, at)
 	m.ScheduledAt = times.scheduled.set(m.ScheduledAt, at)
 	m.Name, m.Health.Evidence = draw.Clean(m.Name), draw.Clean(m.Health.Evidence)
-	m.Health.AsSeenBy = draw.Clean(m.Health.AsSeenBy)
 	if len(m.Metadata) > 0 {
 		clean := make(map[string]string, len(m.Metadata))
 		for k, v := range m.Metadata {

@@ -35,6 +35,7 @@ type Row struct {
 	Host     string // that machine's name
 	Global   bool
 	Leaving  bool // it was taken from the machine and is being stopped there
+	Stopping bool // it is to end on the machine before it may start elsewhere
 
 	Desired    units.DesiredState
 	Generation int64 // of the unit
@@ -108,14 +109,14 @@ func (h host) doubt() bool { return h.health == cluster.Suspect }
 
 // judge fills in a row's word and mood.
 func (r *Row) judge(h *host, unplaced string) {
-	how := cluster.Standing{Desired: r.Desired, Generation: r.Generation, Placed: r.Machine != "", Leaving: r.Leaving,
+	how := cluster.Standing{Desired: r.Desired, Generation: r.Generation, Placed: r.Machine != "", Leaving: r.Leaving || r.Stopping,
 		Unplaced: unplaced, Health: cluster.Failed, Carried: r.Carried, Error: r.Error, Crashing: r.loops,
 		Status: units.Status{Load: r.Load, Active: r.Active, Sub: r.Sub, Result: r.Result, Restarts: r.Restarts}}
 	if h != nil {
 		how.Health = h.health
 	}
 	state := how.State()
-	if (state == cluster.UnitUnplaced || state == cluster.UnitLost) && unplaced != "" {
+	if (state == cluster.UnitUnplaced || state == cluster.UnitLost || r.Stopping) && unplaced != "" {
 		r.Reason = unplaced
 	}
 	r.Word, r.Mood = string(state), moodOf(state)

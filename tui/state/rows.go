@@ -136,7 +136,7 @@ func (r *Reducer) row(u *unit, id string) *Row {
 func (r *Reducer) place(row *Row, u *unit, id string, a *api.Assignment) {
 	row.Machine, row.Host, row.Leaving, row.home = id, r.called(id), a == nil, r.machines[id]
 	if a != nil {
-		row.Reason = a.Reason
+		row.Reason, row.Stopping = a.Reason, a.Leaving
 	}
 	i, ok := u.reported(id)
 	if !ok || a != nil && u.statuses[i].Epoch < a.Epoch {

@@ -60,6 +60,9 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 		}
 		if v != stop {
 			err := s.checkFiles(ctx, v, name, path)
+			if err == nil {
+				err = m.checkBound(ctx, s, v, name, path)
+			}
 			m.refuse(name, err != nil)
 			if err != nil {
 				return err

@@ -46,7 +46,8 @@ func check(files []units.UnitFile, errs map[string]error) []incoming {
 			continue
 		}
 		batch = append(batch, incoming{name: name, content: f.Content, takeOver: f.TakeOver,
-			held: heldFile{name: f.Name, hash: parsed.Hash(), install: hasInstall(parsed)}})
+			held: heldFile{name: f.Name, hash: parsed.Hash(), install: hasInstall(parsed),
+				exclusive: parsed.Exclusive()}})
 	}
 	return batch
 }

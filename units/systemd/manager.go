@@ -25,6 +25,8 @@ type Options struct {
 	// Known are units that a manager of this directory held before, since the
 	// machine booted. One of them that systemd runs without a file is held.
 	Known []string
+	// Fence is how a fence for exclusive units is run; without one there is none.
+	Fence FenceOptions
 	// User drives the calling user's own systemd instead of the system's.
 	User bool
 	// Logger is slog's default logger if nil.
@@ -49,6 +51,8 @@ var errClosed = errors.New("this manager was closed")
 type Manager struct {
 	files store
 	at    addresses
+	fence FenceOptions
+	user  bool // drives a user's own systemd
 	log   *slog.Logger
 
 	ctx     context.Context // ends with Close
@@ -102,11 +106,11 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	return open(ctx, store{dir: dir, links: links, host: host}, at, opts.Known, log)
+	return open(ctx, store{dir: dir, links: links, host: host}, at, opts, log)
 }
 
-func open(ctx context.Context, files store, at addresses, known []string, log *slog.Logger) (*Manager, error) {
-	m := &Manager{files: files, at: at, log: log, table: newTable(),
+func open(ctx context.Context, files store, at addresses, opts Options, log *slog.Logger) (*Manager, error) {
+	m := &Manager{files: files, at: at, fence: opts.Fence, user: opts.User, log: log, table: newTable(),
 		watchers: map[*watcher]struct{}{}}
 	held, pending, err := m.files.open()
 	if err != nil {
@@ -115,7 +119,7 @@ func open(ctx context.Context, files store, at addresses, known []string, log *s
 	for _, f := range held {
 		m.table.add(f).visible = true
 	}
-	suspects := m.suspect(known)
+	suspects := m.suspect(opts.Known)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.reloads.init(m, pending)
 	if err := m.connect(ctx); err != nil {

@@ -20,7 +20,9 @@ type heldFile struct {
 	name    string
 	hash    string
 	install bool // it has an [Install] section
-	written time.Time
+	// exclusive: it says Exclusive=true, and is bound to the fence.
+	exclusive bool
+	written   time.Time
 }
 
 // store is the directory of unit files, and the links by which systemd finds them.
@@ -103,7 +105,7 @@ func (d store) read(name string) (heldFile, error) {
 	f := heldFile{name: name, written: info.ModTime().UTC()}
 	// A file somebody spoilt is held without a hash, so the next Load replaces it.
 	if parsed, err := units.ParseFile(string(content)); err == nil {
-		f.hash, f.install = parsed.Hash(), hasInstall(parsed)
+		f.hash, f.install, f.exclusive = parsed.Hash(), hasInstall(parsed), parsed.Exclusive()
 	}
 	return f, nil
 }
@@ -122,6 +124,10 @@ func hasInstall(f *units.File) bool {
 func (d store) write(name, content string) error {
 	_, err := os.Lstat(d.path(name))
 	isNew := errors.Is(err, fs.ErrNotExist)
+	parsed, err := units.ParseFile(content)
+	if err := d.bind(name, err == nil && parsed.Exclusive()); err != nil {
+		return fmt.Errorf("bind %s to the fence: %w; make room in %s, or see that it can be written", name, err, d.links)
+	}
 	if err := d.replace(name, content); err != nil {
 		return fmt.Errorf("write the file of %s: %w; make room in %s, or see that it can be written", name, err, d.dir)
 	}
@@ -173,9 +179,34 @@ func (d store) intact(name string) bool {
 	return err == nil && d.linked(name)
 }
 
+// dropIn is where an exclusive unit is bound to the fence.
+func (d store) dropIn(name string) string {
+	return filepath.Join(d.links, name+".d", "50-fleettop-fence.conf")
+}
+
+// bind binds a unit to the fence, or unbinds it.
+func (d store) bind(name string, exclusive bool) error {
+	path := d.dropIn(name)
+	if !exclusive {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		} else if err == nil {
+			_ = os.Remove(filepath.Dir(path)) // unless the host has others in it
+		}
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return atomicfile.Replace(path, []byte(boundToFence), 0o644, d.links)
+}
+
 // remove takes a unit's link and file away. The file goes last: as long as it
 // is there the unit is held, and can be unloaded once more.
 func (d store) remove(name string) error {
+	if err := d.bind(name, false); err != nil {
+		return err
+	}
 	if target, err := os.Readlink(d.link(name)); err == nil && d.owns(target) {
 		if err := os.Remove(d.link(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

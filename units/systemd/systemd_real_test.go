@@ -134,7 +134,7 @@ func openOverTheBus(t testing.TB, opts Options) *Manager {
 	at.private = "/nowhere"
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	m, err := open(ctx, direct.files, at, nil, direct.log)
+	m, err := open(ctx, direct.files, at, Options{}, direct.log)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

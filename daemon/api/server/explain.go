@@ -49,6 +49,10 @@ func explain(in schedule.Input, u cluster.Unit, plan schedule.Explanation, st ap
 			ex.Reason = p.Assignment.Reason
 		}
 	}
+	if why := in.Snapshot.WhyUnplaced(u.Name); why != "" && len(ex.On) == 1 && !slices.Contains(plan.On, ex.On[0]) {
+		ex.Reason = why // it waits to leave that machine
+		return ex
+	}
 	if plan.Roll != "" {
 		ex.Reason += "; it is " + plan.Roll
 	}

@@ -87,13 +87,16 @@ func rows(list []api.UnitInfo) []api.UnitRow {
 		}
 		for _, p := range u.Placements {
 			row := row
-			row.Machine, row.Leaving = p.Machine, p.Assignment == nil
+			row.Machine, row.Leaving = p.Machine, p.Assignment == nil || p.Assignment.Leaving
 			unplaced := ""
 			row.Active, row.Sub = p.Shown()
 			if p.Lost != nil { // it is left there, as no other machine can take it
 				row.Lost, unplaced = p.Lost.State, u.Unplaced
 			}
 			if p.Assignment != nil {
+				if p.Assignment.Leaving {
+					unplaced = u.Unplaced
+				}
 				row.Reason = cmp.Or(p.Held, unplaced, p.Assignment.Reason)
 			}
 			if st := p.Status; st != nil {

@@ -73,15 +73,14 @@ func (s *Screen) status(env *screens.Env, per int) {
 
 // evidence is why a machine is thought to be in its state, and what its death would do.
 func evidence(env *screens.Env, m *state.Machine) string {
-	h := m.Health
-	if h.Evidence == "" && h.State == cluster.Up {
-		h.Evidence = "answers"
+	text := m.Health.Evidence
+	if text == "" && m.Health.State == cluster.Up {
+		text = "answers"
 	}
-	if h.State == cluster.Suspect && !h.SilentSince.IsZero() {
-		h.Evidence = "no answer for " + widgets.Watch(env.Now.Sub(h.SilentSince))
+	if m.Health.State == cluster.Suspect && !m.Health.SilentSince.IsZero() {
+		text = "no answer for " + widgets.Watch(env.Now.Sub(m.Health.SilentSince))
 	}
-	text := h.Told(env.Now)
-	if m.SeenBy != "" && h.AsSeenBy == "" && h.State != cluster.Up {
+	if m.SeenBy != "" && m.Health.State != cluster.Up {
 		text += ", seen by " + m.SeenBy
 	}
 	if m.Schedule != cluster.Schedulable {

@@ -127,7 +127,7 @@ func (s *Screen) evidence(m *state.Machine, room int, now time.Time) []string {
 	if m.Health.State.Runs() && m.Health.State != cluster.DaemonGone {
 		return nil
 	}
-	return widgets.Clauses(m.Health.Told(now), room, 1+max(0, s.plan.extra-unitLines(m, now)))
+	return widgets.Clauses(m.Health.Evidence, room, 1+max(0, s.plan.extra-unitLines(m, now)))
 }
 
 // unitLines is how many lines the units of a card would like.

@@ -160,7 +160,7 @@ func newUnitStatus(u *api.UnitDetail) unitStatus {
 	for _, p := range u.Placements {
 		m := refs[p.Machine]
 		one := placement{Machine: p.Machine, MachineName: m.Name, Address: m.Address,
-			Leaving: p.Assignment == nil, Held: p.Held}
+			Leaving: p.Assignment == nil || p.Assignment.Leaving, Held: p.Held}
 		if p.Assignment != nil {
 			one.Reason, one.Placed = p.Assignment.Reason, p.Assignment.Since
 		}

@@ -68,6 +68,7 @@ func jsonCases(dir string) map[string]jsonCase {
 		"daemon":     {misused: "daemon"},
 		"demo":       {misused: "demo"},
 		"dial-stdio": {misused: "dial-stdio"},
+		"fence":      {misused: "fence /nowhere"},
 		"ssh":        {misused: "ssh n1"},
 		"key":        {misused: "key"},
 		"completion": {misused: "completion"},

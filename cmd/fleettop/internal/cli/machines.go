@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +29,7 @@ func machineColumns(full bool) []column[api.MachineInfo] {
 		{"units", func(m api.MachineInfo) print.Cell { return print.Text(fmt.Sprint(m.Units)) }},
 		{"version", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Version)) }},
 		{"manager", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Manager)) }},
-		{"evidence", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Health.Told(time.Now()))) }},
+		{"evidence", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(m.Health.Evidence)) }},
 		{"seen-by", func(m api.MachineInfo) print.Cell { return print.Text(print.OrDash(print.ShortID(m.Health.By, full))) }},
 	}
 }

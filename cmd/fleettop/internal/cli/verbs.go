@@ -60,6 +60,7 @@ func verbs() []verb {
 		{"run", (*app).keyCommand, []string{looks, noJSON, own}},
 		{"run", (*app).demoCommand, []string{noJSON, own}},
 		{"run", (*app).dialStdioCommand, []string{noJSON}},
+		{"run", (*app).fenceCommand, []string{noJSON, own}},
 		{"run", (*app).versionCommand, []string{looks}},
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"fleettop/cluster"
 	"fleettop/cmd/fleettop/internal/print"
@@ -135,7 +134,7 @@ func (g *Goal) judge(s *scene) Outcome {
 				"`fleettop explain %s` says more.", g.Unit, on, s.Leader.Hold, g.Unit)
 		}
 		if h.State != cluster.Up && h.State != "" {
-			return say(Pending, "%s is %s (%s)", on, h.State, h.Told(time.Time{}))
+			return say(Pending, "%s is %s (%s)", on, h.State, h.Evidence)
 		}
 		return say(Pending, "%s is %s it", on, doing[g.Verb])
 	}
@@ -203,7 +202,7 @@ func (g *Goal) judgeDestroy(s *scene, say func(Verdict, string, ...any) Outcome)
 		switch h := m.Health; {
 		case !known || h.State == cluster.Up:
 		case h.State.Runs():
-			return say(Pending, "%s is %s (%s)", on, h.State, h.Told(time.Time{}))
+			return say(Pending, "%s is %s (%s)", on, h.State, h.Evidence)
 		default:
 			away = append(away, fmt.Sprintf("%s (%s)", on, h.State))
 		}
