@@ -71,11 +71,24 @@ func (m *machine) notes() string {
 type daemon struct {
 	m        *machine
 	store    *memstore.Store
-	gossip   *membership.Membership
+	gossip   *members
 	presence *presence.Registration
 	cancel   context.CancelFunc
 	parts    sync.WaitGroup
 	etcd     *voter
+}
+
+// members has one join at a time: serf holds a mutex for as long as one takes, and
+// virtual time stands still while a goroutine waits for a mutex.
+type members struct {
+	*membership.Membership
+	turn chan struct{}
+}
+
+func (m *members) Join(ctx context.Context, seeds []string) error {
+	m.turn <- struct{}{}
+	defer func() { <-m.turn }()
+	return m.Membership.Join(ctx, seeds)
 }
 
 // voter is a machine's part in the store: the first machines vote.
@@ -104,12 +117,12 @@ func (m *machine) startDaemon() {
 	m.daemon = d
 	m.daemonUp.Store(true)
 	s.plugStore(m, d.store)
-	var err error
-	d.gossip, err = membership.Open(membership.Config{ID: m.id, BindAddr: m.addr, BindPort: 7370, AdvertiseAddr: m.addr,
+	gossiping, err := membership.Open(membership.Config{ID: m.id, BindAddr: m.addr, BindPort: 7370, AdvertiseAddr: m.addr,
 		Transport: s.net.plug(m), Logger: log})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	d.gossip = &members{gossiping, make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	v := view.New(d.store, log, 30*time.Second)
