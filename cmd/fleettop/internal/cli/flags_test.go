@@ -18,7 +18,7 @@ import (
 
 // otherFlags are those of other programs that strings here name or pass.
 var otherFlags = map[string]string{"user": "systemctl", "system": "systemctl", "now": "systemctl", "quiet": "systemctl",
-	"trusted-ca-file": "etcd", "unix-socket": "curl", "raw": "the console's save"}
+	"trusted-ca-file": "etcd", "unix-socket": "curl", "driver": "fleetctl", "tunnel": "fleetctl", "raw": "the console's save"}
 
 var usageLine = regexp.MustCompile(`(?m)^ +(?:-\w, )?--([a-z][a-z0-9-]*)`)
 
