@@ -224,7 +224,7 @@ func TestUnusableEtcdIsSaid(t *testing.T) {
 			began := time.Now()
 			m.start()
 			m.until("the cause in the log", func(context.Context, *client.Client) (bool, error) {
-				return m.log.contains(c.cause), nil
+				return m.log.contains("the cluster's store can't be used") && m.log.contains(c.cause), nil
 			})
 			took := time.Since(began)
 			t.Logf("said after %s", took.Round(time.Millisecond))
