@@ -39,13 +39,3 @@ func (l *Lab) Dial(ctx context.Context, network, address string) (net.Conn, erro
 func (l *Lab) InSwitch(f func() error) error {
 	return inNamespace(l.switchNamespace(), f)
 }
-
-// DialUnix connects to a unix socket of the running machine.
-func (m *Machine) DialUnix(ctx context.Context, path string) (net.Conn, error) {
-	path, err := m.HostPath(path)
-	if err != nil {
-		return nil, err
-	}
-	var dialer net.Dialer
-	return dialer.DialContext(ctx, "unix", path)
-}

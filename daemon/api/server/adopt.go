@@ -18,7 +18,7 @@ type Hosts interface {
 }
 
 // hostUnit answers with a unit of a machine's host.
-func (s *Server) hostUnit(l look) (any, *api.Error) {
+func (s *Server) hostUnit(l readRequest) (any, *api.Error) {
 	m, e := api.FindMachine(l.snap.Machines, l.PathValue("id"))
 	if e != nil {
 		return nil, e

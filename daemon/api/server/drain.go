@@ -16,7 +16,7 @@ import (
 )
 
 // planDrain asks the planner what would become of the units.
-func (s *Server) planDrain(l look) (any, *api.Error) {
+func (s *Server) planDrain(l readRequest) (any, *api.Error) {
 	names := l.URL.Query()["machine"]
 	if len(names) == 0 {
 		names = []string{s.cfg.Self}
@@ -110,7 +110,7 @@ func (s *Server) scheduleMachines(w http.ResponseWriter, r *http.Request) {
 
 // schedule writes what is wanted of machines, all at once, so that the leader
 // decides on them together, and waits until the view shows it.
-func (s *Server) schedule(l look, req api.MachinesRequest, want cluster.Schedulability, report func(api.Progress)) (
+func (s *Server) schedule(l readRequest, req api.MachinesRequest, want cluster.Schedulability, report func(api.Progress)) (
 	*api.MachinesReply, *api.Error) {
 	reply := &api.MachinesReply{Machines: make([]api.MachineResult, len(req.Machines))}
 	ids := map[string]int{} // of those found: the result they belong to

@@ -11,7 +11,7 @@ import (
 	"fleettop/units"
 )
 
-func (s *Server) explainUnit(l look) (any, *api.Error) {
+func (s *Server) explainUnit(l readRequest) (any, *api.Error) {
 	u, e := l.unit()
 	if e != nil {
 		return nil, e

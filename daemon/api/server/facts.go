@@ -18,20 +18,20 @@ type facts struct {
 	replaces    []string // globs
 }
 
-// mostFacts is how many units' facts each half of a factBook holds.
-const mostFacts = 16 << 10
+// mostFacts is how many units' facts each half of a unitCache holds.
+const mostCached = 16 << 10
 
-// factBook remembers facts by unit, as files are parsed once and listed often.
+// unitCache remembers facts by unit, as files are parsed once and listed often.
 // What was not asked for while as many others were is forgotten.
-type factBook struct {
+type unitCache struct {
 	mu         sync.Mutex // guards all below
 	known, old map[string]facts
 }
 
-func newFactBook() *factBook { return &factBook{known: map[string]facts{}} }
+func newUnitCache() *unitCache { return &unitCache{known: map[string]facts{}} }
 
 // of returns the facts of a unit. A unit that can't be parsed has none.
-func (b *factBook) of(u cluster.Unit) facts {
+func (b *unitCache) of(u cluster.Unit) facts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f, ok := b.known[u.Name]
@@ -41,7 +41,7 @@ func (b *factBook) of(u cluster.Unit) facts {
 	if f, ok = b.old[u.Name]; !ok || f.hash != u.Hash {
 		f = readFacts(u)
 	}
-	if len(b.known) >= mostFacts {
+	if len(b.known) >= mostCached {
 		b.known, b.old = map[string]facts{}, b.known
 	}
 	b.known[u.Name] = f

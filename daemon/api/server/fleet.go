@@ -17,22 +17,22 @@ import (
 // the verbs', so roles, checks and the timeline hold for them too.
 func (s *Server) fleetRoutes() []route {
 	return []route{
-		{"GET", "/fleet/v1/discovery", "", toLook, s.fleetDiscovery, "fleet's API as clients discover it"},
-		{"GET", "/fleet/v1/units", "nextPageToken=", toLook, s.fleetReading(s.fleetUnits),
+		{"GET", "/fleet/v1/discovery", "", permRead, s.fleetDiscovery, "fleet's API as clients discover it"},
+		{"GET", "/fleet/v1/units", "nextPageToken=", permRead, s.fleetReading(s.fleetUnits),
 			"a page of units (fleetv1.UnitPage)"},
-		{"GET", "/fleet/v1/units/{name}", "", toLook, s.fleetReading(s.fleetUnit), "one unit (fleetv1.Unit)"},
-		{"PUT", "/fleet/v1/units/{name}", "", toAct, s.putFleetUnit,
+		{"GET", "/fleet/v1/units/{name}", "", permRead, s.fleetReading(s.fleetUnit), "one unit (fleetv1.Unit)"},
+		{"PUT", "/fleet/v1/units/{name}", "", permWrite, s.putFleetUnit,
 			"submit a unit, or set its desired state (fleetv1.Unit)"},
-		{"DELETE", "/fleet/v1/units/{name}", "", toAct, s.deleteFleetUnit, "destroy a unit"},
-		{"GET", "/fleet/v1/state", "machineID=&unitName=&nextPageToken=", toLook, s.fleetReading(s.fleetStates),
+		{"DELETE", "/fleet/v1/units/{name}", "", permWrite, s.deleteFleetUnit, "destroy a unit"},
+		{"GET", "/fleet/v1/state", "machineID=&unitName=&nextPageToken=", permRead, s.fleetReading(s.fleetStates),
 			"a page of systemd's states (fleetv1.UnitStatePage)"},
-		{"GET", "/fleet/v1/state/{name}", "", toLook, s.fleetReading(s.fleetState), "those of one unit (fleetv1.UnitState)"},
-		{"GET", "/fleet/v1/machines", "nextPageToken=", toLook, s.fleetReading(s.fleetMachines),
+		{"GET", "/fleet/v1/state/{name}", "", permRead, s.fleetReading(s.fleetState), "those of one unit (fleetv1.UnitState)"},
+		{"GET", "/fleet/v1/machines", "nextPageToken=", permRead, s.fleetReading(s.fleetMachines),
 			"a page of the machines that are up (fleetv1.MachinePage)"},
-		{"PATCH", "/fleet/v1/machines", "", toAct, s.patchFleetMachines,
+		{"PATCH", "/fleet/v1/machines", "", permWrite, s.patchFleetMachines,
 			"change machines' metadata (list of fleetv1.MetadataOp)"},
-		{"", "/v1-alpha/", "", toAnybody, s.fleetAlpha, "the same as under /fleet/v1"},
-		{"", "/fleet/", "", toAnybody, nothingThere, ""},
+		{"", "/v1-alpha/", "", permAnybody, s.fleetAlpha, "the same as under /fleet/v1"},
+		{"", "/fleet/", "", permAnybody, nothingThere, ""},
 	}
 }
 
@@ -82,9 +82,9 @@ func (s *Server) fleetAlpha(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, &current)
 }
 
-// fleetLook is a look at the cluster's current state. Fleet's clients can't be told that a state is
+// fleetLook reads the cluster's current state. Fleet's clients can't be told that a state is
 // old, so where the store is away they are refused. The caller releases the lease.
-func (s *Server) fleetLook(w http.ResponseWriter, r *http.Request) (look, *api.Error) {
+func (s *Server) fleetLook(w http.ResponseWriter, r *http.Request) (readRequest, *api.Error) {
 	w.Header().Set("Server", s.fleetServer())
 	l, e := s.read(r)
 	if e == nil && !l.store.Connected {
@@ -95,7 +95,7 @@ func (s *Server) fleetLook(w http.ResponseWriter, r *http.Request) (look, *api.E
 }
 
 // fleetReading makes a handler of a function that answers from a snapshot.
-func (s *Server) fleetReading(answer func(look) ([]byte, *api.Error)) http.HandlerFunc {
+func (s *Server) fleetReading(answer func(readRequest) ([]byte, *api.Error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		l, e := s.fleetLook(w, r)
 		if e != nil {
@@ -114,7 +114,7 @@ func (s *Server) fleetReading(answer func(look) ([]byte, *api.Error)) http.Handl
 
 // fleetActing makes a handler of a function that changes something and returns the status of its
 // answer, which has no body.
-func (s *Server) fleetActing(w http.ResponseWriter, r *http.Request, act func(look) (status int, e *api.Error)) {
+func (s *Server) fleetActing(w http.ResponseWriter, r *http.Request, act func(readRequest) (status int, e *api.Error)) {
 	l, e := s.fleetLook(w, r)
 	status := 0
 	if e == nil {
@@ -129,7 +129,7 @@ func (s *Server) fleetActing(w http.ResponseWriter, r *http.Request, act func(lo
 }
 
 // fleetPage is the page that a request asks for.
-func fleetPage(l look) (fleetv1.Page, *api.Error) {
+func fleetPage(l readRequest) (fleetv1.Page, *api.Error) {
 	p, err := fleetv1.ParseToken(l.URL.Query().Get("nextPageToken"))
 	if err != nil {
 		return p, api.Refuse(api.CodeInvalid, "", "%v", err)
@@ -137,7 +137,7 @@ func fleetPage(l look) (fleetv1.Page, *api.Error) {
 	return p, nil
 }
 
-func (s *Server) fleetUnit(l look) ([]byte, *api.Error) {
+func (s *Server) fleetUnit(l readRequest) ([]byte, *api.Error) {
 	u, known := l.snap.Units[l.PathValue("name")]
 	if !known {
 		return nil, fleetUnknown()
@@ -149,7 +149,7 @@ func (s *Server) fleetUnit(l look) ([]byte, *api.Error) {
 func fleetUnknown() *api.Error { return api.Refuse(api.CodeNotFound, "", "unit does not exist") }
 
 func (s *Server) deleteFleetUnit(w http.ResponseWriter, r *http.Request) {
-	s.fleetActing(w, r, func(l look) (int, *api.Error) {
+	s.fleetActing(w, r, func(l readRequest) (int, *api.Error) {
 		name := l.PathValue("name")
 		if _, known := l.snap.Units[name]; !known {
 			return 0, fleetUnknown()
@@ -163,7 +163,7 @@ func (s *Server) deleteFleetUnit(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) putFleetUnit(w http.ResponseWriter, r *http.Request) {
-	s.fleetActing(w, r, func(l look) (int, *api.Error) {
+	s.fleetActing(w, r, func(l readRequest) (int, *api.Error) {
 		var want fleetv1.Unit
 		if e := readBody(w, r, &want, false); e != nil {
 			return 0, e
@@ -177,7 +177,7 @@ func (s *Server) putFleetUnit(w http.ResponseWriter, r *http.Request) {
 //
 // Options for a unit that has others replace its file. Without a desired state beside them the
 // unit becomes inactive: a client that replaces waits for that before it starts the unit anew.
-func (s *Server) putUnit(l look, name string, want fleetv1.Unit) (int, *api.Error) {
+func (s *Server) putUnit(l readRequest, name string, want fleetv1.Unit) (int, *api.Error) {
 	n, err := units.ParseName(name)
 	switch {
 	case err != nil:
@@ -250,7 +250,7 @@ var submitTo = map[units.DesiredState]api.Verb{units.Inactive: api.Submit, units
 	units.Launched: api.Start}
 
 // setDesired brings a unit from a desired state to another one, also to a lower one.
-func (s *Server) setDesired(l look, name string, from, to units.DesiredState) *api.Error {
+func (s *Server) setDesired(l readRequest, name string, from, to units.DesiredState) *api.Error {
 	for range actTries {
 		verb := submitTo[to]
 		switch {
@@ -270,7 +270,7 @@ func (s *Server) setDesired(l look, name string, from, to units.DesiredState) *a
 }
 
 // actOnOne carries out a verb for one unit and returns what came of it.
-func (s *Server) actOnOne(l look, req api.ActionRequest) (api.UnitResult, *api.Error) {
+func (s *Server) actOnOne(l readRequest, req api.ActionRequest) (api.UnitResult, *api.Error) {
 	a, e := s.newAction(req, actor(l.Request))
 	if e != nil {
 		return api.UnitResult{}, e

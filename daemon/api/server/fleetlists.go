@@ -246,7 +246,7 @@ func fleetBody(key string, entries [][]byte, p fleetv1.Page) []byte {
 	return []byte("{" + strings.Join(fields, ",") + "}")
 }
 
-func (s *Server) fleetUnits(l look) ([]byte, *api.Error) {
+func (s *Server) fleetUnits(l readRequest) ([]byte, *api.Error) {
 	p, e := fleetPage(l)
 	if e != nil {
 		return nil, e
@@ -255,7 +255,7 @@ func (s *Server) fleetUnits(l look) ([]byte, *api.Error) {
 	return list.page("units", p), nil
 }
 
-func (s *Server) fleetStates(l look) ([]byte, *api.Error) {
+func (s *Server) fleetStates(l readRequest) ([]byte, *api.Error) {
 	p, e := fleetPage(l)
 	if e != nil {
 		return nil, e
@@ -270,7 +270,7 @@ func (s *Server) fleetStates(l look) ([]byte, *api.Error) {
 
 // fleetState answers for one unit, on the machine with the lowest ID that reports it. A client
 // of fleet crashes where it is told that there is none, so that is an empty state.
-func (s *Server) fleetState(l look) ([]byte, *api.Error) {
+func (s *Server) fleetState(l readRequest) ([]byte, *api.Error) {
 	var found fleetv1.UnitState
 	name := l.PathValue("name")
 	for id := range l.snap.Machines {

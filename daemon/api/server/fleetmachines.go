@@ -13,7 +13,7 @@ import (
 )
 
 // fleetMachines answers with the machines whose units are taken to be running.
-func (s *Server) fleetMachines(l look) ([]byte, *api.Error) {
+func (s *Server) fleetMachines(l readRequest) ([]byte, *api.Error) {
 	p, e := fleetPage(l)
 	if e != nil {
 		return nil, e
@@ -34,7 +34,7 @@ func (s *Server) fleetMachines(l look) ([]byte, *api.Error) {
 type override struct{ machine, key, value string }
 
 func (s *Server) patchFleetMachines(w http.ResponseWriter, r *http.Request) {
-	s.fleetActing(w, r, func(l look) (int, *api.Error) {
+	s.fleetActing(w, r, func(l readRequest) (int, *api.Error) {
 		var ops []fleetv1.MetadataOp
 		if e := readBody(w, r, &ops, false); e != nil {
 			return 0, e
@@ -78,7 +78,7 @@ func overrideOf(snap *cluster.Snapshot, op fleetv1.MetadataOp) (override, *api.E
 }
 
 // override changes machines' metadata, in the order given, and waits until the view shows it.
-func (s *Server) override(l look, list []override) *api.Error {
+func (s *Server) override(l readRequest, list []override) *api.Error {
 	of := map[string][]override{}
 	for _, o := range list {
 		of[o.machine] = append(of[o.machine], o)

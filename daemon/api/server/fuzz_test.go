@@ -88,7 +88,7 @@ func fuzzServer(f *testing.F) (*Server, *memstore.Store, *slog.Logger) {
 	s := New(Config{Store: store, Log: log})
 	for _, methods := range s.endpoints {
 		for method, e := range methods {
-			access := map[access]string{toAct: "act", toLook: "look"}[e.access]
+			access := map[access]string{permWrite: "act", permRead: "look"}[e.access]
 			e.serve = func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Access", access)
 				w.WriteHeader(http.StatusTeapot)

@@ -15,7 +15,7 @@ var schedulability = map[string]cluster.Schedulability{
 
 var machineEvent = map[string]string{"cordon": "cordoned", "drain": "drained", "uncordon": "uncordoned"}
 
-func (s *Server) listMachines(l look) (any, *api.Error) {
+func (s *Server) listMachines(l readRequest) (any, *api.Error) {
 	snap := l.snap
 	counts := map[string]int{}
 	for k := range snap.Assignments {
@@ -35,8 +35,8 @@ func (s *Server) listMachines(l look) (any, *api.Error) {
 // changeMachine finds the machine a path names, lets do change it, and
 // answers with what it is once the view shows it changed.
 func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event string,
-	do func(l look, m cluster.Machine) *api.Error, shown func(*cluster.Snapshot, string) bool) {
-	s.reading(func(l look) (any, *api.Error) {
+	do func(l readRequest, m cluster.Machine) *api.Error, shown func(*cluster.Snapshot, string) bool) {
+	s.reading(func(l readRequest) (any, *api.Error) {
 		snap := l.snap
 		m, e := api.FindMachine(snap.Machines, l.PathValue("id"))
 		switch {
@@ -75,7 +75,7 @@ func (s *Server) scheduleMachine(w http.ResponseWriter, r *http.Request) {
 			"there is no verb %q for machines", verb))
 		return
 	}
-	set := func(l look, m cluster.Machine) *api.Error {
+	set := func(l readRequest, m cluster.Machine) *api.Error {
 		if err := s.setSchedule(l.Context(), m.ID, want); err != nil {
 			return asError(err)
 		}
@@ -88,7 +88,7 @@ func (s *Server) scheduleMachine(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) forgetMachine(w http.ResponseWriter, r *http.Request) {
-	s.changeMachine(w, r, "forgotten", func(l look, m cluster.Machine) *api.Error {
+	s.changeMachine(w, r, "forgotten", func(l readRequest, m cluster.Machine) *api.Error {
 		h := s.health(l.snap, l.store)[m.ID]
 		if _, running := l.snap.Runs[m.ID]; running || h.State.Runs() {
 			return api.Refuse(api.CodeConflict, "run `fleettop leave` on it, or power it off first", "%s is %s: only a machine that is gone can be forgotten", cmp.Or(m.Name, m.ID), cmp.Or(h.State, cluster.Up))

@@ -16,25 +16,25 @@ import (
 type access int
 
 const (
-	toLook        access = iota + 1 // any role
-	toAct                           // operators
-	amongMachines                   // machines
-	toActThere                      // operators, and machines, which ask for them
-	toAnybody                       // also without a role
+	permRead     access = iota + 1 // any role
+	permWrite                      // operators
+	permMachine                    // machines
+	permDelegate                   // operators, and machines, which ask for them
+	permAnybody                    // also without a role
 )
 
 // may is the one place where roles are decided.
 func may(r api.Role, a access) bool {
 	switch a {
-	case toLook:
+	case permRead:
 		return r == api.Viewer || r == api.Operator || r == api.MachineRole
-	case toAct:
+	case permWrite:
 		return r == api.Operator
-	case toActThere:
+	case permDelegate:
 		return r == api.Operator || r == api.MachineRole
-	case amongMachines:
+	case permMachine:
 		return r == api.MachineRole
-	case toAnybody:
+	case permAnybody:
 		return true
 	}
 	return false
@@ -81,7 +81,7 @@ func (s *Server) guard(e endpoint, w http.ResponseWriter, r *http.Request) {
 	switch {
 	case role == "":
 		refuse(w, r, api.Refuse(api.CodeForbidden, "use the daemon's own sockets", "this way in has no role"))
-	case e.access == amongMachines:
+	case e.access == permMachine:
 		refuse(w, r, api.Refuse(api.CodeForbidden, "the daemons do it by themselves",
 			"%s %s is for machines, and you are %s here", r.Method, r.URL.Path, role))
 	default:

@@ -67,7 +67,7 @@ type Server struct {
 	mux       *http.ServeMux
 	endpoints map[string]map[string]endpoint // by path and method
 	refusals  refusals
-	facts     *factBook
+	facts     *unitCache
 	fleet     *fleetLists
 	metrics   *metrics
 }
@@ -76,7 +76,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 5*time.Second)
 	cfg.SlowReader = cmp.Or(cfg.SlowReader, 10*time.Second)
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), facts: newFactBook(), fleet: newFleetLists()}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), facts: newUnitCache(), fleet: newFleetLists()}
 	s.metrics = newMetrics(s)
 	s.endpoints = map[string]map[string]endpoint{}
 	for _, r := range s.routes() {
@@ -191,23 +191,23 @@ func readBody(w http.ResponseWriter, r *http.Request, v any, strict bool) *api.E
 	return api.Refuse(api.CodeInvalid, "send what the API describes", "the request can't be read: %v", err)
 }
 
-// look is what a request that reads the cluster's state goes by: a snapshot,
+// readRequest is a request that reads the cluster's state: with a snapshot,
 // and the lease it was read under.
-type look struct {
+type readRequest struct {
 	*http.Request
 	lease *view.Lease
 	snap  *cluster.Snapshot
 	store api.Store
 }
 
-// read returns a look at the revision asked for. Where the store is lost it
+// read returns what was asked for at the revision asked for. Where the store is lost it
 // has the last known state. The caller releases the lease.
-func (s *Server) read(r *http.Request) (look, *api.Error) {
+func (s *Server) read(r *http.Request) (readRequest, *api.Error) {
 	var revision int64
 	if q := r.URL.Query().Get("revision"); q != "" {
 		var err error
 		if revision, err = strconv.ParseInt(q, 10, 64); err != nil || revision < 0 {
-			return look{}, api.Refuse(api.CodeInvalid, "take it from a reply to an earlier request",
+			return readRequest{}, api.Refuse(api.CodeInvalid, "take it from a reply to an earlier request",
 				"revision %q is not a number", q)
 		}
 	}
@@ -215,9 +215,9 @@ func (s *Server) read(r *http.Request) (look, *api.Error) {
 	snap, st, e := s.reach(r.Context(), lease, revision)
 	if e != nil {
 		lease.Release()
-		return look{}, e
+		return readRequest{}, e
 	}
-	return look{Request: r, lease: lease, snap: snap, store: st}, nil
+	return readRequest{Request: r, lease: lease, snap: snap, store: st}, nil
 }
 
 // reach returns a snapshot at a revision. Where the store is lost it returns
@@ -233,7 +233,7 @@ func (s *Server) reach(ctx context.Context, lease *view.Lease, revision int64) (
 
 // reading makes a handler of a function that answers from a snapshot: it is
 // read, the view is held until the answer is made, and what comes of it is written.
-func (s *Server) reading(answer func(look) (any, *api.Error)) http.HandlerFunc {
+func (s *Server) reading(answer func(readRequest) (any, *api.Error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		l, e := s.read(r)
 		if e != nil {

@@ -73,7 +73,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		s.followEvents(w, r, since, limit)
 		return
 	}
-	s.reading(func(l look) (any, *api.Error) {
+	s.reading(func(l readRequest) (any, *api.Error) {
 		list, st := s.timeline(l.Context(), l.lease, l.store, since, limit)
 		return api.EventList{Store: st, Events: list}, nil
 	})(w, r)

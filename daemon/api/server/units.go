@@ -35,7 +35,7 @@ func (s selector) match(name string) bool {
 	return s.all || s.exact[name] || slices.ContainsFunc(s.globs, func(g string) bool { return units.MatchGlob(g, name) })
 }
 
-func (s *Server) listUnits(l look) (any, *api.Error) {
+func (s *Server) listUnits(l readRequest) (any, *api.Error) {
 	q := l.URL.Query()
 	list := s.unitInfos(l, newSelector(q["unit"]), q.Get("placed") == "true")
 	refs, hold := machineRefs(l.snap, list), l.snap.Leader.Hold
@@ -48,7 +48,7 @@ func (s *Server) listUnits(l look) (any, *api.Error) {
 // unitInfos are the units chosen, by name; placed leaves out those that are on
 // no machine and not wanted on one. A unit that was destroyed and is not gone
 // from its machine yet counts where placed is asked for.
-func (s *Server) unitInfos(l look, sel selector, placed bool) []api.UnitInfo {
+func (s *Server) unitInfos(l readRequest, sel selector, placed bool) []api.UnitInfo {
 	snap := l.snap
 	where := placements(planned(snap, s.health(snap, l.store)), sel.match)
 	out := make([]api.UnitInfo, 0, len(snap.Units))
@@ -112,7 +112,7 @@ func rows(list []api.UnitInfo) []api.UnitRow {
 }
 
 // unit finds the unit that the request's path names.
-func (l look) unit() (cluster.Unit, *api.Error) {
+func (l readRequest) unit() (cluster.Unit, *api.Error) {
 	name := l.PathValue("name")
 	if _, err := units.ParseName(name); err != nil {
 		return cluster.Unit{}, api.Refuse(api.CodeInvalid, "", "%v", err)
@@ -124,7 +124,7 @@ func (l look) unit() (cluster.Unit, *api.Error) {
 	return u, nil
 }
 
-func (s *Server) getUnit(l look) (any, *api.Error) {
+func (s *Server) getUnit(l readRequest) (any, *api.Error) {
 	u, e := l.unit()
 	if e != nil {
 		return nil, e

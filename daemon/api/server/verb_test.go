@@ -182,15 +182,15 @@ func TestReplaceCircle(t *testing.T) {
 
 // TestFactsAreBounded: units that come and go leave nothing behind.
 func TestFactsAreBounded(t *testing.T) {
-	b := newFactBook()
+	b := newUnitCache()
 	keep := cluster.Unit{Name: "keep.service", Hash: "h", Content: "[Unit]\nDescription=kept\n[Service]\nExecStart=/bin/true\n"}
-	for n := range 3 * mostFacts {
+	for n := range 3 * mostCached {
 		b.of(cluster.Unit{Name: fmt.Sprintf("u%d.service", n), Hash: "h"})
 		if f := b.of(keep); f.description != "kept" {
 			t.Fatalf("after %d units the facts are %+v", n, f)
 		}
 	}
-	if n := len(b.known) + len(b.old); n > 2*mostFacts {
+	if n := len(b.known) + len(b.old); n > 2*mostCached {
 		t.Errorf("%d units are remembered", n)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 }
 
 // state answers with the snapshot a watch would begin with.
-func (s *Server) state(l look) (any, *api.Error) {
+func (s *Server) state(l readRequest) (any, *api.Error) {
 	return s.newWatcher(l).first(l.Context(), l.snap, l.store), nil
 }
 
@@ -64,7 +64,7 @@ type watcher struct {
 	caught map[string]bool // events read from the store that the subscription may repeat
 }
 
-func (s *Server) newWatcher(r look) *watcher {
+func (s *Server) newWatcher(r readRequest) *watcher {
 	q := r.URL.Query()
 	return &watcher{s: s, lease: r.lease, units: newSelector(q["unit"]), machines: newSelector(q["machine"]),
 		asksWhatIf: q.Get("whatif") == "true",
