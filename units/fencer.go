@@ -7,9 +7,10 @@ import (
 
 // Fencer is a Manager that binds exclusive units to a fence: a process that the
 // init system holds, and that ends at its deadline whatever became of the daemon.
-// With it the units end, within FenceStop. Times are of the clock that package
-// fence has.
+// With it the units end, within FenceStop. Times are of FenceClock.
 type Fencer interface {
+	// FenceClock is the time that the fence goes by: since the machine booted, sleep included.
+	FenceClock() time.Duration
 	// RaiseFence stops the exclusive units that are held, which without a fence
 	// shouldn't run, and raises a new fence with the deadline that until returns
 	// then. It returns the fence's ID. It must not be called while an exclusive

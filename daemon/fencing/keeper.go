@@ -11,7 +11,6 @@ import (
 	"fleettop/cluster"
 	"fleettop/units"
 	"fleettop/units/broadcast"
-	"fleettop/units/fence"
 	"fleettop/units/retry"
 )
 
@@ -117,7 +116,7 @@ func (k *Keeper) poke() {
 func (k *Keeper) ID() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if fence.Now() >= time.Duration(k.granted.Load()) {
+	if k.id == "" || k.fencer.FenceClock() >= time.Duration(k.granted.Load()) {
 		return ""
 	}
 	return k.id
@@ -169,7 +168,7 @@ func (k *Keeper) act(ctx context.Context) {
 	k.mu.Lock()
 	need, mayRaise, id := k.need, k.mayRaise, k.id
 	k.mu.Unlock()
-	left := time.Duration(k.granted.Load()) - fence.Now()
+	left := time.Duration(k.granted.Load()) - k.fencer.FenceClock()
 	switch {
 	case id != "" && left <= 0:
 		k.log.Warn("the fence ended, as it could not be renewed: exclusive units are stopped on this machine")
@@ -221,7 +220,7 @@ func (k *Keeper) renew(ctx context.Context) {
 	}
 	if !k.limited {
 		// The daemon before may have asked for longer, and the store is about to hear of less.
-		limit := fence.Now() + Lease
+		limit := k.fencer.FenceClock() + Lease
 		id, err := k.fencer.LimitFence(ctx, limit)
 		switch {
 		case err != nil && need != Needed:
@@ -236,7 +235,7 @@ func (k *Keeper) renew(ctx context.Context) {
 	go func() {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease)
 		defer cancel()
-		sent := fence.Now()
+		sent := k.fencer.FenceClock()
 		k.results <- result{sent, s.RenewFence(limited, Lease)}
 	}()
 }
@@ -252,7 +251,7 @@ func (k *Keeper) renewed(ctx context.Context, r result) {
 }
 
 func (k *Keeper) extend(ctx context.Context, until time.Duration) {
-	if int64(until) <= k.granted.Load() || until <= fence.Now() {
+	if int64(until) <= k.granted.Load() || until <= k.fencer.FenceClock() {
 		return
 	}
 	k.mu.Lock()
@@ -289,7 +288,7 @@ func (k *Keeper) HoldFor(ctx context.Context, lease time.Duration) {
 	k.mu.Lock()
 	s := k.session
 	k.mu.Unlock()
-	sent := fence.Now()
+	sent := k.fencer.FenceClock()
 	if err := s.RenewFence(ctx, lease); err != nil {
 		k.log.Warn("exclusive units may be stopped while the daemon is away: the fence could not be renewed for that",
 			"error", err)

@@ -50,6 +50,8 @@ func (m *manager) RaiseFence(ctx context.Context, until func() time.Duration) (s
 	return fence.Extend(ctx, m.dir, until())
 }
 
+func (m *manager) FenceClock() time.Duration { return fence.Now() }
+
 func (m *manager) ExtendFence(ctx context.Context, until time.Duration) (string, error) {
 	return fence.Extend(ctx, m.dir, until)
 }

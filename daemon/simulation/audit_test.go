@@ -183,3 +183,16 @@ func (a *auditor) stopping(m *machine, unit string) {
 		s.fail("%s stops %s, which it is to run", m.name(), unit)
 	}
 }
+
+// starts checks that an exclusive unit that starts runs nowhere else.
+func (a *auditor) starts(m *machine, unit string, exclusive bool) {
+	if !exclusive {
+		return
+	}
+	a.sim.story.say(m.name(), "starts %s", unit)
+	for _, o := range a.sim.machines {
+		if o != m && o.powered() && o.manager.Load().running()[unit] != 0 {
+			a.sim.fail("%s starts on %s, and runs on %s: it is exclusive", unit, m.name(), o.name())
+		}
+	}
+}

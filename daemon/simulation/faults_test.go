@@ -240,8 +240,10 @@ func (s *sim) changeUnit() {
 	files := map[string]string{
 		"a.service": "", "b.service": "", "w@1.service": "Conflicts=w@*.service\n", "w@2.service": "Conflicts=w@*.service\n",
 		"rack.service": "MachineMetadata=rack=a\n", "global.service": "Global=true\n", "flaky.service": "",
+		"x.service": "Exclusive=true\n", "y.service": "Exclusive=true\n",
 	}
-	names := []string{"a.service", "b.service", "w@1.service", "w@2.service", "rack.service", "global.service", "flaky.service"}
+	names := []string{"a.service", "b.service", "w@1.service", "w@2.service", "rack.service", "global.service", "flaky.service",
+		"x.service", "y.service"}
 	name := names[s.roll(len(names))]
 	old, known := s.truth.Snapshot().Units[name]
 	if known && s.chance(15) {

@@ -14,6 +14,7 @@ import (
 	"fleettop/cluster/memstore"
 	"fleettop/daemon/agent"
 	"fleettop/daemon/engine"
+	"fleettop/daemon/fencing"
 	"fleettop/daemon/health"
 	"fleettop/daemon/leadership"
 	"fleettop/daemon/presence"
@@ -73,6 +74,7 @@ type daemon struct {
 	store    *memstore.Store
 	gossip   *members
 	presence *presence.Registration
+	fence    *fencing.Keeper
 	cancel   context.CancelFunc
 	parts    sync.WaitGroup
 	etcd     *voter
@@ -130,13 +132,14 @@ func (m *machine) startDaemon() {
 		d.gossip, v)
 	m.tracker.Store(tracker)
 	e := engine.New(engine.Config{Self: m.id, Store: d.store, View: v, Health: tracker, Log: log})
-	a := agent.New(agent.Config{Machine: m.id, Lease: presence.SessionTTL, Name: m.name(), Store: d.store,
+	d.fence = fencing.New(m.manager.Load(), log)
+	a := agent.New(agent.Config{Fence: d.fence, Machine: m.id, Lease: presence.SessionTTL, Name: m.name(), Store: d.store,
 		Manager: m.manager.Load(), NotesPath: m.notes(), Log: log})
 	d.presence = presence.New(presence.Config{
 		Run: cluster.Run{Machine: m.id, ID: fmt.Sprint("run", s.runs), Address: m.addr + gossip,
 			Boot: fmt.Sprint("boot", m.boots), Since: time.Now()},
 		Machine: cluster.Machine{Name: m.name(), Address: m.addr, GossipAddress: m.addr + gossip,
-			ProbeAddress: m.addr + probes, APIAddress: m.addr + ":7372", Metadata: m.metadata, Manager: "systemd"},
+			ProbeAddress: m.addr + probes, APIAddress: m.addr + ":7372", Metadata: m.metadata, Manager: "systemd", Fences: true},
 		Keys: func() []string { return nil }, Store: d.store, Etcd: d.etcd, Agent: a, Log: log})
 	run := func(part func(context.Context) error) {
 		d.parts.Go(func() {
@@ -148,6 +151,7 @@ func (m *machine) startDaemon() {
 	run(func(ctx context.Context) error { v.Run(ctx); return nil })
 	run(func(ctx context.Context) error { tracker.Run(ctx); return nil })
 	run(func(ctx context.Context) error { d.join(ctx); return nil })
+	run(func(ctx context.Context) error { d.fence.Run(ctx); return nil })
 	run(a.Run)
 	run(d.presence.Run)
 	run(func(ctx context.Context) error {
@@ -198,6 +202,11 @@ func (m *machine) stopDaemon(how cluster.Departure) {
 	d.presence.Announce(ctx, how)
 	d.cancel()
 	d.parts.Wait()
+	if how == cluster.Restarting {
+		held, cancel := context.WithTimeout(ctx, time.Second)
+		d.fence.HoldFor(held, health.DefaultGrace)
+		cancel()
+	}
 	d.presence.Close(ctx, how)
 	if how == cluster.ShutDown {
 		leave, cancel := context.WithTimeout(ctx, time.Second)

@@ -20,10 +20,15 @@ type manager struct {
 	readers map[chan []units.Status]struct{}
 	pids    int
 	jobs    map[string]*sync.Mutex // one job at a time on each unit
+	fence   *standing              // nil where none stands
+	fences  int
 }
 
 // held is a unit that the manager holds.
-type held struct{ units.Status }
+type held struct {
+	units.Status
+	exclusive bool
+}
 
 func newManager(m *machine) *manager {
 	return &manager{m: m, held: map[string]*held{}, readers: map[chan []units.Status]struct{}{},
@@ -61,8 +66,11 @@ func (g *manager) Load(ctx context.Context, files []units.UnitFile) (map[string]
 	for _, f := range files {
 		h := g.held[f.Name]
 		if h == nil {
-			h = &held{units.Status{Name: f.Name, Load: "loaded", Active: "inactive", Sub: "dead", Since: time.Now()}}
+			h = &held{Status: units.Status{Name: f.Name, Load: "loaded", Active: "inactive", Sub: "dead", Since: time.Now()}}
 			g.held[f.Name] = h
+		}
+		if file, err := units.ParseFile(f.Content); err == nil {
+			h.exclusive = file.Exclusive()
 		}
 		h.Hash = f.Hash
 		g.tell(h.Status)
@@ -120,8 +128,15 @@ func (g *manager) Start(ctx context.Context, name string) error {
 		g.mu.Unlock()
 		return nil
 	}
+	if h.exclusive && g.fence == nil {
+		g.mu.Unlock()
+		return &units.JobError{Unit: name, Verb: "start", Result: "dependency"}
+	}
+	g.pids++
+	h.PID = g.m.n*100000 + g.pids
 	g.change(h, "activating", "start")
 	g.mu.Unlock()
+	g.m.sim.auditor.starts(g.m, name, h.exclusive)
 	time.Sleep(g.m.sim.within(5*time.Millisecond, 400*time.Millisecond))
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -129,12 +144,14 @@ func (g *manager) Start(ctx context.Context, name string) error {
 		return fmt.Errorf("start %s: the machine lost its power", name)
 	}
 	if strings.HasPrefix(name, "flaky") && g.m.sim.chance(30) {
-		h.Result = "exit-code"
+		h.PID, h.Result = 0, "exit-code"
 		g.change(h, "failed", "failed")
 		return &units.JobError{Unit: name, Verb: "start", Result: "failed"}
 	}
-	g.pids++
-	h.PID, h.Result = g.m.n*100000+g.pids, "success"
+	if h.Sub != "start" {
+		return &units.JobError{Unit: name, Verb: "start", Result: "canceled"}
+	}
+	h.Result = "success"
 	g.change(h, "active", "running")
 	return ctx.Err()
 }
@@ -233,7 +250,7 @@ func (g *manager) crash(name string) {
 	time.AfterFunc(100*time.Millisecond, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if !g.gone() && g.held[name] == h && h.Sub == "auto-restart" {
+		if !g.gone() && g.held[name] == h && h.Sub == "auto-restart" && !(h.exclusive && g.fence == nil) {
 			g.pids++
 			h.PID = g.m.n*100000 + g.pids
 			h.Restarts++

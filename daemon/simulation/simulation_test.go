@@ -91,7 +91,7 @@ func run(t *testing.T, seed uint64, dir string) {
 	}
 	var audit sync.WaitGroup
 	audit.Go(func() { s.auditor.run(ctx) })
-	for range 6 {
+	for range 9 {
 		s.changeUnit()
 	}
 	s.pass(3 * time.Second)

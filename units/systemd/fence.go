@@ -54,6 +54,9 @@ func (m *Manager) NoFence() string {
 	return ""
 }
 
+// FenceClock implements units.Fencer.
+func (m *Manager) FenceClock() time.Duration { return fence.Now() }
+
 // ExtendFence implements units.Fencer.
 func (m *Manager) ExtendFence(ctx context.Context, until time.Duration) (string, error) {
 	return fence.Extend(ctx, m.fence.Dir, until)
