@@ -36,6 +36,7 @@ type absences struct {
 	boot     string    // in which they were
 	clear    time.Time // see evidence
 	excused  bool      // the last one was this side's
+	blind    bool      // the last one was seen without the store, and led to nothing
 }
 
 // before puts into evidence what was counted, and notes since when it is without a doubt.
@@ -50,14 +51,23 @@ func (a *absences) before(e *evidence, now time.Time) {
 		a.clear = now
 	}
 	e.failures, e.failedFor, e.clear = a.failures, a.reason, a.clear
-	if a.excused {
+	switch {
+	case a.blind:
+		e.failures = 0
+	case a.excused:
 		e.failures = min(e.failures, 1)
 	}
 }
 
-// after counts a verdict.
-func (a *absences) after(was cluster.HealthState, v verdict, now time.Time) {
+// after counts a verdict. One that is made without the store isn't counted:
+// it is this machine that was cut off, or stopped, as likely as the other. It
+// may come to lead as soon as it reaches the store, and must not act on it then.
+func (a *absences) after(was cluster.HealthState, v verdict, storeKnown bool, now time.Time) {
 	if v.state != cluster.Failed || was == cluster.Failed {
+		return
+	}
+	if a.blind = !storeKnown; a.blind {
+		a.reason, a.clear = v.text, time.Time{}
 		return
 	}
 	if now.Sub(a.last) > forgiven {

@@ -200,7 +200,7 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 	for id, e := range all {
 		was, known := old.Health[id]
 		v := judge(e, was.State, now, t.cfg.Grace)
-		t.absent[id].after(was.State, v, now)
+		t.absent[id].after(was.State, v, live, now)
 		h := v.health(e, was, t.whys[id], now)
 		if !known || h != was {
 			changed = true

@@ -313,7 +313,7 @@ func TestAbsences(t *testing.T) {
 			}
 			a.before(&e, now)
 			v := judge(e, was, now, grace)
-			a.after(was, v, now)
+			a.after(was, v, e.storeKnown, now)
 			if v.state == cluster.Failed && was != cluster.Failed {
 				failures++
 			}
@@ -323,6 +323,24 @@ func TestAbsences(t *testing.T) {
 			was = v.state
 		}
 	})
+}
+
+// A daemon that was cut off takes the others for dead. When it reaches the store
+// again, those that it hears and that have a session are up at once: it may lead them.
+func TestWhatWasFailedWithoutTheStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		storeKnown bool
+		want       cluster.HealthState
+	}{"with the store": {true, cluster.Failed}, "without": {false, cluster.Up}} {
+		var a absences
+		e := evidence{gossip: membership.Alive, registered: true, storeKnown: true, boot: "1"}
+		a.before(&e, noon)
+		a.after(cluster.Up, verdict{state: cluster.Failed, text: "no answer"}, c.storeKnown, noon)
+		a.before(&e, noon.Add(time.Second))
+		if v := judge(e, cluster.Failed, noon.Add(time.Second), grace); v.state != c.want {
+			t.Errorf("failed %s: then %s: %s", name, v.state, v.text)
+		}
+	}
 }
 
 func TestCensus(t *testing.T) {
