@@ -45,7 +45,7 @@ func TestHostileUnits(t *testing.T) {
 	}
 
 	// What units name is not waited for, not read without an end, and not deleted.
-	const noProcess = "no process of the unit is named there"
+	const noProcess = "names no process of the unit"
 	for name, c := range map[string]struct{ lines, says string }{
 		"env-fifo.service":  {"EnvironmentFile=/opt/fifo\nExecStart=/bin/sleep 1000", "it is a FIFO"},
 		"env-zero.service":  {"EnvironmentFile=/opt/zero\nExecStart=/bin/sleep 1000", "it is a device"},
