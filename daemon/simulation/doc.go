@@ -6,4 +6,7 @@
 //
 // A seed fixes the faults and their times. The order in which goroutines run at
 // one moment is Go's own, so that a story may need several runs to come again.
+//
+// It isn't built with the race detector: with that, the runtime of Go 1.26 may
+// crash (a nil pointer in timer.maybeRunChan) on a timer of a synctest bubble that is due.
 package simulation
