@@ -28,7 +28,6 @@ lint: ## gofmt, go vet, staticcheck, on what the tests compile anyway
 
 test: lint ## everything that needs no root: lint, then all tests with the race detector
 	go test -race -vet=off -timeout 20m ./...
-	go test -count=1 ./daemon/simulation
 
 sim: ## SEEDS (1000) stories of faults in a simulated cluster of the real parts, checked at each step
 	go test -count=1 -timeout 0 ./daemon/simulation -sim.seeds $(SEEDS)
