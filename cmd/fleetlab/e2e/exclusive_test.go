@@ -184,13 +184,11 @@ func TestExclusive(t *testing.T) {
 		f.on(m, "systemctl", "kill", "-s", "CONT", lab.UnitName)
 	}, exclusiveLimit)
 	away("cut off with a daemon that is dead", func(m *lab.Machine) {
-		f.must(m.Systemctl(f.ctx, "mask", "--runtime", lab.UnitName))
-		f.on(m, "systemctl", "kill", "-s", "KILL", lab.UnitName)
+		f.killDaemon(m)
 		cut(m)
 	}, func(m *lab.Machine) {
 		heal(m)
-		f.must(m.Systemctl(f.ctx, "unmask", "--runtime", lab.UnitName))
-		f.must(m.StartFleettop(f.ctx))
+		f.bringDaemonBack(m)
 	}, exclusiveLimit)
 	away("power lost", func(m *lab.Machine) {
 		_, err := m.Kill()
