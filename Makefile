@@ -4,13 +4,12 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PREFIX  ?= /usr/local
 N       ?= 20
-IDLE    ?= 10m
-LOAD    ?= 2m
+DEATHS  ?= 3
 FUZZTIME ?= 60s
 SEEDS   ?= 1000
 export CGO_ENABLED = 0
 
-.PHONY: help build test sim fuzz vuln demo screenshots lab e2e failover bench lint install clean
+.PHONY: help build test sim fuzz vuln demo screenshots lab e2e failover steady bench lint install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -50,8 +49,13 @@ lab: build ## three real systemd machines running fleettop (root)
 e2e: build ## the end-to-end tests on real systemd machines (root)
 	go test -tags e2e -count=1 -timeout 40m -v ./cmd/fleetlab/...
 
-failover: build ## N power-offs (default 20) in a lab of five, timed by phase; none in IDLE (10m) and under LOAD (2m); root
-	go test -tags e2e,figures -count=1 -timeout 40m -v -run '^TestFailover' ./cmd/fleetlab/e2e -args -failovers $(N) -idle $(IDLE) -load $(LOAD)
+failover: build ## N power-offs (default 20) in a lab of five, timed by phase; root
+	go test -tags e2e,figures -count=1 -timeout 40m -v -run '^TestFailover$$' ./cmd/fleetlab/e2e -args -failovers $(N)
+
+steady: build ## false failovers in a lab of five: idle, starved, on bad networks and disks; HOURS together or MINUTES (10) each; root
+	go test -tags e2e,figures -count=1 -timeout 0 -v -run '^TestSteady$$' ./cmd/fleetlab/e2e -args -deaths $(DEATHS) \
+		$(if $(HOURS),-hours $(HOURS)) $(if $(MINUTES),-minutes $(MINUTES)) $(if $(CONDITIONS),-conditions $(CONDITIONS)) \
+		$(if $(INTERVALS),-intervals $(INTERVALS))
 
 bench: build ## the benchmarks; as root also those on lab machines
 	go test -run '^$$' -bench . -benchmem ./units/... ./cluster/schedule/... ./cluster/etcdstore/... ./daemon/api/... ./daemon/logs/... ./journal/... ./tui/...

@@ -5,7 +5,6 @@ package e2e
 import (
 	"flag"
 	"fmt"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,11 +15,7 @@ import (
 	"fleettop/cmd/fleetlab/lab"
 )
 
-var (
-	failovers = flag.Int("failovers", 20, "power-offs in TestFailover")
-	idleFor   = flag.Duration("idle", 10*time.Minute, "how long TestFailoverFalse idles; 0 leaves that out")
-	loadFor   = flag.Duration("load", 2*time.Minute, "how long TestFailoverFalse loads all cores; 0 leaves that out")
-)
+var failovers = flag.Int("failovers", 20, "power-offs in TestFailover")
 
 // The figures to reach. The tests say whether they were: how fast a machine is
 // that others share can't fail a test.
@@ -99,43 +94,6 @@ func TestFailover(t *testing.T) {
 		verdict(quantile(outages, 0.5) <= outageMedian))
 	t.Logf("figure: p90 of the outage %.3f s, at most %s: %s", quantile(outages, 0.9).Seconds(), outageP90,
 		verdict(quantile(outages, 0.9) <= outageP90))
-}
-
-// TestFailoverFalse leaves a cluster alone and then starves it of CPU: nobody
-// dies, so nobody may be taken for dead.
-func TestFailoverFalse(t *testing.T) {
-	f := newFleet(t, 5, setup{limit: 2*testLimit + *idleFor + *loadFor})
-	var names []string
-	for i := range 10 {
-		names = append(names, "trivial"+strconv.Itoa(i)+".service")
-	}
-	f.start(f.machines[0], sleepers(names...))
-	before := f.procs.snapshot()
-	began := time.Now()
-	calm := func(what string, d time.Duration) {
-		f.throughout(what, d, func() error { return f.ctx.Err() })
-		f.settled(f.machines...)
-		for _, m := range f.machines {
-			f.still(m, began)
-		}
-		f.procs.unchanged(t, before)
-		t.Logf("%s for %s: no failover; load %s", what, d, loadAverage(t))
-	}
-	if *idleFor > 0 {
-		calm("idling", *idleFor)
-	}
-	if *loadFor == 0 {
-		return
-	}
-	// Every machine believes that its cores are its own. The loops are named
-	// so that they don't count as the fleet's units.
-	for _, m := range f.machines {
-		for i := range runtime.NumCPU() {
-			f.on(m, "systemd-run", "--quiet", "--unit=systemd-busy"+strconv.Itoa(i), "sh", "-c", "while :; do :; done")
-		}
-	}
-	calm("full load on all cores", *loadFor)
-	f.procs.neverTwice(t)
 }
 
 // verdictOn is what the timeline says that the verdict on a dead machine rests on, and when it was reached.

@@ -44,6 +44,7 @@ type setup struct {
 	// them all the time would take from what is measured.
 	unwatched bool
 	layers    []string // over the machines' /usr
+	disk      bool     // the daemons' state is on a disk that can be stalled
 }
 
 // newFleet boots a lab of n machines, which is a cluster when it returns:
@@ -59,7 +60,11 @@ func newFleet(t testing.TB, n int, s setup) *fleet {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
 	t.Cleanup(cancel)
-	l, err := lab.New(lab.Options{Name: labName(t), Dir: filepath.Join(t.TempDir(), "lab"), Layers: s.layers})
+	options := lab.Options{Name: labName(t), Dir: filepath.Join(t.TempDir(), "lab"), Layers: s.layers}
+	if s.disk {
+		options.Disks = map[string]int{stateDir: 512}
+	}
+	l, err := lab.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

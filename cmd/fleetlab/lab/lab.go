@@ -37,6 +37,9 @@ type Options struct {
 	// one on top: programs that this host doesn't have. Only for a host whose
 	// /bin and /lib are in /usr.
 	Layers []string
+	// Disks are directories of every machine that are ext4 file systems of their
+	// own, of so many MiB, which StallDisk can stall.
+	Disks map[string]int
 	// Log gets a line for what the lab does; nil discards it.
 	Log *slog.Logger
 }
@@ -57,6 +60,7 @@ type Lab struct {
 	subnet netip.Prefix // zero until Up has chosen one
 	cable  []string
 	layers []string // absolute
+	disks  map[string]int
 	log    *slog.Logger
 
 	mu       sync.Mutex // guards machines and subnet
@@ -67,7 +71,7 @@ type Lab struct {
 
 // New returns a lab that Up will build. It touches nothing on the host.
 func New(opts Options) (*Lab, error) {
-	l := &Lab{name: opts.Name, dir: opts.Dir, cable: opts.CableCommand, log: opts.Log}
+	l := &Lab{name: opts.Name, dir: opts.Dir, cable: opts.CableCommand, disks: opts.Disks, log: opts.Log}
 	if l.name == "" {
 		l.name = defaultName
 	}
@@ -229,6 +233,11 @@ func (l *Lab) Up(ctx context.Context, n int) (err error) {
 			if err := m.makeRoot(n); err != nil {
 				return fmt.Errorf("lab %s: make %s: %w", l.name, m.Name, err)
 			}
+			for path, size := range l.disks {
+				if err := m.makeDisk(path, size); err != nil {
+					return fmt.Errorf("lab %s: make %s: %w", l.name, m.Name, err)
+				}
+			}
 			if err := m.Boot(ctx); err != nil {
 				return err
 			}
@@ -363,12 +372,16 @@ func (l *Lab) down(ctx context.Context) error {
 // the lab's prefix, whether a state file knows them or not.
 func (l *Lab) sweep(ctx context.Context, machines []*Machine) error {
 	var errs []error
+	resumeDisks(l.dir)
 	errs = append(errs, endGroups(ctx, l.prefix()))
 	for _, m := range machines {
 		errs = append(errs, m.waitGone(ctx))
 	}
 	errs = append(errs, l.endCables(machines), removeNamespaces(l.prefix()), removeTraces(l.prefix()),
 		removeGroups(ctx, l.prefix()))
+	for _, m := range machines {
+		errs = append(errs, m.removeMemory())
+	}
 	return errors.Join(errs...)
 }
 

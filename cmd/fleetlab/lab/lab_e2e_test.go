@@ -112,6 +112,9 @@ func leftovers(t *testing.T, l *Lab) []string {
 	return left
 }
 
+// stallDir is a directory of every machine that is a disk of its own.
+const stallDir = "/var/lib/stall"
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -186,7 +189,7 @@ func answers(t *testing.T, ctx context.Context, l *Lab, m *Machine) {
 }
 
 func TestMachines(t *testing.T) {
-	l, ctx := newLab(t, "testmachines", 3)
+	l, ctx := newLab(t, "testmachines", 3, func(o *Options) { o.Disks = map[string]int{stallDir: 64} })
 	machines := l.Machines()
 	for _, m := range machines {
 		if got := run(t, ctx, m, "hostname"); got != m.Name {
@@ -279,6 +282,44 @@ func TestMachines(t *testing.T) {
 		}
 		must(t, m.Heal())
 		answers(t, ctx, l, m)
+	})
+	t.Run("disk", func(t *testing.T) {
+		m := machines[1]
+		if got := run(t, ctx, m, "stat", "--file-system", "--format=%T", stallDir); got != "ext2/ext3" {
+			t.Fatalf("%s is on %s", stallDir, got)
+		}
+		must(t, m.StallDisk(stallDir))
+		written := m.Command(ctx, "sh", "-c", "echo one >"+stallDir+"/f && sync "+stallDir+"/f")
+		must(t, written.Start())
+		done := make(chan error, 1)
+		go func() { done <- written.Wait() }()
+		select {
+		case err := <-done:
+			t.Errorf("a write to a disk that is stalled ended: %v", err)
+		case <-time.After(300 * time.Millisecond):
+		}
+		must(t, m.ResumeDisk(stallDir))
+		must(t, m.ResumeDisk(stallDir))
+		must(t, <-done)
+		must(t, m.StallDisk(stallDir))
+		_, err := m.Kill() // with its disk
+		must(t, err)
+		must(t, m.Boot(ctx))
+		must(t, m.WaitBooted(ctx))
+		if got := run(t, ctx, m, "cat", stallDir+"/f"); got != "one" {
+			t.Errorf("after the loss of power the file has %q", got)
+		}
+	})
+	t.Run("memory", func(t *testing.T) {
+		m := machines[1]
+		must(t, m.LimitMemory(200<<20))
+		run(t, ctx, m, "systemd-run", "--quiet", "--unit=hog", "--property=OOMScoreAdjust=1000", "tail", "/dev/zero")
+		must(t, waitFor(ctx, "the kernel to kill what takes all the memory", func() bool {
+			out, _ := m.Exec(ctx, "systemctl", "show", "--value", "--property=ExecMainStatus", "hog")
+			return strings.TrimSpace(out) == "9"
+		}))
+		must(t, m.LimitMemory(0))
+		run(t, ctx, m, "systemctl", "reset-failed", "hog")
 	})
 }
 

@@ -213,6 +213,7 @@ func (m *Machine) Kill() (died time.Time, err error) {
 	if err := m.setLink(false); err != nil {
 		return died, m.fail("kill", err)
 	}
+	resumeDisks(m.dir()) // a process that waits for its disk can't be killed
 	if root := unifiedRoot(cgroupHome); root != "" {
 		// All at once where the kernel can (5.14); PID 1 takes the others with it anyway.
 		_ = writeControl(filepath.Join(root, m.group(), "payload"), "cgroup.kill", "1")

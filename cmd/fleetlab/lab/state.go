@@ -110,8 +110,9 @@ type machineState struct {
 	Boots      int     `json:"boots"`
 	Cut        bool    `json:"cut,omitempty"`
 	Quality    Quality `json:"quality"`
-	Cable      process `json:"cable"`           // the process of a cable in user space, if it is one
-	Netem      bool    `json:"netem,omitempty"` // the kernel gives the quality
+	Cable      process `json:"cable"`            // the process of a cable in user space, if it is one
+	Netem      bool    `json:"netem,omitempty"`  // the kernel gives the quality
+	Memory     string  `json:"memory,omitempty"` // the directory of the cgroup that limits its memory
 }
 
 const labFile = "lab.json"
