@@ -99,6 +99,14 @@ type Store interface {
 	Record(ctx context.Context, events ...Event) error
 	// Events returns the newest limit events at or after since, oldest first.
 	Events(ctx context.Context, since time.Time, limit int) ([]Event, error)
+	// EventsAfter returns the events that were recorded after one revision of the
+	// store and not after another one, in the order in which they were recorded.
+	EventsAfter(ctx context.Context, after, upTo int64) ([]Event, error)
+	// Told returns up to which revision a receiver of notices was told of the
+	// events; 0 for one that no daemon has told anything.
+	Told(ctx context.Context, receiver string) (revision int64, err error)
+	// SetTold notes up to which revision a receiver was told. It never goes back.
+	SetTold(ctx context.Context, receiver string, revision int64) error
 
 	// ClusterID returns the cluster's identity, made at first use.
 	ClusterID(ctx context.Context) (string, error)

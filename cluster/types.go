@@ -285,6 +285,8 @@ type Event struct {
 	Text    string    `json:"text"`           // a sentence for people
 	By      string    `json:"by,omitempty"`   // who did it, if a person did
 	Outage  *Outage   `json:"outage,omitempty"`
+	// Unplaced says that the unit has no place from here on.
+	Unplaced bool `json:"unplaced,omitempty"`
 	// State is the machine's from here on, where that is what an event of a machine tells.
 	State HealthState `json:"state,omitempty"`
 }

@@ -17,6 +17,7 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/keys"
+	"fleettop/daemon/notify"
 	"fleettop/daemon/presence"
 	"fleettop/daemon/trust"
 	"fleettop/units/systemd"
@@ -80,6 +81,9 @@ type Config struct {
 
 	// SSH lets people in over SSH, if it is set.
 	SSH SSH
+
+	// Notify are the receivers that the leader tells what happens.
+	Notify []*notify.Receiver
 
 	// EtcdEndpoints uses an existing etcd cluster instead of an embedded one.
 	EtcdEndpoints []string

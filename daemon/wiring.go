@@ -19,6 +19,7 @@ import (
 	"fleettop/daemon/leadership"
 	"fleettop/daemon/listen"
 	"fleettop/daemon/logs"
+	"fleettop/daemon/notify"
 	"fleettop/daemon/peers"
 	"fleettop/daemon/presence"
 	"fleettop/daemon/sshd"
@@ -58,7 +59,8 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	voters := &etcdnode.Voters{Client: n.etcd.Client(), Records: n.store, Timeline: timeline, View: view,
 		Health: tracker, Log: n.log}
 	disk := &etcdnode.Disk{Dir: cfg.StateDir, Machine: cfg.MachineID, Name: cfg.Name, Timeline: timeline, Log: n.log}
-	tasks := []func(context.Context) error{keys.Lead, n.etcd.KeepIdentity}
+	notifier := notify.New(notify.Config{Self: cfg.MachineID, Receivers: cfg.Notify, Store: n.store, View: view, Log: n.log})
+	tasks := []func(context.Context) error{keys.Lead, n.etcd.KeepIdentity, notifier.Lead}
 	if n.etcd.Embedded() {
 		tasks = append(tasks, voters.Run)
 	}
@@ -72,6 +74,9 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 			Health: shown, Peers: peers, Log: n.log}),
 		Hosts: hosts.New(cfg.MachineID, manager, peers),
 		Log:   n.log}
+	if len(cfg.Notify) > 0 {
+		api.SendTest = notifier.SendTest
+	}
 	if n.credentials.Identity() != nil {
 		api.Keys = keys
 	}

@@ -21,6 +21,7 @@ const (
 	kindWhatIf     = "whatif"
 	kindOverrides  = "overrides" // of the metadata of machines that left
 	kindFence      = "fence"
+	kindTold       = "told" // up to where receivers of notices were told of the events
 )
 
 // layout makes and reads keys under a prefix.
@@ -38,6 +39,7 @@ func (l layout) whatIf(id string) string     { return l.prefix + kindWhatIf + "/
 
 func (l layout) overrides(id string) string  { return l.prefix + kindOverrides + "/" + id }
 func (l layout) fence(machine string) string { return l.prefix + kindFence + "/" + machine }
+func (l layout) told(receiver string) string { return l.prefix + kindTold + "/" + receiver }
 
 func (l layout) assignments(machine string) string {
 	return l.prefix + kindAssignment + "/" + machine + "/"

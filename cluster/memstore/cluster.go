@@ -20,6 +20,8 @@ type Cluster struct {
 	snap     *cluster.Snapshot
 	events   []cluster.Event
 	eventSeq int
+	recorded []recorded                   // the same events in the order of their recording
+	told     map[string]int64             // by receiver
 	runs     map[string]*session          // by machine ID: whose lease holds the run and statuses
 	left     map[string]map[string]string // overrides of machines whose record was deleted, by ID
 	leader   *session                     // whose lease holds the leadership; nil for nobody
@@ -45,7 +47,14 @@ func NewWithClock(clock Clock) *Cluster {
 		runs:    map[string]*session{},
 		left:    map[string]map[string]string{},
 		watches: map[*watch]struct{}{},
+		told:    map[string]int64{},
 	}
+}
+
+// recorded is an event, and the revision at which it was recorded.
+type recorded struct {
+	event    cluster.Event
+	revision int64
 }
 
 // Open returns one more client of the cluster.
@@ -132,4 +141,8 @@ func (c *Cluster) appendEvents(events []cluster.Event) {
 		c.events = append([]cluster.Event(nil), c.events[extra:]...)
 	}
 	c.commit(cluster.Change{Events: added})
+	for _, e := range added {
+		c.recorded = append(c.recorded, recorded{e, c.snap.Revision})
+	}
+	c.recorded = c.recorded[max(0, len(c.recorded)-mostEvents):]
 }

@@ -259,3 +259,39 @@ func (s *Store) ClusterID(ctx context.Context) (string, error) {
 	s.cluster.commit(cluster.Change{ClusterID: &id})
 	return id, nil
 }
+
+// EventsAfter implements cluster.Store.
+func (s *Store) EventsAfter(ctx context.Context, after, upTo int64) (list []cluster.Event, err error) {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	for _, r := range s.cluster.recorded {
+		if r.revision > after && r.revision <= upTo {
+			list = append(list, r.event)
+		}
+	}
+	return list, nil
+}
+
+// Told implements cluster.Store.
+func (s *Store) Told(ctx context.Context, receiver string) (int64, error) {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	return s.cluster.told[receiver], nil
+}
+
+// SetTold implements cluster.Store.
+func (s *Store) SetTold(ctx context.Context, receiver string, revision int64) error {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	s.cluster.told[receiver] = max(s.cluster.told[receiver], revision)
+	return nil
+}

@@ -12,6 +12,8 @@ import (
 var eventCases = []testCase{
 	{"events are kept in the order of their times", eventOrder},
 	{"events come with changes, to who asks for them", eventWatch},
+	{"events are found by the revision of their recording", eventRevisions},
+	{"what a receiver was told never goes back", eventsTold},
 }
 
 func eventOrder(t *testing.T, open func() cluster.Store) {
@@ -118,4 +120,62 @@ func eventWatch(t *testing.T, open func() cluster.Store) {
 	if len(without.events) != 0 {
 		t.Errorf("events nobody asked for: %v", without.events)
 	}
+}
+
+func eventRevisions(t *testing.T, open func() cluster.Store) {
+	s := open()
+	_, changes, err := s.Watch(t.Context(), cluster.Scope{Machine: "m1", Events: true})
+	must(t, err)
+	now := time.Now()
+	record := func(text string, at time.Time) (revision int64) {
+		t.Helper()
+		must(t, s.Record(t.Context(), cluster.Event{Time: at, Kind: cluster.EventMoved, Text: text}))
+		for c := range changes {
+			if len(c.Events) > 0 && c.Events[0].Text == text {
+				return c.Revision
+			}
+		}
+		t.Fatalf("the watch ended before %q came", text)
+		return 0
+	}
+	first := record("first", now)
+	second := record("second, with a clock that is late", now.Add(-time.Hour))
+	third := record("third", now)
+	for _, c := range []struct {
+		after, upTo int64
+		want        []string
+	}{
+		{0, third, []string{"first", "second, with a clock that is late", "third"}},
+		{first, third, []string{"second, with a clock that is late", "third"}},
+		{first, second, []string{"second, with a clock that is late"}},
+		{third, third, nil},
+		{third, third + 100, nil},
+	} {
+		list, err := s.EventsAfter(t.Context(), c.after, c.upTo)
+		must(t, err)
+		var got []string
+		for _, e := range list {
+			got = append(got, e.Text)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("after revision %d, up to %d: %q, expected %q", c.after, c.upTo, got, c.want)
+		}
+	}
+}
+
+func eventsTold(t *testing.T, open func() cluster.Store) {
+	one, another := open(), open()
+	told := func(receiver string, want int64) {
+		t.Helper()
+		if got, err := another.Told(t.Context(), receiver); err != nil || got != want {
+			t.Errorf("%s was told up to %d, %v, expected %d", receiver, got, err, want)
+		}
+	}
+	told("pager", 0)
+	must(t, one.SetTold(t.Context(), "pager", 7))
+	told("pager", 7)
+	must(t, another.SetTold(t.Context(), "pager", 12))
+	must(t, one.SetTold(t.Context(), "pager", 9))
+	told("pager", 12)
+	told("chat", 0)
 }

@@ -51,6 +51,8 @@
 //	       drop the old key (KeyList)
 //	POST   /v1/join-token
 //	       a token for a machine to join (JoinToken)
+//	POST   /v1/notify/test
+//	       send a test to this daemon's receivers of notices (NotifyReport)
 //	GET    /v1/version
 //	       of this daemon (Version)
 //	GET    /fleet/v1/discovery

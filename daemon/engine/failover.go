@@ -54,7 +54,7 @@ func (t *term) track(m cluster.Move, now time.Time) {
 	}
 	f := t.failoverOf(m.From.Machine, h, now)
 	if m.To == nil {
-		if strings.Contains(m.Reason, "no other place") {
+		if stranded(m) {
 			f.stranded++
 		}
 		return
@@ -88,7 +88,7 @@ func (t *term) leave(r schedule.Result, now time.Time) {
 		}
 		t.failoverOf(k.Machine, h, now).stranded++
 		t.event(cluster.Event{Kind: cluster.EventMoved, Time: now, Unit: k.Unit, Machine: k.Machine, From: k.Machine,
-			Text: k.Unit + " has no place: " + r.Unplaced[n].Reason})
+			Unplaced: true, Text: k.Unit + " has no place: " + r.Unplaced[n].Reason})
 	}
 	t.left = left
 	if len(r.Moves) > 0 {
@@ -97,6 +97,11 @@ func (t *term) leave(r schedule.Result, now time.Time) {
 	for _, f := range t.failovers {
 		t.finish(f, now)
 	}
+}
+
+// stranded reports whether a unit is taken from its machine because that failed, and has no other place.
+func stranded(m cluster.Move) bool {
+	return m.To == nil && strings.Contains(m.Reason, "no other place")
 }
 
 // runsOnce reports whether an assignment is of a unit that ends by itself, and

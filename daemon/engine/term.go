@@ -328,7 +328,7 @@ func (t *term) tell(m cluster.Move, now time.Time) {
 	case m.To == nil && t.runs(m.From.Machine):
 		return // asked for, and told by who asked
 	case m.To == nil:
-		e.Kind, e.Machine, e.From = cluster.EventMoved, m.From.Machine, m.From.Machine
+		e.Kind, e.Machine, e.From, e.Unplaced = cluster.EventMoved, m.From.Machine, m.From.Machine, stranded(m)
 		e.Text = m.Unit + " " + m.Reason
 	case m.From.Machine == m.To.Machine:
 		return

@@ -381,6 +381,12 @@ func (c *Client) Schedule(ctx context.Context, machine, verb string) (*api.Machi
 	return &m, c.call(ctx, http.MethodPost, "/v1/machines/"+escape(machine)+"/"+verb, nil, nil, &m)
 }
 
+// TestNotify has the daemon send a test to its receivers of notices.
+func (c *Client) TestNotify(ctx context.Context) (*api.NotifyReport, error) {
+	var report api.NotifyReport
+	return &report, c.call(ctx, http.MethodPost, "/v1/notify/test", nil, nil, &report)
+}
+
 // Forget removes the record of a machine that is gone.
 func (c *Client) Forget(ctx context.Context, machine string) (*api.Machine, error) {
 	var m api.Machine

@@ -48,6 +48,8 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/keys/rotate", "", permWrite, s.rotateKey(), "change the key (KeyList)"},
 		{"POST", "/v1/keys/finish", "", permWrite, s.finishRotation(), "drop the old key (KeyList)"},
 		{"POST", "/v1/join-token", "", permWrite, s.joinToken(), "a token for a machine to join (JoinToken)"},
+		{"POST", "/v1/notify/test", "", permWrite, s.testNotify,
+			"send a test to this daemon's receivers of notices (NotifyReport)"},
 		{"GET", "/v1/version", "", permRead, s.version, "of this daemon (Version)"},
 		{"GET", "/healthz", "", permRead, s.healthz, "200 while the store answers, else 503"},
 		{"GET", "/metrics", "", permRead, s.metrics.serve, "for Prometheus"},

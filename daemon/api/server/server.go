@@ -53,7 +53,9 @@ type Config struct {
 	Logs  Logs
 	Stats StatsKeeper
 	Hosts Hosts // what machines run under files of their own
-	Log   *slog.Logger
+	// SendTest sends a test to this daemon's receivers of notices; nil where it has none.
+	SendTest func(ctx context.Context, by string) *api.NotifyReport
+	Log      *slog.Logger
 	// Heartbeat is the longest silence on a stream; default 5 s.
 	Heartbeat time.Duration
 	// SlowReader is how long a stream's reader may take nothing before it is cut off; default 10 s.

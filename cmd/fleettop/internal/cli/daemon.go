@@ -22,6 +22,7 @@ import (
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/faultlog"
 	"fleettop/daemon/keys"
+	"fleettop/daemon/notify"
 	"fleettop/daemon/trust"
 	"fleettop/units/process"
 	"fleettop/units/safefile"
@@ -47,6 +48,7 @@ func (e exitError) Unwrap() error { return e.err }
 func (a *app) daemonCommand() *cobra.Command {
 	var cfg daemon.Config
 	var manager, level string
+	var notifyURLs, notifyCommands []string
 	cmd := &cobra.Command{
 		Use:   "daemon",
 		Short: "Run this machine's daemon",
@@ -68,6 +70,12 @@ func (a *app) daemonCommand() *cobra.Command {
 			defer signal.Stop(hangups)
 			cfg.Reload = hangups
 			if err = checkGiven(cmd, &cfg); err == nil {
+				cfg.Notify, err = notify.Parse(notifyURLs, notifyCommands)
+				if err != nil {
+					err = usageError{err}
+				}
+			}
+			if err == nil {
 				err = runDaemon(cmd.Context(), cfg)
 			}
 			if err != nil && supervised() {
@@ -120,6 +128,11 @@ func (a *app) daemonCommand() *cobra.Command {
 	f.StringVar(&cfg.SSH.AuthorizedKeys, "ssh-authorized-keys", "",
 		"file of the public keys that may come in over SSH: to look, or with fleettop-role=\"operator\" before the key "+
 			"to act")
+	f.StringArrayVar(&notifyURLs, "notify", nil,
+		"tell this URL when machines fail and units move, with the leader's daemon: JSON, or what stands before it, as "+
+			"ntfy+https://…, slack+https://… or alertmanager+http://…; @FILE has one URL a line; may be repeated")
+	f.StringArrayVar(&notifyCommands, "notify-command", nil,
+		"run this with the shell for the same, with the notice as JSON on its standard input; may be repeated")
 	f.DurationVar(&cfg.DaemonGrace, "daemon-grace", daemon.DefaultDaemonGrace,
 		"how long a machine that lives may be without its daemon before its units move")
 	f.DurationVar(&cfg.ProbeInterval, "probe-interval", daemon.DefaultProbeInterval,
