@@ -40,6 +40,7 @@ var whoMay = map[string]string{
 	"POST /v1/keys/rotate":              "a",
 	"POST /v1/keys/finish":              "a",
 	"POST /v1/join-token":               "a",
+	"POST /v1/notify/test":              "a",
 	"GET /v1/version":                   "l",
 	"GET /healthz":                      "l",
 	"GET /metrics":                      "l",

@@ -59,6 +59,9 @@ func jsonCases(dir string) map[string]jsonCase {
 			code: "unreachable"},
 		"join-command": {ok: "join-command", fails: "AWAY join-command", misused: "join-command x", object: true,
 			code: "unreachable"},
+		"notify test": {ok: "notify test", fails: "AWAY notify test", misused: "notify test x", object: true,
+			code: "unreachable"},
+		"notify":     {misused: "notify"},
 		"join":       {fails: "join nonsense 127.0.0.1:1", misused: "join", object: true},
 		"leave":      {fails: "AWAY leave", misused: "leave n1", object: true, code: "unreachable"},
 		"version":    {ok: "version", misused: "version x", object: true},
@@ -109,7 +112,12 @@ func (someKeys) JoinToken(context.Context, string) (*api.JoinToken, error) {
 // TestJSON: with -o json each verb prints JSON and nothing else on its standard
 // output, whether it succeeds, fails or is used wrongly.
 func TestJSON(t *testing.T) {
-	s := newShell(t, 2, func(c *server.Config) { c.Keys, c.Hosts = someKeys{}, hostsOfUnits{} })
+	s := newShell(t, 2, func(c *server.Config) {
+		c.Keys, c.Hosts = someKeys{}, hostsOfUnits{}
+		c.SendTest = func(context.Context, string) *api.NotifyReport {
+			return &api.NotifyReport{Receivers: []api.NotifyResult{{Receiver: "json at a.example"}}}
+		}
+	})
 	s.addGone()
 	s.file("bad.service", "[Service\n")
 	cases := jsonCases(t.TempDir())

@@ -58,7 +58,7 @@ func verbs() []verb {
 
 		{"run", (*app).daemonCommand, []string{noJSON, own}},
 		{"run", (*app).keyCommand, []string{looks, noJSON, own}},
-		{"run", (*app).notifyCommand, nil},
+		{"run", (*app).notifyCommand, []string{looks, noJSON}},
 		{"run", (*app).demoCommand, []string{noJSON, own}},
 		{"run", (*app).dialStdioCommand, []string{noJSON}},
 		{"run", (*app).fenceCommand, []string{noJSON, own}},
