@@ -94,7 +94,7 @@ func run(ctx context.Context, cfg Config) (err error) {
 	n.log.Info("starting", "machine", cfg.Name, "id", cfg.MachineID, "address", cfg.Address, "manager", cfg.Manager,
 		"socket", cfg.Socket, "keys", n.credentials.String())
 	n.wire(listeners, peers, manager, source)
-	n.add(func(ctx context.Context) error { return membership.ServeProbes(ctx, probes, cfg.MachineID, n.look) })
+	n.add(func(ctx context.Context) error { return membership.ServeProbes(ctx, probes, cfg.MachineID, n.witness) })
 	n.add(func(ctx context.Context) error { return n.presence.WatchConflicts(ctx, conflicts) })
 	if keepLog != nil {
 		n.add(keepLog)

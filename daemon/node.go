@@ -34,7 +34,7 @@ type node struct {
 	etcd        *etcdnode.Node
 	store       *etcdstore.Store
 	presence    *presence.Registration
-	look        membership.Looker // what this machine sees of another one
+	witness     membership.Witness // what this machine sees of another one
 	fence       *fencing.Keeper
 	leaving     *leaving
 

@@ -41,7 +41,7 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	tracker := health.New(health.Config{Self: cfg.MachineID, Grace: cfg.DaemonGrace, Interval: cfg.ProbeInterval,
 		Decides: func() bool { return !n.etcd.Embedded() || n.etcd.Votes() }, Log: n.log},
 		etcdnode.ClusterMembers{Node: n.etcd}, view)
-	n.look = tracker.Look
+	n.witness = tracker
 	shown := health.NewShown(cfg.MachineID, tracker, view)
 	engine := engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: view, Health: tracker, Log: n.log})
 	n.fence = fencing.New(manager, n.log)

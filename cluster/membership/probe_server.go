@@ -23,18 +23,18 @@ const (
 	acceptPause   = 20 * time.Millisecond
 )
 
-// probeServer answers probes, and questions about other machines.
+// probeServer answers probes, and what other machines ask and say about others.
 type probeServer struct {
-	id    string
-	look  Looker
-	looks chan struct{} // one for each look under way
+	id      string
+	witness Witness
+	looks   chan struct{} // one for each look under way
 }
 
-// ServeProbes answers probes on l as machine id, and what look sees of other
-// machines. It closes l and returns when ctx has ended (nil) or l is broken
+// ServeProbes answers probes on l as machine id, and what the witness sees of
+// other machines. It closes l and returns when ctx has ended (nil) or l is broken
 // (why), after all handlers have ended.
-func ServeProbes(ctx context.Context, l net.Listener, id string, look Looker) error {
-	s := &probeServer{id: id, look: look, looks: make(chan struct{}, looksAtOnce)}
+func ServeProbes(ctx context.Context, l net.Listener, id string, witness Witness) error {
+	s := &probeServer{id: id, witness: witness, looks: make(chan struct{}, looksAtOnce)}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	var open openConns
@@ -76,6 +76,8 @@ func (s *probeServer) answer(ctx context.Context, conn net.Conn) {
 	}
 	if about, ok := strings.CutPrefix(line, lookAsk); ok {
 		s.answerLook(ctx, conn, about)
+	} else if about, ok := strings.CutPrefix(line, doubtSays); ok {
+		s.witness.Doubt(about)
 	} else if strings.HasPrefix(line, probeAsk) {
 		// A prober that is gone by now needs no answer.
 		_, _ = io.WriteString(conn, probeAnswer+s.id+"\n")

@@ -17,13 +17,21 @@ const (
 	lookAsk     = "fleettop-look " // and the ID of the machine it is about
 	lookAnswer  = "fleettop-saw "  // a Verdict, and the ID of the machine that answers
 	looksAtOnce = 16
+	// A machine that missed an answer of another one tells those who decide, in
+	// one line that has no answer. It is a hint to look, and proves nothing.
+	doubtSays = "fleettop-doubt " // and the ID of the machine it is about
 )
 
 // Heard is the verdict of a look that had no answer, though packets of the machine arrived meanwhile.
 const Heard Verdict = "heard"
 
-// Looker looks at a machine for another one. It returns Unknown where it can't.
-type Looker func(ctx context.Context, id string) Verdict
+// Witness is what a machine does for others. Its methods are called from several goroutines.
+type Witness interface {
+	// Look looks at a machine for another one. It returns Unknown where it can't.
+	Look(ctx context.Context, id string) Verdict
+	// Doubt notes that a machine didn't answer another one in time. It doesn't block.
+	Doubt(id string)
+}
 
 // Ask asks the machine witness, whose probes are answered at addr, what it sees
 // of machine id. It returns Unknown where it has no answer within limit, as of
@@ -53,12 +61,28 @@ func Ask(ctx context.Context, addr, witness, id string, limit time.Duration) Ver
 	return Unknown
 }
 
+// Doubt tells the machine whose probes are answered at addr that id didn't answer
+// in time. It blocks for limit at most. Whether it arrived isn't known: a machine
+// that doesn't hear of it, or a daemon that doesn't know the word, misses an answer itself a moment later.
+func Doubt(ctx context.Context, addr, id string, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok && conn.SetDeadline(deadline) == nil {
+		_, _ = io.WriteString(conn, doubtSays+id+"\n")
+	}
+}
+
 // answerLook answers a question about another machine.
 func (s *probeServer) answerLook(ctx context.Context, conn net.Conn, about string) {
 	saw := Unknown
 	select {
 	case s.looks <- struct{}{}:
-		saw = s.look(ctx, about)
+		saw = s.witness.Look(ctx, about)
 		<-s.looks
 	default: // others ask, too many
 	}

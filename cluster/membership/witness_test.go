@@ -8,16 +8,30 @@ import (
 	"time"
 )
 
-func blind(context.Context, string) Verdict { return Unknown }
+// eyes is a Witness: what it sees, and whom it was told of.
+type eyes struct {
+	look   func(ctx context.Context, about string) Verdict
+	doubts chan string
+}
+
+func (e eyes) Look(ctx context.Context, id string) Verdict { return e.look(ctx, id) }
+func (e eyes) Doubt(id string)                             { e.doubts <- id }
+
+var blind = eyes{look: func(context.Context, string) Verdict { return Unknown }}
 
 // testify answers probes as id(n), and questions with look.
-func testify(t *testing.T, n int, look Looker) string {
+func testify(t *testing.T, n int, look func(context.Context, string) Verdict) string {
+	t.Helper()
+	return testifyAs(t, n, eyes{look: look})
+}
+
+func testifyAs(t *testing.T, n int, witness Witness) string {
 	t.Helper()
 	l := listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := ServeProbes(ctx, l, id(n), look); err != nil {
+		if err := ServeProbes(ctx, l, id(n), witness); err != nil {
 			t.Error(err)
 		}
 	})
@@ -82,4 +96,25 @@ func TestTooManyQuestions(t *testing.T) {
 	}
 	close(enough)
 	asking.Wait()
+}
+
+// A doubt reaches the machine that it is told; one that doesn't listen, or doesn't
+// know the word, does no harm.
+func TestDoubt(t *testing.T) {
+	told := make(chan string, 1)
+	addr := testifyAs(t, 1, eyes{doubts: told})
+	Doubt(t.Context(), addr, id(2), time.Minute)
+	select {
+	case about := <-told:
+		if about != id(2) {
+			t.Errorf("told of %s", about)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the doubt didn't arrive")
+	}
+	closed := listen(t)
+	closed.Close()
+	Doubt(t.Context(), closed.Addr().String(), id(2), time.Minute)
+	Doubt(t.Context(), reply(t, func(c net.Conn) { c.Close() }), id(2), time.Minute)
+	Doubt(t.Context(), reply(t, func(net.Conn) {}), id(2), time.Millisecond)
 }

@@ -14,12 +14,16 @@ import (
 )
 
 const (
-	// lookIntervals is how many probe intervals a look takes that sees nothing.
-	lookIntervals = 2
-	lookProbes    = 4 // in a look that sees nothing: packets may be lost
+	// A look that sees nothing takes lookQuarters quarters of a probe interval,
+	// with a probe in each: packets may be lost. The last is given three quarters.
+	lookQuarters = 6
+	lastQuarters = 3
 	// silentIntervals is for how many probe intervals no machine that looked may
-	// have had a sign of life, for them to convict.
+	// have had a sign of life, for them to convict. A look takes longer for it.
 	silentIntervals = 3
+	// aloneFor is which part of a probe interval this machine looks alone before it
+	// asks others: nearly always the first answer comes at once.
+	aloneFor = 10
 	// askedAtOnce is how many machines are asked beside this one, if there are so many.
 	askedAtOnce = 2
 	// roundLasts is how long what witnesses said counts.
@@ -124,13 +128,13 @@ func (r *round) names() string {
 	return strings.Join(names[:last], ", ") + " and " + names[last]
 }
 
-// clearView reports whether the silence of a member says anything: until lately
-// this machine had its answers in time, and gossip doubts hardly another one.
-func (t *Tracker) clearView(m membership.Member, all []membership.Member) bool {
+// clearView reports whether the silence of a member, unanswered since a time, says
+// anything: until lately this machine had its answers in time, and gossip doubts hardly another one.
+func (t *Tracker) clearView(m membership.Member, unanswered time.Time, all []membership.Member) bool {
 	lately := time.Duration(3*len(all))*t.cfg.Interval + time.Second // of three rounds of probes
 	since := m.Since
 	if m.State == membership.Alive {
-		since = m.Unanswered
+		since = unanswered
 	}
 	doubted := 0
 	for _, o := range all {
@@ -138,11 +142,12 @@ func (t *Tracker) clearView(m membership.Member, all []membership.Member) bool {
 			doubted++
 		}
 	}
-	return !m.LastAck.IsZero() && since.Sub(m.LastAck) < lately && doubted <= 1+len(all)/5
+	return !m.LastAck.IsZero() && since.Sub(m.LastAck) < lately && doubted <= fewOf(len(all))
 }
 
 // Look probes a machine for a moment, for this machine or for another one that
-// asks, and returns what it saw: the first sign of life, or Silent. It is Unknown
+// asks, and returns what it saw: the first sign of life, or Silent, which says that
+// this machine has had none for silentIntervals either. It is Unknown
 // where this machine is no witness, as it doesn't know the other one, or has no
 // prompt answer of a third one either: its own network is slow, or it is starved of CPU.
 func (t *Tracker) Look(ctx context.Context, id string) membership.Verdict {
@@ -150,19 +155,23 @@ func (t *Tracker) Look(ctx context.Context, id string) membership.Verdict {
 	if snap == nil || snap.Machines[id].ProbeAddress == "" {
 		return membership.Unknown
 	}
-	window, began := lookIntervals*t.cfg.Interval, time.Now()
+	began, quarter := time.Now(), t.cfg.Interval/4
+	window := lookQuarters * quarter
+	if silent := t.lastSign(id).Add(silentIntervals * t.cfg.Interval).Sub(began); silent > window {
+		window = min(silent, silentIntervals*t.cfg.Interval)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var probing sync.WaitGroup
 	defer probing.Wait()
 	defer cancel()
-	saw := make(chan membership.Verdict, lookProbes)
+	saw := make(chan membership.Verdict, 1)
 	var sees, failed atomic.Bool // a third machine; a probe could not be made
-	for i := range lookProbes {
+	patience := membership.Patience{Allowed: window, Late: lookDelays * window}
+	for after := time.Duration(0); after <= window-lastQuarters*quarter; after += quarter {
 		probing.Go(func() {
-			if !retry.Pause(ctx, time.Duration(i)*t.cfg.Interval/lookProbes) {
+			if !retry.Pause(ctx, after) {
 				return
 			}
-			patience := membership.Patience{Allowed: window, Late: lookDelays * window}
 			t.cfg.Probe(ctx, snap.Machines[id].ProbeAddress, id, patience, func(v membership.Verdict) {
 				switch {
 				case v == membership.Unknown && ctx.Err() == nil:
@@ -178,7 +187,7 @@ func (t *Tracker) Look(ctx context.Context, id string) membership.Verdict {
 	}
 	for _, third := range t.others(snap, id, int(began.UnixNano()/int64(window)), 1) {
 		probing.Go(func() {
-			prompt := membership.Patience{Allowed: window / 2}
+			prompt := membership.Patience{Allowed: t.cfg.Interval}
 			t.cfg.Probe(ctx, third.ProbeAddress, third.ID, prompt, func(v membership.Verdict) {
 				if v != membership.Unknown && v != membership.Silent {
 					sees.Store(true)
@@ -206,17 +215,21 @@ func (t *Tracker) Look(ctx context.Context, id string) membership.Verdict {
 		return <-saw
 	case !onTime || failed.Load() || !sees.Load():
 		return membership.Unknown
-	case t.packetSince(id, began):
+	case t.lastSign(id).After(began):
 		return membership.Heard
 	}
 	return membership.Silent
 }
 
-// packetSince reports whether a packet of a machine arrived since a time.
-func (t *Tracker) packetSince(id string, since time.Time) bool {
-	return slices.ContainsFunc(t.members.Members(), func(m membership.Member) bool {
-		return m.ID == id && m.LastPacket.After(since)
-	})
+// lastSign returns when a machine last gave a sign of life that gossip knows of: a
+// packet, an answer, its word to another one.
+func (t *Tracker) lastSign(id string) (last time.Time) {
+	for _, m := range t.members.Members() {
+		if m.ID == id {
+			last = slices.MaxFunc([]time.Time{m.LastPacket, m.LastAck, m.LastSeen}, time.Time.Compare)
+		}
+	}
+	return last
 }
 
 // keepLooking has this machine and others look at a suspect, round after round.
@@ -229,12 +242,24 @@ func (t *Tracker) keepLooking(ctx context.Context, s *suspect, id string) {
 		}
 		r.seen = make([]testimony, 1+len(asked))
 		var looking sync.WaitGroup
-		looking.Go(func() { r.seen[0] = testimony{t.cfg.Self, t.Look(ctx, id)} })
-		limit := lookIntervals*t.cfg.Interval + probeEvery
+		own := make(chan membership.Verdict, 1)
+		looking.Go(func() { own <- t.Look(ctx, id) })
+		alone := time.NewTimer(t.cfg.Interval / aloneFor)
+		select {
+		case saw := <-own:
+			own <- saw
+			if saw != membership.Unknown || ctx.Err() != nil {
+				r.seen, asked = r.seen[:1], nil
+			}
+		case <-alone.C:
+		}
+		alone.Stop()
+		limit := silentIntervals*t.cfg.Interval + probeEvery
 		for i, m := range asked {
 			looking.Go(func() { r.seen[1+i] = testimony{m.ID, t.cfg.Ask(ctx, m.ProbeAddress, m.ID, id, limit)} })
 		}
 		looking.Wait()
+		r.seen[0] = testimony{t.cfg.Self, <-own}
 		select {
 		case t.rounds <- r:
 		case <-ctx.Done():
@@ -245,14 +270,21 @@ func (t *Tracker) keepLooking(ctx context.Context, s *suspect, id string) {
 }
 
 // others returns up to n machines that can be asked about one, or probed beside
-// it, others each turn.
+// it, others each turn; those in doubt only where there are not enough else.
 func (t *Tracker) others(snap *cluster.Snapshot, than string, turn, n int) (some []cluster.Machine) {
-	var fit []cluster.Machine
+	var fit, doubted []cluster.Machine
 	for _, m := range t.members.Members() {
 		machine := snap.Machines[m.ID]
-		if m.ID != t.cfg.Self && m.ID != than && m.State == membership.Alive && machine.ProbeAddress != "" {
+		switch {
+		case m.ID == t.cfg.Self || m.ID == than || m.State != membership.Alive || machine.ProbeAddress == "":
+		case m.Unanswered.IsZero():
 			fit = append(fit, machine)
+		default:
+			doubted = append(doubted, machine)
 		}
+	}
+	if len(fit) < n {
+		fit = append(fit, doubted...)
 	}
 	slices.SortFunc(fit, func(a, b cluster.Machine) int { return strings.Compare(a.ID, b.ID) })
 	for i := range min(n, len(fit)) {

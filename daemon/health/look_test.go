@@ -18,7 +18,7 @@ func (w *watched) everyone(saw membership.Verdict) {
 func (w *watched) looked(id string) {
 	w.t.Helper()
 	probes := w.probes.Load() // as many as two looks send at the least
-	for end := time.Now().Add(deadline); w.probes.Load() < probes+4*lookProbes; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(deadline); w.probes.Load() < probes+16; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			w.t.Fatalf("%s isn't probed", id)
 		}

@@ -53,7 +53,8 @@ type suspect struct {
 	allowed    chan time.Duration // for the next probe; capacity 1
 	verdict    membership.Verdict
 	silent     int
-	lastAnswer time.Time
+	lastAnswer time.Time // of its daemon
+	answered   time.Time // when its kernel or its daemon last answered
 	looked     *round
 }
 
@@ -91,6 +92,7 @@ func (t *Tracker) take(r result) {
 	case membership.Answered:
 		s.lastAnswer = r.at
 	}
+	s.answered = r.at
 	s.silent = 0
 	// What the daemon last did says more than that its kernel answers once more.
 	if r.verdict != membership.Reached || s.verdict == "" || s.verdict == membership.Silent {

@@ -94,7 +94,7 @@ func seats(t *testing.T, n int, silent func(from, to string) bool) []*seat {
 		ctx, s.stop = context.WithCancel(context.Background())
 		s.running.Go(func() { s.tracker.Run(ctx) })
 		s.running.Go(func() {
-			if err := membership.ServeProbes(ctx, s.probes, s.id, s.tracker.Look); err != nil {
+			if err := membership.ServeProbes(ctx, s.probes, s.id, s.tracker); err != nil {
 				t.Error(err)
 			}
 		})

@@ -34,6 +34,8 @@ type Config struct {
 	Probe func(ctx context.Context, addr, id string, p membership.Patience, tell func(membership.Verdict))
 	// Ask asks another machine what it sees; membership.Ask if nil.
 	Ask func(ctx context.Context, addr, witness, id string, limit time.Duration) membership.Verdict
+	// Tell tells another machine of a doubt; membership.Doubt if nil.
+	Tell func(ctx context.Context, addr, id string, limit time.Duration)
 	// Decides reports whether this machine leads or may come to lead, so that
 	// others are worth asking for its verdicts. It always does if nil.
 	Decides func() bool
@@ -80,10 +82,14 @@ type Tracker struct {
 	census   census
 	results  chan result
 	rounds   chan round
+	doubts   chan string // machines that another one missed an answer of
 	probing  sync.WaitGroup
 	machines map[string]cluster.Machine // as of the last look
 	runs     map[string]cluster.Run
 	live     bool
+
+	told      map[string]time.Time // when another machine's doubt was noted
+	spreading map[string]bool      // doubts of this machine that were told
 }
 
 type departure struct {
@@ -105,6 +111,9 @@ func New(cfg Config, members Members, view View) *Tracker {
 	if cfg.Ask == nil {
 		cfg.Ask = membership.Ask
 	}
+	if cfg.Tell == nil {
+		cfg.Tell = membership.Doubt
+	}
 	if cfg.Decides == nil {
 		cfg.Decides = func() bool { return true }
 	}
@@ -120,7 +129,8 @@ func New(cfg Config, members Members, view View) *Tracker {
 		suspects: map[string]*suspect{}, ways: map[string]*way{}, whys: map[string]string{}, first: map[string]time.Time{},
 		seenUp: map[string]bool{}, absent: map[string]*absences{}, seated: map[string]time.Time{},
 		left:    map[string]departure{},
-		results: make(chan result), rounds: make(chan round),
+		results: make(chan result), rounds: make(chan round), doubts: make(chan string, doubtsAtOnce),
+		told: map[string]time.Time{}, spreading: map[string]bool{},
 	}
 }
 
@@ -167,6 +177,8 @@ func (t *Tracker) Run(ctx context.Context) {
 				t.take(r)
 			case r := <-t.rounds:
 				t.takeRound(r)
+			case id := <-t.doubts:
+				quiet = !t.noteDoubt(id, time.Now())
 			case <-stored:
 				// Most changes in the store are of units, and say nothing of machines.
 				snap, live, _, stored = t.view.LastKnown()
@@ -192,7 +204,9 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 		}
 	}
 	t.see(snap, live, now)
-	all := t.gather(now)
+	members := t.members.Members()
+	all := t.gather(members, now)
+	t.spread(ctx, members, all)
 	old := t.State()
 	next := State{Health: make(map[string]cluster.Health, len(all))}
 	changed := len(all) != len(old.Health)
@@ -295,7 +309,7 @@ func (t *Tracker) publish(s State) {
 }
 
 // gather puts together what is known of each machine.
-func (t *Tracker) gather(now time.Time) map[string]evidence {
+func (t *Tracker) gather(members []membership.Member, now time.Time) map[string]evidence {
 	all := make(map[string]evidence, len(t.machines))
 	all[t.cfg.Self] = evidence{}
 	for id, m := range t.machines {
@@ -311,14 +325,15 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 		all[id] = e
 	}
 	t.knew = t.knew || t.machines != nil
-	members, unanswered := t.members.Members(), map[string]time.Time{}
+	unanswered := map[string]time.Time{}
 	for _, m := range members {
 		e := all[m.ID]
 		e.gossip, e.since, e.lastSeen, e.gossipAddr = m.State, m.Since, m.LastSeen, m.Address
 		e.lastPacket, e.overTCP = m.LastPacket, m.OverTCP
 		e.interval = t.cfg.Interval
-		e.unanswered, unanswered[m.ID] = !m.Unanswered.IsZero(), m.Unanswered
-		e.clearView = t.clearView(m, members)
+		unanswered[m.ID] = t.unanswered(m, now)
+		e.unanswered = !unanswered[m.ID].IsZero()
+		e.clearView = t.clearView(m, unanswered[m.ID], members)
 		if w := t.ways[m.ID]; w != nil && m.LastAck.After(w.at) {
 			delete(t.ways, m.ID) // it answers in time again
 		}
@@ -348,6 +363,8 @@ func (t *Tracker) gather(now time.Time) map[string]evidence {
 	gone := func(id string) bool { _, ok := all[id]; return !ok }
 	maps.DeleteFunc(t.first, func(id string, _ time.Time) bool { return gone(id) })
 	maps.DeleteFunc(t.absent, func(id string, _ *absences) bool { return gone(id) })
+	maps.DeleteFunc(t.told, func(id string, _ time.Time) bool { return gone(id) })
+	maps.DeleteFunc(t.spreading, func(id string, _ bool) bool { return gone(id) })
 	maps.DeleteFunc(t.ways, func(id string, _ *way) bool { return gone(id) })
 	maps.DeleteFunc(t.whys, func(id string, _ string) bool { return gone(id) })
 	maps.DeleteFunc(t.seenUp, func(id string, _ bool) bool { return gone(id) })

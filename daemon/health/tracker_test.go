@@ -87,12 +87,17 @@ type watched struct {
 	third    atomic.Value // membership.Verdict of probes of machines that are well
 	// others is what another machine says that it sees: func(witness string) membership.Verdict.
 	others atomic.Value
+	asked  atomic.Int64
+	told   chan string // each machine that is told of a doubt: its address, and whom of
+	// decides is whether the machine does.
+	decides atomic.Bool
 }
 
 func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
 	t.Helper()
 	w := &watched{t: t, world: &world{members: map[string]membership.Member{}, snap: cluster.NewSnapshot(1),
-		gossip: make(chan struct{}), stored: make(chan struct{})}}
+		gossip: make(chan struct{}), stored: make(chan struct{})}, told: make(chan string, 100)}
+	w.decides.Store(true)
 	w.answer.Store(membership.Answered)
 	w.third.Store(membership.Answered)
 	for _, id := range machines {
@@ -131,9 +136,12 @@ func watch(t *testing.T, grace time.Duration, machines ...string) *watched {
 		if addr != witness+":1" || witness == id || witness == machines[0] {
 			t.Errorf("%s is asked at %s about %s", witness, addr, id)
 		}
+		w.asked.Add(1)
 		return w.others.Load().(func(string) membership.Verdict)(witness)
 	}
-	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: probe, Ask: ask, Interval: 50 * time.Millisecond}, w, w)
+	tell := func(_ context.Context, addr, id string, _ time.Duration) { w.told <- addr + " " + id }
+	w.tracker = New(Config{Self: machines[0], Grace: grace, Probe: probe, Ask: ask, Tell: tell, Decides: w.decides.Load,
+		Interval: 50 * time.Millisecond}, w, w)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.tracker.Run(ctx) })

@@ -130,7 +130,8 @@ func (m *machine) startDaemon() {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	v := view.New(d.store, log, 30*time.Second)
-	tracker := health.New(health.Config{Self: m.id, Probe: m.probe, Ask: m.ask, Decides: d.etcd.Votes, Log: log},
+	tracker := health.New(health.Config{Self: m.id, Probe: m.probe, Ask: m.ask, Tell: m.tell,
+		Decides: d.etcd.Votes, Log: log},
 		d.gossip, v)
 	m.tracker.Store(tracker)
 	e := engine.New(engine.Config{Self: m.id, Store: d.store, View: v, Health: tracker, Log: log})

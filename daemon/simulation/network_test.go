@@ -257,3 +257,15 @@ func (m *machine) ask(ctx context.Context, addr, _, id string, limit time.Durati
 	}
 	return saw
 }
+
+// tell tells another machine of a doubt, as membership.Doubt does.
+func (m *machine) tell(ctx context.Context, addr, id string, limit time.Duration) {
+	to := m.sim.byAddress(addr)
+	takes := 2 * m.sim.net.takes(m, to)
+	if takes > limit || m.sim.net.chance(2*m.sim.net.lossOf(m, to)) || pause(ctx, takes) != nil {
+		return
+	}
+	if to.awake() && m.sim.linked(m, to) {
+		to.tracker.Load().Doubt(id)
+	}
+}
