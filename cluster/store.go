@@ -150,13 +150,18 @@ func (e *DuplicateError) Error() string {
 //
 //   - From nil, To set: a placement.
 //   - From set, To nil: a withdrawal.
-//   - both, on different machines: a move, in one transaction.
+//   - both, on different machines: a move, in one transaction. With Keep the
+//     assignment From stays, until another move withdraws it.
 //   - both, on the same machine: an update of desired state, content or restart.
 type Move struct {
 	Unit   string
 	From   *Assignment
 	To     *Assignment
 	Reason string
+	Keep   bool
+	// StopFirst says that the unit may start on To only when it has ended on From.
+	// Store ignores it: the leader splits such a move in two.
+	StopFirst bool
 	// Generation of the unit the move was decided on; 0 when the unit is gone.
 	Generation int64
 	// Becomes, if set, is the unit from here on, one generation later. Forget

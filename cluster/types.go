@@ -55,6 +55,8 @@ type Machine struct {
 	Schedule Schedulability `json:"schedule,omitempty"`
 	// ScheduledAt is when Schedule was set to what it is; zero where no operator has.
 	ScheduledAt time.Time `json:"scheduledAt,omitzero"`
+	// Drain is how the machine is drained, or was the last time.
+	Drain Drain `json:"drain,omitzero"`
 	// Departure is how the daemon last said goodbye; empty while it runs or
 	// when it died without a word.
 	Departure   Departure `json:"departure,omitempty"`
@@ -126,6 +128,30 @@ func (m *Machine) SetSchedule(to Schedulability, now time.Time) {
 	if m.Schedule != to {
 		m.Schedule, m.ScheduledAt = to, now
 	}
+}
+
+// SetDrained drains the machine, once more if it is drained: what failed elsewhere, or had no
+// place, is tried again. A parallel of 0 leaves the pace of a drain that goes on, and is 1 for a new one.
+func (m *Machine) SetDrained(parallel int, stop bool, now time.Time) {
+	if parallel == 0 && m.Schedule == Drained {
+		parallel = m.Drain.Parallel
+	}
+	m.SetSchedule(Drained, now)
+	m.Drain = Drain{Parallel: max(1, parallel), Stop: stop, Attempt: m.Drain.Attempt + 1}
+}
+
+// Drain is how the leader drains a machine.
+type Drain struct {
+	Parallel int   `json:"parallel"`       // how many units move at a time; 0 is 1
+	Stop     bool  `json:"stop,omitempty"` // units that no other machine takes stop, instead of staying
+	Attempt  int64 `json:"attempt"`        // grows each time it is asked for
+}
+
+// Stay is why a unit didn't leave a machine that is drained; zero for a unit that isn't to, or hasn't had its turn.
+type Stay struct {
+	Reason  string `json:"reason"`
+	Attempt int64  `json:"attempt"`         // of the drain that it refers to
+	Tried   bool   `json:"tried,omitempty"` // it failed elsewhere, and isn't tried again by the same attempt
 }
 
 // Schedulability is an operator's word on whether a machine takes units.
@@ -230,14 +256,29 @@ type Assignment struct {
 	Release bool `json:"release,omitempty"`
 	// Leaving says that the machine shall stop and unload the unit, and then say
 	// that it has, before the unit may start elsewhere: it is exclusive. The
-	// assignment ends with that word, or with the machine's fence.
+	// assignment ends with that word, or with the machine's fence. Units that aren't
+	// exclusive leave a drained machine so too, where a second run would do harm.
 	Leaving bool `json:"leaving,omitempty"`
+	// MovedFrom is the machine that the unit came from on an operator's word. While
+	// that has an assignment of the unit too, it runs on both: the leader withdraws
+	// the old one when the unit is active here, or this one when it fails.
+	MovedFrom string `json:"movedFrom,omitempty"`
+	// Stay is why the unit is still on this machine, which is drained.
+	Stay Stay `json:"stay,omitzero"`
 	// Epoch is the store revision the placement was decided on; of two
 	// assignments of one unit the higher epoch is the later. It stays the
 	// same while the unit stays on the machine and isn't told to leave it.
 	Epoch  int64     `json:"epoch"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
+}
+
+// Why says why the unit is on this machine.
+func (a Assignment) Why() string {
+	if a.Stay.Reason != "" {
+		return "it stays, though the machine is drained: " + a.Stay.Reason
+	}
+	return a.Reason
 }
 
 // Equal reports whether two assignments say the same.

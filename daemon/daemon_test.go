@@ -294,7 +294,7 @@ func TestGrowShrinkAndLeave(t *testing.T) {
 	m3.untilActive("a.service")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, err := m2.client().Leave(ctx); err != nil {
+	if _, err := m2.client().Leave(ctx, api.LeaveRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	<-m2.done

@@ -232,7 +232,7 @@ func TestPatchedMetadataStays(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ring := m1.ring()
-	if _, err := m3.client().Leave(ctx); err != nil {
+	if _, err := m3.client().Leave(ctx, api.LeaveRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	<-m3.done

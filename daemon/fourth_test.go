@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"fleettop/cluster"
+	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 )
 
@@ -38,7 +39,7 @@ func TestFourthMachine(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, err := m4.client().Leave(ctx); err != nil {
+	if _, err := m4.client().Leave(ctx, api.LeaveRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	<-m4.done

@@ -28,7 +28,8 @@ type leaving struct {
 // leaveForGood moves this machine's units away, reporting how far that is, and
 // makes Run end. Where ctx ends before, the machine stays drained, and another
 // call goes on.
-func (l *leaving) leaveForGood(ctx context.Context, by string, report func(api.Progress)) (*api.Moved, error) {
+func (l *leaving) leaveForGood(ctx context.Context, by string, req api.LeaveRequest,
+	report func(api.Progress)) (*api.Moved, error) {
 	lease := l.view.Hold()
 	defer lease.Release()
 	waiting, cancel := context.WithTimeout(ctx, viewPatience)
@@ -44,7 +45,7 @@ func (l *leaving) leaveForGood(ctx context.Context, by string, report func(api.P
 	exit := server.NewExit(snap, l.machine)
 	drained := cluster.Drained == snap.Machines[l.machine].Schedule
 	if err := l.store.UpdateMachine(ctx, l.machine, cluster.OfKnown(func(m *cluster.Machine) error {
-		m.SetSchedule(cluster.Drained, time.Now())
+		m.SetDrained(req.Parallel, true, time.Now())
 		return nil
 	})); err != nil {
 		return nil, err

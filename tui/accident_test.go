@@ -183,7 +183,7 @@ func TestDrainSaysBeforehandWhatHasNoOtherPlace(t *testing.T) {
 	b := newBench(t, 140, 24, false, false, tuitest.Cluster(3, 6))
 	b.press("3", "*", "d")
 	b.shows("Drain 3 machines?")
-	const effect = "9 units would move to other machines. No other place for db.service and 1 other: stopped (2 machines lack ssd=true). 1 global unit would stop there."
+	const effect = "9 units would move to other machines. No other place for db.service and 1 other: left there (2 machines lack ssd=true). 1 global unit would stop there."
 	if b.confirm.Effect != effect {
 		t.Errorf("it says %q, want %q", b.confirm.Effect, effect)
 	}

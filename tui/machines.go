@@ -84,7 +84,7 @@ func (s *shell) planned(m planMsg) {
 		if n > 1 {
 			text += " and " + wording.Count(n-1, "other")
 		}
-		parts = append(parts, draw.Clean(fmt.Sprintf("No other place for %s: stopped (%s).", text, first.Reason)))
+		parts = append(parts, draw.Clean(fmt.Sprintf("No other place for %s: left there (%s).", text, first.Reason)))
 	}
 	if n := len(m.plan.Global); n > 0 {
 		parts = append(parts, wording.Count(n, "global unit")+" would stop there.")

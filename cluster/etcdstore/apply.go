@@ -155,7 +155,7 @@ func (s *Store) moveStep(i int, m cluster.Move) (*step, error) {
 		st.writes = append(st.writes, clientv3.OpPut(to, value))
 		st.size = len(to) + len(value)
 	}
-	if from != "" && from != to {
+	if from != "" && from != to && !m.Keep {
 		st.writes = append(st.writes, clientv3.OpDelete(from))
 	}
 	switch {

@@ -108,7 +108,7 @@ func (s *Store) Apply(ctx context.Context, term int64, moves []cluster.Move,
 			errs[i] = fmt.Errorf("move %s: %w", m.Unit, cluster.ErrConflict)
 			continue
 		}
-		if m.From != nil {
+		if m.From != nil && !m.Keep {
 			change.Assignments[keyOf(m.From)] = nil
 		}
 		if m.To != nil {

@@ -17,6 +17,8 @@ type Explanation struct {
 	// while they don't run: several for a global unit, none when it is unplaced.
 	On     []string `json:"on"`
 	Reason string   `json:"reason"`
+	// Stays says why it can't leave its machine, which is drained.
+	Stays string `json:"stays,omitempty"`
 	// Roll says how far an update of a global unit is, while it goes on.
 	Roll string `json:"roll,omitempty"`
 	// Moving says whether a unit that runs once runs again after a move.
@@ -62,6 +64,7 @@ func (p *Planner) Explain(in Input, name string) (Explanation, error) {
 	} else {
 		e.Reason = pl.standing(u, i)
 	}
+	e.Stays = pl.stays[i].Reason
 	if u.wanted && u.global() {
 		roll := pl.rollOf(u)
 		e.Roll = roll.describe(pl.world)

@@ -43,15 +43,18 @@ func (running) describe(_ *world, why cause) (one, several string) {
 
 func (c running) describeLeaving(w *world, why cause) string { return ofMachine(c.describe(w, why)) }
 
-// open: the operator has neither cordoned nor drained the machine. A cordoned machine keeps its units.
+// open: the operator has neither cordoned nor drained the machine. Either keeps its units: those of a
+// drained one leave it a few at a time, by plan.drain.
 type open struct{ unconstrained }
 
 func (open) admits(_ *world, on *machine, _ *parsed, stays bool) cause {
-	if s := on.rec.Schedule; s == cluster.Drained || s != cluster.Schedulable && !stays {
-		return cause{kind: notOpen, detail: string(s)}
+	if on.rec.Schedule != cluster.Schedulable && !stays {
+		return closedBy(on)
 	}
 	return cause{}
 }
+
+func closedBy(on *machine) cause { return cause{kind: notOpen, detail: string(on.rec.Schedule)} }
 
 func (open) describe(_ *world, why cause) (one, several string) {
 	return "is " + why.detail, "are " + why.detail

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"fleettop/cluster"
 )
 
 // plan is one run of the planner over a world. It logs its changes to the world, to undo them.
@@ -13,16 +15,18 @@ type plan struct {
 	now time.Time
 
 	log         []step
-	moved       map[int32]cause  // units taken from their machines, and why
-	chosen      map[int32]choice // units placed by this plan
-	failed      map[int32]bool   // units that found no machine
-	evicted     map[int32]bool   // units that were replaced
-	queue       []int32          // units to place in the next round
-	waiting     []int32          // units that get no place by this plan
-	gone        []departure      // global units taken from machines
-	left        []departure      // global units left with machines that don't run
-	isLeft      map[int32]bool   // units that aren't global and are left with theirs
-	unplaceable map[string]bool  // peerKeys of units that no machine takes
+	moved       map[int32]cause        // units taken from their machines, and why
+	chosen      map[int32]choice       // units placed by this plan
+	failed      map[int32]bool         // units that found no machine
+	evicted     map[int32]bool         // units that were replaced
+	queue       []int32                // units to place in the next round
+	waiting     []int32                // units that get no place by this plan
+	gone        []departure            // global units taken from machines
+	left        []departure            // global units left with machines that don't run
+	isLeft      map[int32]bool         // units that aren't global and are left with theirs
+	stays       map[int32]cluster.Stay // units that can't leave a drained machine
+	back        map[int32]bool         // units whose start-first move is taken back
+	unplaceable map[string]bool        // peerKeys of units that no machine takes
 
 	scratch, common []int32 // reused buffers
 	marks           []int   // machines marked with mark don't take the current unit
@@ -51,7 +55,7 @@ type choice struct {
 
 func (p *Planner) plan(in Input, now time.Time) *plan {
 	pl := &plan{world: p.world, in: in, now: now, moved: map[int32]cause{}, chosen: map[int32]choice{},
-		failed: map[int32]bool{}, isLeft: map[int32]bool{}, evicted: map[int32]bool{},
+		stays: map[int32]cluster.Stay{}, back: map[int32]bool{}, failed: map[int32]bool{}, isLeft: map[int32]bool{}, evicted: map[int32]bool{},
 		unplaceable: map[string]bool{}, marks: make([]int, len(p.world.machines))}
 	for _, i := range pl.pending {
 		u := &pl.units[i]
@@ -69,6 +73,7 @@ func (p *Planner) plan(in Input, now time.Time) *plan {
 	pl.displace()
 	pl.spreadGlobals()
 	pl.placeAll()
+	pl.drainAll()
 	pl.keepLeft()
 	return pl
 }
@@ -90,6 +95,9 @@ func (p *plan) displace() {
 			p.unassign(i, m)
 			if p.units[i].global() {
 				p.left = append(p.left, departure{i, m, why})
+				continue
+			}
+			if p.fallsBack(i) {
 				continue
 			}
 			p.moved[i] = why

@@ -139,7 +139,7 @@ func checkConstraints(t *rapid.T, in Input, after *cluster.Snapshot, r Result) {
 		req := demands.req
 		host := &w.machines[w.byID[k.Machine]]
 		switch {
-		case !ok || !state.Runs() && !left || m.Schedule == cluster.Drained:
+		case !ok || !state.Runs() && !left:
 			t.Fatalf("%s is on %s, which is %s %s", k.Unit, k.Machine, state, m.Schedule)
 		case w.lacks(host, &demands, true).kind != fits:
 			t.Fatalf("%s is on %s, which %+v", k.Unit, k.Machine, w.lacks(host, &demands, true))

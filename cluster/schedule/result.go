@@ -13,7 +13,7 @@ import (
 func (p *plan) result() Result {
 	var r Result
 	for _, i := range p.extra {
-		p.withdrawExtra(&r, &p.units[i])
+		p.withdrawExtra(&r, i)
 	}
 	for _, d := range p.gone {
 		u := &p.units[d.unit]
@@ -38,10 +38,11 @@ func (p *plan) result() Result {
 	}
 	for _, i := range p.outdated {
 		u := &p.units[i]
-		if _, ok := p.moved[i]; !ok {
+		if _, ok := p.moved[i]; !ok && !p.back[i] {
 			r.Moves = append(r.Moves, p.update(u, &u.given[0]))
 		}
 	}
+	p.markStays(&r)
 	p.finish(&r)
 	p.handOver(&r)
 	reasons := map[string]string{}
@@ -120,7 +121,8 @@ func (p *plan) move(u *unit, from, to *cluster.Assignment, reason string) cluste
 
 // withdrawExtra withdraws all assignments of a unit that isn't wanted, and all
 // but the latest of a unit that isn't global.
-func (p *plan) withdrawExtra(r *Result, u *unit) {
+func (p *plan) withdrawExtra(r *Result, i int32) {
+	u := &p.units[i]
 	extra, reason := u.given, ""
 	switch {
 	case u.rec.Name == "":
@@ -128,6 +130,8 @@ func (p *plan) withdrawExtra(r *Result, u *unit) {
 	case !u.wanted:
 		reason = "desired state " + string(u.rec.Desired)
 	case u.global() || len(u.given) < 2:
+		return
+	case p.handsOn(r, i):
 		return
 	default:
 		extra = u.given[1:]
@@ -178,7 +182,11 @@ func (p *plan) changedMove(r *Result, i int32) {
 	default:
 		from := &u.given[0]
 		why := "moved from " + p.machines[p.byID[from.Machine]].name + ": " + p.whyLeft(left) + "; " + p.why(u, c)
-		r.Moves = append(r.Moves, p.move(u, from, p.assignment(u, c.machine, why), why))
+		m := p.move(u, from, p.assignment(u, c.machine, why), why)
+		if left.kind == notOpen {
+			p.byRequest(u, &m)
+		}
+		r.Moves = append(r.Moves, m)
 	}
 }
 
@@ -254,6 +262,7 @@ func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
 	to := *a
 	to.Content, to.Hash, to.Desired = u.rec.Content, u.rec.Hash, u.rec.Desired
 	to.Generation, to.Restart, to.Finished = u.rec.Generation, u.rec.Restart, false
+	to.Stay = cluster.Stay{}
 	to.TakeOver, to.Release = u.rec.TakesOver(a.Machine), u.rec.Released
 	reason := "updated"
 	switch {

@@ -63,6 +63,9 @@ type Unplaced struct {
 	Finished bool `json:"finished,omitempty"`
 }
 
+// Staying is a unit that stays on a machine that is drained, and the reason.
+type Staying struct{ Unit, Machine, Reason string }
+
 // Result is a plan. Its order depends on the input only: withdrawals, moves,
 // placements, updates, each by unit and machine.
 type Result struct {
@@ -71,6 +74,8 @@ type Result struct {
 	// Left are the assignments left with machines that don't run, because no
 	// other machine takes them; by unit and machine.
 	Left []cluster.UnitOnMachine
+	// Stays are the units that can't leave the machines that are drained, by unit and machine.
+	Stays []Staying
 	// Rolls are the updates of global units that go on after this plan; by unit.
 	Rolls []Roll
 }
@@ -99,7 +104,7 @@ func (p *Planner) Plan(in Input, now time.Time) Result {
 	defer p.mu.Unlock()
 	p.sync(in)
 	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 && !p.world.rolling && !p.world.anyEnded(in.Snapshot) &&
-		len(p.world.handing) == 0 {
+		len(p.world.handing) == 0 && !p.world.inMotion() {
 		return *p.settled
 	}
 	pl := p.plan(in, now)

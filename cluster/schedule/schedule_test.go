@@ -128,7 +128,7 @@ func says(r Result) []string {
 func apply(s *cluster.Snapshot, moves []cluster.Move) *cluster.Snapshot {
 	c := cluster.Change{Revision: s.Revision + 1, Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{}}
 	for _, m := range moves {
-		if m.From != nil {
+		if m.From != nil && !m.Keep {
 			c.Assignments[cluster.UnitOnMachine{Machine: m.From.Machine, Unit: m.Unit}] = nil
 		}
 		if m.To != nil {
@@ -170,7 +170,7 @@ func TestPlan(t *testing.T) {
 		"failed and nowhere to go": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed),
 			[]string{"a.service: 1 machine: 1 failed; it goes on there when n1 is back"}},
 		"failed and drained": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).mark("n1", cluster.Drained),
-			[]string{"a.service n1>-", "a.service: 1 machine: 1 failed"}},
+			[]string{"a.service: 1 machine: 1 failed; it goes on there when n1 is back"}},
 		"stopped while its machine is away": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).desired(a, units.Loaded),
 			[]string{"a.service n1>n1", "a.service: 1 machine: 1 failed; it is loaded there when n1 is back"}},
 		"unloaded while its machine is away": {newScene("n1").unit(a).on(a, "n1").state("n1", cluster.Failed).desired(a, units.Inactive),
@@ -267,7 +267,9 @@ func TestPlan(t *testing.T) {
 			[]string{"a.service ->n1", "a.service ->n2"}},
 		"global, a machine failed":            {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Failed), nil},
 		"global, a machine went down":         {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Down), nil},
-		"global, a failed machine is drained": {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Failed).mark("n2", cluster.Drained), []string{"a.service n2>-"}},
+		"global, a failed machine is drained": {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Failed).mark("n2", cluster.Drained), nil},
+		"global, a machine is drained": {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").mark("n2", cluster.Drained),
+			[]string{"a.service n2>-"}},
 		"global, changed while a machine is away": {newScene("n1", "n2").unit(a, "Global=true").on(a, "n1", "n2").state("n2", cluster.Failed).desired(a, units.Loaded),
 			[]string{"a.service n1>n1", "a.service n2>n2"}},
 		"global, metadata": {newScene("n1").machine("n2", "x=y").unit(a, "Global=true", "MachineMetadata=x=y").on(a, "n1"),

@@ -36,6 +36,9 @@ func (w *world) placeStanding() {
 		if u.wanted && u.parsed.once && len(u.given) > 0 && !u.done() {
 			w.once = append(w.once, int32(i))
 		}
+		if u.wanted && !u.global() && len(u.given) > 0 {
+			w.placeMoving(int32(i), u)
+		}
 		switch {
 		case !u.wanted:
 		case u.global():

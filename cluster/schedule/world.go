@@ -65,6 +65,8 @@ type world struct {
 	once     []int32 // assigned units that run once, not marked as done
 	handing  []int32 // assigned units that change hands
 	extra    []int32 // units with assignments to be withdrawn
+	moving   []int32 // units that were moved from another machine on an operator's word, lately or long ago
+	staying  []int32 // units that couldn't leave a drained machine
 }
 
 // of reports whether the index is of this snapshot.

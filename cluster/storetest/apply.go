@@ -16,6 +16,7 @@ var applyCases = []testCase{
 	{"a unit is never seen in two places or none while it moves", applyAtomic},
 	{"global units are on many machines", applyGlobal},
 	{"a move changes or removes its unit in the same step", applyToUnit},
+	{"a unit is on two machines while it starts on one before it stops on the other", applyKeep},
 }
 
 // apply makes moves and checks each one's outcome.
@@ -212,4 +213,29 @@ func applyGlobal(t *testing.T, open func() cluster.Store) {
 	if n := len(snapshot(t, s).Assignments); n != len(moves) {
 		t.Errorf("on %d machines, want %d", n, len(moves))
 	}
+}
+
+// applyKeep: a unit starts on one machine before it stops on the other, and either may go.
+func applyKeep(t *testing.T, open func() cluster.Store) {
+	s := open()
+	l := lead(t, s, "m0")
+	u := unit("web.service")
+	put(t, s, u)
+	one, two := assignment("m1", u), assignment("m2", u)
+	two.MovedFrom, two.Epoch = "m1", one.Epoch+1
+	beside := cluster.Move{Unit: u.Name, From: one, To: two, Keep: true, Generation: 1}
+	apply(t, s, l, []cluster.Move{{Unit: u.Name, To: one, Generation: 1}}, nil)
+	apply(t, s, l, []cluster.Move{beside}, nil)
+	if snap := snapshot(t, s); len(snap.Assignments) != 2 || !snap.Assignments[on("m1", u.Name)].Equal(*one) ||
+		!snap.Assignments[on("m2", u.Name)].Equal(*two) {
+		t.Errorf("beside: %+v", snap.Assignments)
+	}
+	apply(t, s, l, []cluster.Move{beside}, cluster.ErrConflict)
+	kept := *one
+	kept.Stay = cluster.Stay{Reason: "it failed", Attempt: 3, Tried: true}
+	apply(t, s, l, []cluster.Move{{Unit: u.Name, From: two, Generation: 1}, {Unit: u.Name, From: one, To: &kept, Generation: 1}}, nil, nil)
+	if snap := snapshot(t, s); len(snap.Assignments) != 1 || !snap.Assignments[on("m1", u.Name)].Equal(kept) {
+		t.Errorf("taken back: %+v", snap.Assignments)
+	}
+	apply(t, s, l, []cluster.Move{{Unit: u.Name, From: one, To: two, Keep: true, Generation: 1}}, cluster.ErrConflict)
 }

@@ -15,7 +15,7 @@ type DrainPlan struct {
 	Machines []MachineRef `json:"machines"`
 	Moves    int          `json:"moves"`              // units that another machine takes
 	Global   []string     `json:"global,omitempty"`   // units that run on every machine, and stop there
-	Stranded []Unplaced   `json:"stranded,omitempty"` // units that no other machine can take, and why: they stop
+	Stranded []Unplaced   `json:"stranded,omitempty"` // units that no other machine can take, and why: they stay, or stop if that is asked for
 }
 
 // MachinesRequest is the body of POST /v1/machines: a verb for machines that
@@ -25,6 +25,11 @@ type MachinesRequest struct {
 	Machines []string `json:"machines"`
 	// Wait holds the answer back until the units of drained machines have moved.
 	Wait bool `json:"wait,omitempty"`
+	// Parallel is how many units of a drained machine move at a time; 0 is 1, or
+	// what it is where the machine is drained already. Stop stops units that no
+	// other machine takes; they stay otherwise.
+	Parallel int  `json:"parallel,omitempty"`
+	Stop     bool `json:"stop,omitempty"`
 }
 
 // MachinesReply is the reply to a MachinesRequest: a result for each machine
@@ -43,11 +48,19 @@ type MachineResult struct {
 	Error   *Error   `json:"error,omitempty"`
 }
 
+// LeaveRequest is the body of POST /v1/leave, which may be left out.
+type LeaveRequest struct {
+	Parallel int `json:"parallel,omitempty"` // as in a MachinesRequest
+}
+
 // Moved is what became of the units of machines that gave them away.
 type Moved struct {
 	Units   int      `json:"units"`             // that are on other machines now
 	Nowhere []string `json:"nowhere,omitempty"` // that stopped, as no other machine could take them
 	Failed  []string `json:"failed,omitempty"`  // that failed where they went
+	// Stayed are the units that are still there, and why: they failed elsewhere
+	// and run on where they were, or no other machine takes them.
+	Stayed []Unplaced `json:"stayed,omitempty"`
 }
 
 // FindMachine finds a machine by its ID, its name or a beginning of its ID

@@ -11,7 +11,10 @@ import (
 	"fleettop/units"
 )
 
-// An exclusive unit leaves its machine in one of two ways. A machine that has a
+// A unit that leaves its machine stop-first, by an operator's word, is told to
+// stop (Assignment.Leaving), and its machine's word that it has ends the assignment.
+//
+// An exclusive unit always leaves its machine in one of two ways. A machine that has a
 // run is told to stop it (Assignment.Leaving), and its word that it has ends the
 // assignment. One that has none can't renew its fence any more: when the last
 // renewal, as the store knows it, is so old that the fence has ended and the
@@ -102,7 +105,7 @@ func (t *term) holdExclusive(snap *cluster.Snapshot, moves []cluster.Move, now t
 	waiting := map[string]departing{}
 	for _, m := range moves {
 		switch {
-		case m.From == nil || m.Forget || !isExclusive(m.From):
+		case m.From == nil || m.Forget || !m.StopFirst && !isExclusive(m.From):
 			may = append(may, m)
 		case m.To != nil && m.To.Machine == m.From.Machine:
 			may = append(may, staying(snap, m))
@@ -136,7 +139,11 @@ func (t *term) depart(snap *cluster.Snapshot, m cluster.Move, waiting map[string
 	if from.Leaving && reported && st.Epoch == from.Epoch && st.Load == "not-found" {
 		return m, true
 	}
-	if _, runs := snap.Runs[from.Machine]; !runs {
+	why := "as a second run would do harm"
+	if !m.StopFirst {
+		why = "as it is exclusive"
+	}
+	if _, runs := snap.Runs[from.Machine]; !runs && !m.StopFirst {
 		l := t.lapses.lapse(from.Machine)
 		if !now.Before(l.end) {
 			m.Fenced = &l.fence
@@ -148,11 +155,11 @@ func (t *term) depart(snap *cluster.Snapshot, m cluster.Move, waiting map[string
 			t.called(from.Machine)))
 		return m, false
 	}
-	if !t.runs(from.Machine) { // its session ends first
+	if !t.runs(from.Machine) && !m.StopFirst { // its session ends first
 		t.wait(m, waiting, now, "waits for "+t.called(from.Machine)+"'s fence, as it is exclusive")
 		return m, false
 	}
-	t.wait(m, waiting, now, "waits until "+t.called(from.Machine)+" has stopped it, as it is exclusive")
+	t.wait(m, waiting, now, "waits until "+t.called(from.Machine)+" has stopped it, "+why)
 	if from.Leaving {
 		return m, false
 	}

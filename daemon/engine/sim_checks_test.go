@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,19 +15,22 @@ import (
 // check checks what must hold at any time.
 func (s *sim) check() {
 	snap := s.truth.Snapshot()
-	places := map[string]string{}
+	given := map[string][]cluster.Assignment{}
 	for k, a := range snap.Assignments {
-		if k.Unit == "g.service" {
-			continue
+		if k.Unit != "g.service" {
+			given[k.Unit] = append(given[k.Unit], a)
 		}
-		if other, twice := places[k.Unit]; twice {
-			s.t.Fatalf("%s is assigned to %s and %s", k.Unit, other, k.Machine)
+	}
+	for unit, list := range given {
+		slices.SortFunc(list, func(a, b cluster.Assignment) int { return cmp.Compare(b.Epoch, a.Epoch) })
+		to, was := list[0], s.newest[unit]
+		if len(list) > 2 || len(list) == 2 && (to.MovedFrom != list[1].Machine || isExclusive(&to)) {
+			s.t.Fatalf("%s is assigned to %s and %s", unit, to.Machine, list[1].Machine)
 		}
-		places[k.Unit] = k.Machine
-		if a.Epoch < s.epochs[k.Unit] {
-			s.t.Fatalf("%s went back from epoch %d to %d", k.Unit, s.epochs[k.Unit], a.Epoch)
+		if to.Epoch < was.Epoch && to.Machine != was.MovedFrom {
+			s.t.Fatalf("%s went back from epoch %d to %d", unit, was.Epoch, to.Epoch)
 		}
-		s.epochs[k.Unit] = a.Epoch
+		s.newest[unit] = to
 	}
 	s.checkExclusive()
 }

@@ -43,8 +43,8 @@ type sim struct {
 	truth  *memstore.Cluster
 	admin  *memstore.Store
 	nodes  []*node
-	epochs map[string]int64 // the highest epoch of each unit seen
-	calm   bool             // no more faults
+	newest map[string]cluster.Assignment // the latest of each unit
+	calm   bool                          // no more faults
 	seq    int
 }
 
@@ -86,7 +86,7 @@ func TestSimulation(t *testing.T) {
 func runSim(t *testing.T, seed uint64) {
 	clock := memstore.NewManualClock(time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC))
 	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 1)), ctx: t.Context(), clock: clock,
-		truth: memstore.NewWithClock(clock), epochs: map[string]int64{}}
+		truth: memstore.NewWithClock(clock), newest: map[string]cluster.Assignment{}}
 	s.admin = s.truth.Open()
 	for k := range 3 + s.rng.IntN(3) {
 		s.nodes = append(s.nodes, &node{id: fmt.Sprintf("n%d", k+1), running: map[string]int64{}})
@@ -167,8 +167,12 @@ func (s *sim) fault() {
 	case 12:
 		s.must(s.admin.UpdateMachine(s.ctx, n.id, func(m *cluster.Machine) error {
 			m.Name = n.id
-			m.Schedule = []cluster.Schedulability{cluster.Schedulable, cluster.Schedulable, cluster.Cordoned,
-				cluster.Drained}[s.rng.IntN(4)]
+			to := []cluster.Schedulability{cluster.Schedulable, cluster.Schedulable, cluster.Cordoned, cluster.Drained}[s.rng.IntN(4)]
+			if to == cluster.Drained {
+				m.SetDrained(s.rng.IntN(3), s.rng.IntN(4) == 0, s.clock.Now())
+			} else {
+				m.SetSchedule(to, s.clock.Now())
+			}
 			s.say("%s is %q", n.id, m.Schedule)
 			return nil
 		}))

@@ -325,11 +325,17 @@ func (t *term) tell(m cluster.Move, now time.Time) {
 	case m.Becomes != nil || m.Forget: // adopted or released
 		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
 		e.Text = m.Unit + " " + m.Reason
+	case m.To == nil && m.From.MovedFrom != "", m.To == nil && strings.HasPrefix(m.Reason, "is active on "):
+		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine // one of its two assignments goes
+		e.Text = m.Unit + " " + m.Reason
 	case m.To == nil && t.runs(m.From.Machine):
 		return // asked for, and told by who asked
 	case m.To == nil:
 		e.Kind, e.Machine, e.From, e.Unplaced = cluster.EventMoved, m.From.Machine, m.From.Machine, stranded(m)
 		e.Text = m.Unit + " " + m.Reason
+	case m.From.Machine == m.To.Machine && m.To.Stay.Reason != "" && !m.To.Stay.Tried:
+		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
+		e.Text = m.Unit + " stays on " + t.called(m.From.Machine) + ", which is drained: " + m.To.Stay.Reason
 	case m.From.Machine == m.To.Machine:
 		return
 	default:

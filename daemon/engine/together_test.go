@@ -43,7 +43,11 @@ func newBoard(t *testing.T, machines, unitsWanted int) *board {
 }
 
 func (b *board) set(id string, s cluster.Schedulability) {
-	b.snap = b.snap.With(cluster.Change{Machines: map[string]*cluster.Machine{id: {ID: id, Name: id, Schedule: s}}})
+	m := &cluster.Machine{ID: id, Name: id}
+	if m.SetSchedule(s, b.now); s == cluster.Drained {
+		m.SetDrained(100, true, b.now)
+	}
+	b.snap = b.snap.With(cluster.Change{Machines: map[string]*cluster.Machine{id: m}})
 }
 
 func (b *board) step() {

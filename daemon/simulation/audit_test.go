@@ -89,7 +89,7 @@ func (a *auditor) look() {
 	}
 	for name, on := range copies {
 		// A second copy is told from a move: start-first moves overlap for as long as a stop takes.
-		if name == "global.service" || len(on) < 2 ||
+		if name == "global.service" || len(on) < 2 || a.handsOver(name, on) ||
 			slices.ContainsFunc(on, func(m *machine) bool { return now.Before(m.trouble.Add(overlap - aftermath)) }) {
 			delete(a.double, name)
 			continue
@@ -106,6 +106,19 @@ func (a *auditor) look() {
 			delete(a.double, name)
 		}
 	}
+}
+
+// handsOver reports whether a unit is to run on two machines, as it starts on one before it stops on the other.
+func (a *auditor) handsOver(name string, on []*machine) bool {
+	given := a.sim.truth.Snapshot().Assignments
+	for _, m := range on {
+		if from := given[cluster.UnitOnMachine{Machine: m.id, Unit: name}].MovedFrom; from != "" {
+			if _, still := given[cluster.UnitOnMachine{Machine: from, Unit: name}]; still {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // run reads what is written to the store.
@@ -160,6 +173,9 @@ func (a *auditor) taken(before *cluster.Snapshot, k cluster.UnitOnMachine, now t
 		return
 	}
 	record := before.Machines[k.Machine]
+	if _, still := before.Assignments[cluster.UnitOnMachine{Machine: before.Assignments[k].MovedFrom, Unit: k.Unit}]; still {
+		return // it runs on where it came from
+	}
 	if now.Before(m.trouble) || record.Schedule == cluster.Drained || record.Departure != cluster.NotDeparted ||
 		now.Sub(a.dropped[k.Machine]) < aftermath || now.Sub(a.asked[k.Unit]) < aftermath {
 		return

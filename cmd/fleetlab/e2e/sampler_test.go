@@ -322,3 +322,16 @@ func (f *fleet) empty(m *lab.Machine) error {
 	}
 	return nil
 }
+
+// of returns the lives of a unit, in the order they began.
+func (s *sampler) of(unit string) (list []life) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lives {
+		if l.unit == unit {
+			list = append(list, l)
+		}
+	}
+	slices.SortFunc(list, func(a, b life) int { return a.from.Compare(b.from) })
+	return list
+}

@@ -83,7 +83,7 @@ func Start(tb testing.TB, machines int, tweaks ...func(*server.Config)) *Cluster
 	shown := health.NewShown(Machine(1).ID, c.health, c.View)
 	running.Go(func() { shown.Run(ctx) })
 	cfg := server.Config{Store: c.Store, View: c.View, Health: shown, Self: Machine(1).ID, Version: "test",
-		Log: log, Heartbeat: 200 * time.Millisecond, SlowReader: 500 * time.Millisecond, Leave: func(context.Context, string,
+		Log: log, Heartbeat: 200 * time.Millisecond, SlowReader: 500 * time.Millisecond, Leave: func(context.Context, string, api.LeaveRequest,
 			func(api.Progress)) (*api.Moved, error) {
 			once.Do(func() { close(c.Left) })
 			return &api.Moved{}, nil

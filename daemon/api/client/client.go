@@ -398,9 +398,9 @@ func (c *Client) Forget(ctx context.Context, machine string) (*api.Machine, erro
 
 // Leave makes the daemon's machine leave the cluster for good. It returns when
 // the machine's units have moved; the daemon ends soon after that.
-func (c *Client) Leave(ctx context.Context) (*api.Moved, error) {
+func (c *Client) Leave(ctx context.Context, req api.LeaveRequest) (*api.Moved, error) {
 	var moved api.Moved
-	return &moved, c.long(ctx, "/v1/leave", nil, &moved)
+	return &moved, c.long(ctx, "/v1/leave", req, &moved)
 }
 
 // PlanDrain tells what draining some machines would do to their units. A

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -31,14 +33,17 @@ func (s *Server) planDrain(l readRequest) (any, *api.Error) {
 		if drained.Machines[m.ID] == nil {
 			plan.Machines = append(plan.Machines, api.MachineRef{ID: m.ID, Name: m.Name, Address: m.Address})
 		}
-		m.Schedule = cluster.Drained
+		m.SetDrained(math.MaxInt32, false, time.Now())
 		drained.Machines[m.ID] = &m
 	}
 	in := planned(l.snap, s.health(l.snap, l.store))
 	in.Snapshot = l.snap.With(drained)
-	unplaced := map[string]schedule.Unplaced{}
-	for _, u := range schedule.New().Plan(in, time.Now()).Unplaced {
+	r, unplaced := schedule.New().Plan(in, time.Now()), map[string]schedule.Unplaced{}
+	for _, u := range r.Unplaced {
 		unplaced[u.Unit] = u
+	}
+	for _, u := range r.Stays {
+		unplaced[u.Unit] = schedule.Unplaced{Unit: u.Unit, Reason: u.Reason}
 	}
 	for _, name := range unitsOn(l.snap, slices.Collect(maps.Keys(drained.Machines))) {
 		u, known := l.snap.Units[name]
@@ -92,6 +97,10 @@ func (s *Server) scheduleMachines(w http.ResponseWriter, r *http.Request) {
 		writeError(w, api.Refuse(api.CodeInvalid, "leave wait out", "%s moves no units that could be waited for", req.Verb))
 		return
 	}
+	if e := refuseParallel(req.Parallel); e != nil || want != cluster.Drained && (req.Parallel > 0 || req.Stop) {
+		writeError(w, cmp.Or(e, api.Refuse(api.CodeInvalid, "leave parallel and stop out", "%s moves no units", req.Verb)))
+		return
+	}
 	l, e := s.read(r)
 	if e == nil && !l.store.Connected {
 		l.lease.Release()
@@ -124,9 +133,9 @@ func (s *Server) schedule(l readRequest, req api.MachinesRequest, want cluster.S
 	}
 	var writes errgroup.Group
 	for id, i := range ids {
-		if res := &reply.Machines[i]; res.Changed {
+		if res := &reply.Machines[i]; res.Changed || want == cluster.Drained {
 			writes.Go(func() error {
-				if err := s.setSchedule(l.Context(), id, want); err != nil {
+				if err := s.setSchedule(l.Context(), id, want, req.Parallel, req.Stop); err != nil {
 					res.Changed, res.Error = false, asError(err)
 				}
 				return nil
@@ -147,7 +156,7 @@ func (s *Server) schedule(l readRequest, req api.MachinesRequest, want cluster.S
 	shown := func(now *cluster.Snapshot) bool {
 		return !slices.ContainsFunc(drained, func(id string) bool {
 			m, known := now.Machines[id]
-			return known && m.Schedule != want
+			return known && (m.Schedule != want || want == cluster.Drained && m.Drain.Attempt == l.snap.Machines[id].Drain.Attempt)
 		})
 	}
 	snap := l.snap
@@ -178,10 +187,22 @@ func (s *Server) schedule(l readRequest, req api.MachinesRequest, want cluster.S
 	return reply, e
 }
 
+// refuseParallel refuses a pace that is none.
+func refuseParallel(n int) *api.Error {
+	if n < 0 {
+		return api.Refuse(api.CodeInvalid, "give a number from 1 on", "%d units can't move at a time", n)
+	}
+	return nil
+}
+
 // setSchedule writes an operator's word on a machine.
-func (s *Server) setSchedule(ctx context.Context, id string, want cluster.Schedulability) error {
+func (s *Server) setSchedule(ctx context.Context, id string, want cluster.Schedulability, parallel int, stop bool) error {
 	return s.cfg.Store.UpdateMachine(ctx, id, cluster.OfKnown(func(m *cluster.Machine) error {
-		m.SetSchedule(want, time.Now())
+		if want == cluster.Drained {
+			m.SetDrained(parallel, stop, time.Now())
+		} else {
+			m.SetSchedule(want, time.Now())
+		}
 		return nil
 	}))
 }

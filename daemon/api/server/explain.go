@@ -59,6 +59,8 @@ func explain(in schedule.Input, u cluster.Unit, plan schedule.Explanation, st ap
 	planned := slices.Clone(plan.On)
 	slices.Sort(planned)
 	switch {
+	case plan.Stays != "" && !strings.Contains(ex.Reason, plan.Stays):
+		ex.Would = "it would stay there: " + plan.Stays
 	case u.Desired == units.Inactive || slices.Equal(planned, ex.On):
 	case len(planned) == 0 && len(ex.On) > 0:
 		ex.Would = "it would be on no machine: " + plan.Reason

@@ -80,10 +80,10 @@ func TestExplainTellsFactFromPlan(t *testing.T) {
 	if _, err := client.Schedule(t.Context(), other.Name, "cordon"); err != nil {
 		t.Fatal(err)
 	}
-	check("with no other place", "it would be on no machine: ", true)
+	check("with no other place", "it would stay there: ", true)
 	c.Store.SetReachable(false)
 	apitest.Eventually(t, "the loss is noticed", func() bool { _, live, _, _ := c.View.LastKnown(); return !live })
-	check("without the store", "it would be on no machine: ", false)
+	check("without the store", "it would stay there: ", false)
 	c.SetHealth(was.Machine, cluster.Failed)
 	ex, err = client.Explain(t.Context(), "a.service")
 	if err != nil || ex.Places[0].Lost != cluster.Failed || ex.Places[0].Sub != "was-running" {

@@ -91,6 +91,9 @@ func fleetPlaceIn(snap *cluster.Snapshot, unit string) fleetPlace {
 		k := cluster.UnitOnMachine{Machine: id, Unit: unit}
 		st, reported := snap.Statuses[k]
 		a, assigned := snap.Assignments[k]
+		if _, old := snap.Assignments[cluster.UnitOnMachine{Machine: a.MovedFrom, Unit: unit}]; old {
+			continue // it counts where it runs on until it is active here
+		}
 		switch {
 		case assigned && reported:
 			return placeOf(id, &a, &st)
@@ -150,6 +153,9 @@ func (f *fleetLists) unitList(snap *cluster.Snapshot, global func(cluster.Unit) 
 		}
 	}
 	for k, a := range snap.Assignments {
+		if _, old := snap.Assignments[cluster.UnitOnMachine{Machine: a.MovedFrom, Unit: k.Unit}]; old {
+			continue // as in fleetPlaceIn
+		}
 		if st, reported := snap.Statuses[k]; reported {
 			places[k.Unit] = placeOf(k.Machine, &a, &st)
 		} else {

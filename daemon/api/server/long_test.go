@@ -229,7 +229,7 @@ func TestDrainWaits(t *testing.T) {
 			c.Resume() // it is known what it waits for: let it come
 		}
 	})
-	reply, err := client.ScheduleAll(t.Context(), api.MachinesRequest{Verb: "drain", Machines: []string{"n2", "n9", "n3", "n2"}, Wait: true})
+	reply, err := client.ScheduleAll(t.Context(), api.MachinesRequest{Verb: "drain", Machines: []string{"n2", "n9", "n3", "n2"}, Wait: true, Stop: true})
 	if err != nil || len(reply.Machines) != 4 || reply.Machines[0].Moved == nil || reply.Machines[2].Moved == nil {
 		t.Fatalf("drain: %+v, %v", reply, err)
 	}
@@ -290,7 +290,7 @@ func TestTruncatedLongAnswer(t *testing.T) {
 	} {
 		cut := client.DialWith("test", answering(t, "application/x-ndjson", body))
 		cut.FollowLong(20*time.Second, func(*api.Progress) {})
-		_, err := cut.Leave(t.Context())
+		_, err := cut.Leave(t.Context(), api.LeaveRequest{})
 		if !errors.Is(err, want) {
 			t.Errorf("%q: %v", body, err)
 		}

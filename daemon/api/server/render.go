@@ -38,7 +38,7 @@ func (s *Server) unit(u cluster.Unit) api.Unit {
 
 func assignment(a cluster.Assignment) api.Assignment {
 	return api.Assignment{Machine: a.Machine, Unit: a.Unit, Hash: a.Hash, Desired: a.Desired, Generation: a.Generation,
-		Restart: a.Restart, Epoch: a.Epoch, Reason: a.Reason, Since: a.Since, Leaving: a.Leaving}
+		Restart: a.Restart, Epoch: a.Epoch, Reason: a.Why(), Since: a.Since, Leaving: a.Leaving}
 }
 
 // unplaced are the units that the leader has no place for, by name.

@@ -47,7 +47,7 @@ type Config struct {
 	// Leave makes this machine leave the cluster for good, and reports how far
 	// it is; the daemon ends soon after it returned nil. It must not wait for
 	// running requests.
-	Leave func(ctx context.Context, by string, report func(api.Progress)) (*api.Moved, error)
+	Leave func(ctx context.Context, by string, req api.LeaveRequest, report func(api.Progress)) (*api.Moved, error)
 	Keys  KeyKeeper // nil where there is no key
 	// Logs and Stats serve the logs and the figures; nil for none.
 	Logs  Logs
@@ -271,9 +271,20 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) leave(w http.ResponseWriter, r *http.Request) {
 	by := actor(r)
+	var req api.LeaveRequest
+	if r.ContentLength != 0 {
+		if e := readJSON(w, r, &req); e != nil {
+			writeError(w, e)
+			return
+		}
+	}
+	if e := refuseParallel(req.Parallel); e != nil {
+		writeError(w, e)
+		return
+	}
 	s.cfg.Log.Info("asked to leave the cluster for good", "by", by)
 	s.answerLong(w, r, func(report func(api.Progress)) (any, int, *api.Error) {
-		moved, err := s.cfg.Leave(r.Context(), by, report)
+		moved, err := s.cfg.Leave(r.Context(), by, req, report)
 		if err != nil {
 			return nil, 0, asError(err)
 		}

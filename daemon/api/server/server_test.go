@@ -278,7 +278,7 @@ func TestMachines(t *testing.T) {
 	if err != nil || len(list.Machines) != 3 || !list.Machines[0].Self || !list.Machines[0].Leader || list.Machines[1].Leader {
 		t.Errorf("machines %+v, %v", list, err)
 	}
-	if _, err := client.Leave(t.Context()); err != nil {
+	if _, err := client.Leave(t.Context(), api.LeaveRequest{}); err != nil {
 		t.Error(err)
 	}
 	<-c.Left

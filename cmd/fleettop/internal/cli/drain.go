@@ -27,50 +27,68 @@ func (a *app) scheduleCommand(verb string) *cobra.Command {
 	}
 	long := short[verb] + ".\nA machine is named by its name, its ID or the beginning of it."
 	if verb == "drain" {
-		long += "\nUnits that no other machine can take would stop: they are named before, and it is asked\n" +
-			"whether to go on. Without a terminal to ask on nothing is done then, unless --yes is given."
+		long += "\nThe leader moves the units one after the other, or --parallel of them at a time: each starts on its new\n" +
+			"machine before it stops on the old one, and the next one goes when it is active. Exclusive units, timers\n" +
+			"and units that run once stop first. A unit that fails where it goes runs on where it was, and one that\n" +
+			"no other machine can take stays: they are named in the end, and the exit code is 1. With --stop those\n" +
+			"that no other machine can take stop: they are named before, and it is asked whether to go on. Without\n" +
+			"a terminal to ask on nothing is done then, unless --yes is given.\n" +
+			"Interrupted, the drain goes on in the cluster: the same command shows it again, and tries again what\n" +
+			"failed; uncordon takes it back."
 	}
-	var yes, noWait bool
+	var o drainOptions
 	cmd := &cobra.Command{
 		Use:   verb + " MACHINE...",
 		Short: short[verb],
 		Long:  long,
 		Args:  atLeastOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.schedule(cmd.Context(), verb, args, yes, noWait)
+			return a.schedule(cmd.Context(), verb, args, o)
 		},
 		ValidArgsFunction: a.completeMachines,
 	}
 	if verb == "drain" {
-		yesFlag(cmd, &yes)
-		cmd.Flags().BoolVar(&noWait, "no-wait", false, "don't wait until the units have moved")
+		yesFlag(cmd, &o.yes)
+		parallelFlag(cmd, &o.parallel)
+		cmd.Flags().BoolVar(&o.stop, "stop", false, "stop units that no other machine can take, instead of leaving them there")
+		cmd.Flags().BoolVar(&o.noWait, "no-wait", false, "don't wait until the units have moved")
 	}
 	return cmd
 }
 
+// drainOptions are the options of drain; zero for cordon and uncordon.
+type drainOptions struct {
+	yes, noWait, stop bool
+	parallel          int
+}
+
+func parallelFlag(cmd *cobra.Command, n *int) {
+	cmd.Flags().IntVar(n, "parallel", 0, "how many units move at a time (default 1, or as before where it goes on)")
+}
+
 func yesFlag(cmd *cobra.Command, yes *bool) {
-	cmd.Flags().BoolVarP(yes, "yes", "y", false, "go on though units have no other place and stop")
+	cmd.Flags().BoolVarP(yes, "yes", "y", false, "go on without asking, though units have no other place and stop")
 }
 
 // schedule has the machines cordoned, drained or uncordoned together.
-func (a *app) schedule(ctx context.Context, verb string, args []string, yes, noWait bool) error {
+func (a *app) schedule(ctx context.Context, verb string, args []string, o drainOptions) error {
 	c, err := a.dialFor(verb)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	wait := verb == "drain" && !noWait
-	if verb == "drain" {
-		if err := a.mayDrain(ctx, c, verb, yes, args...); err != nil {
+	wait := verb == "drain" && !o.noWait
+	if o.stop {
+		if err := a.mayDrain(ctx, c, verb, o.yes, args...); err != nil {
 			return err
 		}
 	}
-	reply, err := c.ScheduleAll(ctx, api.MachinesRequest{Verb: verb, Machines: args, Wait: wait})
+	reply, err := c.ScheduleAll(ctx, api.MachinesRequest{Verb: verb, Machines: args, Wait: wait, Parallel: o.parallel, Stop: o.stop})
 	if err != nil {
 		if ctx.Err() != nil && wait {
 			names := strings.Join(args, " ")
-			fmt.Fprintf(a.err, "Interrupted. Units go on moving from %s: `fleettop list-units` shows how they stand, "+
-				"and `fleettop uncordon %s` keeps those that are left.\n", names, names)
+			fmt.Fprintf(a.err, "Interrupted. The cluster goes on draining %s: `fleettop drain %s` shows how far it is, "+
+				"and `fleettop uncordon %s` takes it back for the units that are left.\n", names, names, names)
 		}
 		return err
 	}
@@ -99,8 +117,13 @@ func (a *app) tellScheduled(verb string, reply *api.MachinesReply) error {
 		list = append(list, scheduled{newMachineRow(*res.Machine), res.Changed, res.Moved})
 		text := done
 		if res.Moved != nil {
-			a.warnMoved(res.Moved)
+			failed = a.warnMoved(res.Moved) || failed
 			text = "drained: " + wording.Count(res.Moved.Units, "unit") + " moved"
+			if n := len(res.Moved.Stayed); n == 1 {
+				text += ", 1 is still there"
+			} else if n > 1 {
+				text += fmt.Sprintf(", %d are still there", n)
+			}
 		}
 		if a.json() {
 			continue
@@ -121,8 +144,12 @@ func (a *app) tellScheduled(verb string, reply *api.MachinesReply) error {
 	return nil
 }
 
-// warnMoved tells of units that had to go and don't run now.
-func (a *app) warnMoved(m *api.Moved) {
+// warnMoved tells of units that had to go and don't run now, or didn't go. It
+// reports whether any failed or is still there.
+func (a *app) warnMoved(m *api.Moved) (failed bool) {
+	for _, u := range m.Stayed {
+		fmt.Fprintf(a.err, "%s is still there: %s\n", u.Unit, u.Reason)
+	}
 	if len(m.Failed) > 0 {
 		fmt.Fprintf(a.err,
 			"warning: failed where they went: %s; `fleettop status` says more.\n", strings.Join(m.Failed, ", "))
@@ -131,6 +158,7 @@ func (a *app) warnMoved(m *api.Moved) {
 		fmt.Fprintf(a.err,
 			"warning: stopped, as no other machine can take them: %s. They start when one can.\n", strings.Join(m.Nowhere, ", "))
 	}
+	return len(m.Failed)+len(m.Stayed) > 0
 }
 
 // strandedShown is how many units that have no other place are named.
@@ -182,22 +210,25 @@ func (a *app) mayDrain(ctx context.Context, c *client.Client, verb string, yes b
 
 func (a *app) leaveCommand() *cobra.Command {
 	var yes bool
+	var req api.LeaveRequest
 	cmd := &cobra.Command{
 		Use:   "leave",
 		Short: "Make this machine leave the cluster for good; its units move",
 		Long: "Make this machine leave the cluster for good; its units move, and it takes as long as that takes.\n" +
-			"Interrupted before, the machine stays drained: `fleettop leave` goes on, `fleettop uncordon` calls it off.",
+			"They move as with drain, and those that no other machine can take stop; it is asked before.\n" +
+			"Interrupted before the end, the machine stays drained: `fleettop leave` goes on, `fleettop uncordon` takes it back.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.leave(cmd.Context(), yes)
+			return a.leave(cmd.Context(), yes, req)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	yesFlag(cmd, &yes)
+	parallelFlag(cmd, &req.Parallel)
 	return cmd
 }
 
-func (a *app) leave(ctx context.Context, yes bool) error {
+func (a *app) leave(ctx context.Context, yes bool, req api.LeaveRequest) error {
 	c, err := a.dialFor("leave")
 	if err != nil {
 		return err
@@ -206,11 +237,11 @@ func (a *app) leave(ctx context.Context, yes bool) error {
 	if err := a.mayDrain(ctx, c, "leave", yes); err != nil {
 		return err
 	}
-	moved, err := c.Leave(ctx)
+	moved, err := c.Leave(ctx, req)
 	if err != nil {
 		if ctx.Err() != nil {
 			fmt.Fprintln(a.err, "Interrupted. This machine stays drained, and its units go on moving: "+
-				"`fleettop leave` goes on, and `fleettop uncordon` with its name calls it off.")
+				"`fleettop leave` goes on, and `fleettop uncordon` with its name takes it back.")
 		}
 		return err
 	}

@@ -64,7 +64,8 @@ func newScene(s *api.State) *scene {
 	sc := &scene{State: s, assigned: make(map[string]api.Assignment, len(s.Assignments)),
 		reported: make(map[string][]cluster.Status, len(s.Statuses))}
 	for p, a := range s.Assignments {
-		if before, ok := sc.assigned[p.Unit]; !ok || p.Machine < before.Machine {
+		before, ok := sc.assigned[p.Unit]
+		if global := s.Units[p.Unit].Global; !ok || global && p.Machine < before.Machine || !global && a.Epoch > before.Epoch {
 			sc.assigned[p.Unit] = a
 		}
 	}
