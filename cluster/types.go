@@ -192,6 +192,8 @@ type Run struct {
 	Address string    `json:"address"` // GossipAddress: tells a restart from a second daemon with the same machine-id
 	Boot    string    `json:"boot"`    // of the machine; another one after each boot
 	Since   time.Time `json:"since"`
+	// Session counts the sessions of this run: where it grew, the machine was cut off from the store in between.
+	Session int `json:"session,omitempty"`
 }
 
 // Unit is a unit file and what is wanted of it.

@@ -101,14 +101,15 @@ func (e *Engine) Lead(ctx context.Context, leader cluster.Leader) error {
 func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outbox, ahead *foresight) error {
 	for {
 		// Channels before what they announce, so that no change is missed.
-		judged := e.cfg.Health.Changed()
+		changed := e.cfg.Health.Changed()
 		state := e.cfg.Health.State()
 		snap, live, _, stored := lease.Latest()
-		if !live || !t.ready(snap) {
+		if !live || !t.ready(snap) || !judged(snap, state, e.cfg.Self) {
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-stored:
+			case <-changed:
 			}
 			continue
 		}
@@ -124,7 +125,7 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 			continue // the view must show these before anything else
 		}
 		ahead.ask(schedule.Input{Snapshot: snap, Health: state.Health, Hold: state.Hold})
-		if !e.rest(ctx, lease, t, out, ahead, stored, judged, look.again, refused) {
+		if !e.rest(ctx, lease, t, out, ahead, stored, changed, look.again, refused) {
 			return nil
 		}
 	}

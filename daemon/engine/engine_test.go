@@ -54,6 +54,15 @@ func (v *verdicts) set(id string, state cluster.HealthState, silent time.Duratio
 	v.changed = make(chan struct{})
 }
 
+// in says in which session of this machine's the verdicts were made.
+func (v *verdicts) in(session int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.state.Session = session
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
 // hold says that failovers are held, or not, where why is empty.
 func (v *verdicts) hold(why string) {
 	v.mu.Lock()
@@ -404,6 +413,39 @@ func TestDeadLeaderIsEvicted(t *testing.T) {
 	r.health.set("n2", cluster.Suspect, 0)
 	r.health.set("n2", cluster.Failed, 0)
 	r.until("nobody leads", func(s *cluster.Snapshot) bool { return s.Leader.Run == "" })
+}
+
+// What a machine judged in the session before, or without one, ends no leader's lease and places no unit.
+func TestVerdictsOfAnotherSessionDecideNothing(t *testing.T) {
+	r := newRig(t, "n1", "n2")
+	l, err := r.store.Campaign(r.ctx, r.session["n2"])
+	r.must(err)
+	ctx, cancel := context.WithCancel(r.ctx)
+	var running sync.WaitGroup
+	running.Go(func() { r.engine.WatchLeader(ctx) })
+	defer running.Wait()
+	defer cancel()
+	r.health.in(1)
+	r.health.set("n2", cluster.Failed, 0)
+	still := func(what string, ok func(*cluster.Snapshot) bool) {
+		t.Helper()
+		for range 10 {
+			time.Sleep(5 * time.Millisecond)
+			if !ok(r.cluster.Snapshot()) {
+				t.Fatal(what)
+			}
+		}
+	}
+	still("the leader's lease was ended", func(s *cluster.Snapshot) bool { return s.Leader.Term == l.Term })
+	r.health.in(0)
+	r.until("nobody leads", func(s *cluster.Snapshot) bool { return s.Leader.Run == "" })
+
+	r.health.in(1)
+	r.lead("n1")
+	r.put("a.service")
+	still("a unit was placed", func(s *cluster.Snapshot) bool { return len(s.Assignments) == 0 })
+	r.health.in(0)
+	r.until("placed", placed(1))
 }
 
 // A machine that leads again though another one still takes it for dead is left to lead.

@@ -7,6 +7,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/schedule"
+	"fleettop/daemon/health"
 	"fleettop/daemon/view"
 	"fleettop/units/retry"
 )
@@ -37,12 +38,12 @@ func (e *Engine) WatchLeader(ctx context.Context) {
 	planning.Go(func() { e.keepWarm(ctx, lease) })
 	defer planning.Wait()
 	for ctx.Err() == nil {
-		judged := e.cfg.Health.Changed()
+		changed := e.cfg.Health.Changed()
 		state := e.cfg.Health.State()
 		snap, live, _, stored := lease.Latest()
 		e.lapses.observe(snap, e.cfg.Now)
 		var again <-chan time.Time
-		if live && state.Hold == "" && e.deposed.dead(snap.Leader, state.Health, e.cfg.Self) {
+		if live && judged(snap, state, e.cfg.Self) && state.Hold == "" && e.deposed.dead(snap.Leader, state.Health, e.cfg.Self) {
 			err := e.cfg.Store.Evict(ctx, snap.Leader.Machine, snap.Leader.Run)
 			if err == nil {
 				e.deposed.note(snap.Leader, state.Health)
@@ -54,11 +55,19 @@ func (e *Engine) WatchLeader(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-judged:
+		case <-changed:
 		case <-stored:
 		case <-again:
 		}
 	}
+}
+
+// judged reports whether verdicts were made in the session that this machine has in a
+// snapshot. What it judged in the one before, or without the store, rests on a time
+// in which it was cut off itself, or stopped: it looks anew first.
+func judged(snap *cluster.Snapshot, state health.State, self string) bool {
+	own, registered := snap.Runs[self]
+	return registered && own.Session == state.Session
 }
 
 // keepWarm has the planner see each snapshot while another machine leads, some

@@ -40,6 +40,10 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 	fell, runs := map[string]time.Time{}, map[string]bool{}
 	for id, m := range machines {
 		h := health[id]
+		if at, ok := c.fell[id]; ok && h.State == cluster.Suspect && (c.held || now.Sub(at) <= holdWindow) {
+			fell[id] = at // it isn't back: it is looked at anew
+			continue
+		}
 		if h.State.Runs() {
 			runs[id] = true
 		}

@@ -89,7 +89,8 @@ func (t *Tracker) takeRound(r round) {
 // where it is that machine alone that is silent: one with a slow network, or a
 // network in trouble, is left to gossip, which takes its time.
 func convicted(e evidence, now time.Time) (v verdict, ok bool) {
-	if !e.looked.silent() || now.Sub(e.looked.began) > roundLasts || !e.clearView || e.sessionLives(now) {
+	if !e.looked.silent() || now.Sub(e.looked.began) > roundLasts || !e.clearView || e.sessionLives(now) ||
+		e.excused() {
 		return verdict{}, false
 	}
 	last := e.silence()

@@ -37,6 +37,8 @@ type absences struct {
 	clear    time.Time // see evidence
 	excused  bool      // the last one was this side's
 	blind    bool      // the last one was seen without the store, and led to nothing
+	// witnessed: others saw it, too.
+	witnessed bool
 }
 
 // before puts into evidence what was counted, and notes since when it is without a doubt.
@@ -53,7 +55,8 @@ func (a *absences) before(e *evidence, now time.Time) {
 	e.failures, e.failedFor, e.clear = a.failures, a.reason, a.clear
 	switch {
 	case a.blind:
-		e.failures = 0
+		e.failures, e.unheard, e.witnessed = 0, true, a.witnessed
+		a.blind = a.clear.IsZero()
 	case a.excused:
 		e.failures = min(e.failures, 1)
 	}
@@ -62,12 +65,12 @@ func (a *absences) before(e *evidence, now time.Time) {
 // after counts a verdict. One that is made without the store isn't counted:
 // it is this machine that was cut off, or stopped, as likely as the other. It
 // may come to lead as soon as it reaches the store, and must not act on it then.
-func (a *absences) after(was cluster.HealthState, v verdict, storeKnown bool, now time.Time) {
+func (a *absences) after(was cluster.HealthState, v verdict, e evidence, now time.Time) {
 	if v.state != cluster.Failed || was == cluster.Failed {
 		return
 	}
-	if a.blind = !storeKnown; a.blind {
-		a.reason, a.clear = v.text, time.Time{}
+	if a.blind = !e.storeKnown; a.blind {
+		a.reason, a.clear, a.witnessed = v.text, time.Time{}, e.looked.silent()
 		return
 	}
 	if now.Sub(a.last) > forgiven {
@@ -84,7 +87,11 @@ func (a *absences) after(was cluster.HealthState, v verdict, storeKnown bool, no
 func (a *absences) excuse() { a.excused = true }
 
 // stillGone judges a machine that failed or went down as long as it isn't back.
+// One that failed while this machine was cut off, and has a session, is judged anew.
 func stillGone(e evidence, was cluster.HealthState, now time.Time) (v verdict, still bool) {
+	if was == cluster.Failed && e.excused() {
+		return verdict{}, false
+	}
 	wait := backAfter(e.failures)
 	if was == cluster.Down {
 		wait = 0

@@ -55,6 +55,9 @@ type State struct {
 	Gathering time.Time
 	// Missing are the machines it waits for till then.
 	Missing []string
+	// Session is the session of this machine (cluster.Run) in which it judged so, with
+	// the store in view; 0 where it had none. In another session the verdicts say nothing.
+	Session int
 }
 
 // Tracker keeps a verdict on every machine that the store or gossip knows.
@@ -90,6 +93,9 @@ type Tracker struct {
 
 	told      map[string]time.Time // when another machine's doubt was noted
 	spreading map[string]bool      // doubts of this machine that were told
+
+	session  int       // this machine's own, as the store last had it; 0 for none
+	seatedAt time.Time // since when
 }
 
 type departure struct {
@@ -204,6 +210,12 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 		}
 	}
 	t.see(snap, live, now)
+	if t.changedSession(now) { // what was seen in the session before is forgotten
+		for id := range t.suspects {
+			t.probe(ctx, id, false)
+		}
+		clear(t.told)
+	}
 	members := t.members.Members()
 	all := t.gather(members, now)
 	t.spread(ctx, members, all)
@@ -214,7 +226,7 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 	for id, e := range all {
 		was, known := old.Health[id]
 		v := judge(e, was.State, now, t.cfg.Grace)
-		t.absent[id].after(was.State, v, live, now)
+		t.absent[id].after(was.State, v, e, now)
 		h := v.health(e, was, t.whys[id], now)
 		if !known || h != was {
 			changed = true
@@ -252,10 +264,11 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 		}
 	}
 	if t.live {
+		next.Session = t.session
 		next.Gathering, next.Missing = gathering(t.began.Add(t.cfg.Grace), now, t.machines, t.seenUp)
 		soonest(next.Gathering)
 	}
-	if changed || next.Hold != old.Hold || !next.Gathering.Equal(old.Gathering) ||
+	if changed || next.Hold != old.Hold || next.Session != old.Session || !next.Gathering.Equal(old.Gathering) ||
 		len(next.Missing) != len(old.Missing) {
 		t.publish(next)
 	}
@@ -283,6 +296,16 @@ func (t *Tracker) see(snap *cluster.Snapshot, live bool, now time.Time) {
 		}
 	}
 	maps.DeleteFunc(t.seated, func(id string, _ time.Time) bool { _, ok := t.runs[id]; return !ok })
+}
+
+// changedSession reports whether this machine has another session with the store than before.
+func (t *Tracker) changedSession(now time.Time) bool {
+	own := t.runs[t.cfg.Self].Session
+	if !t.live || own == t.session {
+		return false
+	}
+	t.session, t.seatedAt = own, now
+	return true
 }
 
 // health is a verdict as others are told it. Within a state the time it began is kept.
@@ -357,7 +380,20 @@ func (t *Tracker) gather(members []membership.Member, now time.Time) map[string]
 			e.gossip = membership.Suspect // as it will be a moment later
 		}
 		e.roundTrip = t.ways[id].roundTrip(now)
+		e.unheard = e.silence().Before(t.seatedAt)
 		t.absent[id].before(&e, now)
+		all[id] = e
+	}
+	deaf := map[string]bool{}
+	for id, e := range all {
+		if e.registered && !e.self && e.gossip != membership.Alive {
+			deaf[id] = true
+		}
+	}
+	for id, e := range all {
+		if e.others = len(deaf); deaf[id] {
+			e.others--
+		}
 		all[id] = e
 	}
 	gone := func(id string) bool { _, ok := all[id]; return !ok }

@@ -26,6 +26,7 @@ type world struct {
 	mu      sync.Mutex
 	members map[string]membership.Member
 	snap    *cluster.Snapshot
+	cut     bool // from the store
 	gossip  chan struct{}
 	stored  chan struct{}
 }
@@ -49,7 +50,15 @@ func (w *world) Changed() <-chan struct{} {
 func (w *world) LastKnown() (*cluster.Snapshot, bool, time.Time, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.snap, true, time.Time{}, w.stored
+	return w.snap, !w.cut, time.Time{}, w.stored
+}
+
+// cutOff cuts the tracker's machine off from the store, or gives it a session there.
+func (w *world) cutOff(cut bool, self string, session int) {
+	w.mu.Lock()
+	w.cut = cut
+	w.mu.Unlock()
+	w.store(cluster.Change{Runs: map[string]*cluster.Run{self: {Machine: self, ID: "run", Session: session}}})
 }
 
 func (w *world) hear(id string, state membership.State) {

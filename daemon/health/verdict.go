@@ -65,6 +65,13 @@ type evidence struct {
 
 	gossipAddr, probeAddr string
 
+	// unheard: its last sign of life is from before this machine's own session with the store, or
+	// it was taken for dead without the store. This side was cut off then, or stopped, as likely as the other.
+	unheard   bool
+	witnessed bool // when it was taken for dead without the store, others looked too and saw nothing
+	// others is how many other machines with a session this one doesn't hear.
+	others int
+
 	failures  int       // since it booted
 	failedFor string    // the last time
 	clear     time.Time // since when it is back without a doubt; zero if it isn't
@@ -187,6 +194,9 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 		if w, ok := e.looked.lives(now); ok {
 			return elsewhere(e, w, now, grace)
 		}
+		if e.excused() {
+			return unheard(e, "neither gossip nor probes have an answer since this machine is back at the store")
+		}
 		until := min(e.lastPacket.Add(heardLately).Sub(now), e.silence().Add(heardFor).Sub(now))
 		switch {
 		case (e.registered || !e.storeKnown) && until > 0:
@@ -257,6 +267,14 @@ func (e evidence) sessionLives(now time.Time) bool {
 		since = e.registeredAt
 	}
 	return e.registered && e.storeKnown && now.Sub(since) >= leaseProof
+}
+
+// excused reports whether the silence of a machine says nothing: it began while this machine
+// was cut off from the store, which has a session of the other. It says something where others
+// look too and see nothing, and this machine hears all that have a session but that one:
+// then the store was away because that machine died.
+func (e evidence) excused() bool {
+	return e.unheard && e.registered && e.storeKnown && (!e.looked.silent() && !e.witnessed || e.others > 0)
 }
 
 // doubtful reports whether probing helps.

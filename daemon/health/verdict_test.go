@@ -313,7 +313,7 @@ func TestAbsences(t *testing.T) {
 			}
 			a.before(&e, now)
 			v := judge(e, was, now, grace)
-			a.after(was, v, e.storeKnown, now)
+			a.after(was, v, e, now)
 			if v.state == cluster.Failed && was != cluster.Failed {
 				failures++
 			}
@@ -335,7 +335,7 @@ func TestWhatWasFailedWithoutTheStore(t *testing.T) {
 		var a absences
 		e := evidence{gossip: membership.Alive, registered: true, storeKnown: true, boot: "1"}
 		a.before(&e, noon)
-		a.after(cluster.Up, verdict{state: cluster.Failed, text: "no answer"}, c.storeKnown, noon)
+		a.after(cluster.Up, verdict{state: cluster.Failed, text: "no answer"}, evidence{storeKnown: c.storeKnown}, noon)
 		a.before(&e, noon.Add(time.Second))
 		if v := judge(e, cluster.Failed, noon.Add(time.Second), grace); v.state != c.want {
 			t.Errorf("failed %s: then %s: %s", name, v.state, v.text)

@@ -66,6 +66,7 @@ type Registration struct {
 	log *slog.Logger
 
 	changed broadcast.Signal // of session
+	opened  int              // sessions that Run tried to open
 
 	mu      sync.Mutex // guards session
 	session cluster.Session
@@ -132,7 +133,10 @@ func (r *Registration) Run(ctx context.Context) error {
 
 // register opens a session and brings the machine's record up to date.
 func (r *Registration) register(ctx context.Context) (cluster.Session, error) {
-	s, err := r.cfg.Store.Register(ctx, r.cfg.Run, SessionTTL)
+	run := r.cfg.Run
+	r.opened++
+	run.Session = r.opened
+	s, err := r.cfg.Store.Register(ctx, run, SessionTTL)
 	if err != nil {
 		return nil, err
 	}
