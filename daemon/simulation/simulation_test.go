@@ -7,8 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,11 +24,13 @@ import (
 var (
 	oneSeed = flag.Uint64("sim.seed", 0, "the one seed to run, with its whole story")
 	seeds   = flag.Uint64("sim.seeds", 20, "how many seeds are run")
+	goOn    = flag.Bool("sim.on", false, "go on after a violation")
 	first   = flag.Uint64("sim.first", 1, "the first of them")
 )
 
 const (
-	faults    = 12               // in each story
+	fewest    = 3                // faults in a story, and most
+	most      = 9                //
 	longest   = 4 * time.Second  // between two faults
 	converges = 90 * time.Second // after the last one; a machine that failed often is on trial for a minute
 )
@@ -32,6 +38,7 @@ const (
 // sim is a cluster and what happens to it.
 type sim struct {
 	t        *testing.T
+	seed     uint64
 	dir      string
 	story    *story
 	net      *network
@@ -55,10 +62,18 @@ type sim struct {
 	stall  bool         // the store answers nobody
 }
 
+var violated atomic.Bool // in any story
+
 // due is something that is to happen.
 type due struct {
 	at time.Time
 	f  func()
+}
+
+// TestMain has less garbage collected: a story is short, and makes much of it.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(1000)
+	os.Exit(m.Run())
 }
 
 // TestSimulation: whatever happens, what fleettop promises holds.
@@ -67,20 +82,27 @@ func TestSimulation(t *testing.T) {
 	if *oneSeed != 0 {
 		from, n = *oneSeed, 1
 	}
-	for seed := from; seed < from+n && !t.Failed(); seed++ {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			dir := t.TempDir()
-			synctest.Test(t, func(t *testing.T) { run(t, seed, dir) })
+	var next atomic.Uint64 // after from
+	for range runtime.GOMAXPROCS(0) {
+		t.Run("stories", func(t *testing.T) {
+			t.Parallel()
+			for seed := from + next.Add(1) - 1; seed < from+n && (*goOn || !violated.Load()); seed = from + next.Add(1) - 1 {
+				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+					dir := t.TempDir()
+					synctest.Test(t, func(t *testing.T) { run(t, seed, dir) })
+				})
+			}
 		})
 	}
 }
 
 func run(t *testing.T, seed uint64, dir string) {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	s := &sim{t: t, dir: dir, rng: rng, story: &story{began: time.Now()}, truth: memstore.New(),
+	s := &sim{t: t, seed: seed, dir: dir, rng: rng, story: &story{began: time.Now()}, truth: memstore.New(),
 		stores: map[int]*memstore.Store{}, reach: map[int]bool{}, voters: 3}
 	s.admin = s.truth.Open()
 	s.net = newNetwork(rand.New(rand.NewPCG(seed, 8)))
+	s.net.twice = rng.IntN(6)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s.auditor = newAuditor(s)
@@ -101,7 +123,7 @@ func run(t *testing.T, seed uint64, dir string) {
 		s.pass(aftermath)
 		s.blackout()
 	}
-	for range faults {
+	for range fewest + s.roll(most-fewest+1) {
 		s.fault()
 		s.pass(s.within(100*time.Millisecond, longest))
 		if t.Failed() {
@@ -146,8 +168,9 @@ func (s *sim) awaitConvergence() {
 func (s *sim) fail(format string, args ...any) {
 	s.failed.Do(func() {
 		s.story.say("", "VIOLATION: "+format, args...)
-		s.t.Errorf("%s\n%s\n\nagain: go test ./daemon/simulation -run TestSimulation -sim.seed %s",
-			fmt.Sprintf(format, args...), s.story.text(), strings.TrimPrefix(s.t.Name(), "TestSimulation/seed_"))
+		violated.Store(true)
+		s.t.Errorf("%s\n%s\n\nagain: go test ./daemon/simulation -run TestSimulation -sim.seed %d",
+			fmt.Sprintf(format, args...), s.story.text(), s.seed)
 	})
 }
 
