@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"fleettop/cluster"
 	"fleettop/cmd/fleetlab/lab"
 )
 
@@ -22,24 +21,6 @@ var (
 	steadyIntervals  = flag.String("intervals", "", "probe intervals to compare, such as 50ms,100ms; empty: the default one only")
 	steadyDeaths     = flag.Int("deaths", 3, "power-offs at the end of each condition, to see how long a death takes to be found")
 )
-
-// outcome is what was counted in one condition.
-type outcome struct {
-	condition string
-	interval  time.Duration // zero for the default
-	hours     float64       // of one machine
-	// Without a death: verdicts of the leader, which are in the timeline; verdicts
-	// of any machine, by the logs of their daemons; units that were moved, and
-	// whose process changed; times that the leader held moves back.
-	failed, seen, moved, touched, holds int
-	suspicions                          int             // of any machine about any other, by the same logs
-	detect                              []time.Duration // from a power-off to the verdict
-	evidence                            []string        // of what should not have been
-	finished                            bool
-}
-
-// falseOnes is how much happened that may not happen while all machines live.
-func (c *outcome) falseOnes() int { return c.failed + c.moved + c.touched }
 
 // TestSteady keeps a cluster of five in one condition after another, in which
 // every machine lives, and counts what is done as if one had died. At the end of
@@ -157,11 +138,6 @@ func (f *fleet) foundDead(victim *lab.Machine, died time.Time) (took time.Durati
 	return took
 }
 
-// failure reports whether an event tells of the verdict that a machine failed.
-func failure(e cluster.Event) bool {
-	return e.Kind == cluster.EventMachine && e.State == cluster.Failed && strings.Contains(e.Text, " failed: ")
-}
-
 // chosenIntervals are the intervals to compare; the zero one is the default.
 func chosenIntervals(t *testing.T) []time.Duration {
 	if *steadyIntervals == "" {
@@ -176,13 +152,6 @@ func chosenIntervals(t *testing.T) []time.Duration {
 		list = append(list, d)
 	}
 	return list
-}
-
-// String is the outcome in a line.
-func (c *outcome) String() string {
-	return fmt.Sprintf("%d verdicts failed without a death, %d in the eyes of any machine, %d units moved, %d processes "+
-		"changed, %d holds, %d suspicions in %.2f machine-hours", c.failed, c.seen, c.moved, c.touched, c.holds,
-		c.suspicions, c.hours)
 }
 
 // table is what was counted, a line a condition.

@@ -1,4 +1,4 @@
-//go:build e2e && figures
+//go:build e2e
 
 package e2e
 
@@ -9,12 +9,37 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"fleettop/cluster"
 	"fleettop/cmd/fleetlab/lab"
 )
+
+// outcome is what was counted in one condition.
+type outcome struct {
+	condition string
+	interval  time.Duration // zero for the default
+	hours     float64       // of one machine
+	// Without a death: verdicts of the leader, which are in the timeline; verdicts
+	// of any machine, by the logs of their daemons; units that were moved, and
+	// whose process changed; times that the leader held moves back.
+	failed, seen, moved, touched, holds int
+	suspicions                          int             // of any machine about any other, by the same logs
+	detect                              []time.Duration // from a power-off to the verdict
+	evidence                            []string        // of what should not have been
+	finished                            bool
+}
+
+// falseOnes is how much happened that may not happen while all machines live. A
+// verdict of the leader is one in its log, too.
+func (c *outcome) falseOnes() int { return max(c.failed, c.seen) + c.moved + c.touched }
+
+// String is the outcome in a line.
+func (c *outcome) String() string {
+	return fmt.Sprintf("%d verdicts failed without a death, %d in the eyes of any machine, %d units moved, %d processes "+
+		"changed, %d holds, %d suspicions in %.2f machine-hours", c.failed, c.seen, c.moved, c.touched, c.holds,
+		c.suspicions, c.hours)
+}
 
 // death is the time in which a machine had no power, or was not of the cluster again.
 type death struct {
@@ -73,6 +98,11 @@ func (f *fleet) judge(tl *outcome, since time.Time, deaths []death) {
 	}
 }
 
+// failure reports whether an event tells of the verdict that a machine failed.
+func failure(e cluster.Event) bool {
+	return e.Kind == cluster.EventMachine && e.State == cluster.Failed && strings.Contains(e.Text, " failed: ")
+}
+
 // seenVerdict is a line of a daemon's log about another machine.
 type seenVerdict struct {
 	at      time.Time
@@ -105,44 +135,4 @@ func (f *fleet) verdictsOf(m *lab.Machine, since time.Time) []seenVerdict {
 		}
 	}
 	return list
-}
-
-// growths are samples to be taken of every daemon.
-func (f *fleet) growths() []*growth {
-	var list []*growth
-	for _, m := range f.machines {
-		list = append(list, &growth{machine: m})
-	}
-	return list
-}
-
-// report says whether the daemons grew, by resource.
-func report(t *testing.T, idle []*growth) {
-	t.Helper()
-	if len(idle) == 0 {
-		return
-	}
-	var b strings.Builder
-	grew := 0
-	for _, r := range resources {
-		fmt.Fprintf(&b, "%-16s", r.name)
-		for _, g := range idle {
-			tr, ok := g.trend(r)
-			switch {
-			case !ok:
-				fmt.Fprintf(&b, "  %20s", "-")
-				continue
-			case tr.grew:
-				grew++
-			}
-			fmt.Fprintf(&b, "  %s %7.1f %+9.1f", g.machine.Name, tr.median, tr.daily)
-			if tr.grew {
-				b.WriteString("!")
-			}
-		}
-		b.WriteString("\n")
-	}
-	t.Logf("what the daemons take when idle, and how much more it gets in 24 hours by its median slope, of %d samples each:\n%s",
-		len(idle[0].samples), b.String())
-	t.Logf("figure: %d of them grew by more than comes and goes, at most 0: %s", grew, verdict(grew == 0))
 }

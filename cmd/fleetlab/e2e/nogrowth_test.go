@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -96,69 +95,6 @@ func (f *fleet) counts(m *lab.Machine) (map[string]float64, error) {
 	return found, err
 }
 
-// growth is one daemon's samples over time.
-type growth struct {
-	machine *lab.Machine
-	at      []time.Time
-	samples []map[string]float64
-}
-
-// sample takes one more.
-func (g *growth) sample(f *fleet) error {
-	now, err := f.counts(g.machine)
-	if err == nil {
-		g.at, g.samples = append(g.at, time.Now()), append(g.samples, now)
-	}
-	return err
-}
-
-// warm returns the samples of a resource without the first third, in which a
-// daemon fills its caches.
-func (g *growth) warm(r resource) (at []time.Time, values []float64) {
-	for i := len(g.samples) / 3; i < len(g.samples); i++ {
-		if v, ok := g.samples[i][r.metric]; ok {
-			at, values = append(at, g.at[i]), append(values, v/r.unit)
-		}
-	}
-	return at, values
-}
-
-// trend is how a resource developed.
-type trend struct {
-	median, daily float64 // of the samples; per 24 hours
-	grew          bool
-}
-
-// leastSamples say something of a trend.
-const leastSamples = 10
-
-// trend judges a resource by the median of the slopes between all pairs of
-// samples, which a few odd ones don't change: it grew if that slope, over the
-// time that was looked at, is more than the resource's slack.
-func (g *growth) trend(r resource) (t trend, ok bool) {
-	at, values := g.warm(r)
-	if len(values) < leastSamples {
-		return trend{}, false
-	}
-	var slopes []float64
-	for i := range values {
-		for j := range i {
-			slopes = append(slopes, (values[i]-values[j])/at[i].Sub(at[j]).Hours())
-		}
-	}
-	slope := middle(slopes)
-	over := at[len(at)-1].Sub(at[0]).Hours()
-	return trend{middle(values), slope * 24, slope*over > r.slack}, true
-}
-
-func middle(list []float64) float64 {
-	sorted := slices.Sorted(slices.Values(list))
-	if len(sorted) == 0 {
-		return math.NaN()
-	}
-	return sorted[len(sorted)/2]
-}
-
 // The activity of TestNoGrowth: leaks of one event in two show.
 const (
 	growthRounds = 8
@@ -193,16 +129,21 @@ func TestNoGrowth(t *testing.T) {
 		round(i)
 	}
 	before := map[*lab.Machine]map[string]float64{}
-	for _, m := range f.machines {
-		f.eventually("the daemon of "+m.Name+" to come to rest", soon, func() (err error) {
-			last := before[m]
-			before[m], err = f.counts(m)
-			if err == nil && last["go_goroutines"] != before[m]["go_goroutines"] {
-				err = errors.New("its goroutines come and go")
+	f.throughout("the daemons to come to rest", 5*time.Second, func() error {
+		for _, m := range f.machines {
+			now, err := f.counts(m)
+			if err != nil {
+				return err
 			}
-			return err
-		})
-	}
+			if before[m] == nil {
+				before[m] = now
+			}
+			for what, n := range now { // the least: connections of a moment ago go one after the other
+				before[m][what] = min(before[m][what], n)
+			}
+		}
+		return nil
+	})
 	for i := range growthRounds {
 		round(2 + i)
 	}
