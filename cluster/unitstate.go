@@ -1,6 +1,10 @@
 package cluster
 
-import "fleettop/units"
+import (
+	"strings"
+
+	"fleettop/units"
+)
 
 // UnitState is how a unit is, in one word for people. A unit whose file
 // systemd could not load has systemd's word for that, such as bad-setting.
@@ -23,6 +27,7 @@ const (
 	UnitStopping  UnitState = "stopping"  // on its way to inactive
 	UnitSkipped   UnitState = "skipped"   // a condition of its file isn't met on its machine
 	UnitFinished  UnitState = "finished"  // it ran and ended well
+	UnitStopped   UnitState = "stopped"   // it was stopped by hand on its machine
 	UnitFailed    UnitState = "failed"    // it ended badly
 	UnitCrashing  UnitState = "crashing"  // it ends and is started again and again
 )
@@ -76,12 +81,22 @@ func (s Standing) resting() UnitState {
 	switch {
 	case s.Status.Active == "failed":
 		return UnitFailed
-	case s.Status.Runs():
-		return UnitStopping
 	case s.Status.Active == "":
 		return UnitLoading
+	case s.Status.Runs() && s.Carried >= s.Generation && s.Status.Active != "deactivating":
+		return s.started() // by hand, or by a unit that triggers it
+	case s.Status.Runs():
+		return UnitStopping
 	}
 	return UnitLoaded
+}
+
+// started is the state of a unit that runs though it was only to be loaded.
+func (s Standing) started() UnitState {
+	if s.Status.Active == "activating" {
+		return UnitStarting
+	}
+	return UnitActive
 }
 
 // wanted is the state of a unit that is to run.
@@ -104,6 +119,8 @@ func (s Standing) wanted() UnitState {
 		return UnitStopping
 	case "inactive":
 		switch {
+		case carried && s.Status.ByHand.Stands(s.Status):
+			return UnitStopped
 		case carried && s.Status.Result == units.ResultCondition:
 			return UnitSkipped
 		case carried && s.Status.Result != "" && s.Status.Result != "success":
@@ -117,6 +134,25 @@ func (s Standing) wanted() UnitState {
 		}
 	}
 	return UnitStarting
+}
+
+// ByHand says what was done to a unit on its machine without the cluster, and
+// what ends that; empty if the unit is as the cluster left it.
+func ByHand(unit string, desired units.DesiredState, s units.Status) string {
+	var parts []string
+	switch hand := s.ByHand; {
+	case !hand.Stands(s):
+	case hand == units.HandStopped && desired == units.Launched:
+		parts = append(parts, "stopped by hand on its machine; `fleettop start "+unit+"` starts it again")
+	case hand == units.HandReset && desired == units.Launched:
+		parts = append(parts, "it failed, and that was reset by hand on its machine; `fleettop start "+unit+"` starts it again")
+	case s.Runs() && desired == units.Loaded:
+		parts = append(parts, string(hand)+" by hand on its machine; `fleettop stop "+unit+"` stops it")
+	}
+	if s.Altered != "" {
+		parts = append(parts, s.Altered+" on its machine")
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Current is fleet's current state of a unit, from what was assigned and reported. A unit that

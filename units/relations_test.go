@@ -22,7 +22,10 @@ func TestRelations(t *testing.T) {
 		{"web.timer", "[Timer]\nOnBootSec=1\nUnit=%p-job.service\n", Relations{Starts: "web-job.service"}},
 		{"web.path", "[Path]\nPathExists=/a\n", Relations{Starts: "web.service"}},
 		{"srv-data.automount", "[Automount]\nWhere=/srv/data\n", Relations{Starts: "srv-data.mount"}},
-		{"web.target", "[Unit]\nWants=a.service\n", Relations{}},
+		{"web.target", "[Unit]\nWants=a.service\n", Relations{Pulls: []string{"a.service"}}},
+		{"side.service", "[Unit]\nBindsTo=web.service\nUpholds=x.service\n[Install]\nWantedBy=multi-user.target\n",
+			Relations{Follows: []string{"web.service"}, Pulls: []string{"web.service", "x.service"},
+				PulledBy: []string{"multi-user.target"}, Binds: []string{"web.service"}}},
 	} {
 		if got := mustParse(t, tt.content).Relations(mustName(t, tt.unit)); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s:\n%sgot  %+v\nwant %+v", tt.unit, tt.content, got, tt.want)

@@ -16,6 +16,28 @@ const (
 // condition in its file was not met.
 const ResultCondition = "condition"
 
+// Hand is what was done to a unit without its Manager.
+type Hand string
+
+// Hands: jobs that a Manager didn't ask for and that no unit which it holds brought about.
+const (
+	HandStopped   Hand = "stopped"
+	HandStarted   Hand = "started"
+	HandRestarted Hand = "restarted"
+	HandReset     Hand = "reset" // it had failed, and that was forgotten (systemctl reset-failed)
+)
+
+// Stands reports whether a unit in a state is as the hand left it: not started or stopped since.
+func (h Hand) Stands(s Status) bool {
+	switch h {
+	case HandStopped, HandReset:
+		return s.Active == "inactive"
+	case HandStarted, HandRestarted:
+		return s.Runs()
+	}
+	return false
+}
+
 // Status is a Manager's report on one unit that it holds.
 type Status struct {
 	Name   string    `json:"name"`
@@ -28,6 +50,11 @@ type Status struct {
 	PID    int       `json:"pid,omitempty"`    // main process; 0 when there is none
 	// Restarts counts automatic restarts (Restart=) since the unit was last started by hand.
 	Restarts int `json:"restarts,omitempty"`
+	// ByHand is what was done to the unit last, if that was done without the Manager, and HandAt when.
+	ByHand Hand      `json:"byHand,omitempty"`
+	HandAt time.Time `json:"handAt,omitzero"`
+	// Altered says by which files of the host the unit is other than its own file says; empty for none.
+	Altered string `json:"altered,omitempty"`
 }
 
 // Runs reports whether the unit runs, or is on its way there or back.
@@ -41,7 +68,8 @@ func (s Status) Runs() bool {
 
 // Equal reports whether two statuses are equal.
 func (s Status) Equal(o Status) bool {
-	same := s.Since.Equal(o.Since)
+	same := s.Since.Equal(o.Since) && s.HandAt.Equal(o.HandAt)
 	s.Since, o.Since = time.Time{}, time.Time{}
+	s.HandAt, o.HandAt = time.Time{}, time.Time{}
 	return same && s == o
 }

@@ -242,6 +242,7 @@ func (a *Agent) untilRetry(now time.Time) time.Duration {
 // unit's next state isn't heard of yet means nothing for as long as this one took.
 func (a *Agent) hear(held map[string]units.Status, now time.Time) {
 	a.reporter.failures(a.held, held, a.want)
+	a.reporter.hands(a.held, held, a.want)
 	for name := range a.heard {
 		if _, ok := held[name]; !ok {
 			delete(a.heard, name)
@@ -270,6 +271,7 @@ func (a *Agent) step(ctx context.Context, now time.Time) {
 	}
 	if a.want != nil && a.held != nil {
 		a.prune()
+		a.noticeHands(a.held)
 		a.order.update(a.want, a.held)
 		a.guard.update(a.want, a.leaving, a.held)
 		a.checkFence()
@@ -324,7 +326,11 @@ func (a *Agent) launch(ctx context.Context, steps []Step, now time.Time) {
 		}
 		switch s.Kind {
 		case Adopt:
-			a.note(s.Unit, noteOf(s.Assignment))
+			n := noteOf(s.Assignment)
+			if was := a.notes[s.Unit]; was.Generation == n.Generation {
+				n.ByHand = was.ByHand
+			}
+			a.note(s.Unit, n)
 		case Unload, Load:
 			if !a.flying(s.Kind) {
 				batches[s.Kind] = append(batches[s.Kind], s)

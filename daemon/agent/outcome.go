@@ -156,6 +156,7 @@ func (a *Agent) statuses() map[string]cluster.Status {
 		if !n.done.IsZero() || a.guard.of[name].exclusive && (a.fence == "" || n.Fence != a.fence) {
 			s.Generation = 0 // nothing is known of its outcome yet, or the fence ended it
 		}
+		s.ByHand = n.ByHand
 		if w, ok := a.want[name]; ok {
 			s.Epoch = w.Epoch
 		} else if w, ok := a.leaving[name]; ok {

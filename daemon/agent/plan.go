@@ -20,6 +20,8 @@ type Note struct {
 	Hash       string             `json:"hash"`
 	Error      string             `json:"error,omitempty"`
 	Released   string             `json:"released,omitempty"` // the host's file, once the unit was given to the host
+	// ByHand is what was done to the unit without the cluster since, as long as it stands.
+	ByHand units.Hand `json:"byHand,omitempty"`
 	// RetryAt is when a load that failed, or a job that could not even be
 	// submitted, is tried again; zero for never.
 	RetryAt time.Time `json:"retryAt,omitzero"`

@@ -60,11 +60,16 @@ func (r *reporter) failures(before, after map[string]units.Status, want map[stri
 		}
 		e := cluster.Event{Kind: cluster.EventFailed, Machine: r.cfg.Machine, Unit: name, Time: time.Now(),
 			Text: fmt.Sprintf("%s failed on %s: %s", name, r.cfg.Name, now.Result)}
-		select {
-		case r.events <- e:
-		default:
-			r.cfg.Log.Warn("too many failures at once for the timeline", "unit", name, "result", now.Result)
-		}
+		r.tell(e)
+	}
+}
+
+// tell puts an event on the timeline, without blocking.
+func (r *reporter) tell(e cluster.Event) {
+	select {
+	case r.events <- e:
+	default:
+		r.cfg.Log.Warn("too much at once for the timeline", "unit", e.Unit, "event", e.Text)
 	}
 }
 

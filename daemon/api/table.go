@@ -34,6 +34,8 @@ type UnitRow struct {
 	Sub          string             `json:"sub,omitempty"`
 	Reason       string             `json:"reason,omitempty"` // for the machine, or for there being none
 	Error        string             `json:"error,omitempty"`
+	// ByHand says what was done to it on the machine without the cluster, and what ends that.
+	ByHand string `json:"byHand,omitempty"`
 	// Lost is the machine's state where its units aren't taken to be running:
 	// Active is unknown then, and Sub has was- before what was last known.
 	Lost cluster.HealthState `json:"lost,omitempty"`

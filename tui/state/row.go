@@ -50,6 +50,8 @@ type Row struct {
 	PID        int
 	Reason     string // why it is on its machine, or why on none
 	Error      string
+	ByHand     units.Hand // what was done to it on the machine without the cluster
+	Altered    string     // by which files of the machine it is other than its file says
 
 	Word string // its state in one word
 	Mood Mood
@@ -107,11 +109,17 @@ func (h host) runs() bool { return h.health == "" || h.health.Runs() }
 // doubt reports whether the machine is suspect.
 func (h host) doubt() bool { return h.health == cluster.Suspect }
 
+// Hand says what was done to the unit on its machine without the cluster; empty for nothing that stands.
+func (r *Row) Hand() string {
+	return cluster.ByHand(r.Unit, r.Desired, units.Status{Active: r.Active, ByHand: r.ByHand, Altered: r.Altered})
+}
+
 // judge fills in a row's word and mood.
 func (r *Row) judge(h *host, unplaced string) {
 	how := cluster.Standing{Desired: r.Desired, Generation: r.Generation, Placed: r.Machine != "", Leaving: r.Leaving || r.Stopping,
 		Unplaced: unplaced, Health: cluster.Failed, Carried: r.Carried, Error: r.Error, Crashing: r.loops,
-		Status: units.Status{Load: r.Load, Active: r.Active, Sub: r.Sub, Result: r.Result, Restarts: r.Restarts}}
+		Status: units.Status{Load: r.Load, Active: r.Active, Sub: r.Sub, Result: r.Result, Restarts: r.Restarts,
+			ByHand: r.ByHand}}
 	if h != nil {
 		how.Health = h.health
 	}
@@ -130,7 +138,7 @@ func moodOf(state cluster.UnitState) Mood {
 	case cluster.UnitActive:
 		return Good
 	case cluster.UnitWaiting, cluster.UnitSuspect, cluster.UnitLoading, cluster.UnitStarting, cluster.UnitReloading,
-		cluster.UnitChanging, cluster.UnitStopping:
+		cluster.UnitChanging, cluster.UnitStopping, cluster.UnitStopped:
 		return Busy
 	}
 	return Bad

@@ -149,6 +149,8 @@ func TestWords(t *testing.T) {
 	old[0].Epoch = 4
 	skipped := status("inactive", "dead")
 	skipped[0].Result = units.ResultCondition
+	stopped := status("inactive", "dead")
+	stopped[0].ByHand = units.HandStopped
 	for _, c := range []struct {
 		word string
 		line api.Line
@@ -170,8 +172,11 @@ func TestWords(t *testing.T) {
 			Statuses: status("inactive", "dead")}},
 		{"error", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: broken}},
 		{"loaded", api.Line{Units: []api.Unit{unit(units.Loaded, 1)}, Assignments: on, Statuses: status("inactive", "dead")}},
-		{"stopping", api.Line{Units: []api.Unit{unit(units.Loaded, 1)}, Assignments: on,
+		{"stopping", api.Line{Units: []api.Unit{unit(units.Loaded, 2)}, Assignments: on,
 			Statuses: status("active", "running")}},
+		{"active", api.Line{Units: []api.Unit{unit(units.Loaded, 1)}, Assignments: on,
+			Statuses: status("active", "running")}},
+		{"stopped", api.Line{Units: []api.Unit{unit(units.Launched, 1)}, Assignments: on, Statuses: stopped}},
 		{"stopping", api.Line{Units: []api.Unit{unit(units.Inactive, 1)}, Statuses: status("active", "running")}},
 	} {
 		c.line.Kind, c.line.Machines = api.LineSnapshot, []api.Machine{tuitest.Machine(1)}

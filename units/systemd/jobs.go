@@ -68,7 +68,9 @@ func (m *Manager) runJob(ctx context.Context, v verb, name string) error {
 				return err
 			}
 		}
+		done := m.asks(s, name)
 		o, err := s.job(ctx, method, name)
+		done()
 		if errors.Is(err, errLost) && v.repeat && ctx.Err() == nil {
 			continue
 		}

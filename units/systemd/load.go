@@ -66,7 +66,7 @@ func (m *Manager) place(ctx context.Context, s *session, batch []incoming, errs 
 			in.old, known = u.file, u.load != "not-found"
 		}
 		m.mu.Unlock()
-		if in.old.hash == in.held.hash && known && m.files.intact(in.name.String()) {
+		if in.old.hash == in.held.hash && known && m.files.unchanged(in.old) {
 			names = append(names, in.name.String())
 			continue
 		}

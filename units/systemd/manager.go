@@ -70,6 +70,8 @@ type Manager struct {
 	turned   broadcast.Signal // of live, or the manager closes
 	lastErr  error            // why there is no connection
 	watchers map[*watcher]struct{}
+
+	dropInDirs []string // of units held, as of the last look
 }
 
 var (
@@ -128,6 +130,7 @@ func open(ctx context.Context, files store, at addresses, opts Options, log *slo
 	}
 	m.acquit(suspects)
 	m.wg.Go(m.run)
+	m.wg.Go(m.watchFiles)
 	if pending {
 		// A manager before this one wrote files and didn't live to have them read.
 		if err := m.reloads.reload(ctx); err != nil {
@@ -226,6 +229,7 @@ func (m *Manager) serve(s *session) {
 			return
 		case <-s.reloaded:
 			m.missFiles()
+			m.lookForAltered(s)
 			if err := m.resync(m.ctx, s, true); err != nil && m.ctx.Err() == nil {
 				m.log.Warn("after systemd's reload its units could not be read; connecting again", "error", err)
 				s.bus.Close()
@@ -251,6 +255,7 @@ func (m *Manager) connect(ctx context.Context) error {
 		s.bus.Close()
 		return fmt.Errorf("reading systemd's units: %w", err)
 	}
+	m.lookForAltered(s)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ctx.Err() != nil {
@@ -292,8 +297,21 @@ func (m *Manager) signal(s *session, sig *dbus.Signal) {
 	}
 	switch sig.Name {
 	case propertiesIface + ".PropertiesChanged":
-		if u := m.table.byPath[sig.Path]; u != nil && u.changed(sig) {
+		u := m.table.byPath[sig.Path]
+		if u == nil {
+			return
+		}
+		was, ended := u.active, u.times["InactiveEnterTimestamp"]
+		if u.changed(sig) {
+			m.noticeReset(s, u, was, ended)
 			m.mark(u.name)
+		}
+	case managerIface + ".JobNew":
+		var id uint32
+		var job dbus.ObjectPath
+		var name string
+		if dbus.Store(sig.Body, &id, &job, &name) == nil {
+			m.jobNew(s, job, name)
 		}
 	case managerIface + ".JobRemoved":
 		var id uint32
@@ -305,6 +323,7 @@ func (m *Manager) signal(s *session, sig *dbus.Signal) {
 				o.unit = u.unitResult()
 			}
 			s.jobs.done(job, o)
+			m.jobRemoved(s, job, name, result)
 		}
 	case "org.freedesktop.DBus.NameOwnerChanged":
 		// Another systemd, or the same one executed anew, knows nothing of what this one was asked.

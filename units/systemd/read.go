@@ -43,26 +43,28 @@ func (m *Manager) resync(ctx context.Context, s *session, confirm bool) error {
 	return m.detail(ctx, s, details, false)
 }
 
-// missFiles looks for units whose file or link is no longer in place, and has
-// them loaded anew. It is called after each reload of systemd's, which is when
-// systemd itself takes notice; a batch of files that is being changed goes first.
+// missFiles looks for units whose file or link is no longer as it was written,
+// and has them loaded anew. It is called when the directories change, and after
+// each reload of systemd's; a batch of files that is being changed goes first.
 func (m *Manager) missFiles() {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	m.mu.Lock()
-	names := make([]string, 0, len(m.table.byName))
-	for name, u := range m.table.byName {
+	files := make([]heldFile, 0, len(m.table.byName))
+	for _, u := range m.table.byName {
 		if u.file.hash != "" {
-			names = append(names, name)
+			files = append(files, u.file)
 		}
 	}
 	m.mu.Unlock()
-	names = slices.DeleteFunc(names, m.files.intact)
+	files = slices.DeleteFunc(files, m.files.unchanged)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, name := range names {
+	for _, f := range files {
+		name := f.name
 		if u := m.table.byName[name]; u != nil {
-			m.log.Warn("the file of a unit was taken away; it is written again", "unit", name, "file", m.files.path(name))
+			m.log.Warn("the file of a unit was changed or taken away; it is written again", "unit", name, "file",
+				m.files.path(name))
 			u.file.hash, u.hash = "", ""
 			m.mark(name)
 		}

@@ -35,6 +35,7 @@ type session struct {
 	bus      *dbus.Conn
 	systemd  dbus.BusObject
 	jobs     *jobs
+	foreign  foreign       // jobs that others asked for
 	reloaded chan struct{} // capacity 1: systemd finished a reload
 	replaced chan struct{} // capacity 1: the name on the bus has another owner
 
@@ -42,7 +43,7 @@ type session struct {
 }
 
 func newSession(m *Manager) *session {
-	return &session{m: m, jobs: newJobs(), reloaded: make(chan struct{}, 1), replaced: make(chan struct{}, 1)}
+	return &session{m: m, jobs: newJobs(), foreign: newForeign(), reloaded: make(chan struct{}, 1), replaced: make(chan struct{}, 1)}
 }
 
 // DeliverSignal implements dbus.SignalHandler.

@@ -23,6 +23,7 @@ type heldFile struct {
 	// exclusive: it says Exclusive=true, and is bound to the fence.
 	exclusive bool
 	written   time.Time
+	units.Relations
 }
 
 // store is the directory of unit files, and the links by which systemd finds them.
@@ -106,6 +107,9 @@ func (d store) read(name string) (heldFile, error) {
 	// A file somebody spoilt is held without a hash, so the next Load replaces it.
 	if parsed, err := units.ParseFile(string(content)); err == nil {
 		f.hash, f.install, f.exclusive = parsed.Hash(), hasInstall(parsed), parsed.Exclusive()
+		if n, err := units.ParseName(name); err == nil {
+			f.Relations = parsed.Relations(n)
+		}
 	}
 	return f, nil
 }
@@ -179,10 +183,31 @@ func (d store) intact(name string) bool {
 	return err == nil && d.linked(name)
 }
 
+// unchanged reports whether a unit's file, its link and what binds it to the
+// fence are as they were written.
+func (d store) unchanged(f heldFile) bool {
+	info, err := os.Lstat(d.path(f.name))
+	if err != nil || !info.Mode().IsRegular() || !d.linked(f.name) {
+		return false
+	}
+	if f.exclusive {
+		if bound, err := safefile.Read(d.dropIn(f.name), units.MaxFileSize); err != nil || string(bound) != boundToFence {
+			return false
+		}
+	}
+	if info.ModTime().Equal(f.written) {
+		return true
+	}
+	now, err := d.read(f.name)
+	return err == nil && now.hash == f.hash
+}
+
 // dropIn is where an exclusive unit is bound to the fence.
 func (d store) dropIn(name string) string {
-	return filepath.Join(d.links, name+".d", "50-fleettop-fence.conf")
+	return filepath.Join(d.links, name+".d", fenceDropIn)
 }
+
+const fenceDropIn = "50-fleettop-fence.conf"
 
 // bind binds a unit to the fence, or unbinds it.
 func (d store) bind(name string, exclusive bool) error {

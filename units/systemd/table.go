@@ -70,6 +70,11 @@ type unit struct {
 	// refused is when a start was refused before systemd heard of it; zero once
 	// there was another one. Systemd itself goes on calling the unit inactive.
 	refused time.Time
+	// hand is what was done to the unit last, if that was done by hand, and handAt when.
+	hand   units.Hand
+	handAt time.Time
+	// altered says by which files of the host it is other than its own file says.
+	altered string
 
 	seq     dbus.Sequence           // of the last signal: an answer sent before it is stale
 	loadSeq dbus.Sequence           // of the last list its load state is from
@@ -86,7 +91,8 @@ var timestamps = map[string]string{
 // status is what the manager reports of the unit.
 func (u *unit) status() units.Status {
 	s := units.Status{Name: u.name, Hash: u.hash, Load: u.load, Active: u.active, Sub: u.sub,
-		Result: u.result, Since: u.since(), PID: u.pid, Restarts: u.restarts}
+		Result: u.result, Since: u.since(), PID: u.pid, Restarts: u.restarts,
+		ByHand: u.hand, HandAt: u.handAt, Altered: u.altered}
 	if s.Load == "not-found" {
 		s.Load = "error" // it is held; the other is said of units that are not
 	}
@@ -103,6 +109,9 @@ func (u *unit) status() units.Status {
 func (u *unit) setActive(state string) {
 	if u.active = state; !u.ended() {
 		u.refused = time.Time{}
+	}
+	if !u.hand.Stands(units.Status{Active: u.active}) {
+		u.hand, u.handAt = "", time.Time{}
 	}
 }
 

@@ -100,7 +100,7 @@ func rows(list []api.UnitInfo) []api.UnitRow {
 				row.Reason = cmp.Or(p.Held, unplaced, p.Assignment.Reason)
 			}
 			if st := p.Status; st != nil {
-				row.Load, row.Error = st.Load, st.Error
+				row.Load, row.Error, row.ByHand = st.Load, st.Error, cluster.ByHand(u.Name, u.Desired, st.Status)
 				if st.Hash != u.Hash {
 					row.Running = st.Hash
 				}

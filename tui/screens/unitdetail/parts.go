@@ -65,6 +65,11 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 				out = append(out, line{{"   " + text, t.Bad}})
 			}
 		}
+		if hand := r.Hand(); hand != "" {
+			for _, text := range draw.Wrap(draw.Clean(hand), w-4) {
+				out = append(out, line{{"   " + text, t.Busy}})
+			}
+		}
 	}
 	wanted := line{{" wanted ", t.Dim}, {string(first.Desired), t.Text}}.with(w, piece{"  hash ", t.Dim},
 		piece{first.Hash[:min(7, len(first.Hash))], t.Text})

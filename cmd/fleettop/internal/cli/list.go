@@ -38,6 +38,7 @@ func unitColumns(full bool) []column[unitRow] {
 		{"desc", func(r unitRow) print.Cell { return print.Text(print.OrDash(r.Description)) }},
 		{"reason", func(r unitRow) print.Cell { return print.Text(print.OrDash(r.Reason)) }},
 		{"error", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.Error), print.Red) }},
+		{"byhand", func(r unitRow) print.Cell { return print.Coloured(print.OrDash(r.ByHand), print.Yellow) }},
 	}
 }
 
@@ -152,6 +153,7 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 			a.noteUnplaced(t, rows)
 		default:
 			a.noteUnplaced(t, rows)
+			a.noteByHand(t, rows)
 		}
 		return nil
 	})
@@ -214,6 +216,32 @@ func (a *app) noteTemplates(t *tableFlags, rows []unitRow) {
 	}
 }
 
+// noteByHand tells a person at a terminal what was done to units without the cluster.
+func (a *app) noteByHand(t *tableFlags, rows []unitRow) {
+	if t.noLegend || !print.IsTerminal(a.out) {
+		return
+	}
+	var lines []string
+	for _, r := range rows {
+		if r.ByHand != "" {
+			lines = append(lines, "  "+r.Unit+": "+r.ByHand)
+		}
+	}
+	a.noteSome(lines, "changed by hand", "byhand")
+}
+
+// noteSome prints the first of some lines, with a title, and which field of the table has the others.
+func (a *app) noteSome(lines []string, title, field string) {
+	const most = 5
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(a.err, "\n%d %s:\n%s\n", len(lines), title, strings.Join(lines[:min(most, len(lines))], "\n"))
+	if len(lines) > most {
+		fmt.Fprintf(a.err, "  and %d more: see --fields unit,%s\n", len(lines)-most, field)
+	}
+}
+
 // noteUnplaced tells a person at a terminal what has no place and why.
 func (a *app) noteUnplaced(t *tableFlags, rows []unitRow) {
 	if t.noLegend || !print.IsTerminal(a.out) {
@@ -225,12 +253,5 @@ func (a *app) noteUnplaced(t *tableFlags, rows []unitRow) {
 			lines = append(lines, "  "+r.Unit+": "+r.Reason)
 		}
 	}
-	const most = 5
-	if len(lines) == 0 {
-		return
-	}
-	fmt.Fprintf(a.err, "\n%d not placed:\n%s\n", len(lines), strings.Join(lines[:min(most, len(lines))], "\n"))
-	if len(lines) > most {
-		fmt.Fprintf(a.err, "  and %d more: see --fields unit,reason\n", len(lines)-most)
-	}
+	a.noteSome(lines, "not placed", "reason")
 }

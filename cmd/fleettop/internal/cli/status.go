@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fleettop/cluster"
 	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
@@ -207,6 +208,9 @@ func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.U
 	}
 	if st.Restarts > 0 {
 		line("Restarts", "%d", st.Restarts)
+	}
+	if hand := cluster.ByHand(u.Name, u.Desired, st.Status); hand != "" {
+		line("By hand", "%s", print.Paint(colour, print.Yellow, draw.Clean(hand)))
 	}
 	if st.Error != "" {
 		line("Error", "%s", print.Paint(colour, print.Red, draw.Clean(st.Error)))
