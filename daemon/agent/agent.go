@@ -242,7 +242,7 @@ func (a *Agent) untilRetry(now time.Time) time.Duration {
 // unit's next state isn't heard of yet means nothing for as long as this one took.
 func (a *Agent) hear(held map[string]units.Status, now time.Time) {
 	a.reporter.failures(a.held, held, a.want)
-	a.reporter.hands(a.held, held, a.want)
+	a.tellHands(a.held, held)
 	for name := range a.heard {
 		if _, ok := held[name]; !ok {
 			delete(a.heard, name)

@@ -35,16 +35,22 @@ func (a *Agent) noticeHands(held map[string]units.Status) {
 	}
 }
 
-// hands puts on the timeline what has just been done to units by hand.
-func (r *reporter) hands(before, after map[string]units.Status, want map[string]cluster.Assignment) {
+// tellHands puts on the timeline what has just been done by hand to units that
+// are assigned, or that were when that was last known.
+func (a *Agent) tellHands(before, after map[string]units.Status) {
 	for name, now := range after {
 		was, known := before[name]
-		w, ours := want[name]
+		w, ours := a.want[name]
+		hash := w.Hash
+		if n, noted := a.notes[name]; noted && a.want == nil {
+			hash, ours = n.Hash, true
+		}
 		if !known || !ours {
 			continue
 		}
-		for _, text := range handTexts(was, now, w.Hash, r.cfg.Name) {
-			r.tell(cluster.Event{Kind: cluster.EventUnit, Machine: r.cfg.Machine, Unit: name, Time: time.Now(), Text: name + " " + text})
+		for _, text := range handTexts(was, now, hash, a.cfg.Name) {
+			a.reporter.tell(cluster.Event{Kind: cluster.EventUnit, Machine: a.cfg.Machine, Unit: name, Time: time.Now(),
+				Text: name + " " + text})
 		}
 	}
 }

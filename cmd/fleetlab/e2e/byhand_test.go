@@ -133,7 +133,8 @@ func TestBehindOurBack(t *testing.T) {
 			told: "web.service was stopped by hand on n1"},
 		{do: "systemctl restart fleettop.service", unit: "web.service", state: "stopped", shown: "stopped by hand on its machine"},
 		{do: "systemctl start web.service", unit: "web.service", state: "active", told: "web.service was started by hand on n1"},
-		{do: "systemctl stop excl.service", unit: "excl.service", state: "stopped", told: "excl.service was stopped by hand on n1"},
+		{do: "systemctl stop excl.service", unit: "excl.service", state: "stopped", shown: "stopped by hand on its machine",
+			told: "excl.service was stopped by hand on n1"},
 		{do: "fleettop start excl.service", unit: "excl.service", state: "active"},
 		{do: "systemctl stop fleettop-fence.service", unit: "excl.service", state: "active", check: func() error {
 			if got := f.show(m, "fleettop-fence.service", "ActiveState"); got != "active" {
