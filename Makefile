@@ -7,9 +7,10 @@ N       ?= 20
 DEATHS  ?= 3
 FUZZTIME ?= 60s
 SEEDS   ?= 1000
+SEED    ?= 1
 export CGO_ENABLED = 0
 
-.PHONY: help build test sim fuzz vuln demo screenshots lab e2e failover steady bench lint install clean
+.PHONY: help build test sim fuzz vuln demo screenshots lab e2e failover steady chaos bench lint install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -58,6 +59,9 @@ steady: build ## false failovers in a lab of five: idle, starved, on bad network
 	go test -tags e2e,figures -count=1 -timeout 0 -v -run '^TestSteady$$' ./cmd/fleetlab/e2e -args -deaths $(DEATHS) \
 		$(if $(HOURS),-hours $(HOURS)) $(if $(MINUTES),-minutes $(MINUTES)) $(if $(CONDITIONS),-conditions $(CONDITIONS)) \
 		$(if $(INTERVALS),-intervals $(INTERVALS))
+
+chaos: build ## MINUTES (10) of faults that SEED (1) chooses, on five machines whose units record what became of them; root
+	go test -tags e2e -count=1 -timeout 0 -v -run '^TestChaos$$' ./cmd/fleetlab/e2e -args -chaos.seed $(SEED) -chaos.minutes $(or $(MINUTES),10)
 
 bench: build ## the benchmarks; as root also those on lab machines
 	go test -run '^$$' -bench . -benchmem ./units/... ./cluster/schedule/... ./cluster/etcdstore/... ./daemon/api/... ./daemon/logs/... ./journal/... ./tui/...

@@ -3,98 +3,49 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"fleettop/cmd/fleetlab/lab"
+	"fleettop/cmd/fleetlab/witness"
 )
 
-const (
-	// exclusiveLimit is the longest outage of an exclusive unit whose machine is dead or cut off.
-	exclusiveLimit = 5 * time.Second
-	witnessDir     = "/root/witness/"
-	// witnessGap is a pause in a unit's records that means that it ended between them.
-	witnessGap = 700 * time.Millisecond
-)
+// exclusiveLimit is the longest outage of an exclusive unit whose machine is dead or cut off.
+const exclusiveLimit = 5 * time.Second
 
-// witness is a service that writes the time since the boot of the host, which
-// all machines of a lab share, every 50 ms for as long as it runs.
-func witness(name, before string, more ...string) string {
-	loop := before + "while :; do read up rest < /proc/uptime; echo $$up; sleep 0.05; done >> " + witnessDir + name
-	return "[Unit]\nDescription=Writes when it ran\n[Service]\nExecStartPre=/bin/mkdir -p " + witnessDir +
-		"\nExecStart=/bin/sh -c '" + loop + "'\n" + strings.Join(more, "\n") + "\n"
-}
-
-// stretch is a time in which a unit ran on a machine.
-type stretch struct {
-	on          *lab.Machine
-	first, last time.Duration
-}
-
-// stretches are when a unit ran, in order.
-func (f *fleet) stretches(unit string) (list []stretch) {
+// witnessed are the runs that a unit recorded, in the order of their beginning.
+func (f *fleet) witnessed(unit string) []witness.Run {
 	f.t.Helper()
-	for _, m := range f.machines {
-		text, err := m.ReadFile(witnessDir + unit)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		f.must(err)
-		for _, line := range strings.Fields(string(text)) {
-			seconds, err := strconv.ParseFloat(line, 64)
-			if err != nil {
-				continue // the machine died while it was written
-			}
-			at := time.Duration(seconds * float64(time.Second))
-			if n := len(list); n > 0 && list[n-1].on == m && at-list[n-1].last < witnessGap {
-				list[n-1].last = at
-			} else {
-				list = append(list, stretch{m, at, at})
-			}
-		}
-	}
-	slices.SortFunc(list, func(a, b stretch) int { return int(a.first - b.first) })
-	return list
+	return witness.Runs(f.records(unit), nil)
 }
 
 // handedOver waits until a unit runs on another machine than one, checks that it
 // never ran twice, and returns where it runs and how long it was away.
 func (f *fleet) handedOver(unit string, from *lab.Machine, limit time.Duration) (*lab.Machine, time.Duration) {
 	f.t.Helper()
-	var to *lab.Machine
-	var away time.Duration
+	var last, before witness.Run
 	f.eventually(unit+" to run elsewhere", limit, func() error {
-		list := f.stretches(unit)
-		last := list[len(list)-1]
-		if last.on == from {
+		list := f.witnessed(unit)
+		last = list[len(list)-1]
+		if last.Machine == from.Name {
 			return fmt.Errorf("it ran on %s last", from.Name)
 		}
-		to = last.on
-		for _, s := range list[:len(list)-1] {
-			away = last.first - s.last
-		}
+		before = list[len(list)-2]
 		return nil
 	})
 	f.neverTwice(unit)
-	return to, away
+	to, err := f.lab.Machine(last.Machine)
+	f.must(err)
+	return to, last.From - before.To
 }
 
 // neverTwice checks that no two machines ran a unit at once.
 func (f *fleet) neverTwice(unit string) {
 	f.t.Helper()
-	list := f.stretches(unit)
-	for i, b := range list {
-		for _, a := range list[:i] {
-			if a.on != b.on && b.first <= a.last {
-				f.t.Fatalf("%s ran on %s from %v to %v, and on %s from %v on", unit, a.on.Name, a.first, a.last, b.on.Name, b.first)
-			}
-		}
+	for _, o := range witness.Overlaps(f.witnessed(unit)) {
+		f.t.Fatalf("%s ran twice for %v: on %s from %v to %v, and on %s from %v on", unit, o.To-o.From, o.Older.Machine,
+			o.Older.From, o.Older.To, o.Newer.Machine, o.Newer.From)
 	}
 }
 
@@ -106,13 +57,9 @@ func TestExclusive(t *testing.T) {
 	const only = "[X-Fleet]\nExclusive=true"
 	const unit, stubborn = "only.service", "stubborn.service"
 	f.start(f.machines[0], map[string]string{
-		unit:     witness(unit, "", only),
-		stubborn: witness(stubborn, `trap "" TERM; `, "TimeoutStopSec=60", only),
+		unit:     witness.Service(only),
+		stubborn: witness.StubbornService("TimeoutStopSec=60", only),
 	})
-	home := func(unit string) *lab.Machine {
-		list := f.stretches(unit)
-		return list[len(list)-1].on
-	}
 
 	run := func(name string, step func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
@@ -124,7 +71,7 @@ func TestExclusive(t *testing.T) {
 	}
 
 	run("the daemon is killed, and restarted", func(t *testing.T) {
-		m := home(unit)
+		m := f.home(unit)
 		pid := f.show(m, unit, "MainPID")
 		fence := f.show(m, "fleettop-fence.service", "MainPID")
 		same := func() error {
@@ -145,7 +92,7 @@ func TestExclusive(t *testing.T) {
 	})
 
 	run("drain", func(t *testing.T) {
-		m := home(unit)
+		m := f.home(unit)
 		f.verb(m, "drain", m.Name)
 		to, away := f.handedOver(unit, m, soon)
 		t.Logf("it went from %s to %s, and was away for %v", m.Name, to.Name, away)
@@ -155,7 +102,7 @@ func TestExclusive(t *testing.T) {
 	away := func(name string, take, back func(m *lab.Machine), limit time.Duration) {
 		run(name, func(t *testing.T) {
 			for _, unit := range []string{unit, stubborn} {
-				m := home(unit)
+				m := f.home(unit)
 				take(m)
 				to, gone := f.handedOver(unit, m, 2*limit)
 				t.Logf("%s went from %s to %s, and was away for %v", unit, m.Name, to.Name, gone)
@@ -196,7 +143,7 @@ func TestExclusive(t *testing.T) {
 	}, boot, exclusiveLimit)
 
 	run("the fence hangs", func(t *testing.T) {
-		m := home(unit)
+		m := f.home(unit)
 		f.on(m, "systemctl", "kill", "-s", "STOP", "fleettop-fence.service")
 		cut(m)
 		to, gone := f.handedOver(unit, m, 2*exclusiveLimit)

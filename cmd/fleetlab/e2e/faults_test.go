@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -349,24 +350,39 @@ func (f *fleet) all(do func(*lab.Machine) error) {
 	f.must(group.Wait())
 }
 
-// deafen loses what some machines send to others, which they address to a card that isn't there, until hear.
+// deafen loses what some machines send to others, until hear.
 func (f *fleet) deafen(senders, receivers []*lab.Machine) {
 	f.t.Helper()
-	for _, m := range senders {
-		var commands []string
-		for _, r := range receivers {
-			commands = append(commands, "ip neighbour replace "+r.IP.String()+" lladdr 02:de:af:00:00:01 nud permanent dev eth0")
-		}
-		f.on(m, "sh", "-c", strings.Join(commands, "; "))
-	}
+	f.must(silence(f.ctx, senders, receivers))
 }
 
 // hear undoes deafen.
 func (f *fleet) hear() {
 	f.t.Helper()
-	for _, m := range f.machines {
-		f.on(m, "sh", "-c", "ip neighbour flush nud permanent dev eth0")
+	f.must(unsilence(f.ctx, f.machines))
+}
+
+// silence loses what some machines send to others, which they address to a card that isn't there, until unsilence.
+func silence(ctx context.Context, senders, receivers []*lab.Machine) error {
+	for _, m := range senders {
+		var commands []string
+		for _, r := range receivers {
+			commands = append(commands, "ip neighbour replace "+r.IP.String()+" lladdr 02:de:af:00:00:01 nud permanent dev eth0")
+		}
+		if _, err := m.Exec(ctx, "sh", "-c", strings.Join(commands, "; ")); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func unsilence(ctx context.Context, machines []*lab.Machine) error {
+	for _, m := range machines {
+		if _, err := m.Exec(ctx, "ip", "neighbour", "flush", "nud", "permanent", "dev", "eth0"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reaches waits until daemons reach the store, and fails if one then says that it doesn't.

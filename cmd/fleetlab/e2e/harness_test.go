@@ -33,6 +33,8 @@ type fleet struct {
 	lab      *lab.Lab
 	machines []*lab.Machine
 	procs    *sampler // sees the units' processes on all machines, all the time
+	// ownSignals ends it that SIGINT and its like take the lab down at once.
+	ownSignals func()
 }
 
 // setup says what fleet to make. The zero value is a plain one.
@@ -68,7 +70,8 @@ func newFleet(t testing.TB, n int, s setup) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.DownOnSignal())
+	ownSignals := l.DownOnSignal()
+	t.Cleanup(ownSignals)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
@@ -79,7 +82,7 @@ func newFleet(t testing.TB, n int, s setup) *fleet {
 	if err := l.Up(ctx, n); err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, ctx: ctx, lab: l, machines: l.Machines()}
+	f := &fleet{t: t, ctx: ctx, lab: l, machines: l.Machines(), ownSignals: ownSignals}
 	watched := f.machines
 	if s.unwatched {
 		watched = nil
@@ -127,42 +130,46 @@ func (f *fleet) settled(machines ...*lab.Machine) {
 
 func (f *fleet) settledWithin(limit time.Duration, machines ...*lab.Machine) {
 	f.t.Helper()
+	f.eventually("the cluster to settle", limit, func() error { return f.unsettled(machines...) })
+}
+
+// unsettled returns an error unless the cluster is as settled waits for it to be.
+func (f *fleet) unsettled(machines ...*lab.Machine) error {
+	f.t.Helper()
 	voters := min(3, len(f.machines)-1|1)
 	if len(f.machines) >= 7 {
 		voters = 5
 	}
-	f.eventually("the cluster to settle", limit, func() error {
-		for _, m := range machines {
-			list, err := f.client(m).Machines(f.ctx)
-			if err != nil {
-				return err
+	for _, m := range machines {
+		list, err := f.client(m).Machines(f.ctx)
+		if err != nil {
+			return err
+		}
+		if !list.Store.Connected {
+			return fmt.Errorf("%s is not connected to the store", m.Name)
+		}
+		up, votes, leaders := 0, 0, 0
+		for _, info := range list.Machines {
+			expected := slices.ContainsFunc(machines, func(m *lab.Machine) bool { return m.MachineID == info.ID })
+			if (info.Health.State == cluster.Up) != expected {
+				return fmt.Errorf("%s sees %s %s: %s", m.Name, info.Name, info.Health.State, info.Health.Evidence)
 			}
-			if !list.Store.Connected {
-				return fmt.Errorf("%s is not connected to the store", m.Name)
+			if expected {
+				up++
 			}
-			up, votes, leaders := 0, 0, 0
-			for _, info := range list.Machines {
-				expected := slices.ContainsFunc(machines, func(m *lab.Machine) bool { return m.MachineID == info.ID })
-				if (info.Health.State == cluster.Up) != expected {
-					return fmt.Errorf("%s sees %s %s: %s", m.Name, info.Name, info.Health.State, info.Health.Evidence)
-				}
-				if expected {
-					up++
-				}
-				if info.Seat == cluster.Voter {
-					votes++
-				}
-				if info.Leader {
-					leaders++
-				}
+			if info.Seat == cluster.Voter {
+				votes++
 			}
-			if up != len(machines) || votes != voters || leaders != 1 {
-				return fmt.Errorf("%s sees %d of %d machines up, %d of %d voters, %d leaders", m.Name, up, len(machines), votes,
-					voters, leaders)
+			if info.Leader {
+				leaders++
 			}
 		}
-		return nil
-	})
+		if up != len(machines) || votes != voters || leaders != 1 {
+			return fmt.Errorf("%s sees %d of %d machines up, %d of %d voters, %d leaders", m.Name, up, len(machines), votes,
+				voters, leaders)
+		}
+	}
+	return nil
 }
 
 // must ends the test on an error.
