@@ -120,12 +120,6 @@ func (r run) roles() string {
 	return ""
 }
 
-// unitsOn returns those of the units that run on a machine.
-func (f *fleet) unitsOn(m *lab.Machine, names []string) []string {
-	f.t.Helper()
-	return slices.DeleteFunc(slices.Clone(names), func(unit string) bool { return f.home(unit) != m })
-}
-
 // spread places all units anew, so that every machine has some.
 func (f *fleet) spread(m *lab.Machine, names []string) {
 	f.t.Helper()

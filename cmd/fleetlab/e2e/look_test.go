@@ -30,6 +30,12 @@ func (f *fleet) home(unit string) *lab.Machine {
 	return on[0]
 }
 
+// unitsOn returns those of the units that run on a machine.
+func (f *fleet) unitsOn(m *lab.Machine, names []string) []string {
+	f.t.Helper()
+	return slices.DeleteFunc(slices.Clone(names), func(unit string) bool { return f.home(unit) != m })
+}
+
 // others returns the machines without those named.
 func (f *fleet) others(without ...*lab.Machine) []*lab.Machine {
 	return slices.DeleteFunc(slices.Clone(f.machines), func(m *lab.Machine) bool { return slices.Contains(without, m) })
