@@ -257,7 +257,7 @@ func (c *chaos) operate(args ...string) error {
 	first := true
 	return c.until("fleettop "+strings.Join(args, " "), 90*time.Second, func() error {
 		_, err := c.exec(c.free()[0], append([]string{"fleettop"}, args...)...)
-		if err != nil && args[0] == "destroy" && !first && strings.Contains(err.Error(), "no such unit") {
+		if err != nil && args[0] == "destroy" && !first && strings.Contains(err.Error(), "not found") {
 			return nil // the first time it did it, and the answer was lost
 		}
 		first = false
