@@ -58,11 +58,11 @@ var chaosKinds = []*chaosKind{
 				func() error { return unsilence(c.ctx, c.machines) })
 		}},
 	{name: "20 % loss", weight: 2, min: 5 * time.Second, max: 15 * time.Second, excuses: lost,
-		do: machineFault(func(_ *chaos, m *lab.Machine) error { return m.Lossy(20) }, perfect)},
+		do: machineFault(func(_ *chaos, m *lab.Machine) error { return m.Lossy(20) }, healCable)},
 	{name: "200 ms latency", weight: 2, min: 5 * time.Second, max: 15 * time.Second, excuses: lost,
 		do: machineFault(func(_ *chaos, m *lab.Machine) error {
 			return m.Slow(200*time.Millisecond, 100*time.Millisecond)
-		}, perfect)},
+		}, healCable)},
 	{name: "frozen", weight: 4, min: time.Second, max: 18 * time.Second, excuses: lost | witness.Pauses,
 		do: machineFault(func(_ *chaos, m *lab.Machine) error { return m.Freeze() },
 			func(_ *chaos, m *lab.Machine) error { return m.Thaw() })},
@@ -157,7 +157,7 @@ func reboot(c *chaos, m *lab.Machine) error {
 
 func cut(_ *chaos, m *lab.Machine) error     { return m.Cut() }
 func heal(_ *chaos, m *lab.Machine) error    { return m.Heal() }
-func perfect(_ *chaos, m *lab.Machine) error { return m.Perfect() }
+func healCable(_ *chaos, m *lab.Machine) error { return m.Perfect() }
 
 func mute(c *chaos, m *lab.Machine) error {
 	return silence(c.ctx, []*lab.Machine{m}, c.others(m))
