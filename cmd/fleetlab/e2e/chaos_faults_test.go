@@ -155,8 +155,8 @@ func reboot(c *chaos, m *lab.Machine) error {
 	return m.WaitBooted(c.ctx)
 }
 
-func cut(_ *chaos, m *lab.Machine) error     { return m.Cut() }
-func heal(_ *chaos, m *lab.Machine) error    { return m.Heal() }
+func cut(_ *chaos, m *lab.Machine) error       { return m.Cut() }
+func heal(_ *chaos, m *lab.Machine) error      { return m.Heal() }
 func healCable(_ *chaos, m *lab.Machine) error { return m.Perfect() }
 
 func mute(c *chaos, m *lab.Machine) error {
