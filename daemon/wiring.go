@@ -85,6 +85,7 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	n.background(view.Run)
 	n.background(tracker.Run)
 	n.background(shown.Run)
+	n.background(func(ctx context.Context) { n.etcd.ReplaceDeadLeader(ctx, tracker) })
 	n.background(func(ctx context.Context) { notifySystemd(ctx, agent.Ping) })
 	n.background(func(ctx context.Context) { n.etcd.FollowSeat(ctx, n.store) })
 	n.add(func(ctx context.Context) error { return listeners.Run(ctx, handler, keys.JoinServer()) })

@@ -53,6 +53,7 @@ func (s *Server) watchTerms() {
 // is not known then; etcd's client tries reads again by itself.
 func (s *Server) withinTerm(ctx context.Context, req any, _ *grpc.UnaryServerInfo,
 	handle grpc.UnaryHandler) (any, error) {
+	s.awaitLeader(ctx)
 	s.mu.Lock()
 	over := s.term.over
 	s.mu.Unlock()

@@ -55,6 +55,8 @@ type Server struct {
 	reason  error          // why etcd said that it ends
 	broken  error          // why etcd gave up
 	term    raftTerm       // the current one
+	// electing is closed when the election that this member forced is over; nil before the first.
+	electing chan struct{}
 
 	answering atomic.Int64 // requests taken and not answered yet, but for streams
 
