@@ -106,5 +106,8 @@ func TestChaosPlan(t *testing.T) {
 		if seen[k.name] == 0 {
 			t.Errorf("%q never comes up", k.name)
 		}
+		if several := k.target == twoMachines || k.target == allVoters; several && !k.alone {
+			t.Errorf("%q may take more than a minority away, together with another fault", k.name)
+		}
 	}
 }
