@@ -5,6 +5,7 @@ package simulation
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,9 @@ const (
 	// graceLess is how much less than its grace a daemon may have had, as one
 	// that was back for a moment may not have been heard.
 	graceLess = 3 * time.Second
+	// leavesAlone is how long after it lost the store a machine may still do what it was told before:
+	// stops that are under way, one after the other.
+	leavesAlone = 10 * time.Second
 )
 
 // auditor holds what is done against what is true.
@@ -38,11 +42,14 @@ type auditor struct {
 	held    []*machine           // that vanished at once
 	since   time.Time            // when they did
 	double  map[string]time.Time // since when a unit runs twice
+	// compared is when a machine lost the store whose view was compared since.
+	compared map[int]time.Time
 }
 
 func newAuditor(s *sim) *auditor {
 	return &auditor{sim: s, changed: map[cluster.UnitOnMachine]time.Time{}, asked: map[string]time.Time{},
-		dropped: map[string]time.Time{}, double: map[string]time.Time{}}
+		dropped: map[string]time.Time{}, double: map[string]time.Time{},
+		compared: map[int]time.Time{}}
 }
 
 func (a *auditor) hold(gone []*machine) {
@@ -86,6 +93,9 @@ func (a *auditor) look() {
 				copies[name] = append(copies[name], m)
 			}
 		}
+	}
+	for _, m := range s.machines {
+		a.shows(m)
 	}
 	for name, on := range copies {
 		// A second copy is told from a move: start-first moves overlap for as long as a stop takes.
@@ -161,6 +171,8 @@ func (a *auditor) read(before *cluster.Snapshot, c cluster.Change) {
 		a.changed[k] = now
 		if assignment == nil {
 			a.taken(before, k, now)
+		} else if _, had := before.Assignments[k]; !had {
+			a.given(before, c, *assignment, now)
 		}
 	}
 }
@@ -183,6 +195,35 @@ func (a *auditor) taken(before *cluster.Snapshot, k cluster.UnitOnMachine, now t
 	a.sim.fail("%s is taken from %s, and nothing is wrong with that", k.Unit, m.name())
 }
 
+// given checks that a machine that is given a unit is up, by the leader's word, and that the reason is true.
+func (a *auditor) given(before *cluster.Snapshot, c cluster.Change, to cluster.Assignment, now time.Time) {
+	verdict := func(id string) cluster.HealthState {
+		if v := c.Verdicts[id]; v != nil {
+			return v.State
+		}
+		return before.Verdicts[id].State
+	}
+	if state := verdict(to.Machine); state != cluster.Up && state != "" {
+		a.sim.fail("%s is given to %s, which is %q", to.Unit, a.machine(to.Machine).name(), state)
+	}
+	rest, moved := strings.CutPrefix(to.Reason, "moved from ")
+	if !moved {
+		return
+	}
+	name, rest, _ := strings.Cut(rest, ": ")
+	why, _, _ := strings.Cut(rest, "; ")
+	for id, from := range before.Machines {
+		if from.Name != name {
+			continue
+		}
+		state, drained := verdict(id), from.Schedule == cluster.Drained || now.Sub(a.dropped[id]) < aftermath
+		if why == "machine failed" && state != cluster.Failed || why == "machine is down" && state != cluster.Down ||
+			why == "machine is drained" && !drained {
+			a.sim.fail("%s is moved as %s %s, and by the leader's word it is %q", to.Unit, name, why, state)
+		}
+	}
+}
+
 func (a *auditor) machine(id string) *machine {
 	i := slices.IndexFunc(a.sim.machines, func(m *machine) bool { return m.id == id })
 	return a.sim.machines[i]
@@ -197,10 +238,12 @@ func (a *auditor) stopping(m *machine, unit string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.story.say(m.name(), "stops %s", unit)
-	if file, err := units.ParseFile(wanted.Content); err == nil && file.Exclusive() {
-		return // it is stopped first and assigned elsewhere later, and stopped where no fence stands
+	if away, _ := s.without(m); away > leavesAlone && m.awake() {
+		s.fail("%s stops %s, though it hasn't reached the store for %s", m.name(), unit, away)
 	}
-	if ok && wanted.Desired == units.Launched && time.Since(a.changed[k]) > 5*time.Second {
+	// An exclusive one is told to leave before it is given to another machine. That the
+	// fence stops it is no act of the agent.
+	if ok && !wanted.Leaving && wanted.Desired == units.Launched && time.Since(a.changed[k]) > 5*time.Second {
 		s.fail("%s stops %s, which it is to run", m.name(), unit)
 	}
 }

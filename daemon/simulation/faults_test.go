@@ -16,7 +16,7 @@ import (
 func (s *sim) fault() {
 	m := s.machines[s.roll(len(s.machines))]
 	o := s.machines[s.roll(len(s.machines))]
-	switch s.roll(24) {
+	switch s.roll(27) {
 	case 0, 1, 2:
 		if m.powered() {
 			s.story.say("", "%s loses its power", m.name())
@@ -88,6 +88,14 @@ func (s *sim) fault() {
 		s.slow(m)
 	case 18:
 		s.blackout()
+	case 24:
+		most := s.within(20*time.Millisecond, 800*time.Millisecond)
+		s.story.say("", "the store's answers take up to %s", 2*most)
+		s.setLate(most)
+		s.later(s.within(time.Second, 10*time.Second), func() { s.setLate(0) })
+	case 25:
+		s.story.say("", "the store's leader steps down")
+		s.dropHead()
 	case 19:
 		to := []cluster.Schedulability{cluster.Schedulable, cluster.Cordoned, cluster.Drained}[s.roll(3)]
 		s.story.say("", "%s is to be %q", m.name(), to)
@@ -287,6 +295,7 @@ func (s *sim) calm() {
 	clear(s.net.delay)
 	s.net.mu.Unlock()
 	s.setStall(false)
+	s.setLate(0)
 	for _, m := range s.machines {
 		m.frozen.Store(false)
 		if !m.powered() {

@@ -13,7 +13,6 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cluster/membership"
-	"fleettop/cluster/memstore"
 	"fleettop/daemon/agent"
 	"fleettop/daemon/engine"
 	"fleettop/daemon/fencing"
@@ -33,6 +32,7 @@ type machine struct {
 
 	power, frozen, daemonUp atomic.Bool
 	tracker                 atomic.Pointer[health.Tracker] // of the newest daemon
+	showing                 atomic.Pointer[showing]        // the same
 	boots                   int
 	manager                 atomic.Pointer[manager]
 	daemon                  *daemon
@@ -73,13 +73,20 @@ func (m *machine) notes() string {
 // daemon is a run of a machine's daemon: its parts as package daemon wires them.
 type daemon struct {
 	m        *machine
-	store    *memstore.Store
+	store    *lateStore
 	gossip   *members
 	presence *presence.Registration
 	fence    *fencing.Keeper
 	cancel   context.CancelFunc
 	parts    sync.WaitGroup
 	etcd     *voter
+}
+
+// showing is what a daemon's API shows from.
+type showing struct {
+	began time.Time
+	view  *view.View
+	shown *health.Shown
 }
 
 // members has one join at a time: serf holds a mutex for as long as one takes, and
@@ -117,10 +124,10 @@ func (m *machine) startDaemon() {
 	s := m.sim
 	s.runs++
 	log := slog.New(s.story.handler(m.name()))
-	d := &daemon{m: m, store: s.truth.Open(), etcd: &voter{votes: m.n <= s.voters}}
+	d := &daemon{m: m, store: &lateStore{s.truth.Open(), m}, etcd: &voter{votes: m.n <= s.voters}}
 	m.daemon = d
 	m.daemonUp.Store(true)
-	s.plugStore(m, d.store)
+	s.plugStore(m, d.store.Store)
 	gossiping, err := membership.Open(membership.Config{ID: m.id, BindAddr: m.addr, BindPort: 7370, AdvertiseAddr: m.addr,
 		Transport: s.net.plug(m), Logger: log})
 	if err != nil {
@@ -134,6 +141,7 @@ func (m *machine) startDaemon() {
 		Decides: d.etcd.Votes, Log: log},
 		d.gossip, v)
 	m.tracker.Store(tracker)
+	m.showing.Store(&showing{time.Now(), v, health.NewShown(m.id, tracker, v)})
 	e := engine.New(engine.Config{Self: m.id, Store: d.store, View: v, Health: tracker, Log: log})
 	d.fence = fencing.New(m.manager.Load(), log)
 	a := agent.New(agent.Config{Fence: d.fence, Machine: m.id, Lease: presence.SessionTTL, Name: m.name(), Store: d.store,

@@ -13,6 +13,10 @@ import (
 	"fleettop/units"
 )
 
+// ignored is how long a stop takes where SIGTERM is ignored: then comes SIGKILL,
+// and systemd may take the unit for failed.
+const ignored = 3 * time.Second
+
 // manager is a machine's service manager. It outlives daemons, and ends with the machine's power.
 type manager struct {
 	m *machine
@@ -139,7 +143,11 @@ func (g *manager) Start(ctx context.Context, name string) error {
 	g.change(h, "activating", "start")
 	g.mu.Unlock()
 	g.m.sim.auditor.starts(g.m, name, h.exclusive)
-	time.Sleep(g.m.sim.within(5*time.Millisecond, 400*time.Millisecond))
+	takes := g.m.sim.within(5*time.Millisecond, 400*time.Millisecond)
+	if g.m.sim.chance(3) {
+		takes *= 20
+	}
+	time.Sleep(takes)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone() {
@@ -183,12 +191,17 @@ func (g *manager) halt(ctx context.Context, name string) error {
 	g.mu.Unlock()
 	takes := g.m.sim.within(5*time.Millisecond, 200*time.Millisecond)
 	if g.m.sim.chance(3) {
-		takes = 3 * time.Second // it ignores SIGTERM
+		takes = ignored
 	}
 	time.Sleep(takes)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	h.PID = 0
+	if takes >= ignored && g.m.sim.chance(50) {
+		h.Result = "timeout"
+		g.change(h, "failed", "failed")
+		return &units.JobError{Unit: name, Verb: "stop", Result: "failed"}
+	}
 	g.change(h, "inactive", "dead")
 	return ctx.Err()
 }

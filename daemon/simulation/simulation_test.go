@@ -56,10 +56,12 @@ type sim struct {
 
 	mu     sync.Mutex // guards what follows
 	stores map[int]*memstore.Store
-	reach  map[int]bool // machines that reach the store
-	head   int          // the voter that leads the store; 0 for none
-	voting bool         // a new head is being chosen
-	stall  bool         // the store answers nobody
+	reach  map[int]bool      // machines that reach the store
+	head   int               // the voter that leads the store; 0 for none
+	voting bool              // a new head is being chosen
+	stall  bool              // the store answers nobody
+	late   time.Duration     // that a message to the store or from it may take
+	lost   map[int]lostStore // by machines that don't reach it
 }
 
 var violated atomic.Bool // in any story
@@ -99,7 +101,7 @@ func TestSimulation(t *testing.T) {
 func run(t *testing.T, seed uint64, dir string) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	s := &sim{t: t, seed: seed, dir: dir, rng: rng, story: &story{began: time.Now()}, truth: memstore.New(),
-		stores: map[int]*memstore.Store{}, reach: map[int]bool{}, voters: 3}
+		stores: map[int]*memstore.Store{}, reach: map[int]bool{}, lost: map[int]lostStore{}, voters: 3}
 	s.admin = s.truth.Open()
 	s.net = newNetwork(rand.New(rand.NewPCG(seed, 8)))
 	s.net.twice = rng.IntN(6)
@@ -261,6 +263,7 @@ func (s *sim) rewire() {
 				s.linked(v, s.machines[s.head-1])
 		}
 		s.reach[m.n] = reaches
+		s.noteReach(m, reaches)
 		if store := s.stores[m.n]; store != nil {
 			store.SetReachable(reaches)
 		}
