@@ -50,8 +50,8 @@ func (s *Server) Succeed(ctx context.Context, dead string, turn int) error {
 	s.mu.Lock()
 	s.electing = elected
 	s.mu.Unlock()
-	limit := time.NewTimer(election)
-	defer limit.Stop()
+	ctx, cancel := context.WithTimeout(ctx, election) // by then raft stands by itself
+	defer cancel()
 	if turn > 0 {
 		mine := time.NewTimer(time.Duration(turn) * turnAfter)
 		defer mine.Stop()
@@ -69,12 +69,11 @@ func (s *Server) Succeed(ctx context.Context, dead string, turn int) error {
 	self := uint64(server.MemberID())
 	// raft ignores it where the term is over.
 	if err := server.Process(ctx, &raftpb.Message{Type: raftpb.MsgTimeoutNow.Enum(), From: &self, To: &self,
-		Term: &term}); err != nil {
+		Term: &term}); err != nil && ctx.Err() == nil {
 		return err
 	}
 	select {
 	case <-changed:
-	case <-limit.C:
 	case <-ctx.Done():
 	case <-s.stop:
 	}
