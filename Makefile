@@ -10,7 +10,7 @@ SEEDS   ?= 1000
 SEED    ?= 1
 export CGO_ENABLED = 0
 
-.PHONY: help build test sim fuzz vuln demo screenshots lab e2e failover steady chaos bench lint install clean
+.PHONY: help build test sim crash fuzz vuln demo screenshots lab e2e failover steady chaos bench lint install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,6 +33,9 @@ test: lint ## everything that needs no root: lint, 2,000 simulated stories, then
 
 sim: ## SEEDS (1000) stories of faults in a simulated cluster of the real parts, checked at each step
 	go test -count=1 -timeout 0 ./daemon/simulation -sim.seeds $(SEEDS)
+
+crash: ## a daemon killed just before each of its writes, one life after the other (about half an hour)
+	go test -count=1 -timeout 0 -v -run '^TestKillPoints$$' ./daemon -crash.points 0
 
 fuzz: ## every fuzz target for FUZZTIME (60s), one after the other
 	@.ci/fuzz $(FUZZTIME)

@@ -245,7 +245,7 @@ func (c *Config) at(offset int) string {
 func (c *Config) trust() trust.Config {
 	return trust.Config{Machine: c.MachineID, Address: c.Address, KeyFile: c.KeyFile, KeyOptional: c.keyIsDefault,
 		PKI: c.PKI,
-		Dir: filepath.Join(c.RunDir, "tls"), Log: c.Log}
+		Dir: c.tlsDir(), Log: c.Log}
 }
 
 func (c *Config) etcdnode(credentials *trust.Credentials, gossip *membership.Membership) etcdnode.Config {
@@ -275,6 +275,8 @@ func orDefault(s, def string) string {
 }
 
 // unitsDir is where a manager keeps this daemon's unit files.
+func (c *Config) tlsDir() string { return filepath.Join(c.RunDir, "tls") }
+
 func (c *Config) unitsDir() string { return filepath.Join(c.RunDir, "units") }
 
 // fence is how this daemon's manager runs the machine's fence: as another

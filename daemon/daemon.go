@@ -38,6 +38,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := makeRunDir(cfg.RunDir); err != nil {
 		return err
 	}
+	if err := tidy(&cfg); err != nil {
+		cfg.Log.Warn("files that a killed daemon left could not be removed", "error", err)
+	}
 	for {
 		if err = run(ctx, cfg); !errors.Is(err, etcdnode.ErrKnownElsewhere) {
 			return err

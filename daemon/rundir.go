@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"fleettop/daemon/listen"
+	"fleettop/units/atomicfile"
 	"fleettop/units/diskfault"
 )
 
@@ -89,3 +91,10 @@ func (n *node) reload(listeners *listen.Listeners) {
 
 // underSystemd reports whether systemd started this process and waits for its notifications.
 func underSystemd() bool { return os.Getenv("NOTIFY_SOCKET") != "" }
+
+// tidy removes what a daemon that was killed left of files that it had not written to their end.
+// The caller has the state directory's lock.
+func tidy(cfg *Config) error {
+	return errors.Join(atomicfile.Tidy(cfg.StateDir), atomicfile.Tidy(cfg.RunDir), atomicfile.Tidy(cfg.tlsDir()),
+		atomicfile.Tidy(filepath.Dir(cfg.KeyFile), filepath.Base(cfg.KeyFile)))
+}

@@ -22,6 +22,9 @@ const (
 type marker struct {
 	ClusterID string `json:"clusterID"`
 	Machine   string `json:"machine"`
+	// Founding means that the cluster's first member hasn't served yet. What is there then is
+	// nobody's: where the daemon ends in between, it may lack the start of its log.
+	Founding bool `json:"founding,omitempty"`
 }
 
 // ForeignDataError says that a data directory belongs to another cluster, or
@@ -53,8 +56,11 @@ func (e *GoneError) Error() string {
 		e.ClusterID, filepath.Join(e.Dir, markerFile), filepath.Join(e.Dir, dataDir))
 }
 
-// HasData reports whether dir holds the data of an etcd member.
+// HasData reports whether dir holds the data of an etcd member, which isn't that of a founding that was interrupted.
 func HasData(dir string) bool {
+	if m, err := readMarker(dir); err == nil && m.Founding {
+		return false
+	}
 	_, err := os.Stat(filepath.Join(dir, dataDir, "member", "wal"))
 	return err == nil
 }
@@ -69,6 +75,15 @@ func Discard(dir string) error {
 		}
 	}
 	return nil
+}
+
+// dropUnfinished removes what an interrupted founding left.
+func dropUnfinished(dir string) error {
+	m, err := readMarker(dir)
+	if err != nil || !m.Founding {
+		return err
+	}
+	return Discard(dir)
 }
 
 func readMarker(dir string) (marker, error) {
@@ -95,7 +110,7 @@ func claim(dir string, want marker, founding bool) error {
 		return err
 	}
 	switch {
-	case has == want:
+	case has.ClusterID == want.ClusterID && has.Machine == want.Machine:
 		return nil
 	case has != marker{} && !HasData(dir) && founding:
 		return &GoneError{Dir: dir, ClusterID: has.ClusterID}

@@ -97,7 +97,10 @@ func Join(ctx context.Context, cfg Config, ticket Ticket) (*Server, error) {
 
 // startNew starts a member without data, and waits until it serves.
 func (c *Config) startNew(ctx context.Context, initial string, isNew bool) (*Server, error) {
-	if err := claim(c.Dir, marker{c.ClusterID, c.Machine}, isNew); err != nil {
+	if err := dropUnfinished(c.Dir); err != nil {
+		return nil, err
+	}
+	if err := claim(c.Dir, marker{c.ClusterID, c.Machine, isNew}, isNew); err != nil {
 		return nil, err
 	}
 	if HasData(c.Dir) {
@@ -117,7 +120,12 @@ func (c *Config) startNew(ctx context.Context, initial string, isNew bool) (*Ser
 	}
 	select {
 	case <-s.Ready():
-		return s, nil
+		if !isNew {
+			return s, nil
+		}
+		if err = writeMarker(c.Dir, marker{ClusterID: c.ClusterID, Machine: c.Machine}); err == nil {
+			return s, nil
+		}
 	case <-s.done:
 		err = s.err
 	case <-ctx.Done():
@@ -159,7 +167,7 @@ func Restart(_ context.Context, cfg Config) (*Server, error) {
 		}
 		cfg.ClusterID = has.ClusterID
 	}
-	if err := claim(cfg.Dir, marker{cfg.ClusterID, cfg.Machine}, false); err != nil {
+	if err := claim(cfg.Dir, marker{ClusterID: cfg.ClusterID, Machine: cfg.Machine}, false); err != nil {
 		return nil, err
 	}
 	if err := cfg.checkData(); err != nil {

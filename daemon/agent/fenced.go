@@ -135,6 +135,9 @@ func (a *Agent) isolate(now time.Time) {
 		switch {
 		case n.Isolation == 0 || a.flights[name] != nil:
 		case n.Isolated && a.want != nil && now.Sub(since) < n.Isolation:
+			a.reporter.tell(cluster.Event{Kind: cluster.EventUnit, Machine: a.cfg.Machine, Unit: name, Time: now,
+				Text: fmt.Sprintf("%s was stopped on %s, which had no answer of the cluster's store for %s (OnIsolation=stop)",
+					name, a.cfg.Name, n.Isolation)})
 			a.forget(name)
 		case !n.Isolated && held && now.Sub(since) >= n.Isolation && h.Active != "inactive" && h.Active != "failed":
 			a.log.Warn("stopping a unit, as the cluster's store doesn't answer (OnIsolation=stop)", "unit", name,

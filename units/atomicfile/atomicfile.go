@@ -5,8 +5,10 @@ package atomicfile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -14,7 +16,8 @@ import (
 
 // Write replaces the file at path by one with this content and exactly this
 // mode, whatever the umask. It blocks until the content is on the disk, and
-// leaves the old file as it was when it fails.
+// leaves the old file as it was when it fails. A process that is killed may leave
+// a file .NAME followed by digits beside it; see Tidy.
 func Write(path string, data []byte, mode os.FileMode) error {
 	if err := renameio.WriteFile(path, data, mode, renameio.IgnoreUmask(),
 		renameio.WithTempDir(filepath.Dir(path))); err != nil {
@@ -74,4 +77,28 @@ func ReplaceAll(files []File, mode os.FileMode, tempDir string) (err error) {
 		temps = temps[1:]
 	}
 	return nil
+}
+
+// Tidy removes what processes that were killed in Write, Replace or ReplaceAll left in a
+// directory, or only what they left of the files of these names. No other process may write them
+// meanwhile. A directory that isn't there is tidy.
+func Tidy(dir string, names ...string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		of, interrupted := strings.CutPrefix(strings.TrimRight(e.Name(), "0123456789"), ".")
+		interrupted = interrupted && of != "" && len(e.Name()) > len(of)+1
+		if len(names) > 0 {
+			interrupted = interrupted && slices.Contains(names, of)
+		} else {
+			interrupted = interrupted || IsTemp(e.Name())
+		}
+		if interrupted && e.Type().IsRegular() {
+			errs = append(errs, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package atomicfile_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"fleettop/units/atomicfile"
@@ -83,5 +84,37 @@ func TestIsTemp(t *testing.T) {
 		if got := atomicfile.IsTemp(name); got != want {
 			t.Errorf("IsTemp(%q) = %v", name, got)
 		}
+	}
+}
+
+func TestTidy(t *testing.T) {
+	all := []string{".key12345", ".new-77.tmp", ".notes.json9", "key", "notes.json", "log.1", ".hidden", ".5"}
+	for _, c := range []struct {
+		names []string
+		stays []string
+	}{
+		{nil, []string{".5", ".hidden", "key", "log.1", "notes.json"}},
+		{[]string{"key"}, []string{".5", ".hidden", ".new-77.tmp", ".notes.json9", "key", "log.1", "notes.json"}},
+	} {
+		dir := t.TempDir()
+		for _, name := range all {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := atomicfile.Tidy(dir, c.names...); err != nil {
+			t.Fatal(err)
+		}
+		var stays []string
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			stays = append(stays, e.Name())
+		}
+		if err != nil || !slices.Equal(stays, c.stays) {
+			t.Errorf("tidied for %q: %q stays (%v), expected %q", c.names, stays, err, c.stays)
+		}
+	}
+	if err := atomicfile.Tidy(filepath.Join(t.TempDir(), "nothing")); err != nil {
+		t.Error(err)
 	}
 }

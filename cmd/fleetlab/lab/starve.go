@@ -52,13 +52,19 @@ func (m *Machine) FillDisk(ctx context.Context, path string) error {
 		return err
 	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(inHost, &fs); err != nil {
-		return m.fail("fill "+path+" on", err)
+	for range 20 { // more may be used by the time that it shrinks
+		if err = unix.Statfs(inHost, &fs); err != nil {
+			break
+		}
+		if fs.Type != unix.TMPFS_MAGIC {
+			err = errors.New("it is not on a tmpfs: mount one with SmallDisk")
+			break
+		}
+		if err = m.resize(ctx, path, (fs.Blocks-fs.Bfree)*uint64(fs.Bsize)); err == nil {
+			break
+		}
 	}
-	if fs.Type != unix.TMPFS_MAGIC {
-		return m.fail("fill "+path+" on", errors.New("it is not on a tmpfs: mount one with SmallDisk"))
-	}
-	return m.resize(ctx, path, (fs.Blocks-fs.Bfree)*uint64(fs.Bsize))
+	return m.fail("fill "+path+" on", err)
 }
 
 // FreeDisk undoes FillDisk: the file system has so many MiB then.
