@@ -44,8 +44,13 @@ func (f *fleet) others(without ...*lab.Machine) []*lab.Machine {
 // leader returns the machine that leads, by the word of the first running machine that knows.
 func (f *fleet) leader() *lab.Machine {
 	f.t.Helper()
+	return f.leaderWithin(soon)
+}
+
+func (f *fleet) leaderWithin(limit time.Duration) *lab.Machine {
+	f.t.Helper()
 	var leader *lab.Machine
-	f.eventually("a leader", soon, func() error {
+	f.eventually("a leader", limit, func() error {
 		var last error
 		for _, m := range f.machines {
 			if !m.Running() {

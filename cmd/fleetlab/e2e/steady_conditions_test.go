@@ -67,7 +67,7 @@ func chosenConditions(t *testing.T) []condition {
 // machine believes that the host's cores are its own.
 func beginLoad(f *fleet, m *lab.Machine) {
 	for i := range runtime.NumCPU() {
-		f.on(m, "systemd-run", "--quiet", "--unit=systemd-busy"+strconv.Itoa(i), "sh", "-c", "while :; do :; done")
+		f.on(m, "systemd-run", "--quiet", "--collect", "--unit=systemd-busy"+strconv.Itoa(i), "sh", "-c", "while :; do :; done")
 	}
 }
 
@@ -97,7 +97,7 @@ func beginHog(f *fleet, m *lab.Machine) {
 	f.must(m.LimitMemory(memoryLimit))
 	f.on(m, "sh", "-c", fmt.Sprintf("cp %[1]s %[1]s.new && mv %[1]s.new %[1]s", lab.BinaryPath))
 	f.must(m.RestartFleettop(f.ctx))
-	f.on(m, "systemd-run", "--quiet", "--unit=systemd-hog", "--property=OOMScoreAdjust=1000", "--property=Restart=always",
+	f.on(m, "systemd-run", "--quiet", "--collect", "--unit=systemd-hog", "--property=OOMScoreAdjust=1000", "--property=Restart=always",
 		"--property=RestartSec=200ms", "--property=StartLimitIntervalSec=0", "tail", "/dev/zero")
 }
 
