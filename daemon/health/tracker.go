@@ -86,6 +86,9 @@ type Tracker struct {
 	results  chan result
 	rounds   chan round
 	doubts   chan string // machines that another one missed an answer of
+	present  chan presence
+	missed   map[string]time.Time // machines that were silent in the last roll call
+	rolled   time.Time            // the last roll call
 	probing  sync.WaitGroup
 	machines map[string]cluster.Machine // as of the last look
 	runs     map[string]cluster.Run
@@ -137,6 +140,7 @@ func New(cfg Config, members Members, view View) *Tracker {
 		left:    map[string]departure{},
 		results: make(chan result), rounds: make(chan round), doubts: make(chan string, doubtsAtOnce),
 		told: map[string]time.Time{}, spreading: map[string]bool{},
+		present: make(chan presence), missed: map[string]time.Time{},
 	}
 }
 
@@ -185,6 +189,8 @@ func (t *Tracker) Run(ctx context.Context) {
 				t.takeRound(r)
 			case id := <-t.doubts:
 				quiet = !t.noteDoubt(id, time.Now())
+			case p := <-t.present:
+				quiet = !t.notePresence(p)
 			case <-stored:
 				// Most changes in the store are of units, and say nothing of machines.
 				snap, live, _, stored = t.view.LastKnown()
@@ -222,10 +228,14 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 	old := t.State()
 	next := State{Health: make(map[string]cluster.Health, len(all))}
 	changed := len(all) != len(old.Health)
-	deaf := map[string]bool{}
+	deaf, found := map[string]bool{}, make(map[string]verdict, len(all))
+	for id, e := range all {
+		found[id] = judge(e, old.Health[id].State, now, t.cfg.Grace)
+	}
+	t.postpone(found, all, now)
 	for id, e := range all {
 		was, known := old.Health[id]
-		v := judge(e, was.State, now, t.cfg.Grace)
+		v := found[id]
 		t.absent[id].after(was.State, v, e, now)
 		h := v.health(e, was, t.whys[id], now)
 		if !known || h != was {
@@ -253,6 +263,7 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 			t.probe(ctx, id, false)
 		}
 	}
+	soonest(t.callRoll(ctx, all, now))
 	var when time.Time
 	next.Hold, when = t.census.count(now, t.cfg.Grace, next.Health, t.machines, deaf, t.runs)
 	soonest(when)
