@@ -42,7 +42,14 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.Log.Warn("files that a killed daemon left could not be removed", "error", err)
 	}
 	for {
-		if err = run(ctx, cfg); !errors.Is(err, etcdnode.ErrKnownElsewhere) {
+		err = run(ctx, cfg)
+		if to, behind, asideErr := etcdnode.PutAside(cfg.StateDir, err); asideErr != nil {
+			return errors.Join(err, asideErr)
+		} else if behind {
+			// What is left of etcd in this process keeps its ports: the next one joins.
+			return fmt.Errorf("%w; its data was moved to %s: start the daemon again", err, to)
+		}
+		if !errors.Is(err, etcdnode.ErrKnownElsewhere) {
 			return err
 		}
 		if err := etcdnode.Discard(cfg.StateDir); err != nil {

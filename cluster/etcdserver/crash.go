@@ -34,6 +34,14 @@ func (e *DataError) Error() string {
 // Unwrap returns the cause.
 func (e *DataError) Unwrap() error { return e.Cause }
 
+// ErrBehind means that a member's log lacks what the member had confirmed to the
+// others, as after an old copy of its disk was put back. etcd can't go on with it.
+var ErrBehind = errors.New("its log is older than what this machine has confirmed to the other voters, as after an old " +
+	"copy of its disk was put back")
+
+// beyondLog is in what raft says before it gives up for that.
+const beyondLog = "is out of range [lastIndex("
+
 // dataError tells a fault of the disk from data that is damaged.
 func (c *Config) dataError(path string, cause error) *DataError {
 	dir := filepath.Join(c.Dir, dataDir)
@@ -43,6 +51,9 @@ func (c *Config) dataError(path string, cause error) *DataError {
 	if diskfault.Known(cause) {
 		text := diskfault.Advice(cause, "--state-dir") + "; then start the daemon again"
 		return &DataError{Path: path, Cause: cause, text: text}
+	}
+	if errors.Is(cause, ErrBehind) {
+		return &DataError{Path: path, Cause: cause, text: "it must not vote with that, and joins anew with no data"}
 	}
 	return &DataError{Path: path, Cause: cause, text: fmt.Sprintf("restore %s from a backup of this machine; or, if "+
 		"other "+
@@ -89,6 +100,8 @@ func (s *Server) crash(message string, fields []zapcore.Field) {
 	switch {
 	case strings.HasPrefix(message, "file descriptor limit"):
 		cause = syscall.EMFILE
+	case strings.Contains(message, beyondLog):
+		cause = fmt.Errorf("%w (%s)", ErrBehind, message)
 	case cause == nil:
 		cause = errors.New(message)
 	default:

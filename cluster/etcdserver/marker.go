@@ -86,6 +86,20 @@ func dropUnfinished(dir string) error {
 	return Discard(dir)
 }
 
+// PutAside moves the member's data in dir to a directory beside it, which it
+// returns, so that the machine joins anew. What was put aside before is removed.
+func PutAside(dir string) (string, error) {
+	from, to := filepath.Join(dir, dataDir), filepath.Join(dir, dataDir+".old")
+	err := os.RemoveAll(to)
+	if err == nil {
+		err = os.Rename(from, to)
+	}
+	if err != nil {
+		return "", fmt.Errorf("put etcd's data aside: %w: move %s away, and start the daemon again", err, from)
+	}
+	return to, nil
+}
+
 func readMarker(dir string) (marker, error) {
 	var m marker
 	path := filepath.Join(dir, markerFile)

@@ -242,6 +242,17 @@ func (n *Node) Run(ctx context.Context, records Records) error {
 // error says which file is left.
 func Discard(stateDir string) error { return etcdserver.Discard(stateDir) }
 
+// PutAside moves the data of an embedded member away that can't go on with it,
+// as the error of a Node says (etcdserver.ErrBehind), so that the machine joins
+// anew. It returns where the data is, or false if that isn't why the node ended.
+func PutAside(stateDir string, why error) (to string, behind bool, err error) {
+	if !errors.Is(why, etcdserver.ErrBehind) {
+		return "", false, nil
+	}
+	to, err = etcdserver.PutAside(stateDir)
+	return to, true, err
+}
+
 // Close ends client and member. A member that left gives up its data. Its
 // error says what could not be closed or removed.
 func (n *Node) Close() error {
