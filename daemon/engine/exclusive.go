@@ -151,12 +151,12 @@ func (t *term) depart(snap *cluster.Snapshot, m cluster.Move, waiting map[string
 			return m, true
 		}
 		*again = sooner(*again, l.end)
-		t.wait(m, waiting, now, fmt.Sprintf("waits %s for %s's fence, as it is exclusive", span(l.end.Sub(now)),
-			t.called(from.Machine)))
+		t.wait(m, waiting, now, fmt.Sprintf("waits %s, until %s's copy is surely stopped, as it is exclusive",
+			span(l.end.Sub(now)), t.called(from.Machine)))
 		return m, false
 	}
 	if !t.runs(from.Machine) && !m.StopFirst { // its session ends first
-		t.wait(m, waiting, now, "waits for "+t.called(from.Machine)+"'s fence, as it is exclusive")
+		t.wait(m, waiting, now, "waits until "+t.called(from.Machine)+"'s copy is surely stopped, as it is exclusive")
 		return m, false
 	}
 	t.wait(m, waiting, now, "waits until "+t.called(from.Machine)+" has stopped it, "+why)

@@ -73,12 +73,9 @@ func (s *Screen) status(env *screens.Env, per int) {
 
 // evidence is why a machine is thought to be in its state, and what its death would do.
 func evidence(env *screens.Env, m *state.Machine) string {
-	text := m.Health.Evidence
+	text := widgets.Evidence(m, env.Now)
 	if text == "" && m.Health.State == cluster.Up {
 		text = "answers"
-	}
-	if m.Health.State == cluster.Suspect && !m.Health.SilentSince.IsZero() {
-		text = "no answer for " + widgets.Watch(env.Now.Sub(m.Health.SilentSince))
 	}
 	if m.SeenBy != "" && m.Health.State != cluster.Up {
 		text += ", seen by " + m.SeenBy

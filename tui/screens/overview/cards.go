@@ -121,13 +121,13 @@ func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
 	}
 }
 
-// evidence is why a machine is thought not to run, or not to have a daemon,
-// in the lines its units leave free: its figures would be old.
+// evidence is why a machine is doubted, or thought not to run or not to have a
+// daemon, in the lines its units leave free: its figures would be old.
 func (s *Screen) evidence(m *state.Machine, room int, now time.Time) []string {
-	if m.Health.State.Runs() && m.Health.State != cluster.DaemonGone {
+	if m.Health.State == cluster.Up {
 		return nil
 	}
-	return widgets.Clauses(m.Health.Evidence, room, 1+max(0, s.plan.extra-unitLines(m, now)))
+	return widgets.Clauses(widgets.Evidence(m, now), room, 1+max(0, s.plan.extra-unitLines(m, now)))
 }
 
 // unitLines is how many lines the units of a card would like.
