@@ -313,6 +313,18 @@ func (s *sampler) lastSeen(p place) time.Time {
 	return last
 }
 
+// firstSeen returns when a unit's processes were first seen on a machine.
+func (s *sampler) firstSeen(p place) (first time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lives {
+		if l.place == p && (first.IsZero() || l.from.Before(first)) {
+			first = l.from
+		}
+	}
+	return first
+}
+
 // empty returns an error while units run on a machine.
 func (f *fleet) empty(m *lab.Machine) error {
 	for p := range f.procs.snapshot() {

@@ -20,26 +20,49 @@ const fleetTests = `KnownHostsVerification FleetctlWithEnv ClientVersionFlag Cli
 	InstallUnit SystemdUnitFlow UnitRunnable UnitSubmit UnitLoad UnitStart UnitSubmitReplace UnitLoadReplace UnitStartReplace
 	UnitRestart UnitSSHActions UnitCat UnitStatus ListUnitFilesOrder`
 
+// failures are the rows of the table of what becomes of failures.
+var failures = []string{"power lost, kernel panic, cable out", "the daemon crashed, the machine lives",
+	"the daemon stopped or upgraded", "the machine shuts down or reboots", "drain", "cut off from the quorum",
+	"etcd lost its quorum", "a machine comes back", "more than half of the machines vanish at once",
+	"one-way loss, lost packets, latency, a flapping link", "a voter is lost for good", "two machines with one machine-id"}
+
 // TestFleetTwins holds the table in CONTRIBUTING: each of fleet's functional
 // tests has a twin, and each twin is a test that exists.
 func TestFleetTwins(t *testing.T) {
+	if names, want := tableOfTests(t, "twins"), strings.Fields(fleetTests); !slices.Equal(names, want) {
+		t.Errorf("the table has the rows %v, want %v", names, want)
+	}
+}
+
+// TestFailuresHaveTwins holds the table of failures: each has an end-to-end test, which exists.
+func TestFailuresHaveTwins(t *testing.T) {
+	if names := tableOfTests(t, "failures"); !slices.Equal(names, failures) {
+		t.Errorf("the table has the rows %q, want %q", names, failures)
+	}
+}
+
+// tableOfTests checks that a table in CONTRIBUTING names tests that exist, and returns its rows' names.
+func tableOfTests(t *testing.T, mark string) (names []string) {
+	t.Helper()
 	const root = "../../../.."
 	text, err := os.ReadFile(root + "/CONTRIBUTING.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, _ := strings.Cut(string(text), "<!-- twins -->")
-	table, _, _ = strings.Cut(table, "<!-- /twins -->")
+	_, table, _ := strings.Cut(string(text), "<!-- "+mark+" -->")
+	table, _, ok := strings.Cut(table, "<!-- /"+mark+" -->")
+	if !ok {
+		t.Fatalf("CONTRIBUTING has no table between <!-- %s --> and <!-- /%[1]s -->", mark)
+	}
 	folders := map[string]string{"cli": "cmd/fleettop/internal/cli", "e2e": "cmd/fleetlab/e2e"}
 	twin := regexp.MustCompile("^`([a-z0-9/]+)` (Test[A-Za-z]+)(?:/([A-Za-z]+))?$")
-	var names []string
 	for _, row := range strings.Split(strings.TrimSpace(table), "\n")[2:] {
 		cells := strings.Split(strings.Trim(row, "| "), " | ")
-		if len(cells) != 2 {
+		if len(cells) < 2 {
 			t.Fatalf("not a row: %q", row)
 		}
 		names = append(names, cells[0])
-		for _, one := range strings.Split(cells[1], ", ") {
+		for _, one := range strings.Split(cells[len(cells)-1], ", ") {
 			m := twin.FindStringSubmatch(one)
 			if m == nil {
 				t.Errorf("%s: %q names no test", cells[0], one)
@@ -54,9 +77,7 @@ func TestFleetTwins(t *testing.T) {
 			}
 		}
 	}
-	if want := strings.Fields(fleetTests); !slices.Equal(names, want) {
-		t.Errorf("the table has the rows %v, want %v", names, want)
-	}
+	return names
 }
 
 // hasTest reports whether a folder's test files declare a test and, if part
