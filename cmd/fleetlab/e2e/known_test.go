@@ -59,6 +59,10 @@ func TestLastKnown(t *testing.T) {
 			{[]string{"explain", "two.service"}, []string{"it was on " + n2.Name + ", which is failed"}},
 			{[]string{"events"}, []string{"started "}},
 			{[]string{"events", "-o", "json"}, []string{"started "}},
+			{[]string{"list-machines", "--all", "-o", "json"}, []string{"no answer for ", `"evidence"`}},
+			{[]string{"list-units", "-o", "json"}, []string{"one.service"}},
+			{[]string{"explain", "-o", "json", "two.service"}, []string{"two.service"}},
+			{[]string{"cat", "two.service"}, []string{"Description=Sleeps"}},
 		} {
 			began := time.Now()
 			out, said, err := f.try(m, c.args...)
@@ -79,9 +83,15 @@ func TestLastKnown(t *testing.T) {
 		if err != nil || !strings.Contains(out, "Started") {
 			t.Errorf("journal on %s: %v\n%s%s", m.Name, err, out, said)
 		}
-		if code, said := f.refusal(m, "stop", "one.service"); code != 1 || !strings.Contains(said, "quorum") ||
-			strings.Contains(said, "yet") {
-			t.Errorf("stop on %s: %d %s", m.Name, code, said)
+		for _, args := range [][]string{{"stop", "one.service"}, {"start", "one.service"}, {"restart", "one.service"},
+			{"destroy", "one.service"}, {"cordon", n1.Name}, {"drain", "--yes", n1.Name}, {"forget", n2.Name}} {
+			began := time.Now()
+			code, said := f.refusal(m, args...)
+			took := time.Since(began)
+			t.Logf("%s on %s without a quorum: %.3f s: %s", strings.Join(args, " "), m.Name, took.Seconds(), said)
+			if code != 1 || !strings.Contains(said, "quorum") || strings.Contains(said, "yet") || took > 12*time.Second+10*base {
+				t.Errorf("%s on %s: %d after %v: %s", strings.Join(args, " "), m.Name, code, took, said)
+			}
 		}
 	}
 	f.must(f.asBefore(before, n1, n4))

@@ -29,6 +29,7 @@ func explain(in schedule.Input, u cluster.Unit, plan schedule.Explanation, st ap
 	ex := &api.Explanation{Unit: plan.Unit, On: []string{}, Reason: plan.Reason, Moving: plan.Moving,
 		Verdicts: make([]api.Verdict, 0, len(plan.Verdicts)), Store: st, Places: []api.Place{}}
 	for _, v := range plan.Verdicts {
+		v.Reason += evidence(in, v.Machine, v.Reason)
 		ex.Verdicts = append(ex.Verdicts, api.Verdict(v))
 	}
 	for _, p := range placements(in, func(name string) bool { return name == u.Name })[u.Name] {
@@ -71,6 +72,22 @@ func explain(in schedule.Input, u cluster.Unit, plan schedule.Explanation, st ap
 		}
 	}
 	return ex
+}
+
+// evidence is what follows the reason about a machine that isn't up: what that rests on, and who saw it.
+func evidence(in schedule.Input, machine, reason string) string {
+	h := in.Health[machine]
+	if h.State == cluster.Up || h.Evidence == "" {
+		return ""
+	}
+	text := h.Evidence
+	if by, known := in.Snapshot.Machines[h.By]; known && h.By != machine && !strings.HasPrefix(text, "as ") {
+		text += ", seen by " + by.Label()
+	}
+	if !strings.Contains(reason, string(h.State)) {
+		text = "it is " + string(h.State) + ": " + text
+	}
+	return " (" + text + ")"
 }
 
 // names are what people call machines.

@@ -77,7 +77,7 @@ func evidence(env *screens.Env, m *state.Machine) string {
 	if text == "" && m.Health.State == cluster.Up {
 		text = "answers"
 	}
-	if m.SeenBy != "" && m.Health.State != cluster.Up {
+	if m.SeenBy != "" && m.Health.State != cluster.Up && !strings.HasPrefix(text, "as ") { // which says who sees it
 		text += ", seen by " + m.SeenBy
 	}
 	if m.Schedule != cluster.Schedulable {

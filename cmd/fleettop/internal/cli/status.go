@@ -196,6 +196,7 @@ func placementText(line func(string, string, ...any), u *api.UnitDetail, p api.U
 	if p.Lost != nil {
 		line("Active", "%s", print.Paint(colour, print.Yellow,
 			fmt.Sprintf("unknown, as the machine is %s%s", p.Lost.State, since(p.Lost.Since, now))))
+		line("Evidence", "%s", print.OrDash(draw.Clean(p.Lost.Evidence)))
 		line("Last", "%s%s", active, since(st.Since, now))
 	} else {
 		line("Active", "%s%s", print.Paint(colour, print.StateColour(st.Active), active), since(st.Since, now))
