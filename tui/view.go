@@ -258,7 +258,8 @@ func (s *shell) trouble(env *screens.Env, width int) string {
 		return longest(width, "The cluster's store has no quorum. Units keep running.", "The store has no quorum.")
 	}
 	age := "Data " + widgets.Age(env.Now.Sub(s.snap.Store.Since)) + " old: "
-	return longest(width, age+quorum+". Units keep running.", age+quorum+".", age+"no quorum.")
+	return longest(width, age+quorum+". Units keep running.", age+"the store has no quorum. Units keep running.",
+		age+"no quorum. Units keep running.", age+"no quorum.")
 }
 
 // longest is the first of some texts that fits, or the last.

@@ -127,7 +127,11 @@ func (s *Screen) evidence(m *state.Machine, room int, now time.Time) []string {
 	if m.Health.State == cluster.Up {
 		return nil
 	}
-	return widgets.Clauses(widgets.Evidence(m, now), room, 1+max(0, s.plan.extra-unitLines(m, now)))
+	text := widgets.Evidence(m, now)
+	if as, seen, own := strings.Cut(text, " sees it: "); own && strings.HasPrefix(as, "as ") {
+		text = seen // the banner says that no leader is heard, and a card is narrow
+	}
+	return widgets.Clauses(text, room, 1+max(0, s.plan.extra-unitLines(m, now)))
 }
 
 // unitLines is how many lines the units of a card would like.

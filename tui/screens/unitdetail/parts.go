@@ -124,7 +124,9 @@ func (s *Screen) story(env *screens.Env, w int) []line {
 			glyph, ink := t.Glyphs.Good, t.Good
 			switch {
 			case slices.Contains(s.explain.On, v.Machine):
-				glyph = t.Glyphs.Mark
+				if glyph = t.Glyphs.Mark; !v.OK {
+					ink = t.Busy
+				}
 			case !v.OK:
 				glyph, ink = t.Glyphs.Bad, t.Busy
 			}
