@@ -57,6 +57,9 @@ type Machine struct {
 	ScheduledAt time.Time `json:"scheduledAt,omitzero"`
 	// Drain is how the machine is drained, or was the last time.
 	Drain Drain `json:"drain,omitzero"`
+	// Sheds are units that an operator has the leader move to other machines, in this
+	// order and at the pace of Drain. What was done of them is seen from the assignments.
+	Sheds []Shed `json:"sheds,omitempty"`
 	// Departure is how the daemon last said goodbye; empty while it runs or
 	// when it died without a word.
 	Departure   Departure `json:"departure,omitempty"`
@@ -136,8 +139,23 @@ func (m *Machine) SetDrained(parallel int, stop bool, now time.Time) {
 	if parallel == 0 && m.Schedule == Drained {
 		parallel = m.Drain.Parallel
 	}
+	m.Sheds = nil
 	m.SetSchedule(Drained, now)
 	m.Drain = Drain{Parallel: max(1, parallel), Stop: stop, Attempt: m.Drain.Attempt + 1}
+}
+
+// SetSheds has the machine give units to others; none takes back what hasn't begun to move.
+func (m *Machine) SetSheds(sheds []Shed, parallel int) {
+	m.Sheds = sheds
+	m.Drain = Drain{Parallel: max(1, parallel), Attempt: m.Drain.Attempt + 1}
+}
+
+// Shed is a move that a rebalance asks for.
+type Shed struct {
+	Unit   string `json:"unit"`
+	Epoch  int64  `json:"epoch"` // of the assignment that it was planned on; it says nothing of another one
+	To     string `json:"to"`    // machine ID
+	Reason string `json:"reason"`
 }
 
 // Drain is how the leader drains a machine.
@@ -278,7 +296,7 @@ type Assignment struct {
 // Why says why the unit is on this machine.
 func (a Assignment) Why() string {
 	if a.Stay.Reason != "" {
-		return "it stays, though the machine is drained: " + a.Stay.Reason
+		return "it was to move, and stays: " + a.Stay.Reason
 	}
 	return a.Reason
 }

@@ -27,6 +27,11 @@ func (w *world) inMotion() bool {
 			return true
 		}
 	}
+	for k := range w.machines {
+		if len(w.pendingSheds(&w.machines[k])) > 0 {
+			return true
+		}
+	}
 	return len(w.staying) > 0 || slices.ContainsFunc(w.machines, func(m machine) bool {
 		return m.rec.Schedule == cluster.Drained && m.state.Runs() && len(m.residents) > 0
 	})
@@ -111,7 +116,7 @@ func (p *plan) handsOn(r *Result, i int32) bool {
 		why := cmp.Or(failed, "it isn't active after "+took(p.now.Sub(to.Since))) + " on " + on
 		p.back[i] = true
 		r.Moves = append(r.Moves, p.move(u, to, nil, "stays on "+from.name+": "+why))
-		if from.rec.Schedule == cluster.Drained {
+		if from.rec.Schedule == cluster.Drained || len(from.rec.Sheds) > 0 {
 			kept := *old
 			kept.Stay = cluster.Stay{Reason: why, Attempt: from.rec.Drain.Attempt, Tried: true}
 			r.Moves = append(r.Moves, p.move(u, old, &kept, why))
@@ -167,6 +172,7 @@ func (p *plan) drainAll() {
 			p.drain(int32(k), on)
 		}
 	}
+	p.shedAll()
 	p.placeAll() // what was replaced
 }
 
@@ -299,7 +305,8 @@ func (p *plan) markStays(r *Result) {
 		u := &p.units[i]
 		_, moved := p.moved[i]
 		on := &p.machines[p.byID[u.given[0].Machine]]
-		if _, stays := p.stays[i]; !stays && !moved && on.rec.Schedule != cluster.Drained {
+		sheds := len(on.rec.Sheds) > 0 && u.given[0].Stay.Attempt == on.rec.Drain.Attempt
+		if _, stays := p.stays[i]; !stays && !moved && on.rec.Schedule != cluster.Drained && !sheds {
 			p.markStay(r, u, cluster.Stay{})
 		}
 	}

@@ -46,11 +46,12 @@ type departure struct {
 // choice is the machine chosen for a unit, and the reasons.
 type choice struct {
 	machine  int32
-	eligible int   // machines to choose from
-	load     int32 // units on it before
-	siblings int32 // instances of the same template on it before
-	with     int32 // the unit it was grouped with; -1 for none
-	instead  int32 // the unit whose place it took; -1 for none
+	eligible int    // machines to choose from
+	load     int32  // units on it before
+	siblings int32  // instances of the same template on it before
+	with     int32  // the unit it was grouped with; -1 for none
+	instead  int32  // the unit whose place it took; -1 for none
+	asked    string // why a rebalance chose it; empty for other choices
 }
 
 func (p *Planner) plan(in Input, now time.Time) *plan {

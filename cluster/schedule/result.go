@@ -281,6 +281,8 @@ func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
 // why says why a machine was chosen.
 func (p *plan) why(u *unit, c choice) string {
 	switch {
+	case c.asked != "":
+		return c.asked
 	case u.rec.AdoptedFrom != "" && !u.global():
 		return "adopted where it runs"
 	case c.with >= 0:

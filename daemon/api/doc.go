@@ -37,6 +37,10 @@
 //	       forget a dead machine (Machine)
 //	GET    /v1/drain?machine=
 //	       what draining machines would do to their units (DrainPlan)
+//	GET    /v1/rebalance?exclusive=&max=
+//	       the moves that would balance the machines' loads, or those that go on (RebalancePlan)
+//	POST   /v1/rebalance
+//	       make such moves, or take them back (RebalanceRequest, RebalanceReply)
 //	POST   /v1/leave
 //	       this machine leaves the cluster for good (Moved)
 //	GET    /v1/events?since=&limit=&follow=
@@ -82,7 +86,7 @@
 // write carries the revision to ask for. Where the store is lost they show the
 // last state that is known, and since when.
 //
-// POST to /v1/units, /v1/actions, /v1/machines and /v1/leave may take long.
+// POST to /v1/units, /v1/actions, /v1/machines, /v1/rebalance and /v1/leave may take long.
 // With Accept: application/x-ndjson the answer begins with lines of
 // {"progress": Progress} and empty ones, and ends with {"reply"} or {"error"}.
 package api

@@ -335,7 +335,7 @@ func (t *term) tell(m cluster.Move, now time.Time) {
 		e.Text = m.Unit + " " + m.Reason
 	case m.From.Machine == m.To.Machine && m.To.Stay.Reason != "" && !m.To.Stay.Tried:
 		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
-		e.Text = m.Unit + " stays on " + t.called(m.From.Machine) + ", which is drained: " + m.To.Stay.Reason
+		e.Text = m.Unit + " stays on " + t.called(m.From.Machine) + ": " + m.To.Stay.Reason
 	case m.From.Machine == m.To.Machine:
 		return
 	default:

@@ -410,6 +410,27 @@ func (c *Client) PlanDrain(ctx context.Context, machines ...string) (*api.DrainP
 	return &plan, c.call(ctx, http.MethodGet, "/v1/drain", url.Values{"machine": machines}, nil, &plan)
 }
 
+// PlanRebalance returns the moves that would balance the machines' loads, at most
+// most of them if that isn't 0, or those of a rebalance that goes on.
+func (c *Client) PlanRebalance(ctx context.Context, exclusive bool, most int) (*api.RebalancePlan, error) {
+	q := url.Values{"exclusive": {strconv.FormatBool(exclusive)}}
+	if most > 0 {
+		q.Set("max", strconv.Itoa(most))
+	}
+	var plan api.RebalancePlan
+	return &plan, c.call(ctx, http.MethodGet, "/v1/rebalance", q, nil, &plan)
+}
+
+// Rebalance has the leader make moves of a plan, waits for those that go on, or takes them back.
+func (c *Client) Rebalance(ctx context.Context, req api.RebalanceRequest) (*api.RebalanceReply, error) {
+	var reply api.RebalanceReply
+	if err := c.long(ctx, "/v1/rebalance", req, &reply); err != nil {
+		return nil, err
+	}
+	c.revision.Store(max(c.revision.Load(), reply.Revision))
+	return &reply, nil
+}
+
 // ScheduleAll cordons, drains or uncordons machines together, each named by
 // its ID, the beginning of it, or its name. What is refused for one of them is
 // in its result; the error is for what failed as a whole.

@@ -22,10 +22,13 @@ const exitLook = 50 * time.Millisecond
 type Exit struct {
 	machines []string
 	attempt  map[string]int64 // of the drain before, by machine
-	units    []string
-	from     map[string]string // the machine that each has left, or is to leave
-	global   map[string]bool
-	once     map[string]bool // they run and end, and are activating for as long as they run
+	// epochs is set for the moves of a rebalance, by unit: an assignment of another
+	// epoch isn't to leave. attempt is that of the rebalance then.
+	epochs map[string]int64
+	units  []string
+	from   map[string]string // the machine that each has left, or is to leave
+	global map[string]bool
+	once   map[string]bool // they run and end, and are activating for as long as they run
 }
 
 // NewExit returns the Exit of the units that machines have.
@@ -57,12 +60,15 @@ func NewExit(snap *cluster.Snapshot, machines ...string) *Exit {
 // report with how far that is, and returns what became of each machine's. It
 // fails when ctx ends, and when one of the machines is not drained any more.
 func (x *Exit) Await(ctx context.Context, lease *view.Lease, report func(api.Progress)) (map[string]*api.Moved, error) {
-	seen := false // drained
+	seen := x.epochs != nil // drained
 	for {
 		snap, live, _, changed := lease.Latest()
 		if snap == nil || !live {
 			report(api.Progress{Total: len(x.units), Text: "the cluster's store can't be reached at the moment"})
 		} else if name := x.open(snap); name != "" && seen {
+			if x.epochs != nil {
+				return nil, api.Refuse(api.CodeConflict, "what has not moved stays", "the rebalance was taken back for %s", name)
+			}
 			return nil, api.Refuse(api.CodeConflict, "what has not moved stays",
 				"%s takes units again: the drain was taken back", name)
 		} else if name == "" {
@@ -86,7 +92,14 @@ func (x *Exit) Await(ctx context.Context, lease *view.Lease, report func(api.Pro
 // open names a machine that is not drained, or none.
 func (x *Exit) open(snap *cluster.Snapshot) string {
 	for _, id := range x.machines {
-		if m, known := snap.Machines[id]; known && (m.Schedule != cluster.Drained || m.Drain.Attempt == x.attempt[id]) {
+		m, known := snap.Machines[id]
+		if x.epochs != nil {
+			if known && m.Drain.Attempt != x.attempt[id] {
+				return cmp.Or(m.Name, id)
+			}
+			continue
+		}
+		if known && (m.Schedule != cluster.Drained || m.Drain.Attempt == x.attempt[id]) {
 			return cmp.Or(m.Name, id)
 		}
 	}
@@ -147,6 +160,9 @@ func (x *Exit) waitsFor(snap *cluster.Snapshot, k cluster.UnitOnMachine) (text s
 	a, assigned := snap.Assignments[k]
 	st, reported := snap.Statuses[k]
 	leaves := slices.Contains(x.machines, k.Machine)
+	if x.epochs != nil {
+		leaves = x.from[k.Unit] == k.Machine && (!assigned || a.Leaving || a.Epoch == x.epochs[k.Unit])
+	}
 	switch {
 	case leaves && assigned && snap.Leader.Machine == "":
 		return "no machine leads the cluster at the moment", true

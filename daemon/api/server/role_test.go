@@ -33,6 +33,8 @@ var whoMay = map[string]string{
 	"GET /v1/machines/{id}/host/{unit}": "o",
 	"POST /v1/machines":                 "a",
 	"GET /v1/drain":                     "a",
+	"GET /v1/rebalance":                 "a",
+	"POST /v1/rebalance":                "a",
 	"POST /v1/leave":                    "a",
 	"GET /v1/events":                    "l",
 	"GET /v1/stats":                     "l",

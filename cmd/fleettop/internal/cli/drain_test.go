@@ -36,7 +36,7 @@ func TestDrainNamesWhatHasNoOtherPlace(t *testing.T) {
 		}
 	}
 	s.wants(s.must("list-units"), "running")
-	s.wants(s.must("explain", "here.service"), "it stays, though the machine is drained: 2 machines: ")
+	s.wants(s.must("explain", "here.service"), "it was to move, and stays: 2 machines: ")
 	code, out, errOut = s.try("drain", "--stop", "--yes", "n2")
 	if code != 0 || !strings.Contains(out, "Machine 20000000... (n2) is drained: 0 units moved") ||
 		!strings.Contains(errOut, "stopped, as no other machine can take them: here.service") {

@@ -195,7 +195,7 @@ func TestViewersOverSSH(t *testing.T) {
 	before := v.must("viewer", "", "list-unit-files", "-o", "json") + v.must("viewer", "", "list-machines", "-o", "json")
 	for _, line := range []string{"submit x.service", "submit --replace web.service", "load web.service",
 		"start web.service", "stop web.service", "restart web.service",
-		"unload web.service", "destroy web.service", "cordon n2", "drain n2", "uncordon n2", "forget n3", "leave",
+		"unload web.service", "destroy web.service", "cordon n2", "drain n2", "uncordon n2", "rebalance", "forget n3", "leave",
 		"join-command"} {
 		code, out, errOut := v.ssh("viewer", service, line)
 		if code != 1 || !strings.Contains(errOut, "operators") || out != "" {

@@ -50,6 +50,7 @@ func verbs() []verb {
 		{"machines", (*app).cordonCommand, nil},
 		{"machines", (*app).drainCommand, nil},
 		{"machines", (*app).uncordonCommand, nil},
+		{"machines", (*app).rebalanceCommand, nil},
 		{"machines", (*app).forgetCommand, nil},
 		{"machines", (*app).leaveCommand, nil},
 		{"machines", (*app).sshCommand, []string{noJSON}},
