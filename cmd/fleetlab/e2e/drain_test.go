@@ -28,8 +28,7 @@ func TestDrainInterrupted(t *testing.T) {
 	names := []string{"a.service", "b.service", "c.service", "d.service"}
 	files := map[string]string{}
 	for _, name := range names {
-		files[name] = fmt.Sprintf("[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c "+
-			"'sleep %.0f; systemd-notify --ready; exec sleep infinity'\n", readyAfter.Seconds())
+		files[name] = slowToStart()
 	}
 	files["z.service"] = "[Service]\nType=exec\nExecStart=/root/only-here infinity\n" // what it needs is on one machine
 	f.on(from, "cp", "/bin/sleep", "/root/only-here")
@@ -68,12 +67,9 @@ func TestDrainInterrupted(t *testing.T) {
 	})
 	var starts []time.Time
 	for _, name := range names {
-		lives := f.procs.of(name)
-		if len(lives) != 2 || lives[0].machine != from.Name || lives[1].machine == from.Name {
-			t.Fatalf("%s ran as %+v", name, lives)
-		}
-		if ready := lives[1].from.Add(readyAfter); lives[0].to.Before(ready) {
-			t.Errorf("%s ended on %s %.2f s before it was active on %s", name, from.Name, ready.Sub(lives[0].to).Seconds(), lives[1].machine)
+		lives := f.neverAway(name, from)
+		if len(lives) != 2 {
+			t.Fatalf("%s didn't move", name)
 		}
 		starts = append(starts, lives[1].from)
 	}
@@ -100,4 +96,82 @@ func TestDrainInterrupted(t *testing.T) {
 		t.Errorf("drained once more: %s", out)
 	}
 	f.eventually("it to be empty", soon, func() error { return f.empty(from) })
+}
+
+// TestRebalance: units that a cordon kept on one machine are spread, start-first, though
+// the command is interrupted and the leader's daemon restarts.
+func TestRebalance(t *testing.T) {
+	f := newFleet(t, 3, setup{})
+	full, at := f.machines[1], f.machines[2]
+	names := []string{"a.service", "b.service", "c.service", "d.service", "e.service", "f.service"}
+	files := map[string]string{}
+	for _, name := range names {
+		files[name] = slowToStart()
+	}
+	f.verb(at, "cordon", f.machines[0].Name, at.Name)
+	f.start(at, files)
+	f.verb(at, "uncordon", f.machines[0].Name, at.Name)
+	plan := f.verb(at, "rebalance", "--dry-run")
+	if want := full.Name + " has 6 units, "; !strings.Contains(plan, want) || strings.Count(plan, " -> ") != 4 {
+		t.Errorf("the plan lacks %q, or four moves:\n%s", want, plan)
+	}
+	var said strings.Builder
+	interrupted := at.Command(f.ctx, "timeout", "--signal=INT", "2", "fleettop", "rebalance", "--yes")
+	interrupted.Stdout, interrupted.Stderr = &said, &said
+	_ = interrupted.Run()
+	if !strings.Contains(said.String(), "Interrupted. The cluster goes on with it") {
+		t.Errorf("interrupted, it said %q", said.String())
+	}
+	f.must(f.leader().RestartFleettop(f.ctx))
+	f.eventually("the daemon on "+at.Name+" to answer", soon, func() error {
+		_, err := f.client(at).Machines(f.ctx)
+		return err
+	})
+	ctx, cancel := context.WithTimeout(f.ctx, time.Minute)
+	defer cancel()
+	if out, err := at.Exec(ctx, "fleettop", "rebalance"); err != nil {
+		t.Errorf("resumed: %v\n%s", err, out)
+	}
+	f.eventually("each machine to have two", soon, func() error {
+		on := map[string]int{}
+		for _, name := range names {
+			for _, m := range f.procs.running(name) {
+				on[m.Name]++
+			}
+		}
+		for _, m := range f.machines {
+			if on[m.Name] != 2 {
+				return fmt.Errorf("%v", on)
+			}
+		}
+		return nil
+	})
+	for _, name := range names {
+		f.neverAway(name, full)
+	}
+	if out := f.verb(at, "rebalance", "--dry-run"); !strings.Contains(out, "Nothing to move") {
+		t.Errorf("a second one plans\n%s", out)
+	}
+}
+
+// slowToStart is a service that is active readyAfter after its process began.
+func slowToStart() string {
+	return fmt.Sprintf("[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'sleep %.0f; systemd-notify --ready; exec sleep infinity'\n",
+		readyAfter.Seconds())
+}
+
+// neverAway checks that a unit of slowToStart that left a machine ended there
+// when it was active elsewhere, and returns its processes' lives.
+func (f *fleet) neverAway(name string, from *lab.Machine) []life {
+	f.t.Helper()
+	lives := f.procs.of(name)
+	if len(lives) == 0 || lives[0].machine != from.Name || len(lives) > 2 {
+		f.t.Fatalf("%s ran as %+v", name, lives)
+	}
+	if len(lives) == 2 {
+		if ready := lives[1].from.Add(readyAfter); lives[0].to.Before(ready) {
+			f.t.Errorf("%s ended on %s %.2f s before it was active on %s", name, from.Name, ready.Sub(lives[0].to).Seconds(), lives[1].machine)
+		}
+	}
+	return lives
 }
