@@ -35,6 +35,7 @@ func TestRebalance(t *testing.T) {
 			t.Errorf("%s is on %s", u.Unit, u.Machine)
 		}
 	}
+	s.Break("b.service", units.Status{Active: "active", Sub: "running"}, "")
 	var reply api.RebalanceReply
 	if err := json.Unmarshal([]byte(s.must("rebalance", "--yes", "-o", "json")), &reply); err != nil || reply.Moved == nil || reply.Moved.Units != 1 {
 		t.Errorf("rebalance -o json: %+v, %v", reply, err)
