@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -285,6 +286,13 @@ type Assignment struct {
 	MovedFrom string `json:"movedFrom,omitempty"`
 	// Stay is why the unit is still on this machine, which is drained.
 	Stay Stay `json:"stay,omitzero"`
+	// Tries are the tries of this generation that failed, oldest first, of a unit
+	// with Reschedule=on-failure. Attempt is how many there were when this one
+	// began: its own failure is among them once Tries has more. RetryAt is when the
+	// next one is due; zero for never.
+	Tries   []Try     `json:"tries,omitempty"`
+	Attempt int       `json:"attempt,omitempty"`
+	RetryAt time.Time `json:"retryAt,omitzero"`
 	// Epoch is the store revision the placement was decided on; of two
 	// assignments of one unit the higher epoch is the later. It stays the
 	// same while the unit stays on the machine and isn't told to leave it.
@@ -301,11 +309,24 @@ func (a Assignment) Why() string {
 	return a.Reason
 }
 
+// Try is a try to run a unit that failed.
+type Try struct {
+	Machine string    `json:"machine"`
+	At      time.Time `json:"at"` // when the leader saw it
+	Reason  string    `json:"reason"`
+}
+
+// Waits reports whether the unit failed and is to be tried again, at RetryAt.
+func (a Assignment) Waits() bool { return len(a.Tries) > a.Attempt && !a.RetryAt.IsZero() }
+
 // Equal reports whether two assignments say the same.
 func (a Assignment) Equal(o Assignment) bool {
-	same := a.Since.Equal(o.Since)
-	a.Since, o.Since = time.Time{}, time.Time{}
-	return same && a == o
+	sameTry := func(x, y Try) bool { return x.Machine == y.Machine && x.Reason == y.Reason && x.At.Equal(y.At) }
+	return a.Machine == o.Machine && a.Unit == o.Unit && a.Content == o.Content && a.Hash == o.Hash && a.Desired == o.Desired &&
+		a.Generation == o.Generation && a.Restart == o.Restart && a.Finished == o.Finished && a.TakeOver == o.TakeOver &&
+		a.Release == o.Release && a.Leaving == o.Leaving && a.MovedFrom == o.MovedFrom && a.Stay == o.Stay &&
+		a.Attempt == o.Attempt && a.RetryAt.Equal(o.RetryAt) &&
+		a.Epoch == o.Epoch && a.Reason == o.Reason && a.Since.Equal(o.Since) && slices.EqualFunc(a.Tries, o.Tries, sameTry)
 }
 
 // Fence is the newest renewal of a machine's fence, which holds its exclusive

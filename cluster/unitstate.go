@@ -29,6 +29,7 @@ const (
 	UnitFinished  UnitState = "finished"  // it ran and ended well
 	UnitStopped   UnitState = "stopped"   // it was stopped by hand on its machine
 	UnitFailed    UnitState = "failed"    // it ended badly
+	UnitRetrying  UnitState = "retrying"  // it failed, and is to be tried again, here or on another machine
 	UnitCrashing  UnitState = "crashing"  // it ends and is started again and again
 )
 
@@ -47,6 +48,7 @@ type Standing struct {
 	Status   units.Status // as the machine reported it last; zero before the first report
 	Carried  int64        // the generation that the machine has carried out
 	Error    string       // why it could not
+	Retrying bool         // it failed, and its next try is to come
 	Crashing bool         // the caller saw it end and start again and again
 }
 
@@ -64,6 +66,8 @@ func (s Standing) State() UnitState {
 		return UnitWaiting
 	case s.Health != "" && !s.Health.Runs():
 		return UnitLost
+	case s.Retrying && s.Desired == units.Launched && !s.Status.Runs():
+		return UnitRetrying
 	case s.Error != "":
 		return UnitError
 	case load != "" && load != "loaded" && load != "stub" && load != "merged":

@@ -25,6 +25,7 @@ func TestUnitState(t *testing.T) {
 		cluster.UnitActive: {launched("active", "running", "success"),
 			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Health = cluster.DaemonGone }),
 			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Desired = units.Loaded })},
+		cluster.UnitRetrying: {with(launched("failed", "failed", "exit-code"), func(s *cluster.Standing) { s.Retrying = true })},
 		cluster.UnitError: {with(launched("inactive", "dead", ""),
 			func(s *cluster.Standing) { s.Error = "no such program" })},
 		cluster.UnitChanging: {with(launched("active", "running", ""), func(s *cluster.Standing) { s.Carried = 1 })},

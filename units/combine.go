@@ -31,6 +31,16 @@ func (c *collector) check() error {
 		}
 		return fileErrorf(lb, "%s can't be used with %s (line %d): %s", b, a, la, p.why)
 	}
+	if line := c.lines[optReschedule]; c.req.Reschedule {
+		switch {
+		case c.req.Global:
+			return fileErrorf(line, "%s=on-failure can't be used with Global=true: a global unit runs on every machine that fits, "+
+				"and has no other to be tried on", optReschedule)
+		case len(c.req.MachineOf) > 0:
+			return fileErrorf(line, "%s=on-failure can't be used with MachineOf: the unit stays with the other one, "+
+				"and has no other machine to be tried on", optReschedule)
+		}
+	}
 	switch line := c.lines[optTimeout]; {
 	case !c.req.StopWhenIsolated && line > 0:
 		return fileErrorf(line, "%s is the time for %s=stop, which the file doesn't have: add it, or remove the line",

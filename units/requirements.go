@@ -22,7 +22,9 @@ type Requirements struct {
 	Replaces  []string            // patterns of units that leave the machine when it comes
 	Global    bool                // runs on every machine that fits
 	Rerun     bool                // a finished oneshot runs again on the next machine
-	Exclusive bool                // never runs twice at once: it ends by its machine's fence before it starts elsewhere
+	// Reschedule says that it is tried on another machine when it has failed on one.
+	Reschedule bool
+	Exclusive  bool // never runs twice at once: it ends by its machine's fence before it starts elsewhere
 
 	// StopWhenIsolated says that the unit is stopped where its machine has had no
 	// answer of the store's quorum for IsolationTimeout.
@@ -49,14 +51,15 @@ type fleetOption struct {
 
 // The options that other code names.
 const (
-	optMachineID = "MachineID"
-	optMachineOf = "MachineOf"
-	optConflicts = "Conflicts"
-	optReplaces  = "Replaces"
-	optGlobal    = "Global"
-	optExclusive = "Exclusive"
-	optIsolation = "OnIsolation"
-	optTimeout   = "IsolationTimeoutSec"
+	optMachineID  = "MachineID"
+	optMachineOf  = "MachineOf"
+	optConflicts  = "Conflicts"
+	optReplaces   = "Replaces"
+	optGlobal     = "Global"
+	optExclusive  = "Exclusive"
+	optReschedule = "Reschedule"
+	optIsolation  = "OnIsolation"
+	optTimeout    = "IsolationTimeoutSec"
 )
 
 // fleetOptions are all options, in the order of messages.
@@ -69,6 +72,7 @@ var fleetOptions = []fleetOption{
 	{name: optGlobal, flag: func(r *Requirements) *bool { return &r.Global }},
 	{name: "Rerun", flag: func(r *Requirements) *bool { return &r.Rerun }},
 	{name: optExclusive, flag: func(r *Requirements) *bool { return &r.Exclusive }},
+	{name: optReschedule, read: (*collector).reschedule},
 	{name: optIsolation, read: (*collector).onIsolation},
 	{name: optTimeout, read: (*collector).isolationTimeout},
 }
@@ -268,6 +272,18 @@ func (c *collector) machineOf(values []string, _ bool) error {
 			return err
 		}
 		c.req.MachineOf = addNew(c.req.MachineOf, name)
+	}
+	return nil
+}
+
+func (c *collector) reschedule(values []string, _ bool) error {
+	for _, v := range values {
+		switch v {
+		case "no", "on-failure":
+			c.req.Reschedule = v == "on-failure"
+		default:
+			return errors.New("write on-failure or no")
+		}
 	}
 	return nil
 }

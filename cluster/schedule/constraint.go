@@ -69,6 +69,8 @@ var constraints = [...]constraint{
 	apart:       machineOf{},
 	conflicting: conflicts{},
 	replaced:    replaces{},
+	// What became of it on the machine.
+	failed: notFailed{},
 }
 
 type causeKind uint8
@@ -85,6 +87,7 @@ const (
 	apart
 	conflicting
 	replaced
+	failed
 )
 
 var (

@@ -27,6 +27,9 @@ type plan struct {
 	stays       map[int32]cluster.Stay // units that can't leave a drained machine
 	back        map[int32]bool         // units whose start-first move is taken back
 	unplaceable map[string]bool        // peerKeys of units that no machine takes
+	again       map[int32]bool         // units that failed and get their next try
+	recorded    []cluster.Move         // failures, to be kept in the assignments
+	next        time.Time              // when the next try of a unit is due; zero for none
 
 	scratch, common []int32 // reused buffers
 	marks           []int   // machines marked with mark don't take the current unit
@@ -57,7 +60,7 @@ type choice struct {
 func (p *Planner) plan(in Input, now time.Time) *plan {
 	pl := &plan{world: p.world, in: in, now: now, moved: map[int32]cause{}, chosen: map[int32]choice{},
 		stays: map[int32]cluster.Stay{}, back: map[int32]bool{}, failed: map[int32]bool{}, isLeft: map[int32]bool{}, evicted: map[int32]bool{},
-		unplaceable: map[string]bool{}, marks: make([]int, len(p.world.machines))}
+		unplaceable: map[string]bool{}, again: map[int32]bool{}, marks: make([]int, len(p.world.machines))}
 	for _, i := range pl.pending {
 		u := &pl.units[i]
 		if len(u.given) > 0 {
@@ -72,6 +75,7 @@ func (p *Planner) plan(in Input, now time.Time) *plan {
 		pl.queue = append(pl.queue, i)
 	}
 	pl.displace()
+	pl.reschedule()
 	pl.spreadGlobals()
 	pl.placeAll()
 	pl.drainAll()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"fleettop/cluster"
 	"fleettop/units"
@@ -43,6 +44,7 @@ func (p *plan) result() Result {
 		}
 	}
 	p.markStays(&r)
+	r.Moves, r.Next = append(r.Moves, p.recorded...), p.next
 	p.finish(&r)
 	p.handOver(&r)
 	reasons := map[string]string{}
@@ -175,6 +177,9 @@ func (p *plan) changedMove(r *Result, i int32) {
 	case !had:
 		why := p.why(u, c)
 		r.Moves = append(r.Moves, p.move(u, nil, p.assignment(u, c.machine, why), why))
+	case u.given[0].Machine == p.machines[c.machine].id && p.again[i]:
+		why := fmt.Sprintf("tried again: %s", p.describeOne(left))
+		r.Moves = append(r.Moves, p.move(u, &u.given[0], p.assignment(u, c.machine, why), why))
 	case u.given[0].Machine == p.machines[c.machine].id:
 		if u.given[0].Generation != u.rec.Generation {
 			r.Moves = append(r.Moves, p.update(u, &u.given[0]))
@@ -253,7 +258,8 @@ func (p *plan) assignment(u *unit, m int32, reason string) *cluster.Assignment {
 		Machine: p.machines[m].id, Unit: u.name, Content: u.rec.Content, Hash: u.rec.Hash,
 		Desired: u.rec.Desired, Generation: u.rec.Generation, Restart: u.rec.Restart, Finished: p.isDone(u),
 		TakeOver: u.rec.TakesOver(p.machines[m].id),
-		Epoch:    p.in.Snapshot.Revision, Reason: reason, Since: p.now,
+		Tries:    u.tries, Attempt: len(u.tries),
+		Epoch: p.in.Snapshot.Revision, Reason: reason, Since: p.now,
 	}
 }
 
@@ -263,6 +269,7 @@ func (p *plan) update(u *unit, a *cluster.Assignment) cluster.Move {
 	to.Content, to.Hash, to.Desired = u.rec.Content, u.rec.Hash, u.rec.Desired
 	to.Generation, to.Restart, to.Finished = u.rec.Generation, u.rec.Restart, false
 	to.Stay = cluster.Stay{}
+	to.Tries, to.Attempt, to.RetryAt = nil, 0, time.Time{}
 	to.TakeOver, to.Release = u.rec.TakesOver(a.Machine), u.rec.Released
 	reason := "updated"
 	switch {

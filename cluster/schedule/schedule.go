@@ -78,6 +78,8 @@ type Result struct {
 	Stays []Staying
 	// Rolls are the updates of global units that go on after this plan; by unit.
 	Rolls []Roll
+	// Next is when the next try of a unit that failed is due; zero for none.
+	Next time.Time
 }
 
 // Planner makes plans. It caches parsed requirements and an index of the last
@@ -104,7 +106,7 @@ func (p *Planner) Plan(in Input, now time.Time) Result {
 	defer p.mu.Unlock()
 	p.sync(in)
 	if p.settled != nil && p.hold == in.Hold && len(in.Waits) == 0 && !p.world.rolling && !p.world.anyEnded(in.Snapshot) &&
-		len(p.world.handing) == 0 && !p.world.inMotion() {
+		len(p.world.handing) == 0 && !p.world.inMotion() && !p.world.anyFailing(in.Snapshot) {
 		return *p.settled
 	}
 	pl := p.plan(in, now)

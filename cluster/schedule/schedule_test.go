@@ -311,7 +311,7 @@ func checkMoves(t rapid.TB, in Input, r Result) {
 		if m.Generation != in.Snapshot.Units[m.Unit].Generation {
 			t.Errorf("move of %s decided on generation %d", m.Unit, m.Generation)
 		}
-		if m.From != nil && in.Snapshot.Assignments[cluster.UnitOnMachine{Machine: m.From.Machine, Unit: m.Unit}] != *m.From {
+		if m.From != nil && !in.Snapshot.Assignments[cluster.UnitOnMachine{Machine: m.From.Machine, Unit: m.Unit}].Equal(*m.From) {
 			t.Errorf("move of %s from an assignment that isn't there", m.Unit)
 		}
 		switch {

@@ -39,6 +39,9 @@ func (w *world) placeStanding() {
 		if u.wanted && !u.global() && len(u.given) > 0 {
 			w.placeMoving(int32(i), u)
 		}
+		if u.wanted && u.retries() {
+			w.retrying, u.tries = append(w.retrying, int32(i)), u.given[0].Tries
+		}
 		switch {
 		case !u.wanted:
 		case u.global():

@@ -37,6 +37,7 @@ type unit struct {
 	targets             []int32         // MachineOf; -1 for a unit that isn't wanted
 	followers           []int32         // units of which it is a target
 	replaces, replacers []int32
+	tries               []cluster.Try // of this generation, that failed
 }
 
 func (u *unit) global() bool { return u.parsed.req.Global }
@@ -64,6 +65,7 @@ type world struct {
 	rolling  bool    // a global unit isn't up to date everywhere
 	once     []int32 // assigned units that run once, not marked as done
 	handing  []int32 // assigned units that change hands
+	retrying []int32 // assigned units that are tried on another machine when they fail
 	extra    []int32 // units with assignments to be withdrawn
 	moving   []int32 // units that were moved from another machine on an operator's word, lately or long ago
 	staying  []int32 // units that couldn't leave a drained machine

@@ -128,8 +128,8 @@ func applyConflicts(t *testing.T, open func() cluster.Store) {
 			t.Errorf("%s: written at %d", what, revision)
 		}
 	}
-	if after := snapshot(t, s); len(after.Assignments) != 1 || after.Assignments[on("m1",
-		u.Name)] != before.Assignments[on("m1", u.Name)] {
+	if after := snapshot(t, s); len(after.Assignments) != 1 ||
+		!after.Assignments[on("m1", u.Name)].Equal(before.Assignments[on("m1", u.Name)]) {
 		t.Errorf("something was written: %+v", after.Assignments)
 	}
 }

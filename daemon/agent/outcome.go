@@ -159,6 +159,9 @@ func (a *Agent) statuses() map[string]cluster.Status {
 		s.ByHand = n.ByHand
 		if w, ok := a.want[name]; ok {
 			s.Epoch = w.Epoch
+			if n.Generation == w.Generation && n.Attempt < w.Attempt {
+				s.Generation = 0 // what is known is of a try before
+			}
 		} else if w, ok := a.leaving[name]; ok {
 			s.Epoch = w.Epoch
 		}

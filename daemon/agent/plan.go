@@ -16,6 +16,7 @@ type Note struct {
 	Epoch      int64              `json:"epoch"`
 	Generation int64              `json:"generation"`
 	Restart    int64              `json:"restart,omitempty"`
+	Attempt    int                `json:"attempt,omitempty"`
 	Desired    units.DesiredState `json:"desired"`
 	Hash       string             `json:"hash"`
 	Error      string             `json:"error,omitempty"`
@@ -114,13 +115,13 @@ func isCrashing(h units.Status) bool { return strings.Contains(h.Sub, "auto-rest
 
 // covers reports whether the note is of this very assignment.
 func (n Note) covers(a cluster.Assignment) bool {
-	return n.Epoch == a.Epoch && n.Generation == a.Generation && n.Restart == a.Restart && n.Desired == a.Desired &&
-		n.Hash == a.Hash
+	return n.Epoch == a.Epoch && n.Generation == a.Generation && n.Restart == a.Restart && n.Attempt == a.Attempt &&
+		n.Desired == a.Desired && n.Hash == a.Hash
 }
 
 // noteOf is the note of an assignment carried out.
 func noteOf(a cluster.Assignment) Note {
-	return Note{Epoch: a.Epoch, Generation: a.Generation, Restart: a.Restart, Desired: a.Desired, Hash: a.Hash}
+	return Note{Epoch: a.Epoch, Generation: a.Generation, Restart: a.Restart, Attempt: a.Attempt, Desired: a.Desired, Hash: a.Hash}
 }
 
 // StepKind is what is to be done with a unit next.
@@ -194,7 +195,7 @@ func next(a cluster.Assignment, n Note, h units.Status, isHeld bool) (StepKind, 
 		return Load, true
 	}
 	running := h.Active == "active" || h.Active == "reloading"
-	carried := n.Generation >= a.Generation && n.Desired == a.Desired && n.Hash == a.Hash && n.RetryAt.IsZero()
+	carried := n.Generation >= a.Generation && n.Attempt >= a.Attempt && n.Desired == a.Desired && n.Hash == a.Hash && n.RetryAt.IsZero()
 	switch {
 	case carried:
 		return Adopt, !n.covers(a)

@@ -19,6 +19,11 @@ func assigned(desired units.DesiredState, generation, restart int64, hash string
 	return cluster.Assignment{Machine: "m1", Unit: "u.service", Desired: desired, Generation: generation, Restart: restart, Hash: hash, Epoch: 7}
 }
 
+func tried(a cluster.Assignment, times int) cluster.Assignment {
+	a.Attempt, a.Epoch = times, 9
+	return a
+}
+
 func takenOver(a cluster.Assignment) cluster.Assignment { a.TakeOver = true; return a }
 
 func givenBack(a cluster.Assignment) cluster.Assignment { a.Release = true; return a }
@@ -42,6 +47,8 @@ func TestPlanOneUnit(t *testing.T) {
 		{"ended by itself: its Restart= had its say", &launched, &units.Status{Hash: "h1", Active: "failed"}, &done, "none"},
 		{"placed here again", &launched, &units.Status{Hash: "h1", Active: "active"}, ptr(with(done, func(n *Note) { n.Epoch = 3 })), "adopt"},
 		{"start asked for again after it failed", ptr(assigned(units.Launched, 3, 0, "h1")), &units.Status{Hash: "h1", Active: "failed"}, &done, "start"},
+		{"the next try, here again", ptr(tried(launched, 1)), &units.Status{Hash: "h1", Active: "failed"}, &done, "start"},
+		{"the next try, and it runs by now", ptr(tried(launched, 1)), &units.Status{Hash: "h1", Active: "active"}, &done, "adopt"},
 		{"restart asked for", ptr(assigned(units.Launched, 3, 3, "h1")), &units.Status{Hash: "h1", Active: "active"}, &done, "restart"},
 		{"restart carried out", ptr(assigned(units.Launched, 3, 3, "h1")), &units.Status{Hash: "h1", Active: "active"}, ptr(noteOf(assigned(units.Launched, 3, 3, "h1"))), "none"},
 		{"restart asked for before it came here", ptr(assigned(units.Launched, 3, 3, "h1")), &units.Status{Hash: "h1", Active: "active"}, nil, "adopt"},

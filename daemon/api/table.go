@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"fleettop/cluster"
 	"fleettop/units"
 )
@@ -34,6 +36,8 @@ type UnitRow struct {
 	Sub          string             `json:"sub,omitempty"`
 	Reason       string             `json:"reason,omitempty"` // for the machine, or for there being none
 	Error        string             `json:"error,omitempty"`
+	// RetryAt is when it is tried again, after it failed; Reason says what was tried.
+	RetryAt time.Time `json:"retryAt,omitzero"`
 	// ByHand says what was done to it on the machine without the cluster, and what ends that.
 	ByHand string `json:"byHand,omitempty"`
 	// Lost is the machine's state where its units aren't taken to be running:

@@ -31,7 +31,8 @@ type Unit struct {
 	// FromTemplate is set on an instance without a file of its own: see cluster.Unit.
 	FromTemplate bool      `json:"fromTemplate,omitempty"`
 	Global       bool      `json:"global,omitempty"`
-	Once         bool      `json:"once,omitempty"` // it runs, ends and is done: a oneshot
+	Once         bool      `json:"once,omitempty"`       // it runs, ends and is done: a oneshot
+	Reschedule   bool      `json:"reschedule,omitempty"` // it is tried on another machine when it fails
 	Generation   int64     `json:"generation"`
 	Restart      int64     `json:"restart,omitempty"` // generation at which a restart was last asked for
 	By           string    `json:"by,omitempty"`
@@ -52,7 +53,14 @@ type Assignment struct {
 	Since      time.Time          `json:"since"`
 	// Leaving says that the machine is to stop the unit before it may start elsewhere.
 	Leaving bool `json:"leaving,omitempty"`
+	// Tries, Attempt and RetryAt are those of a unit with Reschedule=on-failure: see cluster.Assignment.
+	Tries   []cluster.Try `json:"tries,omitempty"`
+	Attempt int           `json:"attempt,omitempty"`
+	RetryAt time.Time     `json:"retryAt,omitzero"`
 }
+
+// Waits reports whether the unit failed and is to be tried again, at RetryAt.
+func (a *Assignment) Waits() bool { return a != nil && len(a.Tries) > a.Attempt && !a.RetryAt.IsZero() }
 
 // Unplaced is a unit that no machine can take, and why.
 type Unplaced struct {

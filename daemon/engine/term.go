@@ -123,7 +123,8 @@ func (t *term) plan(snap *cluster.Snapshot, state health.State, now time.Time) (
 			in.Waits = schedule.Homeless(snap)
 		}
 	}
-	return t.planner.Plan(in, now), sooner(end, until)
+	r = t.planner.Plan(in, now)
+	return r, sooner(sooner(end, until), r.Next)
 }
 
 // rolls tells of updates that a failure holds. What held them when the term began was told.
@@ -333,6 +334,12 @@ func (t *term) tell(m cluster.Move, now time.Time) {
 	case m.To == nil:
 		e.Kind, e.Machine, e.From, e.Unplaced = cluster.EventMoved, m.From.Machine, m.From.Machine, stranded(m)
 		e.Text = m.Unit + " " + m.Reason
+	case m.From.Machine == m.To.Machine && len(m.To.Tries) > len(m.From.Tries):
+		e.Kind, e.Machine = cluster.EventFailed, m.From.Machine
+		e.Text = m.Unit + " " + m.Reason
+	case m.From.Machine == m.To.Machine && m.To.Attempt > m.From.Attempt:
+		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
+		e.Text = m.Unit + " is tried again on " + t.called(m.To.Machine)
 	case m.From.Machine == m.To.Machine && m.To.Stay.Reason != "" && !m.To.Stay.Tried:
 		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
 		e.Text = m.Unit + " stays on " + t.called(m.From.Machine) + ": " + m.To.Stay.Reason

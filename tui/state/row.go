@@ -50,6 +50,7 @@ type Row struct {
 	PID        int
 	Reason     string // why it is on its machine, or why on none
 	Error      string
+	RetryAt    time.Time  // it failed, and is tried again then; zero if it isn't
 	ByHand     units.Hand // what was done to it on the machine without the cluster
 	Altered    string     // by which files of the machine it is other than its file says
 
@@ -118,6 +119,7 @@ func (r *Row) Hand() string {
 func (r *Row) judge(h *host, unplaced string) {
 	how := cluster.Standing{Desired: r.Desired, Generation: r.Generation, Placed: r.Machine != "", Leaving: r.Leaving || r.Stopping,
 		Unplaced: unplaced, Health: cluster.Failed, Carried: r.Carried, Error: r.Error, Crashing: r.loops,
+		Retrying: !r.RetryAt.IsZero(),
 		Status: units.Status{Load: r.Load, Active: r.Active, Sub: r.Sub, Result: r.Result, Restarts: r.Restarts,
 			ByHand: r.ByHand}}
 	if h != nil {
@@ -138,7 +140,7 @@ func moodOf(state cluster.UnitState) Mood {
 	case cluster.UnitActive:
 		return Good
 	case cluster.UnitWaiting, cluster.UnitSuspect, cluster.UnitLoading, cluster.UnitStarting, cluster.UnitReloading,
-		cluster.UnitChanging, cluster.UnitStopping, cluster.UnitStopped:
+		cluster.UnitChanging, cluster.UnitStopping, cluster.UnitStopped, cluster.UnitRetrying:
 		return Busy
 	}
 	return Bad

@@ -137,6 +137,9 @@ func (r *Reducer) place(row *Row, u *unit, id string, a *api.Assignment) {
 	row.Machine, row.Host, row.Leaving, row.home = id, r.called(id), a == nil, r.machines[id]
 	if a != nil {
 		row.Reason, row.Stopping = a.Reason, a.Leaving
+		if a.Waits() {
+			row.RetryAt = a.RetryAt
+		}
 	}
 	i, ok := u.reported(id)
 	if !ok || a != nil && u.statuses[i].Epoch < a.Epoch {

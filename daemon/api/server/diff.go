@@ -14,7 +14,7 @@ func diff(from, to *cluster.Snapshot) cluster.Change {
 		Machines:    diffMaps(from.Machines, to.Machines, func(a, b cluster.Machine) bool { return reflect.DeepEqual(a, b) }),
 		Runs:        diffMaps(from.Runs, to.Runs, same),
 		Units:       diffMaps(from.Units, to.Units, same),
-		Assignments: diffMaps(from.Assignments, to.Assignments, same),
+		Assignments: diffMaps(from.Assignments, to.Assignments, cluster.Assignment.Equal),
 		Statuses:    diffMaps(from.Statuses, to.Statuses, same),
 	}
 	if from.ClusterID != to.ClusterID {

@@ -15,6 +15,7 @@ type facts struct {
 	description string
 	global      bool
 	once        bool     // it runs and ends
+	reschedule  bool     // it is tried on another machine when it fails
 	replaces    []string // globs
 }
 
@@ -58,7 +59,7 @@ func readFacts(u cluster.Unit) facts {
 	if n, err := units.ParseName(u.Name); err == nil {
 		out.description = file.DescriptionOf(n)
 		if r, err := file.Requirements(n); err == nil {
-			out.global, out.replaces = r.Global, r.Replaces
+			out.global, out.replaces, out.reschedule = r.Global, r.Replaces, r.Reschedule
 		}
 		out.once = file.RunsOnce(n)
 	}

@@ -33,12 +33,14 @@ func (s *Server) machine(snap *cluster.Snapshot, m cluster.Machine, h cluster.He
 func (s *Server) unit(u cluster.Unit) api.Unit {
 	f := s.facts.of(u)
 	return api.Unit{Name: u.Name, Description: f.description, Hash: u.Hash, Desired: u.Desired, FromTemplate: u.FromTemplate, Global: f.global, Once: f.once,
+		Reschedule: f.reschedule,
 		Generation: u.Generation, Restart: u.Restart, By: u.By, At: u.At}
 }
 
 func assignment(a cluster.Assignment) api.Assignment {
 	return api.Assignment{Machine: a.Machine, Unit: a.Unit, Hash: a.Hash, Desired: a.Desired, Generation: a.Generation,
-		Restart: a.Restart, Epoch: a.Epoch, Reason: a.Why(), Since: a.Since, Leaving: a.Leaving}
+		Restart: a.Restart, Epoch: a.Epoch, Reason: a.Why(), Since: a.Since, Leaving: a.Leaving,
+		Tries: a.Tries, Attempt: a.Attempt, RetryAt: a.RetryAt}
 }
 
 // unplaced are the units that the leader has no place for, by name.

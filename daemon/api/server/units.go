@@ -97,6 +97,9 @@ func rows(list []api.UnitInfo) []api.UnitRow {
 				if p.Assignment.Leaving {
 					unplaced = u.Unplaced
 				}
+				if p.Assignment.Waits() {
+					row.RetryAt = p.Assignment.RetryAt
+				}
 				row.Reason = cmp.Or(p.Held, unplaced, p.Assignment.Reason)
 			}
 			if st := p.Status; st != nil {

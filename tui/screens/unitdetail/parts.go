@@ -65,6 +65,15 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 				out = append(out, line{{"   " + text, t.Bad}})
 			}
 		}
+		if !r.RetryAt.IsZero() {
+			text := draw.Clean(r.Reason)
+			if wait := r.RetryAt.Sub(env.Now); wait >= time.Second {
+				text += " in " + wording.Age(wait)
+			}
+			for _, l := range draw.Wrap(text, w-4) {
+				out = append(out, line{{"   " + l, t.Busy}})
+			}
+		}
 		if hand := r.Hand(); hand != "" {
 			for _, text := range draw.Wrap(draw.Clean(hand), w-4) {
 				out = append(out, line{{"   " + text, t.Busy}})

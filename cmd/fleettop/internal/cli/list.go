@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +12,9 @@ import (
 	"fleettop/cmd/fleettop/internal/unitfiles"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
+	"fleettop/tui/draw"
 	"fleettop/units"
+	"fleettop/units/wording"
 )
 
 // unitRow is a line of a table of units.
@@ -153,6 +156,7 @@ func (a *app) listUnits(ctx context.Context, t *tableFlags, all func(full bool) 
 			a.noteUnplaced(t, rows)
 		default:
 			a.noteUnplaced(t, rows)
+			a.noteRetries(t, rows, time.Now())
 			a.noteByHand(t, rows)
 		}
 		return nil
@@ -228,6 +232,28 @@ func (a *app) noteByHand(t *tableFlags, rows []unitRow) {
 		}
 	}
 	a.noteSome(lines, "changed by hand", "byhand")
+}
+
+// noteRetries tells a person at a terminal which units failed and wait for their next try.
+func (a *app) noteRetries(t *tableFlags, rows []unitRow, now time.Time) {
+	if t.noLegend || !print.IsTerminal(a.out) {
+		return
+	}
+	var lines []string
+	for _, r := range rows {
+		if !r.RetryAt.IsZero() {
+			lines = append(lines, "  "+r.Unit+": "+draw.Clean(r.Reason)+nextTry(r.RetryAt, now))
+		}
+	}
+	a.noteSome(lines, "to be tried again", "reason")
+}
+
+// nextTry says in how long a unit that failed is tried again.
+func nextTry(at, now time.Time) string {
+	if wait := at.Sub(now); wait >= time.Second {
+		return " in " + wording.Age(wait)
+	}
+	return " now"
 }
 
 // noteSome prints the first of some lines, with a title, and which field of the table has the others.

@@ -169,6 +169,8 @@ func statusText(u *api.UnitDetail, now time.Time, colour bool) string {
 		switch a := p.Assignment; {
 		case a == nil:
 			line("Reason", "it was taken away from there and is being stopped")
+		case a.Waits():
+			line("Retry", "%s", print.Paint(colour, print.Yellow, draw.Clean(a.Reason)+nextTry(a.RetryAt, now)))
 		case a.Reason != "":
 			line("Reason", "%s%s", draw.Clean(a.Reason), since(a.Since, now))
 		}

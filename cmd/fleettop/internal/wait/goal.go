@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"fleettop/cluster"
 	"fleettop/cmd/fleettop/internal/print"
@@ -79,6 +80,9 @@ func newScene(s *api.State) *scene {
 var doing = map[api.Verb]string{api.Load: "loading", api.Start: "starting", api.Stop: "stopping",
 	api.Restart: "restarting"}
 
+// retrySoon is the longest pause before the next try of a unit that failed for which a verb waits.
+const retrySoon = 2 * time.Second
+
 // judge returns how a goal stands.
 func (g *Goal) judge(s *scene) Outcome {
 	o := Outcome{Unit: g.Unit}
@@ -141,6 +145,15 @@ func (g *Goal) judge(s *scene) Outcome {
 	}
 	state := cluster.Standing{Desired: a.Desired, Generation: st.Generation, Placed: true,
 		Status: st.Status, Carried: st.Generation, Error: st.Error}.State()
+	if g.starts() && u.Reschedule && (state == cluster.UnitError || state == cluster.UnitFailed) {
+		switch {
+		case len(a.Tries) == a.Attempt:
+			return say(Pending, "it failed on %s, and is tried elsewhere", on)
+		case a.Waits() && a.RetryAt.Sub(a.Tries[len(a.Tries)-1].At) <= retrySoon:
+			return say(Pending, "%s", a.Reason)
+		}
+		return say(Failed, "Unit %s failed: %s\n`fleettop status %s` says more.", g.Unit, a.Reason, g.Unit)
+	}
 	switch {
 	case state == cluster.UnitError:
 		return say(Failed,
