@@ -283,11 +283,15 @@ func (s *sim) changeUnit() {
 	}
 }
 
+// lasts is how long faults may go on after the last one.
+const lasts = 6 * time.Second
+
 // calm ends all faults.
 func (s *sim) calm() {
-	for len(s.due) > 0 && !s.t.Failed() {
+	for end := time.Now().Add(s.within(0, lasts)); len(s.due) > 0 && time.Now().Before(end) && !s.t.Failed(); {
 		s.pass(100 * time.Millisecond)
 	}
+	s.due = nil // what follows does it all
 	s.story.say("", "no more faults")
 	s.net.mu.Lock()
 	clear(s.net.cut)
