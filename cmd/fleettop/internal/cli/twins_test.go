@@ -24,7 +24,8 @@ const fleetTests = `KnownHostsVerification FleetctlWithEnv ClientVersionFlag Cli
 var failures = []string{"power lost, kernel panic, cable out", "the daemon crashed, the machine lives",
 	"the daemon stopped or upgraded", "the machine shuts down or reboots", "drain", "cut off from the quorum",
 	"etcd lost its quorum", "a machine comes back", "more than half of the machines vanish at once",
-	"one-way loss, lost packets, latency, a flapping link", "a voter is lost for good", "two machines with one machine-id"}
+	"one-way loss, lost packets, latency, a flapping link", "a voter is lost for good", "etcd is slow",
+	"a machine in trouble: full disks, clock jumps, load", "two machines with one machine-id"}
 
 // TestFleetTwins holds the table in CONTRIBUTING: each of fleet's functional
 // tests has a twin, and each twin is a test that exists.
