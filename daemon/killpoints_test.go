@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -155,7 +156,8 @@ func stateIs(ctx context.Context, c *client.Client, unit, state string) error {
 	}
 	if len(u.Placements) != 1 || u.Placements[0].Status == nil || u.Placements[0].Status.Active != state ||
 		u.Placements[0].Status.Generation < u.Generation {
-		return fmt.Errorf("%s is not %s on one machine: %+v", unit, state, u.Placements)
+		text, _ := json.Marshal(u) // for the message
+		return fmt.Errorf("%s is not %s on one machine: %s", unit, state, text)
 	}
 	return nil
 }
@@ -231,6 +233,7 @@ func live(t *testing.T, killAt int) (outcome string, writes int, last string) {
 	}
 	for _, s := range m.life() {
 		before := m.processes()
+		var why error // the daemon last said that it isn't done
 		for {
 			stepCtx, cancelStep := context.WithTimeout(ctx, 5*time.Second)
 			c := m.client()
@@ -242,8 +245,10 @@ func live(t *testing.T, killAt int) (outcome string, writes int, last string) {
 			if !alive() {
 				revive()
 			}
-			if ctx.Err() != nil {
-				explain(s.name, err)
+			if ctx.Err() == nil {
+				why = err
+			} else {
+				explain(s.name, why)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
