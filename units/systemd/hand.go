@@ -83,6 +83,9 @@ func (m *Manager) jobRemoved(s *session, path dbus.ObjectPath, name, result stri
 		return
 	}
 	hand := job.hand(u)
+	if hand != units.HandStopped && u.restarts > 0 {
+		return // by its Restart=: systemd counts anew when it is started by hand
+	}
 	if hand == "" || hand == units.HandStarted && (job.mayStart || m.table.triggered(name)) ||
 		hand != units.HandStarted && job.mayStop {
 		return

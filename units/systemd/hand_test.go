@@ -106,6 +106,19 @@ func TestByHand(t *testing.T) {
 	r.becomes(web, "inactive")
 	r.wants("it ended by itself", web, "")
 
+	run(web, "active")
+	r.becomes(web, "activating")
+	end := r.job(web)
+	r.m.table.byName[web].restarts = 1
+	r.becomes(web, "active")
+	end()
+	if hand := r.m.table.byName[web].status(); hand.ByHand == units.HandRestarted {
+		t.Error("its Restart= is taken for a restart by hand")
+	}
+	run(web, "deactivating", "inactive")
+	r.wants("systemctl stop", web, units.HandStopped)
+	r.m.table.byName[web].restarts = 0
+
 	done := r.m.asks(r.s, web)
 	run(web, "active")
 	done()
