@@ -46,6 +46,7 @@ type round struct {
 	id    string
 	of    *suspect
 	began time.Time
+	ended time.Time   // this machine's own look
 	seen  []testimony // this machine's own is the first
 }
 
@@ -80,6 +81,10 @@ func (t *Tracker) takeRound(r round) {
 			r.seen[i].by = t.machines[r.seen[i].by].Label()
 		}
 		s.looked = &r
+		switch own := r.seen[0].saw; own {
+		case membership.Answered, membership.Reached, membership.Refused, membership.Hung:
+			s.saw(own, r.ended) // probes beside it may have been lost
+		}
 		t.cfg.Log.Debug("machines looked at a suspect", "machine", r.id, "seen", r.seen, "took", time.Since(r.began))
 	}
 }
@@ -244,7 +249,11 @@ func (t *Tracker) keepLooking(ctx context.Context, s *suspect, id string) {
 		r.seen = make([]testimony, 1+len(asked))
 		var looking sync.WaitGroup
 		own := make(chan membership.Verdict, 1)
-		looking.Go(func() { own <- t.Look(ctx, id) })
+		looking.Go(func() {
+			saw := t.Look(ctx, id)
+			r.ended = time.Now()
+			own <- saw
+		})
 		alone := time.NewTimer(t.cfg.Interval / aloneFor)
 		select {
 		case saw := <-own:

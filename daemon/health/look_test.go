@@ -205,3 +205,20 @@ func TestLook(t *testing.T) {
 		t.Errorf("without an answer of a third machine: %s", got)
 	}
 }
+
+// What this machine's own look has an answer of isn't dead because the probes
+// beside it were lost.
+func TestOwnLookAcquits(t *testing.T) {
+	for saw, convicts := range map[membership.Verdict]bool{membership.Reached: false, membership.Answered: false,
+		membership.Refused: false, membership.Heard: true, membership.Silent: true, membership.Unknown: true} {
+		s := &suspect{verdict: membership.Silent, silent: silentProbes}
+		tracker := New(Config{Self: "self"}, nil, nil)
+		tracker.suspects["victim"] = s
+		tracker.takeRound(round{id: "victim", of: s, began: time.Now(), ended: time.Now(), seen: []testimony{{"self", saw}}})
+		e := evidence{gossip: membership.Failed, since: time.Now().Add(-time.Second), probe: s.verdict, silent: s.silent,
+			looked: s.looked, lastSeen: time.Now().Add(-5 * time.Second)}
+		if v := lost(e, time.Now(), time.Minute); (v.state == cluster.Failed) != convicts {
+			t.Errorf("%s: %s: %s", saw, v.state, v.text)
+		}
+	}
+}

@@ -89,14 +89,20 @@ func (t *Tracker) take(r result) {
 		}
 		w.took(r.took, r.at)
 		replace(s.allowed, w.allowed(r.at))
-	case membership.Answered:
-		s.lastAnswer = r.at
 	}
-	s.answered = r.at
+	s.saw(r.verdict, r.at)
+}
+
+// saw notes a sign of life that a probe or a look had.
+func (s *suspect) saw(v membership.Verdict, at time.Time) {
+	if v == membership.Answered {
+		s.lastAnswer = at
+	}
+	s.answered = at
 	s.silent = 0
 	// What the daemon last did says more than that its kernel answers once more.
-	if r.verdict != membership.Reached || s.verdict == "" || s.verdict == membership.Silent {
-		s.verdict = r.verdict
+	if v != membership.Reached || s.verdict == "" || s.verdict == membership.Silent {
+		s.verdict = v
 	}
 }
 
