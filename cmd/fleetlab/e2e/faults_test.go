@@ -162,8 +162,8 @@ func TestNetworkFaults(t *testing.T) {
 	// What a machine sends is lost, and what is sent to it arrives.
 	f.t.Log("one way")
 	mute := f.plain(1)[0]
+	f.procs.leaveOut(mute, true) // before, as its units may move while the way is being cut
 	f.deafen([]*lab.Machine{mute}, f.others(mute))
-	f.procs.leaveOut(mute, true)
 	for _, unit := range units {
 		if before[place{mute.Name, unit}] != 0 {
 			f.movedTo(unit, mute, began, soon)
@@ -178,11 +178,11 @@ func TestNetworkFaults(t *testing.T) {
 	// Two machines on one side, three with the quorum on the other, where things change.
 	minority := f.plain(2)
 	majority := f.others(minority...)
-	f.deafen(minority, majority)
-	f.deafen(majority, minority)
 	for _, m := range minority {
 		f.procs.leaveOut(m, true)
 	}
+	f.deafen(minority, majority)
+	f.deafen(majority, minority)
 	for _, unit := range units {
 		f.eventually(unit+" to run on the majority's side", soon, func() error {
 			for _, m := range f.procs.running(unit) {
