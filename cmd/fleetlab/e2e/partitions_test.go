@@ -11,6 +11,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/cmd/fleetlab/lab"
+	"fleettop/cmd/fleetlab/witness"
 	"fleettop/daemon/api"
 )
 
@@ -83,7 +84,7 @@ func TestPartitions(t *testing.T) {
 	const only = "only.service"
 	units := named("a%d.service", 10)
 	f.start(f.machines[0], sleepers(units...))
-	f.start(f.machines[0], map[string]string{only: witness(only, "", "[X-Fleet]", "Exclusive=true")})
+	f.start(f.machines[0], map[string]string{only: witness.Service("[X-Fleet]", "Exclusive=true")})
 	f.allHome(units)
 	for _, c := range networkFaults {
 		t.Log(c.name)
