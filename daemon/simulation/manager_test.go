@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -206,9 +207,9 @@ func (g *manager) halt(ctx context.Context, name string) error {
 	return ctx.Err()
 }
 
-// Restart implements units.Manager.
+// Restart implements units.Manager. A unit that had to be killed is started, too, as by systemd.
 func (g *manager) Restart(ctx context.Context, name string) error {
-	if err := g.halt(ctx, name); err != nil {
+	if err := g.halt(ctx, name); err != nil && !errors.As(err, new(*units.JobError)) {
 		return err
 	}
 	return g.Start(ctx, name)
