@@ -61,6 +61,8 @@ func TestSlowStore(t *testing.T) {
 		end := make(chan struct{})
 		var slowly, asking sync.WaitGroup
 		slowly.Go(func() { c.slow(end) })
+		ended := sync.OnceFunc(func() { close(end); slowly.Wait() })
+		t.Cleanup(ended) // also where the test fails: no disk may be stalled while the lab removes it
 		late := fmt.Sprintf("late%d.service", i)
 		path := f.write(f.machines[i], sleepers(late))[0]
 		var out, said string
@@ -82,8 +84,7 @@ func TestSlowStore(t *testing.T) {
 			}
 			return f.keeps(before)
 		})
-		close(end)
-		slowly.Wait()
+		ended()
 		asking.Wait()
 		t.Logf("%s: `start` ended after %.1f s: %v %s%s", c.what, took.Seconds(), err, out, said)
 		if err != nil && strings.TrimSpace(said) == "" {

@@ -57,6 +57,7 @@ func removeTree(dir string) error {
 		return err
 	}
 	for _, m := range mounts {
+		_ = controlDisk(m, fiThaw) // one that is stalled would stay for good, out of reach
 		if err := unix.Unmount(m, unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("unmount %s: %w", m, err)
 		}
