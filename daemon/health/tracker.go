@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,6 +81,7 @@ type Tracker struct {
 	seenUp   map[string]bool // machines that were up at some time
 	knew     bool            // whether the store's machines were known at the look before
 	absent   map[string]*absences
+	passed   []time.Time          // when a doubt about a machine came to nothing, lately
 	seated   map[string]time.Time // since when each run is in the store
 	left     map[string]departure
 	census   census
@@ -248,6 +250,9 @@ func (t *Tracker) judgeAll(ctx context.Context, snap *cluster.Snapshot, live boo
 			}
 			t.cfg.Log.Log(ctx, level, "machine is "+string(h.State), "machine", id, "was", was.State, "evidence", h.Evidence)
 		}
+		if known && was.State == cluster.Suspect && h.State == cluster.Up {
+			t.passed = append(t.passed, now)
+		}
 		next.Health[id], t.whys[id] = h, v.why
 		if v.deaf {
 			deaf[id] = true
@@ -373,6 +378,7 @@ func (t *Tracker) gather(members []membership.Member, now time.Time) map[string]
 		}
 		all[m.ID] = e
 	}
+	t.passed = slices.DeleteFunc(t.passed, func(at time.Time) bool { return now.Sub(at) > lossyLasts })
 	t.keepLeft(all)
 	for id, e := range all {
 		if _, ok := t.first[id]; !ok {
@@ -390,6 +396,7 @@ func (t *Tracker) gather(members []membership.Member, now time.Time) map[string]
 		if e.gossip == membership.Alive && (e.looked.silent() && e.unanswered || t.failedSince(id, unanswered[id])) {
 			e.gossip = membership.Suspect // as it will be a moment later
 		}
+		e.lossy = len(t.passed) >= lossyDoubts
 		e.roundTrip = t.ways[id].roundTrip(now)
 		e.unheard = e.silence().Before(t.seatedAt)
 		t.absent[id].before(&e, now)

@@ -24,6 +24,12 @@ const (
 	// to have been renewed since: its length, and as much again for an etcd that
 	// changes its leader, which gives every session its whole length anew.
 	leaseProof = 6 * time.Second
+	// Where doubts came to nothing lossyDoubts times within lossyLasts, packets are
+	// lost or late, two probes in a row among them. Silence then says something
+	// only after the kernel has sent again what begins a connection, twice: 1 and 2 s later.
+	lossyDoubts  = 3
+	lossyLasts   = time.Minute
+	lossySilence = 3500 * time.Millisecond
 	// slowLook is between looks whether the way to a machine is still slow.
 	slowLook = 5 * time.Second
 	// overTCPLasts is how long nothing must get through by UDP for its port to be blocked.
@@ -60,6 +66,7 @@ type evidence struct {
 	looked     *round             // the last round of looks since gossip began to doubt; nil before the first
 	unanswered bool               // gossip has had no answer in time, which is a hint and no doubt yet
 	clearView  bool               // see Tracker.clearView
+	lossy      bool               // machines were doubted lately that then answered
 	interval   time.Duration      // of gossip's probes
 	roundTrip  time.Duration      // of the last probes that were answered; 0 before
 
@@ -199,11 +206,14 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 		}
 		until := min(e.lastPacket.Add(heardLately).Sub(now), e.silence().Add(heardFor).Sub(now))
 		switch {
-		case (e.registered || !e.storeKnown) && until > 0:
+		case (e.registered || !e.storeKnown || e.lossy) && until > 0:
 			return because(cluster.Suspect, now.Add(until),
 				"packets of it arrive and its answers don't, for %s: its network is slow", seconds(away))
 		case e.sessionLives(now):
 			return unheard(e, "neither gossip nor probes have an answer")
+		case e.lossy && away < lossySilence:
+			return because(cluster.Suspect, e.silence().Add(lossySilence),
+				"neither gossip nor probes have an answer for %s, on a network that loses packets", seconds(away))
 		}
 		return because(cluster.Failed, time.Time{}, "no answer for %s, probe timed out", seconds(away))
 	case membership.Reached:

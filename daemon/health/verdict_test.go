@@ -69,6 +69,21 @@ func TestJudge(t *testing.T) {
 			e.lastPacket, e.registered = noon, false
 		},
 			cluster.Failed, "no answer for 0.7 s", 0},
+		"its packets arrive on a network that loses them": {cluster.Suspect, func(e *evidence) {
+			silent(e)
+			e.lastPacket, e.registered, e.lossy = noon, false, true
+		},
+			cluster.Suspect, "packets of it arrive and its answers don't, for 0.7 s", 500 * time.Millisecond},
+		"silent on a network that loses packets": {cluster.Suspect, func(e *evidence) {
+			silent(e)
+			e.registered, e.lossy = false, true
+		},
+			cluster.Suspect, "neither gossip nor probes have an answer for 0.7 s, on a network that loses packets", lossySilence - 700*time.Millisecond},
+		"silent for long on a network that loses packets": {cluster.Suspect, func(e *evidence) {
+			silent(e)
+			e.registered, e.lossy, e.lastSeen = false, true, ago(lossySilence)
+		},
+			cluster.Failed, "no answer for 3.5 s", 0},
 		"nothing but its session": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof) },
 			cluster.Suspect, "neither gossip nor probes have an answer, and its session with the store is alive: 7370/udp, 7370/tcp and 7371/tcp get no answer: a firewall?", 0},
 		"its session may be from before": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof-1) },

@@ -109,18 +109,18 @@ func TestLastKnown(t *testing.T) {
 	}
 	f.home("two.service")
 
-	// What n4 has alone stops only when that is said.
-	code, said := f.refusal(n1, "drain", n4.Name)
+	// What n4 has alone stops only when that is said, twice.
+	code, said := f.refusal(n1, "drain", "--stop", n4.Name)
 	if code != 1 || says(said, "four.service: ", "--yes", "nothing was done") != nil {
 		t.Errorf("drain of n4: %d %s", code, said)
 	}
 	f.start(n1, map[string]string{"slow.service": sleeper("KillMode=mixed", "TimeoutStopSec=20", "ExecStop=/bin/sleep 3",
 		"[X-Fleet]", "MachineID="+n4.MachineID)})
 	began := time.Now()
-	out, said, err := f.try(n1, "--request-timeout=2s", "drain", "--yes", n4.Name)
+	out, said, err := f.try(n1, "--request-timeout=2s", "drain", "--stop", "--yes", n4.Name)
 	if err != nil || says(out, "("+n4.Name+") is drained: 0 units moved") != nil ||
 		says(said, "stopped, as no other machine can take them: four.service, slow.service") != nil {
-		t.Errorf("drain --yes of n4: %v\n%s%s", err, out, said)
+		t.Errorf("drain --stop --yes of n4: %v\n%s%s", err, out, said)
 	}
 	t.Logf("a drain with a unit that takes 3 s to stop, under --request-timeout=2s: %.1f s", time.Since(began).Seconds())
 	f.must(f.empty(n4))
