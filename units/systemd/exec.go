@@ -35,7 +35,7 @@ func (m *Manager) programRuns(ctx context.Context, s *session, v verb, name stri
 			return ctx.Err()
 		}
 	}
-	first := 0
+	first, asked := 0, false
 	for end := time.Now().Add(execPatience); ; {
 		m.mu.Lock()
 		u := m.table.byName[name]
@@ -51,6 +51,12 @@ func (m *Manager) programRuns(ctx context.Context, s *session, v verb, name stri
 		switch {
 		case (pid == 0 || pid != first) && how.Result == "exit-code" && setupFailures[how.ExitStatus] != "":
 			return &units.JobError{Unit: name, Verb: v.name, Result: how.Result, Detail: how.detail()}
+		case (pid == 0 || pid != first) && !asked: // the process may have ended before the signal that says how
+			asked = true
+			if err := m.refresh(ctx, s, []string{name}); err != nil {
+				return ctx.Err()
+			}
+			continue
 		case pid == 0 || pid != first || !beforeExec(pid) || time.Now().After(end):
 			return nil
 		}

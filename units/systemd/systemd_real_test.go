@@ -173,7 +173,7 @@ func reloads(t testing.TB, opts Options, do func()) int {
 	s := m.sess
 	m.mu.Unlock()
 	ended := make(chan struct{}, 100)
-	tap := &session{m: m, jobs: newJobs(), reloaded: ended}
+	tap := &session{m: m, jobs: newJobs(), foreign: newForeign(), reloaded: ended}
 	if err := tap.dial(t.Context()); err != nil {
 		t.Fatal(err)
 	}

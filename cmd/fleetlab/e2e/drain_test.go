@@ -116,7 +116,7 @@ func TestRebalance(t *testing.T) {
 		t.Errorf("the plan lacks %q, or four moves:\n%s", want, plan)
 	}
 	var said strings.Builder
-	interrupted := at.Command(f.ctx, "timeout", "--signal=INT", "2", "fleettop", "rebalance", "--yes")
+	interrupted := at.Command(f.ctx, "timeout", "--signal=INT", "5", "fleettop", "rebalance", "--yes")
 	interrupted.Stdout, interrupted.Stderr = &said, &said
 	_ = interrupted.Run()
 	if !strings.Contains(said.String(), "Interrupted. The cluster goes on with it") {

@@ -28,9 +28,11 @@ func TestFaultsInTheMiddle(t *testing.T) {
 
 	// A machine dies while it is drained.
 	victim := f.plain(1)[0]
+	f.procs.leaveOut(victim, true) // a drain is start-first
 	f.verb(f.others(victim)[0], "drain", victim.Name)
 	f.kill(victim)
 	f.settled(f.others(victim)...)
+	f.procs.leaveOut(victim, false)
 	f.allHome(units, victim)
 	f.must(victim.Boot(f.ctx))
 	f.settled(f.machines...)
@@ -270,7 +272,7 @@ func TestNetworkFaults(t *testing.T) {
 	for _, m := range f.machines {
 		names = append(names, m.Name)
 	}
-	f.verb(f.machines[0], append([]string{"drain", "--yes"}, names...)...)
+	f.verb(f.machines[0], append([]string{"drain", "--stop", "--yes"}, names...)...)
 	f.eventually("all machines to be empty", soon, func() error {
 		for _, m := range f.machines {
 			if err := f.empty(m); err != nil {
