@@ -7,6 +7,7 @@ N       ?= 20
 DEATHS  ?= 3
 FUZZTIME ?= 60s
 SEEDS   ?= 1000
+STORIES ?= 2000
 SEED    ?= 1
 export CGO_ENABLED = 0
 
@@ -29,7 +30,7 @@ lint: ## gofmt, go vet, staticcheck, on what the tests compile anyway
 # The simulation's stories are a run of their own, as they can't be built with the race detector.
 # They are a search: with TELL set, what they find is told and fails nothing.
 test: lint ## everything that needs no root: lint, 2,000 simulated stories, then all tests with the race detector
-	CGO_ENABLED=0 go test -vet=off -count=1 -timeout 30m ./daemon/simulation -sim.seeds 2000 || \
+	CGO_ENABLED=0 go test -vet=off -count=1 -timeout 60m ./daemon/simulation -sim.seeds $(STORIES) || \
 		{ [ -n "$(TELL)" ] && echo "the simulation found what stands above; with TELL set it fails nothing"; }
 	go test -race -vet=off -timeout 20m ./...
 

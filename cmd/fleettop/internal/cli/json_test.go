@@ -111,14 +111,17 @@ func (someKeys) JoinToken(context.Context, string) (*api.JoinToken, error) {
 	return &api.JoinToken{Token: "t", Addresses: []string{"198.18.1.1:7374"}, Expires: time.Now()}, nil
 }
 
+// oneReceiver takes a test of notices.
+func oneReceiver(context.Context, string) *api.NotifyReport {
+	return &api.NotifyReport{Receivers: []api.NotifyResult{{Receiver: "json at a.example"}}}
+}
+
 // TestJSON: with -o json each verb prints JSON and nothing else on its standard
 // output, whether it succeeds, fails or is used wrongly.
 func TestJSON(t *testing.T) {
 	s := newShell(t, 2, func(c *server.Config) {
 		c.Keys, c.Hosts = someKeys{}, hostsOfUnits{}
-		c.SendTest = func(context.Context, string) *api.NotifyReport {
-			return &api.NotifyReport{Receivers: []api.NotifyResult{{Receiver: "json at a.example"}}}
-		}
+		c.SendTest = oneReceiver
 	})
 	s.addGone()
 	s.file("bad.service", "[Service\n")

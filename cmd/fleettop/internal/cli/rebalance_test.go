@@ -37,8 +37,9 @@ func TestRebalance(t *testing.T) {
 	}
 	s.Break("b.service", units.Status{Active: "active", Sub: "running"}, "")
 	var reply api.RebalanceReply
-	if err := json.Unmarshal([]byte(s.must("rebalance", "--yes", "-o", "json")), &reply); err != nil || reply.Moved == nil || reply.Moved.Units != 1 {
-		t.Errorf("rebalance -o json: %+v, %v", reply, err)
+	code, out, errOut = s.try("rebalance", "--yes", "-o", "json") // the plan is on its standard error
+	if err := json.Unmarshal([]byte(out), &reply); err != nil || code != 0 || reply.Moved == nil || reply.Moved.Units != 1 {
+		t.Errorf("rebalance -o json: %d, %+v, %v, %s", code, reply, err, errOut)
 	}
 	s.wants(s.must("rebalance"), "Nothing to move")
 	s.wants(s.must("events"), "n1 was asked to give 2 units to other machines")

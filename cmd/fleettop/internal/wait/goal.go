@@ -163,7 +163,7 @@ func (g *Goal) judge(s *scene) Outcome {
 			"Unit %s failed on %s: %s\n`fleettop status %s` says more.", g.Unit, on, cmp.Or(st.Result, st.Sub), g.Unit)
 	case g.starts() && (state == cluster.UnitSkipped || state == cluster.UnitFinished):
 		return judgeEnded(u, state, on, say)
-	case g.Verb == api.Stop && state == cluster.UnitStopping:
+	case g.Verb == api.Stop && st.Runs():
 		return say(Pending, "%s is stopping it", on)
 	}
 	did := "launched"
