@@ -49,7 +49,8 @@ func TestFinishedAndDrainedIsNotRun(t *testing.T) {
 	}
 	m.until("the end of both", placements(1, ""))
 	schedule := func(verb string) {
-		if _, err := m.client().Schedule(t.Context(), m.cfg.MachineID, verb); err != nil {
+		req := api.MachinesRequest{Verb: verb, Machines: []string{m.cfg.MachineID}, Stop: verb == "drain"}
+		if _, err := m.client().ScheduleAll(t.Context(), req); err != nil {
 			t.Fatalf("%s: %v", verb, err)
 		}
 	}
