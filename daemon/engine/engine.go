@@ -105,6 +105,9 @@ func (e *Engine) lead(ctx context.Context, lease *view.Lease, t *term, out *outb
 		state := e.cfg.Health.State()
 		snap, live, _, stored := lease.Latest()
 		if !live || !t.ready(snap) || !judged(snap, state, e.cfg.Self) {
+			if live && snap.Leader.Term > t.leader.Term {
+				return fmt.Errorf("term %d: %w", t.leader.Term, cluster.ErrNotLeader)
+			}
 			select {
 			case <-ctx.Done():
 				return nil
