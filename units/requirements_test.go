@@ -124,7 +124,7 @@ func TestRequirementsRefuses(t *testing.T) {
 		{"old name's typo", "web.service", []string{"X-Conflict=a*"}, 5, "did you mean X-Conflicts?"},
 		{"boot id", "web.service", []string{"X-ConditionMachineBootID=a"}, 5, "did you mean X-ConditionMachineID?"},
 		{"unknown", "web.service", []string{"Alone=true"}, 5,
-			"Known are MachineID, MachineOf, MachineMetadata, Conflicts, Replaces, Global, Rerun, Exclusive, OnIsolation and IsolationTimeoutSec"},
+			"Known are MachineID, MachineOf, MachineMetadata, Conflicts, Replaces, Global, Rerun, Exclusive, Reschedule, OnIsolation and IsolationTimeoutSec"},
 
 		{"no pair", "web.service", []string{"", "MachineMetadata=ssd"}, 6, `"ssd" is no pair: write key=value`},
 		{"no pair among good ones", "web.service", []string{`MachineMetadata="a=b" "ssd"`}, 5, `"ssd" is no pair`},
