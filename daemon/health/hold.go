@@ -38,9 +38,11 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 	machines map[string]cluster.Machine, deaf map[string]bool, sessions map[string]cluster.Run) (hold string,
 	again time.Time) {
 	fell, runs := map[string]time.Time{}, map[string]bool{}
+	counts := func(at time.Time, ok bool) bool { return ok && (c.held || now.Before(at.Add(holdWindow))) }
 	for id, m := range machines {
 		h := health[id]
-		if at, ok := c.fell[id]; ok && h.State == cluster.Suspect && (c.held || now.Sub(at) <= holdWindow) {
+		at, known := c.fell[id]
+		if counts(at, known) && h.State == cluster.Suspect {
 			fell[id] = at // it isn't back: it is looked at anew
 			continue
 		}
@@ -50,7 +52,7 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 		if h.State != cluster.Failed || m.Schedule == cluster.Drained {
 			continue
 		}
-		if at, ok := c.fell[id]; ok && (c.held || now.Sub(at) <= holdWindow) {
+		if counts(at, known) {
 			fell[id] = at
 		} else if c.runs[id] {
 			fell[id] = now
@@ -68,9 +70,7 @@ func (c *census) count(now time.Time, grace time.Duration, health map[string]clu
 			"it is this side's network that is in trouble", len(deaf), total), again
 	case !c.held && total >= holdLeast && 2*len(fell) == total && slices.ContainsFunc(slices.Collect(maps.Keys(fell)),
 		func(id string) bool { _, ok := sessions[id]; return ok }):
-		for _, at := range fell {
-			again = at.Add(holdWindow)
-		}
+		again = slices.MinFunc(slices.Collect(maps.Values(fell)), time.Time.Compare).Add(holdWindow)
 		return fmt.Sprintf("%d of %d machines vanished at once; they are given up when their sessions with the store "+
 			"have ended", len(fell), total), again
 	case c.held && len(fell) > 0:

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -422,7 +423,10 @@ func TestHalf(t *testing.T) {
 		for _, id := range deaf {
 			set[id] = true
 		}
-		hold, _ := c.count(noon.Add(after), grace, health, machines, set, sessions)
+		hold, again := c.count(noon.Add(after), grace, health, machines, set, sessions)
+		if !again.IsZero() && !again.After(noon.Add(after)) {
+			t.Fatalf("it is counted again at once, without a pause, %s after the beginning", after)
+		}
 		return hold
 	}
 	if hold := count(0); hold != "" {
@@ -445,6 +449,38 @@ func TestHalf(t *testing.T) {
 	delete(sessions, "n4")
 	if hold := count(4 * time.Second); hold != "" {
 		t.Errorf("both are dead: %s", hold)
+	}
+	sessions["n4"] = cluster.Run{}
+	count(time.Second + holdWindow)
+}
+
+// TestJudgedAgainLater: whatever is known of a machine, the next judgement is later than this one.
+func TestJudgedAgainLater(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 2))
+	moment := func() time.Time { return noon.Add(-time.Duration(rng.IntN(80)) * 250 * time.Millisecond) }
+	flip := func() bool { return rng.IntN(2) == 0 }
+	states := []cluster.HealthState{"", cluster.Up, cluster.Suspect, cluster.DaemonGone, cluster.Failed, cluster.Down}
+	gossip := []membership.State{"", membership.Alive, membership.Suspect, membership.Failed, membership.Left}
+	probes := []membership.Verdict{"", membership.Silent, membership.Reached, membership.Answered, membership.Refused,
+		membership.Hung}
+	departures := []cluster.Departure{cluster.NotDeparted, cluster.ShutDown, cluster.Left, cluster.Restarting}
+	for range 100_000 {
+		e := evidence{registered: flip(), storeKnown: flip(), registeredAt: moment(), recorded: flip(),
+			departure: departures[rng.IntN(len(departures))], departedSeen: moment(), departedBefore: flip(),
+			firstSeen: moment(), began: moment(), gossip: gossip[rng.IntN(len(gossip))], since: moment(),
+			lastSeen: moment(), lastPacket: moment(), probe: probes[rng.IntN(len(probes))], silent: rng.IntN(4),
+			lastAnswer: moment(), lossy: flip(), interval: 100 * time.Millisecond, unheard: flip(), witnessed: flip(),
+			others: rng.IntN(2), failures: rng.IntN(4), failedFor: "no answer"}
+		if flip() {
+			e.overTCP = moment()
+		}
+		if flip() {
+			e.clear = moment()
+		}
+		was := states[rng.IntN(len(states))]
+		if v := judge(e, was, noon, grace); !v.again.IsZero() && !v.again.After(noon) {
+			t.Fatalf("judged %s (%q), again %s ago, of %+v", v.state, v.text, noon.Sub(v.again), e)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 	most      = 9                //
 	longest   = 4 * time.Second  // between two faults
 	converges = 90 * time.Second // after the last one; a machine that failed often is on trial for a minute
+	patience  = 3 * time.Minute  // by the clock on the wall: a story takes a quarter of a second of a core
 )
 
 // sim is a cluster and what happens to it.
@@ -91,11 +92,28 @@ func TestSimulation(t *testing.T) {
 			for seed := from + next.Add(1) - 1; seed < from+n && (*goOn || !violated.Load()); seed = from + next.Add(1) - 1 {
 				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 					dir := t.TempDir()
+					defer time.AfterFunc(patience, func() { tellStuck(seed) }).Stop()
 					synctest.Test(t, func(t *testing.T) { run(t, seed, dir) })
 				})
 			}
 		})
 	}
+}
+
+// tellStuck ends the test program for a story in which no time passes any more, and names the goroutines that
+// something else than time keeps: the others wait for it to pass.
+func tellStuck(seed uint64) {
+	stacks := make([]byte, 64<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	var kept []string
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		if head, _, _ := strings.Cut(stack, "\n"); strings.Contains(head, "synctest bubble") &&
+			!strings.Contains(head, "durable") {
+			kept = append(kept, stack)
+		}
+	}
+	panic(fmt.Sprintf("the story of seed %d goes on for %s and no time passes in it:\n%s", seed, patience,
+		strings.Join(kept, "\n\n")))
 }
 
 func run(t *testing.T, seed uint64, dir string) {
@@ -108,7 +126,11 @@ func run(t *testing.T, seed uint64, dir string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s.auditor = newAuditor(s)
-	for k := range 3 + 2*rng.IntN(3) {
+	size := 5 + rng.IntN(3)
+	if s.chance(20) {
+		size = 3
+	}
+	for k := range size {
 		s.machines = append(s.machines, &machine{sim: s, n: k + 1, id: fmt.Sprintf("%032x", k+1),
 			addr: fmt.Sprint(firstNet, k+1), metadata: map[string]string{"rack": string(rune('a' + k%2))}})
 	}
