@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -60,8 +61,9 @@ func TestRestartAndCordonAskOrAreUndone(t *testing.T) {
 	st.Generation = 2
 	u := tuitest.Unit("web@1.service")
 	u.Generation = 2
+	b.clock = b.clock.Add(300 * time.Millisecond)
 	b.line(&api.Line{Kind: api.LineChange, Units: []api.Unit{u}, Statuses: []cluster.Status{st}})
-	b.shows("web@1.service was restarted: active on n1.")
+	b.shows("Restarted web@1.service on n1, active after 0.3 s.")
 
 	b.press("3", "c")
 	b.shows("n1 takes no more units; c takes that back.")

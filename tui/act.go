@@ -18,15 +18,13 @@ import (
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
-	"fleettop/tui/state"
 	"fleettop/tui/widgets"
-	"fleettop/units"
 	"fleettop/units/wording"
 )
 
 const (
-	actPatience     = 15 * time.Second
-	pendingPatience = 30 * time.Second
+	actPatience     = 15 * time.Second // for the daemon's answer
+	pendingPatience = 30 * time.Second // for what it does after that
 )
 
 // verb is what a key asks for.
@@ -69,14 +67,6 @@ type actedMsg struct {
 type sayMsg struct {
 	text string
 	bad  bool
-}
-
-// pending is what was asked of a unit and isn't confirmed.
-type pending struct {
-	word       string
-	verb       api.Verb
-	generation int64 // that is to be carried out; 0 until the daemon told it
-	since      time.Time
 }
 
 // asked is a row's word while something is pending.
@@ -149,20 +139,31 @@ func (s *shell) everywhere(v verb, names []string) []string {
 	}
 }
 
+// decision is what is done after a question that isn't about an order.
+type decision struct {
+	yes   func() tea.Cmd
+	again func() tea.Cmd // nil where there is no third way
+	no    string         // what is said
+}
+
 // answer takes a key for the question.
 func (s *shell) answer(key string) tea.Cmd {
-	switch s.confirm.Key(key) {
-	case widgets.Yes:
-		value := s.confirm.Value
-		s.confirm = nil
-		if do, ok := value.(func() tea.Cmd); ok {
-			return do()
-		}
-		return s.carryOut(value.(order))
-	case widgets.No:
-		s.confirm = nil
-		s.say("Nothing was done.", false)
+	got := s.confirm.Key(key)
+	if got == widgets.Open {
+		return nil
 	}
+	d, other := s.confirm.Value.(decision)
+	o, _ := s.confirm.Value.(order)
+	s.confirm = nil
+	switch {
+	case got == widgets.Yes && other:
+		return d.yes()
+	case got == widgets.Yes:
+		return s.carryOut(o)
+	case got == widgets.Again:
+		return d.again()
+	}
+	s.say(cmp.Or(d.no, "Nothing was done."), false)
 	return nil
 }
 
@@ -171,9 +172,7 @@ func (s *shell) carryOut(o order) tea.Cmd {
 	if m, ok := s.top().(screens.Marker); ok {
 		m.ClearMarks()
 	}
-	for _, name := range o.units {
-		s.pending[name] = pending{word: o.verb.doing, verb: o.verb.api, since: s.now()}
-	}
+	s.expect(o)
 	client := s.source.Current()
 	return func() tea.Msg {
 		ctx, cancel := patient(client)
@@ -204,7 +203,7 @@ func (s *shell) acted(msg actedMsg) {
 	o := msg.order
 	if msg.err != nil {
 		for _, name := range o.units {
-			delete(s.pending, name)
+			s.unexpect(name)
 		}
 		s.say(sentence(msg.err), true)
 		return
@@ -227,11 +226,12 @@ func (s *shell) acted(msg actedMsg) {
 		switch {
 		case r.Error != nil:
 			failed = append(failed, r)
-			delete(s.pending, r.Name)
+			s.unexpect(r.Name)
 		case !r.Changed && o.verb.api != api.Destroy:
-			delete(s.pending, r.Name)
+			s.unexpect(r.Name)
 		case ok:
 			p.generation = r.Generation
+			p.of.warning += warning([]api.UnitResult{r})
 			s.pending[r.Name] = p
 		}
 	}
@@ -243,13 +243,21 @@ func (s *shell) acted(msg actedMsg) {
 		s.say(fmt.Sprintf("%d of %d could not be done; %s: %s", len(failed), len(results), failed[0].Name,
 			sentence(failed[0].Error)), true)
 	case len(results) == 1 && !results[0].Changed && o.verb.api != api.Destroy:
-		s.say(results[0].Name+" was so already.", false)
+		s.say(s.already(results[0].Name), false)
 	case len(results) == 1:
 		s.say(results[0].Name+" is being "+o.verb.past+"."+warning(results), results[0].Warning != "")
 	case len(results) > 1:
 		s.say(wording.Count(len(results), "unit")+" are being "+o.verb.past+"."+warning(results), false)
 	}
 	s.confirmPending()
+}
+
+// already says that a unit needed nothing.
+func (s *shell) already(name string) string {
+	if rows := s.snap.Of(name); len(rows) == 1 && rows[0].Machine != "" {
+		return fmt.Sprintf("Nothing to do: %s is %s on %s.", name, rows[0].Word, rows[0].Host)
+	}
+	return "Nothing to do: " + name + " is as asked."
 }
 
 // warning is the first that the daemon had with what it did.
@@ -268,53 +276,6 @@ func (s *shell) callAll(ids []string) string {
 		names = append(names, s.snap.Called(id))
 	}
 	return join(names, ", ")
-}
-
-// confirmPending drops what the stream has confirmed, or what took too long:
-// the row's own state says more by then.
-func (s *shell) confirmPending() {
-	var restarted []*state.Row
-	for name, p := range s.pending {
-		rows := s.snap.Of(name)
-		confirmed := p.confirmed(rows)
-		if s.now().Sub(p.since) > pendingPatience || confirmed {
-			delete(s.pending, name)
-		}
-		if confirmed && p.verb == api.Restart && len(rows) > 0 {
-			restarted = append(restarted, rows[0])
-		}
-	}
-	switch len(restarted) {
-	case 0:
-	case 1:
-		r := restarted[0]
-		s.say(fmt.Sprintf("%s was restarted: %s on %s.", r.Unit, r.Word, r.Host), r.Mood == state.Bad)
-	default:
-		s.say(fmt.Sprintf("%d units were restarted.", len(restarted)), false)
-	}
-}
-
-func (p pending) confirmed(rows []*state.Row) bool {
-	if p.verb == api.Destroy {
-		return len(rows) == 0
-	}
-	if p.generation == 0 {
-		return false
-	}
-	for _, r := range rows {
-		switch {
-		case r.Generation < p.generation:
-			return false
-		case r.Machine == "":
-			// Nowhere: as wanted, or its own word says why.
-			if r.Desired != units.Inactive && r.Word == "waiting" {
-				return false
-			}
-		case r.Leaving || r.Carried < p.generation || r.Mood == state.Busy:
-			return false
-		}
-	}
-	return true
 }
 
 // errSlow is the daemon's silence to an order. It may carry it out yet.

@@ -60,6 +60,8 @@ type host interface {
 	Copy(text string) (taken string)
 	Suspend()
 	Redraw()
+	// Mouse asks the terminal for mouse events, or no longer.
+	Mouse(on bool)
 }
 
 // setup is what a shell is made of.
@@ -71,7 +73,8 @@ type setup struct {
 	power    Power
 	readOnly bool
 	toAct    string // what a person has to do to act
-	remote   bool   // the person isn't at this machine
+	mouseOn  bool
+	remote   bool // the person isn't at this machine
 	now      func() time.Time
 	after    func(time.Duration, tea.Msg) tea.Cmd
 }

@@ -53,7 +53,7 @@ func (s *shell) operands(word string) (operand, bool) {
 
 // openPalette opens the command line.
 func (s *shell) openPalette(text string) {
-	p := &prompt{Prompt: widgets.NewPrompt(":", text).WithHistory(s.typed), list: true}
+	p := &prompt{Prompt: widgets.NewPrompt(":", text).WithHistory(s.history[":"]), list: true}
 	p.Complete = s.completeCommand
 	p.done = s.command
 	s.prompt = p
@@ -107,9 +107,6 @@ func (s *shell) command(text string) tea.Cmd {
 	fields := strings.Fields(text)
 	if len(fields) == 0 {
 		return nil
-	}
-	if n := len(s.typed); n == 0 || s.typed[n-1] != text {
-		s.typed = append(s.typed, text)
 	}
 	word, args := fields[0], fields[1:]
 	kind, ok := s.operands(word)

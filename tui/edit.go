@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -21,7 +19,6 @@ import (
 	"fleettop/tui/widgets"
 	"fleettop/units"
 	"fleettop/units/safefile"
-	"fleettop/units/wording"
 )
 
 // editMsg is a file on its way to the editor, or back from it.
@@ -151,8 +148,8 @@ func writeOut(m editMsg, content string) tea.Msg {
 	return m
 }
 
-// edited opens the editor, or applies what came from it. No file is left: a
-// text that isn't applied is kept here, for the next time.
+// edited opens the editor, or shows what changed when it comes back. No file is
+// left: a text that isn't applied is kept here, for the next time.
 func (s *shell) edited(m editMsg) tea.Cmd {
 	if !m.back {
 		m.back = true
@@ -188,11 +185,11 @@ func (s *shell) edited(m editMsg) tea.Cmd {
 		s.say("Nothing was changed.", false)
 		return nil
 	}
-	client := s.source.Current()
-	return func() tea.Msg {
-		text, bad := send(client, []api.File{{Name: m.name, Content: string(raw)}}, !m.fresh)
-		return sentMsg{m, text, bad}
+	if m.fresh {
+		return s.apply(m, string(raw))
 	}
+	s.review(m, string(raw))
+	return nil
 }
 
 // sentMsg is what came of an edited file.
@@ -224,59 +221,4 @@ func (s *shell) draftNote(m editMsg, kept string) string {
 // editor is a host on which a person's editor can run. Edit returns when it has.
 type editor interface {
 	Edit(path string) error
-}
-
-// save is the command that writes what the log screen shows to a file.
-func (s *shell) save(args []string) tea.Cmd {
-	raw := len(args) > 1 && args[0] == "--raw"
-	if raw {
-		args = args[1:]
-	}
-	if len(args) != 1 {
-		s.say("Name a file, as in save web.log; save --raw web.log writes control characters as they were logged.",
-			true)
-		return nil
-	}
-	return s.saveTo(args[0], raw, false)
-}
-
-// saver is a screen that can be saved: to a file that isn't there yet, or over
-// one. The function it returns is for another goroutine.
-type saver interface {
-	Saver(env *screens.Env, raw bool) func(path string, over bool) (lines int, err error)
-}
-
-// existsMsg says that a file is there already.
-type existsMsg struct {
-	path string
-	raw  bool
-}
-
-func (s *shell) saveTo(path string, raw, over bool) tea.Cmd {
-	if s.noFiles() {
-		return nil
-	}
-	top, ok := s.top().(saver)
-	if !ok {
-		s.say("Save works on the log screen.", true)
-		return nil
-	}
-	save, now := top.Saver(s.env(), raw), s.now()
-	return func() tea.Msg {
-		n, err := save(atHome(path), over)
-		switch {
-		case errors.Is(err, fs.ErrExist):
-			return existsMsg{path, raw}
-		case err != nil:
-			return sayMsg{"Not saved: " + draw.Clean(err.Error()) + ". Name a file that can be written.", true}
-		}
-		return sayMsg{fmt.Sprintf("Saved %s to %s at %s.", wording.Count(n, "line"), draw.Clean(path),
-			now.Format(time.TimeOnly)), false}
-	}
-}
-
-func (s *shell) askOverwrite(m existsMsg) {
-	s.confirm = &widgets.Confirm{Title: "Overwrite 1 file?", Targets: []string{draw.Clean(m.path)},
-		Effect: "It is there already; what is in it is lost.",
-		Verb:   "overwrite", Value: func() tea.Cmd { return s.saveTo(m.path, m.raw, true) }}
 }

@@ -150,14 +150,16 @@ func (p paper) Current() Client { return p.client }
 type desk struct {
 	copied string
 	taken  string // what is known to have taken it
+	mouse  bool
 }
 
 func (d *desk) Copy(text string) string {
 	d.copied = text
 	return d.taken
 }
-func (d *desk) Suspend() {}
-func (d *desk) Redraw()  {}
+func (d *desk) Suspend()      {}
+func (d *desk) Redraw()       {}
+func (d *desk) Mouse(on bool) { d.mouse = on }
 
 // bench is a shell under test.
 type bench struct {

@@ -76,6 +76,12 @@ func (p *program) signalled(s syscall.Signal) {
 // Redraw implements host.
 func (p *program) Redraw() { p.term.Repaint() }
 
+// Mouse implements host.
+func (p *program) Mouse(on bool) {
+	p.input.SetMouse(on)
+	p.term.SetMouse(on)
+}
+
 // Suspend implements host.
 func (p *program) Suspend() {
 	if err := p.term.Suspend(); err != nil {

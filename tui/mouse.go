@@ -1,8 +1,6 @@
 package tui
 
 import (
-	"strconv"
-
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/tui/draw"
@@ -17,10 +15,28 @@ type clicker interface {
 	Click(env *screens.Env, line int)
 }
 
+// headClicker is a screen whose first line has the heads of columns, which can be clicked.
+type headClicker interface {
+	ClickHead(env *screens.Env, x int)
+}
+
+// toggleMouse lets the mouse act on the console, or leaves it to the terminal.
+func (s *shell) toggleMouse() {
+	s.mouseOn = !s.mouseOn
+	s.host.Mouse(s.mouseOn)
+	key := s.keys.Key(keys.Mouse)
+	if s.mouseOn {
+		s.say("The mouse works in the console: the wheel scrolls, a click chooses, on a column's head it sorts. "+
+			"Most terminals select text while shift is held. "+key+" leaves the mouse to the terminal.", false)
+		return
+	}
+	s.say("The mouse is left to the terminal, which selects text with it. "+key+" takes it back.", false)
+}
+
 // mouse takes the mouse, where it was switched on: the wheel moves the
 // cursor, a click selects a tab or a line.
 func (s *shell) mouse(msg tea.MouseMsg) tea.Cmd {
-	if s.confirm != nil || s.prompt != nil || msg.Action != tea.MouseActionPress {
+	if !s.mouseOn || s.confirm != nil || s.prompt != nil || msg.Action != tea.MouseActionPress {
 		return nil
 	}
 	move := keys.Action("")
@@ -43,12 +59,16 @@ func (s *shell) mouse(msg tea.MouseMsg) tea.Cmd {
 func (s *shell) click(x, y int) tea.Cmd {
 	if y == s.headLines-1 {
 		at := 0
-		for i, name := range tabNames {
-			at += draw.Width(" " + strconv.Itoa(i+1) + " " + name + " ")
+		for i := range tabNames {
+			at += draw.Width(s.tabLabel(i)) + 2
 			if x < at {
 				return s.show(i)
 			}
 		}
+		return nil
+	}
+	if h, ok := s.top().(headClicker); ok && y == s.headLines {
+		h.ClickHead(s.env(), x)
 		return nil
 	}
 	if c, ok := s.top().(clicker); ok && y >= s.headLines {

@@ -93,6 +93,8 @@ func (s *shell) do(a keys.Action) tea.Cmd {
 		s.openFilter("~")
 	case keys.Copy:
 		return s.copy()
+	case keys.Mouse:
+		s.toggleMouse()
 	case keys.Panel:
 		return s.togglePanel()
 	default:

@@ -30,6 +30,7 @@ func (s *shell) promptKey(msg tea.KeyMsg) tea.Cmd {
 	switch msg.String() {
 	case "enter", "ctrl+j": // some send a line feed for it
 		s.prompt = nil
+		s.remember(p.Label, p.Value())
 		return p.done(p.Value())
 	case "esc", "ctrl+c":
 		s.prompt = nil
@@ -53,6 +54,19 @@ func (s *shell) promptKey(msg tea.KeyMsg) tea.Cmd {
 	return nil
 }
 
+// historyMost is how many lines are kept for each prompt.
+const historyMost = 200
+
+// remember keeps what was typed at a prompt. A line that was there before moves to the end.
+func (s *shell) remember(label, text string) {
+	if strings.TrimSpace(text) == "" {
+		return
+	}
+	list := slices.DeleteFunc(slices.Clone(s.history[label]), func(old string) bool { return old == text })
+	list = append(list, text)
+	s.history[label] = list[max(0, len(list)-historyMost):]
+}
+
 // openFilter lets the person filter as they type.
 func (s *shell) openFilter(text string) {
 	top := s.top()
@@ -63,7 +77,7 @@ func (s *shell) openFilter(text string) {
 	if text == "" {
 		text = was.String()
 	}
-	p := &prompt{Prompt: widgets.NewPrompt("/", text)}
+	p := &prompt{Prompt: widgets.NewPrompt("/", text).WithHistory(s.history["/"])}
 	if text == was.String() {
 		p.Replace()
 	}

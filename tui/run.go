@@ -110,7 +110,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer term.Close()
 	p.term = term
 	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly,
-		toAct: cmp.Or(o.ToAct, "start it without --read-only"), remote: o.Sizes != nil, now: time.Now, after: after})
+		toAct: cmp.Or(o.ToAct, "start it without --read-only"), remote: o.Sizes != nil, mouseOn: o.Config.Mouse,
+		now: time.Now, after: after})
 	if o.Hello != "" {
 		p.shell.say(o.Hello, false)
 	}

@@ -51,8 +51,8 @@ type shell struct {
 	confirm *widgets.Confirm
 	notice  notice
 	pending map[string]pending
-	drafts  map[string]string // by unit: texts from the editor that were refused
-	typed   []string          // on the command line, the newest last
+	drafts  map[string]string   // by unit: texts from the editor that were refused
+	history map[string][]string // by prompt: what was typed, the newest last
 
 	looking bool
 	ticking time.Duration // of the tick under way; 0 for none
@@ -75,7 +75,7 @@ type (
 
 func newShell(s setup) *shell {
 	sh := &shell{setup: s, snap: &state.Snapshot{}, filters: map[screens.Screen]state.Query{},
-		pending: map[string]pending{}, drafts: map[string]string{}}
+		pending: map[string]pending{}, drafts: map[string]string{}, history: map[string][]string{}}
 	sh.tabs = [tabCount]screens.Screen{overview.New(), unitlist.New(""), machinelist.New(), timeline.New(), logs.New(nil),
 		help.New()}
 	return sh
@@ -309,7 +309,7 @@ func (s *shell) intend(i screens.Intent) tea.Cmd {
 	case screens.Save:
 		return s.saveTo(i.Path, false, false)
 	case screens.Ask:
-		s.prompt = &prompt{Prompt: widgets.NewPrompt(i.Label, i.Text)}
+		s.prompt = &prompt{Prompt: widgets.NewPrompt(i.Label, i.Text).WithHistory(s.history[i.Label])}
 		if i.Replace {
 			s.prompt.Replace()
 		}

@@ -162,20 +162,25 @@ func (s *shell) mayDie() fact {
 
 var tabNames = [tabCount]string{"overview", "units", "machines", "timeline", "logs", "help"}
 
-// tabLine shows the screens there are and the one that is shown, and at the
-// right the units by state, where there is room.
-func (s *shell) tabLine(b *draw.Buf, env *screens.Env) {
-	t, c := s.theme, &s.snap.Counts
+// tabLabel is what the line of screens says of one: its number, and its name
+// where there is room for all names.
+func (s *shell) tabLabel(i int) string {
 	names := 0
 	for _, n := range tabNames {
 		names += len(n) + 3
 	}
-	short := names > s.width
-	for i, name := range tabNames {
-		label := strconv.Itoa(i+1) + " " + name
-		if short && i != s.tab {
-			label = strconv.Itoa(i + 1)
-		}
+	if names > s.width && i != s.tab {
+		return strconv.Itoa(i + 1)
+	}
+	return strconv.Itoa(i+1) + " " + tabNames[i]
+}
+
+// tabLine shows the screens there are and the one that is shown, and at the
+// right the units by state, where there is room.
+func (s *shell) tabLine(b *draw.Buf, env *screens.Env) {
+	t, c := s.theme, &s.snap.Counts
+	for i := range tabNames {
+		label := s.tabLabel(i)
 		switch {
 		case i == s.tab && len(s.stack) == 0:
 			b.Text(t.Chosen(label), t.Tab)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -22,6 +23,7 @@ type Reader struct {
 	wake *os.File // written to stop waiting for file; wakeEnd is read
 	end  *os.File
 
+	mouse   atomic.Bool // the terminal was asked for mouse events
 	chunks  chan []byte
 	stopped chan struct{} // closed by Close
 	done    sync.WaitGroup
@@ -37,6 +39,7 @@ type Reader struct {
 func Start(in io.Reader, local, mouse bool, emit func(tea.Msg), gone func()) (*Reader, error) {
 	r := &Reader{in: in, chunks: make(chan []byte), stopped: make(chan struct{})}
 	r.turn = sync.NewCond(&r.mu)
+	r.mouse.Store(mouse)
 	if f, ok := in.(*os.File); ok && local {
 		end, wake, err := os.Pipe()
 		if err != nil {
@@ -48,7 +51,7 @@ func Start(in io.Reader, local, mouse bool, emit func(tea.Msg), gone func()) (*R
 		go r.readStream() // ends with its connection, which isn't ours
 	}
 	r.done.Go(func() {
-		r.decode(&Decoder{Mouse: mouse, opened: time.Now()}, emit)
+		r.decode(&Decoder{opened: time.Now()}, emit)
 		select {
 		case <-r.stopped:
 		default:
@@ -71,6 +74,9 @@ func (r *Reader) Close() {
 		r.end.Close()
 	}
 }
+
+// SetMouse says that the terminal was asked for mouse events, or no longer.
+func (r *Reader) SetMouse(on bool) { r.mouse.Store(on) }
 
 // Pause leaves a local terminal to another program, until Resume. It returns
 // when nothing reads it any more.
@@ -203,6 +209,7 @@ func (r *Reader) decode(d *Decoder, emit func(tea.Msg)) {
 			case chunk == nil:
 				d.Opened(time.Now())
 			default:
+				d.Mouse = r.mouse.Load()
 				msgs = d.Feed(chunk, time.Now())
 			}
 		case now := <-timer.C:

@@ -102,7 +102,18 @@ const (
 	SortPrev Action = "sort-previous"
 	Reverse  Action = "reverse"
 	Group    Action = "group"
-	Panel    Action = "panel"
+
+	SortName     Action = "sort-name"
+	SortState    Action = "sort-state"
+	SortMachine  Action = "sort-machine"
+	SortAge      Action = "sort-age"
+	SortRestarts Action = "sort-restarts"
+	SortCPU      Action = "sort-cpu"
+	SortMemory   Action = "sort-memory"
+	SortCount    Action = "sort-units"
+
+	Mouse Action = "mouse"
+	Panel Action = "panel"
 
 	Pause      Action = "pause"
 	Wrap       Action = "wrap"
@@ -143,6 +154,14 @@ func Table() []Binding {
 		{Fuzzy, []string{"~"}, All &^ Help &^ Detail &^ Logs, "fuzzy", "filter by letters in that order", "Looking", false, false, 0, false},
 		{SortNext, []string{">"}, Units | Machines, "sort", "sort by the next column", "Looking", false, false, 10, false},
 		{SortPrev, []string{"<"}, Units | Machines, "sort", "sort by the column before", "Looking", false, false, 0, false},
+		{SortName, []string{"N"}, Units | Machines, "by name", "sort by name; each sort key again turns the order around", "Looking", false, false, 0, false},
+		{SortState, []string{"S"}, Units | Machines, "by state", "sort by state, what is in trouble first", "Looking", false, false, 0, false},
+		{SortMachine, []string{"O"}, Units, "by machine", "sort by machine", "Looking", false, false, 0, false},
+		{SortAge, []string{"A"}, Units | Machines, "by age", "sort by how long it is so, the shortest first", "Looking", false, false, 0, false},
+		{SortRestarts, []string{"R"}, Units, "by restarts", "sort by restarts, the most first", "Looking", false, false, 0, false},
+		{SortCPU, []string{"C"}, Units | Machines, "by CPU", "sort by CPU, the most first", "Looking", false, false, 0, false},
+		{SortMemory, []string{"M"}, Units | Machines, "by memory", "sort by memory, the most first", "Looking", false, false, 0, false},
+		{SortCount, []string{"U"}, Machines, "by units", "sort by how many units there are, the most first", "Looking", false, false, 0, false},
 		{Reverse, []string{"i"}, Units | Machines, "reverse", "turn the order around", "Looking", false, false, 0, false},
 		{Group, []string{"t"}, Units, "group", "group by machine, by template, or not at all", "Looking", false, false, 11, true},
 		{Panel, []string{"p"}, Units | Detail, "panel", "show the unit's log below the list, or hide it", "Looking", false, false, 0, true},
@@ -183,6 +202,7 @@ func Table() []Binding {
 		{PrevScreen, []string{"shift+tab"}, All, "previous screen", "the screen before", "Screens", false, false, 0, false},
 		{Palette, []string{":"}, All, "command", "the command line, with completion", "Screens", false, false, 14, false},
 		{ShowHelp, []string{"?"}, All, "help", "this help", "Screens", false, false, 13, true},
+		{Mouse, []string{"m"}, All, "mouse", "let the mouse scroll and click here, or leave it to the terminal", "Screens", false, false, 0, true},
 		{Redraw, []string{"ctrl+l"}, All, "redraw", "draw the screen anew", "Screens", false, false, 0, false},
 		{Suspend, []string{"ctrl+z"}, All, "suspend", "suspend; fg comes back", "Screens", false, false, 0, false},
 		{Quit, []string{"q", "ctrl+c"}, All, "quit", "quit", "Screens", false, false, 15, true},

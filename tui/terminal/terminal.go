@@ -39,14 +39,14 @@ const (
 // goroutine, and none waits long for a terminal that takes nothing: a goroutine
 // of its own writes, and of frames that come meanwhile it shows the last.
 type Terminal struct {
-	out   io.Writer
-	tty   *os.File // nil where the other end isn't a local terminal
-	mouse bool
-	wake  chan struct{} // has one when there is something to write
-	gone  chan struct{} // closed with the writer
+	out  io.Writer
+	tty  *os.File      // nil where the other end isn't a local terminal
+	wake chan struct{} // has one when there is something to write
+	gone chan struct{} // closed with the writer
 
 	mu     sync.Mutex // guards what follows
 	cooked *term.State
+	mouse  bool // events are asked for
 	held   bool
 	closed bool
 	queue  []string // to be written as they are, before the frame
@@ -122,6 +122,20 @@ func (t *Terminal) begin() {
 	}
 	t.whole = true
 	t.ask(seq)
+}
+
+// SetMouse asks for mouse events, or no longer.
+func (t *Terminal) SetMouse(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mouse = on; !t.held {
+		return
+	}
+	if on {
+		t.ask(mouseOn)
+	} else {
+		t.ask(mouseOff)
+	}
 }
 
 // Continue takes the terminal again after a stop from outside, from which a

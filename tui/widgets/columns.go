@@ -77,5 +77,20 @@ func Head(b *draw.Buf, t *theme.Theme, columns []Column, widths []int, by int, d
 	}
 }
 
+// ColumnAt is the column at a place of a line, from the table's left edge; -1 for none.
+func ColumnAt(widths []int, x int) int {
+	at := 0
+	for i, w := range widths {
+		if w == 0 {
+			continue
+		}
+		if x >= at && x < at+w {
+			return i
+		}
+		at += w + gap
+	}
+	return -1
+}
+
 // Gap is the room between two columns.
 func Gap(b *draw.Buf) { b.Space(gap) }

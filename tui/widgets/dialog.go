@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"fleettop/tui/draw"
+	"fleettop/tui/linediff"
 	"fleettop/tui/theme"
 )
 
@@ -19,8 +20,13 @@ type Confirm struct {
 	Effect  string // a sentence: what will happen
 	Verb    string // of the Yes button
 	Value   any    // handed back
+	// Changes are shown in the place of the targets, and can be scrolled.
+	Changes []linediff.Line
+	Again   string // the verb of a third way, which its first letter chooses; empty for none
 
 	yes   bool
+	from  int // the first of the changes that is shown
+	shown int // how many are, in the last frame
 	typed string
 }
 
@@ -32,10 +38,17 @@ const (
 	Open Answer = iota
 	Yes
 	No
+	Again
 )
 
 // Key takes a key.
 func (c *Confirm) Key(key string) Answer {
+	if c.Again != "" && key == c.Again[:1] {
+		return Again
+	}
+	if len(c.Changes) > 0 && c.scroll(key) {
+		return Open
+	}
 	switch key {
 	case "esc", "ctrl+c", "q":
 		return No
@@ -73,14 +86,21 @@ func (c *Confirm) counts() bool { return len(c.Targets) >= CountFrom }
 // View returns the lines of the box, for a screen of a size.
 func (c *Confirm) View(t *theme.Theme, width, height int) []string {
 	inner := min(64, width-4)
+	if len(c.Changes) > 0 {
+		inner = min(100, width-4)
+	}
 	effect := Wrap(c.Effect, inner)
 	rest := 6 + len(effect) // lines of the box without targets, and one of the screen
 	if c.counts() {
 		rest++
 	}
 	var body []string
-	for _, line := range c.targets(inner-2, max(1, height-rest)) {
-		body = append(body, "  "+t.Strong.Apply(line))
+	if len(c.Changes) > 0 {
+		body = c.changes(t, inner, max(1, height-rest-1))
+	} else {
+		for _, line := range c.targets(inner-2, max(1, height-rest)) {
+			body = append(body, "  "+t.Strong.Apply(line))
+		}
 	}
 	body = append(body, "")
 	body = append(body, effect...)
@@ -95,7 +115,11 @@ func (c *Confirm) View(t *theme.Theme, width, height int) []string {
 			}
 			return "  " + text + "  "
 		}
-		body = append(body, button(c.Verb, c.yes)+"  "+button("No", !c.yes))
+		buttons := button(c.Verb, c.yes) + "  " + button("No", !c.yes)
+		if c.Again != "" {
+			buttons += "  " + t.Key.Apply(c.Again[:1]) + " " + t.Dim.Apply(c.Again)
+		}
+		body = append(body, buttons)
 	}
 	return Box(t, c.Title, body, inner, t.Bad)
 }

@@ -73,6 +73,10 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	if s.Move(a) {
 		return nil
 	}
+	if title, is := sorts[a]; is {
+		s.sortBy(columnOf(title))
+		return nil
+	}
 	m, ok := s.At()
 	switch a {
 	case keys.Enter:

@@ -16,14 +16,9 @@ func (s *Screen) View(env *screens.Env) string {
 	s.sync(env)
 	b, t := &s.Buf, env.Theme
 	b.Reset(s.Width)
-	heads := make([]widgets.Column, len(columns))
-	for i, c := range columns {
-		heads[i] = c.Column
-	}
-	heads[s.order.column].Priority = 0
 	// The evidence takes what is left beside the columns, or a line of its own.
 	per := s.perItem()
-	widths := widgets.Layout(heads, s.Width-2)
+	heads, widths := s.layout()
 	b.Space(2)
 	widgets.Head(b, t, heads, widths, s.order.column, s.order.down)
 	b.End()

@@ -48,6 +48,10 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	if s.Move(a) {
 		return nil
 	}
+	if by, ok := sorts[a]; ok {
+		s.sortBy(by)
+		return nil
+	}
 	switch a {
 	case keys.Enter:
 		if r := s.row(); r != nil {
