@@ -49,7 +49,7 @@ type Standing struct {
 	Carried  int64        // the generation that the machine has carried out
 	Error    string       // why it could not
 	Retrying bool         // it failed, and its next try is to come
-	Crashing bool         // the caller saw it end and start again and again
+	Crashing bool         // the caller saw it end and start again and again, and not run for long since
 }
 
 // State derives the state. It is the one place that does.
@@ -120,6 +120,9 @@ func (s Standing) wanted() UnitState {
 	case "failed":
 		return UnitFailed
 	case "deactivating":
+		if s.Crashing && carried {
+			return UnitCrashing
+		}
 		return UnitStopping
 	case "inactive":
 		switch {
@@ -133,7 +136,7 @@ func (s Standing) wanted() UnitState {
 			return UnitFinished
 		}
 	case "activating":
-		if s.Status.Restarts > crashingRestarts && s.Status.Sub == "auto-restart" {
+		if s.Crashing || s.Status.Restarts > crashingRestarts && s.Status.Sub == "auto-restart" {
 			return UnitCrashing
 		}
 	}

@@ -31,6 +31,8 @@ func TestUnitState(t *testing.T) {
 		cluster.UnitChanging: {with(launched("active", "running", ""), func(s *cluster.Standing) { s.Carried = 1 })},
 		cluster.UnitCrashing: {
 			with(launched("active", "running", ""), func(s *cluster.Standing) { s.Crashing = true }),
+			with(launched("activating", "start", ""), func(s *cluster.Standing) { s.Crashing = true }),
+			with(launched("deactivating", "stop-sigterm", ""), func(s *cluster.Standing) { s.Crashing = true }),
 			with(launched("activating", "auto-restart", ""), func(s *cluster.Standing) { s.Status.Restarts = 3 })},
 		cluster.UnitStarting: {launched("activating", "auto-restart", ""), launched("activating", "start", ""),
 			launched("", "", ""),

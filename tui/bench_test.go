@@ -295,7 +295,7 @@ func TestPlainTerminalsGetASCII(t *testing.T) {
 		tuitest.Summed(3, 1, time.Second, cluster.Outage{})} {
 		c.client.lines <- l
 	}
-	for _, step := range []struct{ keys, sees string }{{"", "worst outage"}, {"2", "UNIT^"}, {"\r", "Placement"},
+	for _, step := range []struct{ keys, sees string }{{"", "worst outage"}, {"2", "STATE^"}, {"\r", "Placement"},
 		{"4", "+0.00s"}, {"6", "more below"}, {"2*D", "Destroy 30 units?"}} {
 		if _, err := c.keys.Write([]byte(step.keys)); err != nil {
 			t.Fatal(err)

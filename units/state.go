@@ -48,6 +48,9 @@ type Status struct {
 	Result string    `json:"result,omitempty"` // systemd's result: success, exit-code, timeout, start-limit-hit, ...
 	Since  time.Time `json:"since"`            // when the unit entered its active state
 	PID    int       `json:"pid,omitempty"`    // main process; 0 when there is none
+	// Exit is how the main process ended, where the unit failed by that or is started again after it: "exit 3",
+	// or the name of a signal such as SIGSEGV. It is empty otherwise.
+	Exit string `json:"exit,omitempty"`
 	// Restarts counts automatic restarts (Restart=) since the unit was last started by hand.
 	Restarts int `json:"restarts,omitempty"`
 	// ByHand is what was done to the unit last, if that was done without the Manager, and HandAt when.

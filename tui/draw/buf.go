@@ -12,8 +12,10 @@ const reset = "\x1b[m"
 type Ink struct {
 	On string
 	// Solid inks keep others from showing on top of them: reversed text has
-	// no room for a second colour.
+	// no room for a second colour, but for that of an Over ink.
 	Solid bool
+	// Over inks show on top of all others: what they say must not be hidden by the cursor.
+	Over bool
 }
 
 // Apply returns text in the ink, for the rare text that isn't written through a Buf.
@@ -166,7 +168,7 @@ func (b *Buf) write(text string, ink Ink) {
 func (b *Buf) open(ink Ink) bool {
 	if b.base.On != "" {
 		b.b = append(b.b, b.base.On...)
-		if !b.base.Solid {
+		if !b.base.Solid || ink.Over {
 			b.b = append(b.b, ink.On...)
 		}
 		return true

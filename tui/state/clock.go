@@ -24,8 +24,9 @@ func (i *instant) set(said, now time.Time) time.Time {
 }
 
 const (
-	crashReach = 3 * time.Minute // restarts that are counted
-	crashCalm  = time.Minute     // of running after which a unit counts as well again
+	crashReach = 3 * time.Minute  // restarts that are counted
+	crashCalm  = 30 * time.Second // without a restart, after which a unit counts as well again
+	crashFresh = 10 * time.Second // of an unknown past: it came up just now
 	crashCount = 3
 )
 
@@ -39,7 +40,7 @@ func (r *Row) follow(old *Row, now time.Time) {
 	switch {
 	case old == nil || old.Machine != r.Machine || r.Restarts < old.Restarts:
 		r.crashes = nil
-		if r.Restarts >= crashCount && r.Active != "" && now.Sub(r.Since) < crashCalm/6 {
+		if r.Restarts >= crashCount && r.Active != "" && now.Sub(r.Since) < crashFresh {
 			r.crashes = repeat(r.Since, crashCount) // it came up just now, and not for the first time
 		}
 	case r.Restarts > old.Restarts:
@@ -63,11 +64,10 @@ func (r *Row) calmAt() time.Time {
 	if n < crashCount {
 		return time.Time{}
 	}
-	calm := r.crashes[n-1].Add(crashCalm)
-	if out := r.crashes[n-crashCount].Add(crashReach); out.Before(calm) {
-		return out
+	if r.crashes[n-1].Sub(r.crashes[n-crashCount]) >= crashReach {
+		return time.Time{}
 	}
-	return calm
+	return r.crashes[n-1].Add(crashCalm)
 }
 
 // Next is when something changes without a word from the daemon; zero for never.

@@ -115,12 +115,25 @@ func TestACrashLoopIsNotGreen(t *testing.T) {
 			t.Errorf("after %d restarts it is %s", n+1, row.Word)
 		}
 	}
-	if next := r.Next(); !next.Equal(now.Add(time.Minute)) {
-		t.Errorf("it is looked at again at %s, want a minute after %s", next, now)
+	st := tuitest.Runs("web@1.service", 1, 10, "activating", "start")
+	st.Restarts, st.Since = 4, now
+	for active, sub := range map[string]string{"activating": "start", "deactivating": "stop-sigterm"} {
+		st.Active, st.Sub = active, sub
+		r.Apply(&api.Line{Kind: api.LineChange, Statuses: []cluster.Status{st}}, now)
+		if row := r.Snapshot(now).Row("web@1.service"); !row.Loops() {
+			t.Errorf("while it is %s it is %s", active, row.Word)
+		}
+	}
+	look(4, now)
+	if next := r.Next(); !next.Equal(now.Add(30 * time.Second)) {
+		t.Errorf("it is looked at again at %s, want 30 s after %s", next, now)
+	}
+	if row := r.Snapshot(now.Add(29 * time.Second)).Row("web@1.service"); !row.Loops() {
+		t.Errorf("after 29 s of running it is %s", row.Word)
 	}
 	now = r.Next()
 	if row := r.Snapshot(now).Row("web@1.service"); row.Word != "active" || row.Mood != state.Good {
-		t.Errorf("after a quiet minute it is %s", row.Word)
+		t.Errorf("after 30 quiet seconds it is %s", row.Word)
 	}
 	if !r.Next().IsZero() {
 		t.Errorf("it is looked at again at %s", r.Next())

@@ -97,7 +97,7 @@ func (r *Row) Matches(q Query) bool {
 		case "unit", "name":
 			return strings.ToLower(r.Unit), true
 		case "state":
-			return r.Word, true
+			return r.Word + " " + r.shown(), true
 		case "desired":
 			return string(r.Desired), true
 		case "active":

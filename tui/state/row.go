@@ -48,6 +48,7 @@ type Row struct {
 	Since      time.Time // it is in its active state
 	Restarts   int
 	PID        int
+	Exit       string // how its main process ended, where it failed by that
 	Reason     string // why it is on its machine, or why on none
 	Error      string
 	RetryAt    time.Time  // it failed, and is tried again then; zero if it isn't
@@ -148,9 +149,9 @@ func moodOf(state cluster.UnitState) Mood {
 
 // index prepares a row for filters; old is the row before it, or nil.
 func (r *Row) index(old *Row) {
-	if old != nil && old.Host == r.Host && old.Word == r.Word && old.hay != "" {
+	if old != nil && old.Host == r.Host && old.Word == r.Word && old.shown() == r.shown() && old.hay != "" {
 		r.hay = old.hay
 		return
 	}
-	r.hay = strings.ToLower(r.Unit + " " + r.Host + " " + r.Word)
+	r.hay = strings.ToLower(r.Unit + " " + r.Host + " " + r.Word + " " + r.shown())
 }

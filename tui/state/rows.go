@@ -147,7 +147,8 @@ func (r *Reducer) place(row *Row, u *unit, id string, a *api.Assignment) {
 	}
 	s := u.statuses[i]
 	row.Load, row.Active, row.Sub, row.Result = s.Load, s.Active, s.Sub, s.Result
-	row.Since, row.Restarts, row.PID, row.Error, row.Carried = s.Since, s.Restarts, s.PID, s.Error, s.Generation
+	row.Since, row.Restarts, row.PID, row.Exit = s.Since, s.Restarts, s.PID, s.Exit
+	row.Error, row.Carried = s.Error, s.Generation
 	row.ByHand, row.Altered = s.ByHand, s.Altered
 	if s.Hash != "" {
 		row.Hash = s.Hash

@@ -190,7 +190,7 @@ func TestFilters(t *testing.T) {
 	s := fold(tuitest.Cluster(4, 12), tuitest.Failed(3, time.Second)).Snapshot(noon)
 	for text, want := range map[string]int{
 		"": 12, "web": 12, "web@1.": 1, "~wb1srv": 4, "!web": 0, "machine=n3": 3, "!machine=n3": 9, "state=lost": 3,
-		"state=active machine=n1": 3, "WEB@2": 1, "template=web@.service": 12, "template=": 0, "nosuch=1": 0, "n4": 3,
+		"state=active machine=n1": 3, "state=running": 9, "WEB@2": 1, "template=web@.service": 12, "template=": 0, "nosuch=1": 0, "n4": 3,
 		"moved=yes": 3,
 	} {
 		var table state.Table

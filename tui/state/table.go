@@ -13,13 +13,12 @@ type Column string
 const (
 	ByUnit     Column = "UNIT"
 	ByState    Column = "STATE"
-	ByActive   Column = "ACTIVE"
-	BySub      Column = "SUB"
 	ByMachine  Column = "MACHINE"
 	BySince    Column = "SINCE"
 	ByRestarts Column = "RESTARTS"
 	ByCPU      Column = "CPU"
 	ByMemory   Column = "MEM"
+	ByAbout    Column = "DESCRIPTION"
 	ByHash     Column = "HASH"
 )
 
@@ -108,6 +107,10 @@ func sortRows(s *Snapshot, rows []*Row, o Order) {
 	if by == nil && !o.Down && o.Group == Ungrouped {
 		return // rows come by unit
 	}
+	if o.Column == ByState && !o.Down && o.Group == Ungrouped {
+		sortByState(rows)
+		return
+	}
 	slices.SortStableFunc(rows, func(a, b *Row) int {
 		if o.Group != Ungrouped {
 			if c := natural(groupOf(a, o.Group), groupOf(b, o.Group)); c != 0 {
@@ -127,6 +130,31 @@ func sortRows(s *Snapshot, rows []*Row, o Order) {
 	})
 }
 
+// sortByState puts rows in the order that the comparison of ByState has, the
+// worst first. Nearly all of very many rows are well, and are not compared.
+func sortByState(rows []*Row) {
+	from, by := 0, comparison(nil, ByState)
+	for mood := Bad; ; mood-- {
+		to := from
+		var others []*Row
+		for _, r := range rows[from:] {
+			if r.Mood == mood {
+				rows[to] = r
+				to++
+			} else {
+				others = append(others, r)
+			}
+		}
+		copy(rows[to:], others)
+		if group := rows[from:to]; slices.ContainsFunc(group, func(r *Row) bool { return r.Word != group[0].Word }) {
+			slices.SortStableFunc(group, by)
+		}
+		if from = to; mood == Idle {
+			return
+		}
+	}
+}
+
 // comparison of a column; nil for the order rows come in.
 func comparison(s *Snapshot, c Column) func(a, b *Row) int {
 	text := func(of func(*Row) string) func(a, b *Row) int {
@@ -135,10 +163,8 @@ func comparison(s *Snapshot, c Column) func(a, b *Row) int {
 	switch c {
 	case ByState:
 		return func(a, b *Row) int { return cmp.Or(-cmp.Compare(a.Mood, b.Mood), cmp.Compare(a.Word, b.Word)) }
-	case ByActive:
-		return text(func(r *Row) string { return r.Active })
-	case BySub:
-		return text(func(r *Row) string { return r.Sub })
+	case ByAbout:
+		return text(func(r *Row) string { return r.About })
 	case ByMachine:
 		return func(a, b *Row) int { return natural(a.Host, b.Host) }
 	case BySince:

@@ -37,16 +37,17 @@ type Theme struct {
 // Glyphs are the symbols beside the words.
 type Glyphs struct {
 	Good, Busy, Bad, Idle, Ghost, Warn string
+	Again                              string // ended and started, again and again
 	Arrow, Cursor, Mark, Dot, Bar      string
 	Up, Down, Star                     string
 	Sparks                             []string
 	Box                                [8]string // corners from top left clockwise, horizontal, vertical, two tees
 }
 
-var plainGlyphs = Glyphs{Good: "*", Busy: "~", Bad: "!", Idle: "-", Ghost: "?", Warn: "!", Arrow: "->", Cursor: ">", Mark: "+", Dot: "-", Bar: "|",
+var plainGlyphs = Glyphs{Good: "*", Busy: "~", Bad: "!", Idle: "-", Ghost: "?", Warn: "!", Again: "@", Arrow: "->", Cursor: ">", Mark: "+", Dot: "-", Bar: "|",
 	Up: "^", Down: "v", Star: "#", Sparks: []string{"_", ".", ":", "-", "=", "+", "#", "#"}, Box: [8]string{"+", "+", "+", "+", "-", "|", "+", "+"}}
 
-var fullGlyphs = Glyphs{Good: "●", Busy: "◐", Bad: "✖", Idle: "○", Ghost: "◌", Warn: "▲", Arrow: "→", Cursor: "▌", Mark: "✓", Dot: "·", Bar: "│",
+var fullGlyphs = Glyphs{Good: "●", Busy: "◐", Bad: "✖", Idle: "○", Ghost: "◌", Warn: "▲", Again: "↻", Arrow: "→", Cursor: "▌", Mark: "✓", Dot: "·", Bar: "│",
 	Up: "▴", Down: "▾", Star: "★", Sparks: []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}, Box: [8]string{"╭", "╮", "╯", "╰", "─", "│", "├", "┤"}}
 
 // Colours are what each meaning looks like, as in "bold red", "reverse", or
@@ -114,6 +115,9 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 		if *to, err = ink(colours[name]); err != nil {
 			return nil, err
 		}
+	}
+	for _, to := range []*draw.Ink{&t.Good, &t.Busy, &t.Bad, &t.Moved} {
+		to.Over = to.On != ""
 	}
 	for _, spec := range sources {
 		source, err := ink(spec)

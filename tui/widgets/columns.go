@@ -11,8 +11,8 @@ import (
 // Column is a column of a table.
 type Column struct {
 	Title    string
-	Width    int // least width, for the column that grows
-	Most     int // of the column that grows; 0 for no limit
+	Width    int // least width, for a column that grows
+	Most     int // of a column that grows; 0 for no limit
 	Grows    bool
 	Priority int // the lower, the longer it stays when room is short
 	Align    draw.Align
@@ -29,7 +29,8 @@ func Layout(columns []Column, width int) []int {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(columns[a].Priority, columns[b].Priority) })
 	widths := make([]int, len(columns))
-	left, grows := width, -1
+	left := width
+	var grow []int
 	for n, i := range order {
 		need := columns[i].Width
 		if n > 0 {
@@ -41,14 +42,16 @@ func Layout(columns []Column, width int) []int {
 		widths[i] = columns[i].Width
 		left -= need
 		if columns[i].Grows {
-			grows = i
+			grow = append(grow, i)
 		}
 	}
-	if grows >= 0 {
-		widths[grows] += left
-		if most := columns[grows].Most; most > 0 {
-			widths[grows] = min(widths[grows], max(most, columns[grows].Width))
+	for _, i := range grow { // the more important one first
+		more := left
+		if most := columns[i].Most; most > 0 {
+			more = min(more, max(0, most-widths[i]))
 		}
+		widths[i] += more
+		left -= more
 	}
 	return widths
 }

@@ -43,6 +43,10 @@ func testAutomaticRestarts(h *harness) {
 	if s.Result == "" || s.Result == "success" {
 		h.Errorf("failed for good: %+v", s)
 	}
+	once := h.name("once.service")
+	h.load(once, "[Service]\nExecStart=/bin/sh -c 'exit 7'\n")
+	_ = h.m.Start(h.ctx, once)
+	h.await(once, "failed with exit 7", func(s units.Status) bool { return s.Active == "failed" && s.Exit == "exit 7" })
 
 	back := h.name("back.service")
 	h.load(back, "[Service]\nExecStart=/bin/sleep 1000\nRestart=always\nRestartSec=50ms\n")

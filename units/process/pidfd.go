@@ -45,6 +45,18 @@ func (x exit) String() string {
 	return "exit status " + strconv.Itoa(x.Code)
 }
 
+// word is how the main process ended, in a word, where the unit's result comes of that.
+func (x exit) word(result string) string {
+	switch {
+	case !x.Known:
+	case result == resultExitCode && x.Signal == 0 && x.Code != 0:
+		return "exit " + strconv.Itoa(x.Code)
+	case (result == resultSignal || result == resultCoreDump) && x.Signal != 0:
+		return unix.SignalName(x.Signal)
+	}
+	return ""
+}
+
 // process is a handle on a process, safe against the reuse of its number.
 type process struct {
 	procID

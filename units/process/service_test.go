@@ -241,29 +241,29 @@ func (b *bench) kill(pid int) {
 
 func TestSuccessAndRestart(t *testing.T) {
 	b := newBench(t)
-	for i, test := range []struct{ how, lines, want, result string }{
-		{"exit 0", "Restart=no", "inactive/dead", "success"},
-		{"exit 1", "Restart=no", "failed/failed", "exit-code"},
-		{"exit 7", "SuccessExitStatus=7", "inactive/dead", "success"},
-		{"exit 0", "RemainAfterExit=yes", "active/exited", "success"},
-		{"exit 1", "RemainAfterExit=yes", "failed/failed", "exit-code"},
-		{"kill -TERM $$$$", "Restart=on-failure", "inactive/dead", "success"},
-		{"kill -KILL $$$$", "Restart=no", "failed/failed", "signal"},
-		{"kill -KILL $$$$", "Restart=on-abnormal", "activating/auto-restart", "signal"},
-		{"kill -KILL $$$$", "Restart=on-abort", "activating/auto-restart", "signal"},
-		{"exit 1", "Restart=on-abnormal", "failed/failed", "exit-code"},
-		{"exit 1", "Restart=on-failure", "activating/auto-restart", "exit-code"},
-		{"exit 0", "Restart=on-success", "activating/auto-restart", "success"},
-		{"exit 0", "Restart=always", "activating/auto-restart", "success"},
-		{"exit 4", "Restart=always\nRestartPreventExitStatus=4", "failed/failed", "exit-code"},
-		{"exit 4", "Restart=no\nRestartForceExitStatus=4", "activating/auto-restart", "exit-code"},
-		{"exit 9", "ExecStopPost=/bin/false\nRestart=no", "failed/failed", "exit-code"},
+	for i, test := range []struct{ how, lines, want, result, exit string }{
+		{"exit 0", "Restart=no", "inactive/dead", "success", ""},
+		{"exit 1", "Restart=no", "failed/failed", "exit-code", "exit 1"},
+		{"exit 7", "SuccessExitStatus=7", "inactive/dead", "success", ""},
+		{"exit 0", "RemainAfterExit=yes", "active/exited", "success", ""},
+		{"exit 1", "RemainAfterExit=yes", "failed/failed", "exit-code", "exit 1"},
+		{"kill -TERM $$$$", "Restart=on-failure", "inactive/dead", "success", ""},
+		{"kill -KILL $$$$", "Restart=no", "failed/failed", "signal", "SIGKILL"},
+		{"kill -KILL $$$$", "Restart=on-abnormal", "activating/auto-restart", "signal", "SIGKILL"},
+		{"kill -KILL $$$$", "Restart=on-abort", "activating/auto-restart", "signal", "SIGKILL"},
+		{"exit 1", "Restart=on-abnormal", "failed/failed", "exit-code", "exit 1"},
+		{"exit 1", "Restart=on-failure", "activating/auto-restart", "exit-code", "exit 1"},
+		{"exit 0", "Restart=on-success", "activating/auto-restart", "success", ""},
+		{"exit 0", "Restart=always", "activating/auto-restart", "success", ""},
+		{"exit 4", "Restart=always\nRestartPreventExitStatus=4", "failed/failed", "exit-code", "exit 4"},
+		{"exit 4", "Restart=no\nRestartForceExitStatus=4", "activating/auto-restart", "exit-code", "exit 4"},
+		{"exit 9", "ExecStopPost=/bin/false\nRestart=no", "failed/failed", "exit-code", "exit 9"},
 	} {
 		name := fmt.Sprintf("a%d.service", i)
 		b.load(name, "[Service]\nRestartSec=1h\n"+test.lines+"\nExecStart=/bin/sh -c '"+test.how+"'\n")
 		_ = b.Start(b.ctx, name) // the process may have failed before the start is done
-		if s := b.await(name, test.want); s.Result != test.result {
-			t.Errorf("%s with %s: %+v, want result %s", test.how, test.lines, s, test.result)
+		if s := b.await(name, test.want); s.Result != test.result || s.Exit != test.exit {
+			t.Errorf("%s with %s: %+v, want result %s and %q", test.how, test.lines, s, test.result, test.exit)
 		}
 	}
 }

@@ -213,6 +213,9 @@ func (u *unit) status() units.Status {
 	if u.st.Main != nil {
 		s.PID = u.st.Main.PID
 	}
+	if x := u.st.MainExit; x != nil {
+		s.Exit = x.word(u.st.Result)
+	}
 	return s
 }
 

@@ -123,7 +123,7 @@ func (m *Manager) apply(list []sd.UnitStatus, seq dbus.Sequence, inMemory bool) 
 }
 
 // detail reads what a status needs and no list has, and with exits also how main
-// processes ended. All questions are asked before the first answer is awaited.
+// processes ended of units that didn't fail. All questions are asked before the first answer is awaited.
 func (m *Manager) detail(ctx context.Context, s *session, list []*unit, exits bool) error {
 	type question struct {
 		u    *unit
@@ -133,7 +133,7 @@ func (m *Manager) detail(ctx context.Context, s *session, list []*unit, exits bo
 	var asked []question
 	for _, u := range list {
 		m.mu.Lock()
-		stamp, idle := timestamps[u.active], u.active == "inactive"
+		stamp, idle, ended := timestamps[u.active], u.active == "inactive", u.active == "failed" || u.sub == "auto-restart"
 		m.mu.Unlock()
 		ask := func(iface, prop string) {
 			asked = append(asked, question{u, prop, s.property(ctx, u.path, iface, prop)})
@@ -149,7 +149,7 @@ func (m *Manager) detail(ctx context.Context, s *session, list []*unit, exits bo
 		for _, prop := range props {
 			ask(iface, prop)
 		}
-		if exits && !idle && len(props) > 1 { // only a service has a main process
+		if (exits || ended) && !idle && len(props) > 1 { // only a service has a main process
 			ask(iface, "ExecMainCode")
 			ask(iface, "ExecMainStatus")
 		}

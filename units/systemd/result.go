@@ -59,6 +59,17 @@ var jobDetails = map[string]string{
 	"once":        "it may run only once until the next boot",
 }
 
+// exit is how the main process ended, in a word, where the unit failed by that.
+func (r unitResult) exit() string {
+	switch {
+	case r.Result == "exit-code" && r.ExitCode == cldExited && r.ExitStatus != 0:
+		return fmt.Sprintf("exit %d", r.ExitStatus)
+	case r.Result == "signal" && r.ExitCode == cldKilled, r.Result == "core-dump" && r.ExitCode == cldDumped:
+		return unix.SignalName(unix.Signal(r.ExitStatus))
+	}
+	return ""
+}
+
 // detail is a sentence on how a unit failed.
 func (r unitResult) detail() string {
 	switch r.Result {

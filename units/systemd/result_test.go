@@ -12,6 +12,22 @@ import (
 	"fleettop/units"
 )
 
+func TestExit(t *testing.T) {
+	for want, list := range map[string][]unitResult{
+		"exit 3":  {{Result: "exit-code", ExitCode: cldExited, ExitStatus: 3}},
+		"SIGKILL": {{Result: "signal", ExitCode: cldKilled, ExitStatus: 9}},
+		"SIGSEGV": {{Result: "core-dump", ExitCode: cldDumped, ExitStatus: 11}},
+		"": {{Result: "success", ExitCode: cldExited, ExitStatus: 3}, {Result: "exit-code"},
+			{Result: "timeout", ExitCode: cldKilled, ExitStatus: 9}, {}},
+	} {
+		for _, r := range list {
+			if got := r.exit(); got != want {
+				t.Errorf("%+v says %q, want %q", r, got, want)
+			}
+		}
+	}
+}
+
 func TestEnded(t *testing.T) {
 	exit := func(status int) unitResult {
 		return unitResult{Result: "exit-code", ExitCode: cldExited, ExitStatus: status, Begun: 7}

@@ -91,7 +91,7 @@ var timestamps = map[string]string{
 // status is what the manager reports of the unit.
 func (u *unit) status() units.Status {
 	s := units.Status{Name: u.name, Hash: u.hash, Load: u.load, Active: u.active, Sub: u.sub,
-		Result: u.result, Since: u.since(), PID: u.pid, Restarts: u.restarts,
+		Result: u.result, Since: u.since(), PID: u.pid, Exit: u.unitResult().exit(), Restarts: u.restarts,
 		ByHand: u.hand, HandAt: u.handAt, Altered: u.altered}
 	if s.Load == "not-found" {
 		s.Load = "error" // it is held; the other is said of units that are not

@@ -19,6 +19,19 @@ func Count(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
+// Span is a duration beside a word, to its largest unit: 4 s, 3 min, 2 h, 9 d.
+func Span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return strconv.Itoa(int(max(0, d)/time.Second)) + " s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d/time.Minute)) + " min"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d/time.Hour)) + " h"
+	}
+	return strconv.Itoa(int(d/(24*time.Hour))) + " d"
+}
+
 // Age is a duration in a sentence: 850ms, 12s, 3min, 4h 10min, 2d 3h.
 func Age(d time.Duration) string {
 	switch {

@@ -17,6 +17,15 @@ func TestCount(t *testing.T) {
 	}
 }
 
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{-time.Second: "0 s", 4900 * time.Millisecond: "4 s", 3 * time.Minute: "3 min",
+		47 * time.Hour: "47 h", 51 * time.Hour: "2 d"} {
+		if got := Span(d); got != want {
+			t.Errorf("Span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", 854 * time.Millisecond: "850ms", 12*time.Second + 900*time.Millisecond: "12s", 3*time.Minute +

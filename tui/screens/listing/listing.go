@@ -101,6 +101,14 @@ func (l *List[T]) Scrolls() bool {
 	return len(l.Items) > to-from
 }
 
+// Below says how many items come after the last visible one; empty for none.
+func (l *List[T]) Below() string {
+	if _, to := l.cursor.Visible(); to < len(l.Items) {
+		return ", … " + strconv.Itoa(len(l.Items)-to) + " more"
+	}
+	return ""
+}
+
 // None says why there is nothing: the filter, or else a sentence.
 func (l *List[T]) None(env *screens.Env, what, sentence string) {
 	if !env.Filter.Empty() {

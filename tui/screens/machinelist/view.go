@@ -1,6 +1,7 @@
 package machinelist
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func (s *Screen) View(env *screens.Env) string {
 // status is the last line: the evidence on the machine under the cursor, and marks.
 func (s *Screen) status(env *screens.Env, per int) {
 	b, t := &s.Buf, env.Theme
-	s.Count(env, wording.Count(len(s.Items), "machine"))
+	s.Count(env, wording.Count(len(s.Items), "machine")+s.Below())
 	marked := 0
 	for _, m := range s.Items {
 		if s.Has(m.ID) {
@@ -88,7 +89,7 @@ func evidence(env *screens.Env, m *state.Machine) string {
 			text += sep + name
 		}
 		if w.Strands > len(w.Units) {
-			text += " …"
+			text += ", … " + strconv.Itoa(w.Strands-len(w.Units)) + " more"
 		}
 	}
 	return text

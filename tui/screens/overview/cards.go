@@ -6,6 +6,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/tui/draw"
+	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/state"
 	"fleettop/tui/theme"
@@ -13,24 +14,25 @@ import (
 	"fleettop/units/wording"
 )
 
-// cards draws the machines as boxes, row by row.
+// cards draws the machines as boxes, row by row, which share the whole width.
 func (s *Screen) cards(env *screens.Env) {
 	p := &s.plan
-	w := min(s.width/p.cols, cardMost)
-	for at := 0; at < len(p.machines); at += p.cols {
+	for n := range p.extra {
+		at := n * p.cols
 		row := p.machines[at:min(at+p.cols, len(p.machines))]
-		for line := range cardLines + p.extra {
+		for line := range cardLines + p.extra[n] {
 			for i, m := range row {
-				s.cardLine(env, m, at+i == s.at, line, w)
+				s.cardLine(env, m, at+i, line)
 			}
 			s.buf.End()
 		}
 	}
 }
 
-// cardLine draws one line of a card.
-func (s *Screen) cardLine(env *screens.Env, m *state.Machine, under bool, line, w int) {
+// cardLine draws one line of the i-th card.
+func (s *Screen) cardLine(env *screens.Env, m *state.Machine, i, line int) {
 	b, t := &s.buf, env.Theme
+	under, extra, col := i == s.at, s.plan.extra[i/s.plan.cols], i%s.plan.cols
 	edge := t.Border
 	switch {
 	case m.Mood >= state.Busy:
@@ -38,18 +40,21 @@ func (s *Screen) cardLine(env *screens.Env, m *state.Machine, under bool, line, 
 	case under:
 		edge = t.Key
 	}
-	end := b.Col() + w - 1 // a blank between cards
+	end := (col + 1) * s.width / s.plan.cols
+	if col < s.plan.cols-1 {
+		end-- // a blank between cards
+	}
 	switch line {
 	case 0:
-		s.cardTop(env, m, under, edge, w-1)
-	case cardLines + s.plan.extra - 1:
+		s.cardTop(env, m, under, edge, end-b.Col())
+	case cardLines + extra - 1:
 		b.Text(t.Box[3], edge)
-		b.Fill(t.Box[4], w-3, edge)
+		b.Fill(t.Box[4], end-b.Col()-1, edge)
 		b.Text(t.Box[2], edge)
 	default:
 		b.Text(t.Box[5], edge)
 		b.Space(1)
-		s.cardBody(env, m, line, end-2)
+		s.cardBody(env, m, i/s.plan.cols, line, end-2)
 		b.To(end - 1)
 		b.Text(t.Box[5], edge)
 	}
@@ -96,10 +101,10 @@ func troubleAge(m *state.Machine, now time.Time) string {
 }
 
 // cardBody draws one of a card's inner lines up to a column.
-func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
+func (s *Screen) cardBody(env *screens.Env, m *state.Machine, row, line, end int) {
 	b, t := &s.buf, env.Theme
-	room := end - b.Col()
-	why := s.evidence(m, room, env.Now)
+	room, extra := end-b.Col(), s.plan.extra[row]
+	why := s.evidence(m, room, extra, env.Now)
 	below := 2 + max(1, len(why)) // the first line that tells of units
 	switch {
 	case line == 1:
@@ -117,13 +122,13 @@ func (s *Screen) cardBody(env *screens.Env, m *state.Machine, line, end int) {
 	case line == below:
 		s.tally(env, m, end)
 	default:
-		s.unitLine(env, m, line-below-1, cardLines+s.plan.extra-2-below, end)
+		s.unitLine(env, m, line-below-1, cardLines+extra-2-below, s.plan.across[row], end)
 	}
 }
 
 // evidence is why a machine is doubted, or thought not to run or not to have a
 // daemon, in the lines its units leave free: its figures would be old.
-func (s *Screen) evidence(m *state.Machine, room int, now time.Time) []string {
+func (s *Screen) evidence(m *state.Machine, room, extra int, now time.Time) []string {
 	if m.Health.State == cluster.Up {
 		return nil
 	}
@@ -131,7 +136,7 @@ func (s *Screen) evidence(m *state.Machine, room int, now time.Time) []string {
 	if as, seen, own := strings.Cut(text, " sees it: "); own && strings.HasPrefix(as, "as ") {
 		text = seen // the banner says that no leader is heard, and a card is narrow
 	}
-	return widgets.Clauses(text, room, 1+max(0, s.plan.extra-unitLines(m, now)))
+	return widgets.Clauses(text, room, 1+max(0, extra-unitLines(m, now)))
 }
 
 // unitLines is how many lines the units of a card would like.
@@ -192,45 +197,57 @@ func (s *Screen) tally(env *screens.Env, m *state.Machine, end int) {
 	}
 }
 
-// unitLine shows the i-th unit of a card that has room for some: those that
-// move first.
-func (s *Screen) unitLine(env *screens.Env, m *state.Machine, i, room, end int) {
-	b, t := &s.buf, env.Theme
+// unitLine shows the units of the i-th of some lines of a card, so many beside
+// each other: those that move first, and then those in trouble.
+func (s *Screen) unitLine(env *screens.Env, m *state.Machine, i, lines, across, end int) {
+	b := &s.buf
 	leaving, _ := m.LeavingAt(env.Now)
-	if n := len(m.Rows) + len(leaving); n > room && i == room-1 {
-		b.Text("… "+count(n-room+1)+" more", t.Dim)
-		return
-	}
-	if i < len(leaving) {
-		r := leaving[i]
-		to := "?"
-		if r.Machine != "" {
-			to = env.Snap.Called(r.Machine)
+	rows := inTrouble(m.Rows, m.Bad)
+	room, n, start := lines*across, len(rows)+len(leaving), b.Col()
+	for c := range across {
+		at := i*across + c
+		to := start + (end-start+2)*(c+1)/across - 2
+		switch {
+		case n > room && at == room-1:
+			b.Text("… "+count(n-room+1)+" more", env.Theme.Dim)
+		case at < len(leaving):
+			r := leaving[at]
+			machine := "?"
+			if r.Machine != "" {
+				machine = env.Snap.Called(r.Machine)
+			}
+			s.moveLine(env, r, env.Theme.Arrow, env.Theme.Arrow+" ", machine, to)
+		case at < n:
+			s.unit(env, m, rows[at-len(leaving)], to)
 		}
-		s.moveLine(env, r, t.Arrow, t.Arrow+" ", to, end)
-		return
+		if c < across-1 {
+			b.To(to + 2)
+		}
 	}
-	if i -= len(leaving); i >= len(m.Rows) {
-		return
-	}
-	r := m.Rows[i]
+}
+
+// unit shows a unit in a card up to a column, with its age or what is wrong with it.
+func (s *Screen) unit(env *screens.Env, m *state.Machine, r *state.Row, end int) {
+	b, t := &s.buf, env.Theme
+	glyph := widgets.RowGlyph(t, r)
 	if r.Move.Fresh(env.Now) && r.Move.From != m.ID {
-		s.moveLine(env, r, widgets.Glyph(t, r.Mood), "from ", env.Snap.Called(r.Move.From), end)
+		s.moveLine(env, r, glyph, "from ", env.Snap.Called(r.Move.From), end)
 		return
 	}
-	age := widgets.Since(r.Since, env.Now)
-	if r.Move.Running() {
-		age = widgets.Watch(r.Move.Clock(env.Now))
-	} else if r.Mood >= state.Busy {
-		age = r.Word
+	b.Text(glyph+" ", widgets.Ink(t, r.Mood))
+	tail, ink := widgets.Since(r.Since, env.Now), t.Dim
+	name := strings.TrimSuffix(r.Unit, ".service")
+	switch asked := env.Pending(r.Unit); {
+	case asked != "":
+		tail, ink = asked, t.Busy
+	case r.Move.Running():
+		tail = widgets.Watch(r.Move.Clock(env.Now))
+	case r.Mood >= state.Busy:
+		tail, ink = widgets.Says(r, end-b.Col()-1-draw.Width(name), env.Now), widgets.Ink(t, r.Mood)
 	}
-	if asked := env.Pending(r.Unit); asked != "" {
-		age = asked
-	}
-	b.Text(widgets.Glyph(t, r.Mood)+" ", widgets.Ink(t, r.Mood))
-	b.Cell(strings.TrimSuffix(r.Unit, ".service"), end-b.Col()-draw.Width(age)-1, draw.Left, t.Text)
+	b.Cell(name, end-b.Col()-draw.Width(tail)-1, draw.Left, t.Text)
 	b.Space(1)
-	b.Text(age, t.Dim)
+	b.Text(tail, ink)
 }
 
 // moveLine shows a unit that came or went, with its stopwatch. Where room is
@@ -299,7 +316,7 @@ func (s *Screen) lines(env *screens.Env) {
 	}
 	if s.plan.hidden > 0 {
 		b.Space(2)
-		b.Text("… and "+count(s.plan.hidden)+" more machines: press 3", t.Dim)
+		b.Text("… "+count(s.plan.hidden)+" more machines: press "+env.Keys.Key(keys.GoMachines), t.Dim)
 		b.End()
 	}
 }

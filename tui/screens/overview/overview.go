@@ -3,6 +3,7 @@
 package overview
 
 import (
+	"slices"
 	"strconv"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -41,116 +42,6 @@ func (s *Screen) SetSize(w, h int) { s.width, s.height = w, h }
 
 // Update implements screens.Screen.
 func (s *Screen) Update(*screens.Env, tea.Msg) tea.Cmd { return nil }
-
-// plan is what is shown where.
-type plan struct {
-	machines []*state.Machine
-	hidden   int // machines there is no room for
-	rows     []*state.Row
-	more     int // rows there is no room for
-	cols     int
-	cards    bool // boxes; else a line each
-	extra    int  // lines of units in a card
-	events   int
-}
-
-const (
-	cardLeast  = 26
-	cardMost   = 46
-	cardLines  = 5 // with its borders, without units
-	eventLeast = 5
-)
-
-// layout plans the screen. Machines keep their places; only where there is no
-// room for all, those in trouble come first.
-func (s *Screen) layout(env *screens.Env) {
-	p := plan{}
-	for _, m := range env.Snap.Machines {
-		if env.Filter.Empty() || m.Matches(env.Filter) {
-			p.machines = append(p.machines, m)
-		}
-	}
-	p.rows = s.needing(env)
-	n := len(p.machines)
-	least := eventLeast
-	if s.height < 14 {
-		least = 3
-	}
-	most := 0
-	for _, m := range p.machines {
-		most = max(most, unitLines(m, env.Now))
-	}
-	p.cols = max(1, min(s.width/cardLeast, n))
-	lines := (n + p.cols - 1) / p.cols
-	rowRoom := min(len(p.rows), max(2, s.height/3))
-	head := 0
-	if rowRoom > 0 {
-		head = 1
-	}
-	p.cards = n > 0 && lines*cardLines+rowRoom+head+least <= s.height
-	left := s.height - rowRoom - head
-	if p.cards {
-		left -= lines * cardLines
-		spare := (left - least - 3) / lines
-		p.extra = max(0, min(spare, most, 10))
-		left -= lines * p.extra
-	} else {
-		fit := max(1, min(n, left-least))
-		if fit < n {
-			p.machines = worstFirst(p.machines)
-			p.hidden = n - fit + 1
-			p.machines = p.machines[:max(0, fit-1)]
-		}
-		p.cols = 1
-		left -= min(n, fit)
-	}
-	p.more = len(p.rows) - rowRoom
-	p.rows = p.rows[:rowRoom]
-	p.events = max(0, left-1)
-	s.plan = p
-	s.anchor()
-}
-
-func worstFirst(list []*state.Machine) []*state.Machine {
-	out := make([]*state.Machine, 0, len(list))
-	for mood := state.Bad; ; mood-- {
-		for _, m := range list {
-			worst := m.Mood
-			if m.Bad > 0 && worst < state.Busy {
-				worst = state.Busy
-			}
-			if worst == mood {
-				out = append(out, m)
-			}
-		}
-		if mood == state.Idle {
-			return out
-		}
-	}
-}
-
-// needing are the rows somebody should look at: those in trouble, those on
-// their way, those that moved not long ago.
-func (s *Screen) needing(env *screens.Env) []*state.Row {
-	var bad, moving, moved []*state.Row
-	c := env.Snap.Counts
-	for _, r := range env.Snap.Rows {
-		switch {
-		case r.Mood != state.Bad && r.Move == nil:
-		case !env.Filter.Empty() && !r.Matches(env.Filter):
-		case r.Move.Fresh(env.Now) && r.Move.Running():
-			moving = append(moving, r)
-		case r.Mood == state.Bad:
-			bad = append(bad, r)
-		case r.Move.Fresh(env.Now):
-			moved = append(moved, r)
-		}
-		if len(bad)+len(moving) > c.Moods[state.Bad]+env.Snap.Moving+50 {
-			break
-		}
-	}
-	return append(append(moving, bad...), moved...)
-}
 
 // anchor keeps the cursor on what it was on.
 func (s *Screen) anchor() {
@@ -268,12 +159,8 @@ func (s *Screen) View(env *screens.Env) string {
 	} else {
 		s.lines(env)
 	}
-	if len(p.rows) > 0 {
-		s.heading(env, "Needs a look", wording.Count(len(p.rows)+p.more, "unit"))
-		for i, r := range p.rows {
-			s.trouble(env, r, s.at == len(p.machines)+i)
-		}
-	}
+	s.section(env, "Needs a look", p.looks, 0)
+	s.section(env, "Just moved", p.moved, len(p.looks.rows))
 	s.timeline(env)
 	b.Blank(s.height)
 	return b.String()
@@ -291,6 +178,23 @@ func (s *Screen) heading(env *screens.Env, title, note string) {
 	b.End()
 }
 
+// section is a list of units with its heading; the first of them is the at-th on the screen.
+func (s *Screen) section(env *screens.Env, title string, list section, at int) {
+	if len(list.rows)+list.more == 0 {
+		return
+	}
+	s.heading(env, title, wording.Count(len(list.rows)+list.more, "unit"))
+	for i, r := range list.rows {
+		s.trouble(env, r, s.at == len(s.plan.machines)+at+i)
+	}
+	if list.more > 0 {
+		b := &s.buf
+		b.Space(2)
+		b.Text("… "+count(list.more)+" more", env.Theme.Dim)
+		b.End()
+	}
+}
+
 // trouble is a row with what is wrong with it.
 func (s *Screen) trouble(env *screens.Env, r *state.Row, under bool) {
 	b, t := &s.buf, env.Theme
@@ -301,44 +205,40 @@ func (s *Screen) trouble(env *screens.Env, r *state.Row, under bool) {
 		b.Space(1)
 	}
 	b.Space(1)
-	word, ink := r.Word, widgets.Ink(t, r.Mood)
-	if asked := env.Pending(r.Unit); asked != "" {
-		word, ink = asked, t.Busy
-	}
-	b.Text(widgets.Glyph(t, r.Mood)+" ", ink)
-	b.Cell(word, 9, draw.Left, ink)
+	widgets.State(b, t, r, env.Pending(r.Unit), widgets.StateWidth(s.width), env.Now)
 	b.Space(1)
-	name := max(10, min(32, s.width*3/10-1))
+	name := max(10, min(48, s.width*3/10-1))
 	b.Cell(widgets.UnitName(r.Unit, name), name, draw.Left, t.Text)
 	b.Space(2)
 	widgets.Machine(b, t, r, widgets.MachineWidth(env.Snap, s.width/4), env.Now)
 	b.Space(2)
-	why := r.Error
-	if r.Machine == "" && why == "" {
-		why = r.Reason
-	}
-	if why == "" && r.Result != "" && r.Result != "success" {
-		why = r.Result
-	}
-	if why == "" && r.Restarts > 0 {
-		why = wording.Count(r.Restarts, "restart")
-	}
-	b.Text(why, t.Dim)
+	b.Text(r.Why(), t.Dim)
 	b.End()
 }
 
+// timeline is what happened, the newest first, on the lines that are left.
 func (s *Screen) timeline(env *screens.Env) {
 	b := &s.buf
 	left := s.height - b.Lines()
 	if left < 2 {
 		return
 	}
-	s.heading(env, "Timeline", "")
 	list := env.Snap.Timeline
+	if !env.Filter.Empty() {
+		list = slices.Collect(func(yield func(*state.Entry) bool) {
+			for _, e := range env.Snap.Timeline {
+				if e.Matches(env.Filter, env.Snap.Called) && !yield(e) {
+					return
+				}
+			}
+		})
+	}
+	note := ""
+	if more := len(list) - (left - 1); more > 0 {
+		note = "… " + count(more) + " more: press " + env.Keys.Key(keys.GoTimeline)
+	}
+	s.heading(env, "Timeline", note)
 	for i := len(list) - 1; i >= 0 && b.Lines() < s.height; i-- {
-		if !env.Filter.Empty() && !list[i].Matches(env.Filter, env.Snap.Called) {
-			continue
-		}
 		b.Space(1)
 		widgets.Event(b, env.Theme, list[i], env.Now)
 		b.End()

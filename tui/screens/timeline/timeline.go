@@ -173,7 +173,7 @@ func (s *Screen) status(env *screens.Env) {
 		b.Blank(s.Height)
 		return
 	}
-	s.Count(env, wording.Count(s.passed, "entry"))
+	s.Count(env, wording.Count(s.passed, "entry")+s.Below())
 	b.End()
 }
 

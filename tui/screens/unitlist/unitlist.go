@@ -19,11 +19,15 @@ type Screen struct {
 	machine       string // only its units, if set
 	order         state.Order
 	table         state.Table
+	named         struct { // the longest name of a snapshot
+		gen   uint64
+		width int
+	}
 }
 
 // New returns a list of all units, or of those of a machine.
 func New(machine string) *Screen {
-	return &Screen{List: listing.New(state.Item.Key), machine: machine, order: state.Order{Column: state.ByUnit}}
+	return &Screen{List: listing.New(state.Item.Key), machine: machine, order: state.Order{Column: state.ByState}}
 }
 
 // Place implements screens.Screen.
@@ -171,6 +175,7 @@ func (s *Screen) status(env *screens.Env) {
 	if s.Scrolls() {
 		text = strconv.Itoa(s.Index()+1) + "/" + text
 	}
+	text += s.Below()
 	if s.order.Group != state.Ungrouped {
 		text += " by " + s.order.Group.String()
 	}
