@@ -11,6 +11,7 @@ import (
 	"fleettop/daemon/agent"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/server"
+	"fleettop/daemon/connectivity"
 	"fleettop/daemon/engine"
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/fencing"
@@ -72,6 +73,8 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 			Timeline: n.store, Log: n.log}),
 		Stats: stats.New(stats.Config{Self: cfg.MachineID, User: cfg.Manager == ManagerSystemdUser, View: view,
 			Health: shown, Peers: peers, Log: n.log}),
+		Connectivity: connectivity.New(connectivity.Config{Self: cfg.MachineID, View: view,
+			Members: etcdnode.ClusterMembers{Node: n.etcd}, Store: n.store, Peers: peers}),
 		Hosts: hosts.New(cfg.MachineID, manager, peers),
 		Log:   n.log}
 	if len(cfg.Notify) > 0 {

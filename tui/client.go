@@ -90,6 +90,10 @@ func (c current) Explain(ctx context.Context, name string) (*api.Explanation, er
 	return c.Current().Explain(ctx, name)
 }
 
+func (c current) Connectivity(ctx context.Context) (*api.Connectivity, error) {
+	return c.Current().Connectivity(ctx)
+}
+
 func (c current) Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error {
 	return c.Current().Journal(ctx, o, f)
 }

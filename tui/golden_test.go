@@ -49,6 +49,30 @@ func storm() []*api.Line {
 		tuitest.Moved("web@6.service", 3, 2, 20, 250*time.Millisecond), tuitest.Active("web@3.service", 3, 1, 20, 180*time.Millisecond, o))
 }
 
+// cutOff is three machines of which the third can't be asked, and is heard by gossip of the second only.
+func cutOff() *api.Connectivity {
+	c := &api.Connectivity{Asked: tuitest.MachineID(1), Took: 0.9}
+	for i, name := range []string{"n1", "数据库-2", "n3"} {
+		id := tuitest.MachineID(i + 1)
+		c.Machines = append(c.Machines, api.MachineRef{ID: id, Name: name})
+		v := api.Connections{Machine: id, Store: api.Answered, StoreTook: 0.003}
+		for n := range 3 {
+			if n != i {
+				v.Contacts = append(v.Contacts, api.Contact{Machine: tuitest.MachineID(n + 1), Gossip: api.GossipAlive, GossipAge: 0.4,
+					Probe: api.Answered, ProbeTook: 0.001, Session: true, SessionAge: 3700, API: api.Answered, APITook: 0.002})
+			}
+		}
+		c.Views = append(c.Views, v)
+	}
+	c.Views[2] = api.Connections{Machine: tuitest.MachineID(3), Error: "it did not answer within 0.9 s"}
+	for i, gossip := range []string{"failed", api.GossipAlive} {
+		k := c.Views[i].Of(tuitest.MachineID(3))
+		k.Gossip, k.GossipAge, k.Probe, k.ProbeTook, k.API, k.APITook, k.Session = gossip, 12, api.Silent, 0.4, api.Silent, 0.45, i == 1
+	}
+	c.Sentences = c.Diagnose()
+	return c
+}
+
 func TestGoldenScreens(t *testing.T) {
 	stats := func(b *bench) {
 		for i := range 3 {
@@ -80,6 +104,7 @@ func TestGoldenScreens(t *testing.T) {
 		"timeline":         {append(storm(), tuitest.Summed(3, 2, 100*time.Millisecond, cluster.Outage{Detect: 710 * time.Millisecond, Start: 390 * time.Millisecond})), []string{"4"}},
 		"detail":           {calm(), []string{"2", "/", "'@3", "enter", "enter"}},
 		"logs":             {calm(), []string{"2", "/", "'@3", "enter", "l"}},
+		"connectivity":     {storm(), []string{"w", "j"}},
 		"help":             {calm(), []string{"?"}},
 		"dialog":           {calm(), []string{"2", "*", "D"}},
 		"command":          {calm(), []string{":", "'s"}},
@@ -92,7 +117,7 @@ func TestGoldenScreens(t *testing.T) {
 				}
 				t.Run(file, func(t *testing.T) {
 					b := newBench(t, size[0], size[1], colour, false, c.lines...)
-					b.client.log = log
+					b.client.log, b.client.reach = log, cutOff()
 					stats(b)
 					b.press(c.keys...)
 					if name == "logs" || name == "detail" && size[1] >= 16 {

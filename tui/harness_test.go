@@ -36,6 +36,16 @@ type fakeClient struct {
 	away    bool // nobody answers
 	log     []journal.Entry
 	lines   chan *api.Line
+	reach   *api.Connectivity
+}
+
+func (c *fakeClient) Connectivity(context.Context) (*api.Connectivity, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.away || c.reach == nil {
+		return nil, &client.UnreachableError{Endpoint: c.Endpoint(), Err: errors.New("connection refused")}
+	}
+	return c.reach, nil
 }
 
 func (c *fakeClient) Endpoint() string { return "unix:///run/fleettop/fleettop.sock" }

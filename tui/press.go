@@ -6,6 +6,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/tui/keys"
+	"fleettop/tui/screens/connectivity"
 )
 
 // keysOf takes keys. Those typed faster than they are read come as one.
@@ -97,6 +98,10 @@ func (s *shell) do(a keys.Action) tea.Cmd {
 		s.toggleMouse()
 	case keys.Panel:
 		return s.togglePanel()
+	case keys.GoReach:
+		if s.top().Place() != keys.Connectivity {
+			return s.open(connectivity.New())
+		}
 	default:
 		if tab, ok := tabOf[a]; ok {
 			return s.show(tab)

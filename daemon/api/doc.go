@@ -47,6 +47,8 @@
 //	       the timeline (EventList, or a stream of events)
 //	GET    /v1/stats?follow=&local=
 //	       CPU and memory of machines and units (stream of Stats)
+//	GET    /v1/connectivity?local=&machine=
+//	       what each machine sees of each other one, within a second (Connectivity); with local=true what this one does (Connections)
 //	GET    /v1/keys
 //	       the cluster's keys by ID (KeyList)
 //	POST   /v1/keys/rotate

@@ -26,11 +26,12 @@ const (
 	Timeline
 	Detail
 	Logs
+	Connectivity
 	Help
 
-	Lists   = Overview | Units | Machines | Timeline | Help | Detail | Logs // everything that scrolls
-	OnUnits = Overview | Units | Detail | Logs                              // where a unit is at hand
-	OnHosts = Overview | Machines                                           // where a machine is
+	Lists   = Overview | Units | Machines | Timeline | Help | Detail | Logs | Connectivity // everything that scrolls
+	OnUnits = Overview | Units | Detail | Logs                                             // where a unit is at hand
+	OnHosts = Overview | Machines                                                          // where a machine is
 	All     = Lists
 )
 
@@ -85,6 +86,7 @@ const (
 	GoTimeline Action = "timeline"
 	GoLogs     Action = "log-screen"
 	GoHelp     Action = "help-screen"
+	GoReach    Action = "connectivity"
 	ShowHelp   Action = "help"
 
 	Down     Action = "down"
@@ -150,8 +152,8 @@ func Table() []Binding {
 
 		{Enter, []string{"enter"}, Overview | Units | Machines | Timeline, "open", "look closer: a machine's units, a unit's detail, a failover's phases", "Looking", false, false, 1, false},
 		{Back, []string{"esc"}, All, "back", "go back, take back marks and filter", "Looking", false, false, 0, false},
-		{Filter, []string{"/"}, All &^ Help &^ Detail &^ Logs, "filter", "filter: word, ~fuzzy, !not, key=value", "Looking", false, false, 6, false},
-		{Fuzzy, []string{"~"}, All &^ Help &^ Detail &^ Logs, "fuzzy", "filter by letters in that order", "Looking", false, false, 0, false},
+		{Filter, []string{"/"}, All &^ Help &^ Detail &^ Logs &^ Connectivity, "filter", "filter: word, ~fuzzy, !not, key=value", "Looking", false, false, 6, false},
+		{Fuzzy, []string{"~"}, All &^ Help &^ Detail &^ Logs &^ Connectivity, "fuzzy", "filter by letters in that order", "Looking", false, false, 0, false},
 		{SortNext, []string{">"}, Units | Machines, "sort", "sort by the next column", "Looking", false, false, 10, false},
 		{SortPrev, []string{"<"}, Units | Machines, "sort", "sort by the column before", "Looking", false, false, 0, false},
 		{SortName, []string{"N"}, Units | Machines, "by name", "sort by name; each sort key again turns the order around", "Looking", false, false, 0, false},
@@ -183,8 +185,8 @@ func Table() []Binding {
 
 		{Down, []string{"j", "down"}, All, "down", "down", "Moving", false, false, 0, false},
 		{Up, []string{"k", "up"}, All, "up", "up", "Moving", false, false, 0, false},
-		{Left, []string{"left", "h"}, Overview | Timeline, "left", "left, where there is one", "Moving", false, false, 0, false},
-		{Right, []string{"right"}, Overview | Timeline, "right", "right, where there is one", "Moving", false, false, 0, false},
+		{Left, []string{"left", "h"}, Overview | Timeline | Connectivity, "left", "left, where there is one", "Moving", false, false, 0, false},
+		{Right, []string{"right"}, Overview | Timeline | Connectivity, "right", "right, where there is one", "Moving", false, false, 0, false},
 		{Top, []string{"g", "home"}, All, "top", "to the top", "Moving", false, false, 0, false},
 		{Bottom, []string{"G", "end"}, All, "bottom", "to the bottom", "Moving", false, false, 0, false},
 		{HalfDown, []string{"ctrl+d"}, All, "half down", "half a page down", "Moving", false, false, 0, false},
@@ -198,6 +200,8 @@ func Table() []Binding {
 		{GoTimeline, []string{"4"}, All, "timeline", "the timeline", "Screens", false, false, 0, true},
 		{GoLogs, []string{"5"}, All, "logs", "the logs", "Screens", false, false, 0, false},
 		{GoHelp, []string{"6"}, All, "help", "the help", "Screens", false, false, 0, false},
+		{GoReach, []string{"w"}, Overview | Machines | Timeline, "who reaches whom",
+			"which machine reaches which: by gossip, probe, store and API", "Screens", false, false, 9, true},
 		{NextScreen, []string{"tab"}, All, "next screen", "the next screen", "Screens", false, false, 0, false},
 		{PrevScreen, []string{"shift+tab"}, All, "previous screen", "the screen before", "Screens", false, false, 0, false},
 		{Palette, []string{":"}, All, "command", "the command line, with completion", "Screens", false, false, 14, false},

@@ -20,6 +20,7 @@ import (
 type Client interface {
 	Unit(ctx context.Context, name string) (*api.UnitDetail, error)
 	Explain(ctx context.Context, name string) (*api.Explanation, error)
+	Connectivity(ctx context.Context) (*api.Connectivity, error)
 	Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error
 }
 

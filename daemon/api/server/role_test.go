@@ -38,6 +38,7 @@ var whoMay = map[string]string{
 	"POST /v1/leave":                    "a",
 	"GET /v1/events":                    "l",
 	"GET /v1/stats":                     "l",
+	"GET /v1/connectivity":              "l",
 	"GET /v1/keys":                      "l",
 	"POST /v1/keys/rotate":              "a",
 	"POST /v1/keys/finish":              "a",

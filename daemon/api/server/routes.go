@@ -47,6 +47,8 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/leave", "", permWrite, s.leave, "this machine leaves the cluster for good (Moved)"},
 		{"GET", "/v1/events", "since=&limit=&follow=", permRead, s.events, "the timeline (EventList, or a stream of events)"},
 		{"GET", "/v1/stats", "follow=&local=", permRead, s.stats, "CPU and memory of machines and units (stream of Stats)"},
+		{"GET", "/v1/connectivity", "local=&machine=", permRead, s.connectivity,
+			"what each machine sees of each other one, within a second (Connectivity); with local=true what this one does (Connections)"},
 		{"GET", "/v1/keys", "", permRead, s.listKeys(), "the cluster's keys by ID (KeyList)"},
 		{"POST", "/v1/keys/rotate", "", permWrite, s.rotateKey(), "change the key (KeyList)"},
 		{"POST", "/v1/keys/finish", "", permWrite, s.finishRotation(), "drop the old key (KeyList)"},

@@ -52,7 +52,9 @@ type Config struct {
 	// Logs and Stats serve the logs and the figures; nil for none.
 	Logs  Logs
 	Stats StatsKeeper
-	Hosts Hosts // what machines run under files of their own
+	// Connectivity tells which machine reaches which; nil for none.
+	Connectivity ConnectivityKeeper
+	Hosts        Hosts // what machines run under files of their own
 	// SendTest sends a test to this daemon's receivers of notices; nil where it has none.
 	SendTest func(ctx context.Context, by string) *api.NotifyReport
 	Log      *slog.Logger

@@ -76,7 +76,7 @@ var direct = []struct{ pkg, imports, why string }{
 // rooms are the jobs that the daemon wires together. None imports the daemon, nor
 // another room: what one needs of another it says in an interface.
 var rooms = []string{
-	"fleettop/daemon/agent", "fleettop/daemon/engine", "fleettop/daemon/etcdnode", "fleettop/daemon/leadership",
+	"fleettop/daemon/agent", "fleettop/daemon/connectivity", "fleettop/daemon/engine", "fleettop/daemon/etcdnode", "fleettop/daemon/leadership",
 	"fleettop/daemon/listen", "fleettop/daemon/logs", "fleettop/daemon/presence", "fleettop/daemon/sshd",
 	"fleettop/daemon/stats", "fleettop/daemon/trust",
 }

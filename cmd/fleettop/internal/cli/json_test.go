@@ -46,6 +46,8 @@ func jsonCases(dir string) map[string]jsonCase {
 			code: "unreachable"},
 		"list-machines": {ok: "list-machines", fails: "AWAY list-machines", misused: "list-machines n1",
 			code: "unreachable"},
+		"connectivity": {ok: "connectivity", fails: "AWAY connectivity", misused: "connectivity n1", object: true,
+			code: "unreachable"},
 		"cordon":   {ok: "cordon n2", fails: "cordon n9", misused: "cordon"},
 		"drain":    {ok: "drain n2", fails: "drain n9", misused: "drain"},
 		"uncordon": {ok: "uncordon n2", fails: "uncordon n9", misused: "uncordon --nope n1"},
@@ -111,6 +113,21 @@ func (someKeys) JoinToken(context.Context, string) (*api.JoinToken, error) {
 	return &api.JoinToken{Token: "t", Addresses: []string{"198.18.1.1:7374"}, Expires: time.Now()}, nil
 }
 
+// oneMachine is a machine that sees no other one.
+type oneMachine struct{}
+
+func (oneMachine) Connectivity(ctx context.Context) api.Connectivity {
+	m := apitest.Machine(1)
+	c := api.Connectivity{Asked: m.ID, Machines: []api.MachineRef{{ID: m.ID, Name: m.Name}}}
+	c.Views = []api.Connections{oneMachine{}.Local(ctx, nil)}
+	c.Sentences = c.Diagnose()
+	return c
+}
+
+func (oneMachine) Local(context.Context, []string) api.Connections {
+	return api.Connections{Machine: apitest.Machine(1).ID, Store: api.Answered}
+}
+
 // oneReceiver takes a test of notices.
 func oneReceiver(context.Context, string) *api.NotifyReport {
 	return &api.NotifyReport{Receivers: []api.NotifyResult{{Receiver: "json at a.example"}}}
@@ -121,7 +138,7 @@ func oneReceiver(context.Context, string) *api.NotifyReport {
 func TestJSON(t *testing.T) {
 	s := newShell(t, 2, func(c *server.Config) {
 		c.Keys, c.Hosts = someKeys{}, hostsOfUnits{}
-		c.SendTest = oneReceiver
+		c.SendTest, c.Connectivity = oneReceiver, oneMachine{}
 	})
 	s.addGone()
 	s.file("bad.service", "[Service\n")

@@ -48,7 +48,9 @@ func TestTerminalsGetWhatIsPrintable(t *testing.T) {
 
 // TestLostOutputIsAnError: a verb whose answer can't be written has failed, whichever it is.
 func TestLostOutputIsAnError(t *testing.T) {
-	s := newShell(t, 2, func(c *server.Config) { c.Keys, c.Hosts, c.SendTest = someKeys{}, hostsOfUnits{}, oneReceiver })
+	s := newShell(t, 2, func(c *server.Config) {
+		c.Keys, c.Hosts, c.SendTest, c.Connectivity = someKeys{}, hostsOfUnits{}, oneReceiver, oneMachine{}
+	})
 	s.file("bad.service", "[Service\n")
 	s.file("a.service", service)
 	s.must("start", "./a.service")

@@ -47,6 +47,7 @@ func verbs() []verb {
 		{"look", (*app).eventsCommand, []string{looks}},
 
 		{"machines", (*app).listMachinesCommand, []string{looks}},
+		{"machines", (*app).connectivityCommand, []string{looks}},
 		{"machines", (*app).cordonCommand, nil},
 		{"machines", (*app).drainCommand, nil},
 		{"machines", (*app).uncordonCommand, nil},
