@@ -38,9 +38,8 @@ func (l *leaving) leaveForGood(ctx context.Context, by string, req api.LeaveRequ
 	if err != nil {
 		return nil, err
 	}
-	if len(snap.Runs) < 2 {
-		return nil, api.Refuse(api.CodeConflict, "to end the cluster, stop the daemon and remove its state directory",
-			"this is the only machine of the cluster")
+	if l.alone(snap) {
+		return nil, errAlone()
 	}
 	exit := server.NewExit(snap, l.machine)
 	drained := cluster.Drained == snap.Machines[l.machine].Schedule
@@ -61,6 +60,24 @@ func (l *leaving) leaveForGood(ctx context.Context, by string, req api.LeaveRequ
 	if err != nil {
 		return nil, err
 	}
+	if snap, _, _, _ := lease.Latest(); snap != nil && l.alone(snap) { // the others left meanwhile
+		return nil, errAlone()
+	}
 	l.once.Do(func() { close(l.ready) })
 	return moved[l.machine], nil
+}
+
+// alone reports whether every other machine is gone or leaves: one that left may have its run for a moment still.
+func (l *leaving) alone(snap *cluster.Snapshot) bool {
+	for id := range snap.Runs {
+		if m, known := snap.Machines[id]; id != l.machine && known && m.Departure == cluster.NotDeparted {
+			return false
+		}
+	}
+	return true
+}
+
+func errAlone() error {
+	return api.Refuse(api.CodeConflict, "to end the cluster, stop the daemon and remove its state directory",
+		"this is the only machine of the cluster")
 }
