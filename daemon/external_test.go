@@ -283,6 +283,23 @@ func TestEtcdThatGoesAndComesBack(t *testing.T) {
 	m.untilUp(1)
 }
 
+// TestFounderThatDiedBeforeItsRecord: the cluster is founded, and its founder missed the answer, or died before it
+// wrote its own record. It is the founder still, and no stranger.
+func TestFounderThatDiedBeforeItsRecord(t *testing.T) {
+	t.Parallel()
+	etcd := startEtcd(t)
+	m := newMachine(t, 1).onEtcd(etcd.ClientURL())
+	m.start()
+	m.untilUp(1)
+	m.halt()
+	admin := etcdClient(t, etcd)
+	if gone, err := admin.Delete(t.Context(), "/fleettop/v1/", clientv3.WithPrefix()); err != nil || gone.Deleted == 0 {
+		t.Fatalf("%d keys deleted: %v", gone.Deleted, err)
+	}
+	m.start()
+	m.untilUp(1)
+}
+
 func TestEtcdPrefixForms(t *testing.T) {
 	for prefix, good := range map[string]bool{"": true, "/fleettop": true, "/a/b-c_d.1": true, "fleettop": false,
 		"/": false, "/a/": false, "/a//b": false, "/a b": false, "/\x00": false} {

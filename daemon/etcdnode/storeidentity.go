@@ -23,6 +23,7 @@ type storeIdentity struct {
 	Cluster string    `json:"cluster"` // its ID
 	Keys    []string  `json:"keys"`    // IDs of its keys, then of those it had before; none for a cluster without a key
 	Founder string    `json:"founder"` // the name of the machine that founded it
+	Machine string    `json:"machine"` // its ID; empty where an earlier version wrote this
 	Since   time.Time `json:"since"`
 }
 
@@ -101,12 +102,14 @@ func (n *Node) identify(ctx context.Context) (storeIdentity, error) {
 				Advice: "restore it, or choose another --etcd-prefix"}
 		}
 		taken.Theirs, taken.SameKey = id, id.matches(n.cfg.Credentials.KeyIDs())
-		if !taken.SameKey || !known && !joins {
+		// The founder may have died, or missed the answer, before it wrote its own record.
+		if founder := id.Machine == n.cfg.Machine; !taken.SameKey || !known && !joins && !founder {
 			return id, taken
 		}
 		return id, nil
 	}
-	id = storeIdentity{Cluster: n.cfg.NewCluster, Keys: n.cfg.Credentials.KeyIDs(), Founder: n.cfg.Name, Since: time.Now()}
+	id = storeIdentity{Cluster: n.cfg.NewCluster, Keys: n.cfg.Credentials.KeyIDs(), Founder: n.cfg.Name,
+		Machine: n.cfg.Machine, Since: time.Now()}
 	if records := found.Responses[1].GetResponseRange().Kvs; len(records) > 0 {
 		// An older daemon's, which wrote no identity.
 		old := storeIdentity{Founder: "an earlier version"}
