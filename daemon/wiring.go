@@ -47,7 +47,8 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	engine := engine.New(engine.Config{Self: cfg.MachineID, Store: n.store, View: view, Health: tracker, Log: n.log})
 	n.fence = fencing.New(manager, n.log)
 	agent := agent.New(agent.Config{Fence: n.fence, Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name,
-		Store: n.store, Manager: manager, NotesPath: cfg.notesPath(), Log: n.log})
+		Store: n.store, Manager: manager, NotesPath: cfg.notesPath(), Log: n.log,
+		Show: func(own map[string]units.Status) { view.ShowOwn(cfg.MachineID, own) }})
 	timeline := timeline{n.store}
 	keys := trust.NewService(trust.ServiceConfig{Machine: cfg.MachineID, GossipAddress: cfg.gossipAddress(),
 		APIAddress: cfg.apiAddress(), KeyFile: cfg.KeyFile, User: cfg.Manager == ManagerSystemdUser || os.Geteuid() != 0,

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -24,7 +25,9 @@ type Config struct {
 	Manager   units.Manager
 	Fence     Fence  // nil where the manager has none
 	NotesPath string // a file on a file system that doesn't survive a reboot
-	Log       *slog.Logger
+	// Show is told what the units do at each change; nil for none. It must not block. The map is its own.
+	Show func(map[string]units.Status)
+	Log  *slog.Logger
 	// Lease is how long a session lives without a renewal. Zero: the agent's
 	// pace doesn't depend on that.
 	Lease time.Duration
@@ -254,6 +257,9 @@ func (a *Agent) hear(held map[string]units.Status, now time.Time) {
 		}
 	}
 	a.held = held
+	if a.cfg.Show != nil {
+		a.cfg.Show(maps.Clone(held))
+	}
 }
 
 // since returns since when the agent would have heard of a change of a unit's state.

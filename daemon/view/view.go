@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/units"
 	"fleettop/units/broadcast"
 	"fleettop/units/retry"
 )
@@ -57,6 +58,8 @@ type View struct {
 	subs    map[*Subscription]struct{}
 	leases  int
 	wanted  chan struct{} // capacity 1: wakes Run when a lease is taken
+	own     map[string]units.Status
+	ownID   string // the machine that own is of
 }
 
 // New returns a View of a store. A watch that no lease needs any more is kept for linger.
@@ -72,6 +75,44 @@ func (v *View) LastKnown() (snap *cluster.Snapshot, live bool, asOf time.Time, c
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.snap, v.live, v.asOf, v.changed.Changed()
+}
+
+// ShowOwn says what this machine's units do, by name. While the store can't be reached that is what the
+// view shows of them, as the last known state may be one in which units ran that this machine
+// stopped since, being cut off. The map must not be changed any more.
+func (v *View) ShowOwn(machine string, own map[string]units.Status) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.own, v.ownID = own, machine
+	if !v.live && v.lastErr != nil && v.showOwn() {
+		v.changed.Notify()
+	}
+}
+
+// showOwn brings the last known state in line with what this machine's units do, and
+// reports whether it changed; v.mu is held.
+func (v *View) showOwn() bool {
+	if v.snap == nil || v.own == nil {
+		return false
+	}
+	c := cluster.Change{Revision: v.snap.Revision, Statuses: map[cluster.UnitOnMachine]*cluster.Status{}}
+	for k, st := range v.snap.Statuses {
+		if k.Machine != v.ownID {
+			continue
+		}
+		now, held := v.own[k.Unit]
+		if !held {
+			now = units.Status{Name: k.Unit, Load: "not-found", Active: "inactive", Sub: "dead"}
+		}
+		if !st.Status.Equal(now) {
+			st.Status = now
+			c.Statuses[k] = &st
+		}
+	}
+	if len(c.Statuses) > 0 {
+		v.snap = v.snap.With(c)
+	}
+	return len(c.Statuses) > 0
 }
 
 // Run watches the store while a lease is held, reads it now and then while
@@ -235,6 +276,9 @@ func (v *View) ended(err error) {
 		v.asOf = time.Now()
 	}
 	v.live, v.lastErr = false, err
+	if err != nil {
+		v.showOwn()
+	}
 	if err == nil {
 		v.cutAll()
 	}

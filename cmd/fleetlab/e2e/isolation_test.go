@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -56,6 +57,19 @@ func TestOnIsolation(t *testing.T) {
 		t.Errorf("it was stopped after %v, its file says %v", took, timeout)
 	}
 	f.said(victim, "stopping a unit, as the cluster's store doesn't answer (OnIsolation=stop)", "stops.service")
+	f.eventually("the machine that is cut off to show that it stopped the unit", soon, func() error {
+		for unit, want := range map[string]bool{"stops.service": false, "keeps.service": true} {
+			u, err := f.client(victim).Unit(f.ctx, unit)
+			switch {
+			case err != nil:
+				return err
+			case len(u.Placements) != 1 || u.Placements[0].Status == nil ||
+				(u.Placements[0].Status.Active == "active") != want:
+				return fmt.Errorf("it shows %s as %+v", unit, u.Placements)
+			}
+		}
+		return nil
+	})
 	f.throughout("while it is cut off", 2*time.Second, gone)
 	kept("cut off")
 	healed := time.Now()
