@@ -68,12 +68,13 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	}
 	campaign := leadership.Config{Self: cfg.MachineID, Store: n.store, Sessions: n.presence, Gossip: n.gossip,
 		Etcd: n.etcd, View: view, Engine: engine, Tasks: tasks, Log: n.log}
+	figures := stats.New(stats.Config{Self: cfg.MachineID, User: cfg.Manager == ManagerSystemdUser, View: view,
+		Health: shown, Peers: peers, Log: n.log})
 	api := server.Config{Store: n.store, View: view, Health: shown,
 		Self: cfg.MachineID, Version: cfg.Version, Leave: n.leaving.leaveForGood,
 		Logs: logs.New(logs.Config{Self: cfg.MachineID, Source: source, View: view, Health: shown, Peers: peers,
 			Timeline: n.store, Log: n.log}),
-		Stats: stats.New(stats.Config{Self: cfg.MachineID, User: cfg.Manager == ManagerSystemdUser, View: view,
-			Health: shown, Peers: peers, Log: n.log}),
+		Stats: figures,
 		Connectivity: connectivity.New(connectivity.Config{Self: cfg.MachineID, View: view,
 			Members: etcdnode.ClusterMembers{Node: n.etcd}, Store: n.store, Peers: peers}),
 		Hosts: hosts.New(cfg.MachineID, manager, peers),
@@ -89,6 +90,7 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	n.background(view.Run)
 	n.background(tracker.Run)
 	n.background(shown.Run)
+	n.background(figures.Run)
 	n.background(func(ctx context.Context) { n.etcd.ReplaceDeadLeader(ctx, tracker) })
 	n.background(func(ctx context.Context) { notifySystemd(ctx, agent.Ping) })
 	n.background(func(ctx context.Context) { n.etcd.FollowSeat(ctx, n.store) })

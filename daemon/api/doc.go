@@ -19,6 +19,8 @@
 //	       one unit, with its content (UnitDetail)
 //	GET    /v1/units/{name}/explain
 //	       where it is, and what would be decided of it now (Explanation)
+//	GET    /v1/units/{name}/processes?machine=&local=
+//	       its processes where it runs (ProcessList)
 //	GET    /v1/units/{name}/journal?lines=&since=&until=&priority=&grep=&follow=&machine=&fields=
 //	       the log of a unit, or of all that match a glob, wherever it runs (stream of journal.Entry)
 //	GET    /v1/journal?unit=&unit=&…
@@ -47,6 +49,8 @@
 //	       the timeline (EventList, or a stream of events)
 //	GET    /v1/stats?follow=&local=
 //	       CPU and memory of machines and units (stream of Stats)
+//	GET    /v1/stats/history?unit=&machine=&local=
+//	       CPU and memory of machines during the last hour, or of a unit on them (HistoryList)
 //	GET    /v1/connectivity?local=&machine=
 //	       what each machine sees of each other one, within a second (Connectivity); with local=true what this one does (Connections)
 //	GET    /v1/keys

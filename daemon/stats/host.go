@@ -55,10 +55,7 @@ func (h host) use() (u hostUse, err error) {
 	if load, err := fs.LoadAvg(); err == nil {
 		u.load1 = load.Load1
 	}
-	if up, err := os.ReadFile(filepath.Join(h.proc, "uptime")); err == nil {
-		seconds, _, _ := strings.Cut(string(up), " ")
-		u.uptime, _ = strconv.ParseFloat(seconds, 64)
-	}
+	u.uptime = h.uptime()
 	return u, nil
 }
 
@@ -67,4 +64,15 @@ func bytesOf(n *uint64) int64 {
 		return 0
 	}
 	return int64(*n)
+}
+
+// uptime is for how many seconds the machine runs; 0 if that isn't known.
+func (h host) uptime() float64 {
+	up, err := os.ReadFile(filepath.Join(h.proc, "uptime"))
+	if err != nil {
+		return 0
+	}
+	seconds, _, _ := strings.Cut(string(up), " ")
+	n, _ := strconv.ParseFloat(seconds, 64)
+	return n
 }

@@ -39,10 +39,11 @@ type Config struct {
 }
 
 // Service serves figures. It implements server.StatsKeeper. Goroutines end with the requests
-// they are for.
+// they are for; Run keeps the history.
 type Service struct {
 	cfg       Config
 	collector *Collector
+	history   history
 }
 
 // New returns a Service.

@@ -33,6 +33,9 @@ type Stat struct {
 // Ended reports whether the process has ended and only waits to be reaped.
 func (s Stat) Ended() bool { return s.State == 'Z' || s.State == 'X' }
 
+// SinceBoot is the time of a Stat's Start, from the boot on.
+func SinceBoot(start uint64) time.Duration { return time.Duration(start) * tick }
+
 // Read returns the stat of a process. The error wraps fs.ErrNotExist or
 // syscall.ESRCH where there is no such process.
 func Read(root string, pid int) (Stat, error) {

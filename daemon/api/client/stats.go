@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"fleettop/daemon/api"
@@ -29,4 +30,40 @@ func (c *Client) stats(ctx context.Context, q url.Values, f func(api.Stats) erro
 		}
 		return f(s)
 	})
+}
+
+// StatsHistory returns what machines used during the last hour, or what a unit did on them where one
+// is named: of all live machines, or of some by ID. A machine that doesn't answer is left out.
+func (c *Client) StatsHistory(ctx context.Context, unit string, machines ...string) ([]api.StatsHistory, error) {
+	return c.statsHistory(ctx, url.Values{"unit": {unit}, "machine": machines})
+}
+
+// LocalStatsHistory is StatsHistory of the daemon's own machine alone.
+func (c *Client) LocalStatsHistory(ctx context.Context, unit string) ([]api.StatsHistory, error) {
+	return c.statsHistory(ctx, url.Values{"unit": {unit}, "local": {"true"}})
+}
+
+func (c *Client) statsHistory(ctx context.Context, q url.Values) ([]api.StatsHistory, error) {
+	var list api.HistoryList
+	err := c.call(ctx, http.MethodGet, "/v1/stats/history", q, nil, &list)
+	return list.Series, err
+}
+
+// Processes returns the processes of a unit, on some machines by ID.
+func (c *Client) Processes(ctx context.Context, unit string, machines ...string) ([]api.UnitProcesses, error) {
+	return c.processes(ctx, unit, url.Values{"machine": machines})
+}
+
+// LocalProcesses is Processes of the daemon's own machine alone.
+func (c *Client) LocalProcesses(ctx context.Context, unit string) ([]api.UnitProcesses, error) {
+	return c.processes(ctx, unit, url.Values{"local": {"true"}})
+}
+
+func (c *Client) processes(ctx context.Context, unit string, q url.Values) ([]api.UnitProcesses, error) {
+	if !segment(unit) {
+		return nil, api.UnitNotFound(unit)
+	}
+	var list api.ProcessList
+	err := c.call(ctx, http.MethodGet, "/v1/units/"+escape(unit)+"/processes", q, nil, &list)
+	return list.Machines, err
 }

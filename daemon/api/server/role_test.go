@@ -38,6 +38,8 @@ var whoMay = map[string]string{
 	"POST /v1/leave":                    "a",
 	"GET /v1/events":                    "l",
 	"GET /v1/stats":                     "l",
+	"GET /v1/stats/history":             "l",
+	"GET /v1/units/{name}/processes":    "l",
 	"GET /v1/connectivity":              "l",
 	"GET /v1/keys":                      "l",
 	"POST /v1/keys/rotate":              "a",
