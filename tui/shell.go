@@ -173,10 +173,10 @@ func (s *shell) settle() tea.Cmd {
 	return tea.Batch(s.followPanel(), s.clock())
 }
 
-// clock keeps one tick under way: ten a second while a stopwatch runs, else one.
+// clock keeps one tick under way: ten a second while a stopwatch shows tenths, else one.
 func (s *shell) clock() tea.Cmd {
 	every := time.Second
-	if s.snap.Moving > 0 || s.doubtful() {
+	if s.snap.Quick.After(s.now()) || s.doubtful() {
 		every = 100 * time.Millisecond
 	}
 	if s.ticking != 0 && s.ticking <= every {

@@ -53,7 +53,7 @@ func TestOneKeySorts(t *testing.T) {
 // TestAClickOnAHeadSorts once the mouse was switched on, and not while it is off.
 func TestAClickOnAHeadSorts(t *testing.T) {
 	b := newBench(t, 160, 24, false, false, tuitest.Cluster(3, 3))
-	b.press("2", "N")
+	b.press("2", "N", "N")
 	b.View()
 	b.clickOn(b.headLines, "UNIT")
 	if !strings.Contains(b.first(), "web@3") {

@@ -234,7 +234,7 @@ func (s *shell) tabLine(b *draw.Buf, env *screens.Env) {
 }
 
 // trouble says what is wrong with the connection or the cluster as a whole, as
-// long as something is: briefer where it would not fit.
+// long as something is, or of a failure for as long as it is news: briefer where it would not fit.
 func (s *shell) trouble(env *screens.Env, width int) string {
 	c := s.snap.Conn
 	const quorum = "the cluster's store has no quorum"
@@ -258,7 +258,7 @@ func (s *shell) trouble(env *screens.Env, width int) string {
 	case s.snap.Store.Connected && s.snap.Leader.Hold != "":
 		return "Failovers are held: " + draw.Clean(s.snap.Leader.Hold)
 	case s.snap.Store.Connected:
-		return ""
+		return s.failed(env.Now, width)
 	case s.snap.Store.Since.IsZero():
 		return longest(width, "The cluster's store has no quorum. Units keep running.", "The store has no quorum.")
 	}

@@ -56,7 +56,10 @@ func TestCardsUseTheWholeScreen(t *testing.T) {
 // timeline, and below a list.
 func TestCutListsSayHowMuchIsMissing(t *testing.T) {
 	l := tuitest.Cluster(2, 60)
-	for i := range 20 {
+	for i := range l.Statuses {
+		if l.Statuses[i].Name < "web@5" { // those in trouble are the last by name
+			continue
+		}
 		l.Statuses[i].Active, l.Statuses[i].Sub = "failed", "failed"
 	}
 	for i := range 50 {

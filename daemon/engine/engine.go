@@ -173,9 +173,9 @@ const (
 )
 
 // recall lets the term know what the timeline has of machines it isn't sure
-// about, if there are such, or nothing where it can't be read.
+// about and of units without a place, if there are such, or nothing where it can't be read.
 func (e *Engine) recall(ctx context.Context, t *term) {
-	if len(t.unsure) == 0 || t.state.Hold != "" {
+	if len(t.unsure) == 0 && !t.recalls || t.state.Hold != "" {
 		return
 	}
 	limited, cancel := context.WithTimeout(ctx, recallLimit)

@@ -56,6 +56,7 @@ func (t *term) track(m cluster.Move, now time.Time) {
 	if m.To == nil {
 		if stranded(m) {
 			f.stranded++
+			t.strand(m.Unit, m.From.Machine, h, now)
 		}
 		return
 	}
@@ -87,6 +88,7 @@ func (t *term) leave(r schedule.Result, now time.Time) {
 			continue
 		}
 		t.failoverOf(k.Machine, h, now).stranded++
+		t.strand(k.Unit, k.Machine, h, now)
 		t.event(cluster.Event{Kind: cluster.EventMoved, Time: now, Unit: k.Unit, Machine: k.Machine, From: k.Machine,
 			Unplaced: true, Text: k.Unit + " has no place: " + r.Unplaced[n].Reason})
 	}
@@ -133,6 +135,7 @@ func (t *term) failoverOf(machine string, h cluster.Health, now time.Time) *fail
 
 // started looks which moved units are active by now, and tells how long they were away.
 func (t *term) started(snap *cluster.Snapshot, now time.Time) {
+	t.returned(snap, now)
 	if snap == nil || len(t.failovers) == 0 {
 		return
 	}

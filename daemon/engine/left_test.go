@@ -54,6 +54,12 @@ func TestLeftWithADeadMachine(t *testing.T) {
 	r.event(cluster.EventMachine, "n3 came back")
 	r.put("after.service")
 	r.until("after.service placed", placed(5))
+	r.run("n3")
+	e := r.event(cluster.EventActive, "id.service is active on n3 again after ")
+	if e.From != "n3" || e.To != "n3" || e.Outage == nil ||
+		e.Outage.Detect.Round(50*time.Millisecond) != 700*time.Millisecond || e.Outage.Decide <= 0 {
+		t.Errorf("told %+v, outage %+v", e, e.Outage)
+	}
 	r.must(stop())
 	for k, a := range before {
 		if now := r.cluster.Snapshot().Assignments[k]; !now.Equal(a) {
@@ -72,5 +78,47 @@ func TestLeftWithADeadMachine(t *testing.T) {
 	}
 	if told["n3 failed: "] != 1 || told["has no place"] != 1 {
 		t.Errorf("told %v of times", told)
+	}
+}
+
+// TestAUnitThatFindsAPlaceLaterIsTold: how long it was away counts from its
+// machine's last sign of life; one that ran on out of reach wasn't away.
+func TestAUnitThatFindsAPlaceLaterIsTold(t *testing.T) {
+	r := newRig(t, "n1", "n2", "n3")
+	r.lead("n1")
+	r.demand("rack.service", "MachineMetadata=rack=9")
+	r.demand("on.service", "MachineID=n3")
+	rack := func(id, value string) {
+		r.must(r.store.UpdateMachine(r.ctx, id, func(m *cluster.Machine) error {
+			m.Metadata = map[string]string{"rack": value}
+			return nil
+		}))
+	}
+	rack("n3", "9")
+	r.until("both placed", placed(2))
+	r.run("n3")
+	r.health.set("n3", cluster.Failed, 400*time.Millisecond)
+	r.event(cluster.EventFailover, "2 units without a place")
+	rack("n2", "9")
+	r.until("rack.service is on n2", func(s *cluster.Snapshot) bool {
+		_, ok := s.Assignments[cluster.UnitOnMachine{Machine: "n2", Unit: "rack.service"}]
+		return ok
+	})
+	r.run("n2")
+	e := r.event(cluster.EventActive, "rack.service is active on n2 after ")
+	if e.From != "n3" || e.Outage == nil ||
+		e.Outage.Detect.Round(50*time.Millisecond) != 400*time.Millisecond || e.Outage.Decide <= 0 {
+		t.Errorf("told %+v, outage %+v", e, e.Outage)
+	}
+	r.until("n3's run is evicted", func(s *cluster.Snapshot) bool { _, ok := s.Runs["n3"]; return !ok })
+	s, err := r.cluster.Open().Register(r.ctx, cluster.Run{Machine: "n3", ID: "run-n3b", Address: "n3:1"}, time.Hour)
+	r.must(err)
+	a := r.cluster.Snapshot().Assignments[cluster.UnitOnMachine{Machine: "n3", Unit: "on.service"}]
+	r.must(s.PutStatuses(r.ctx, []cluster.Status{{Machine: "n3", Epoch: a.Epoch, Generation: a.Generation,
+		Status: units.Status{Name: a.Unit, Hash: a.Hash, Load: "loaded", Active: "active", Sub: "running",
+			Since: time.Now().Add(-time.Hour)}}}, nil))
+	r.health.set("n3", cluster.Up, 0)
+	if e := r.event(cluster.EventActive, "on.service ran on while n3 didn't answer"); e.Outage != nil {
+		t.Errorf("its outage is %+v", e.Outage)
 	}
 }

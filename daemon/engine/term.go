@@ -40,6 +40,8 @@ type term struct {
 	assigned   map[cluster.UnitOnMachine]cluster.Assignment // as of the last look
 	leaving    []cluster.UnitOnMachine                      // of them, those that are to leave
 	failovers  []*failover
+	away       map[string]away // units that found no other place when their machine died, by name
+	recalls    bool            // the timeline is to say which units had no place when the term began
 	pending    []cluster.Event
 	unwritten  bool // the store may not have what the last look found: the term may be over
 }
@@ -64,7 +66,7 @@ type look struct {
 func newTerm(leader cluster.Leader, planner *schedule.Planner) *term {
 	return &term{leader: leader, planner: planner, caughtUp: leader.Term, names: map[string]string{},
 		doubts: map[string]*doubts{}, returning: map[string]bool{}, blocked: map[string]string{},
-		lapses: &lapses{}, fenceWaits: map[string]time.Duration{}}
+		lapses: &lapses{}, fenceWaits: map[string]time.Duration{}, away: map[string]away{}}
 }
 
 // ready reports whether a snapshot shows all that was written so far.
@@ -203,6 +205,7 @@ func (t *term) begin(snap *cluster.Snapshot, state health.State, r schedule.Resu
 			t.machines[k.Machine] = cluster.Up
 		}
 	}
+	t.recalls = len(r.Unplaced) > 0
 	t.unsure = map[string]unsure{}
 	for id, was := range t.machines {
 		if h := state.Health[id]; h.State == cluster.Failed {
@@ -229,6 +232,10 @@ func (t *term) recall(timeline []cluster.Event) {
 		}
 	}
 	t.unsure = nil
+	if t.recalls {
+		t.recallAway(timeline)
+	}
+	t.recalls = false
 }
 
 // verdicts tells of machines whose health changed.

@@ -38,7 +38,7 @@ func (r *Reducer) fillMachines(s *Snapshot, now time.Time) {
 			s.byMachine[m.ID] = i
 		}
 	}
-	s.Counts, s.Moving = Counts{}, 0
+	s.Counts, s.Moving, s.Quick = Counts{}, 0, time.Time{}
 	r.fillRows(s, now)
 	for _, m := range s.Machines {
 		s.Counts.addMachine(m)
@@ -72,6 +72,9 @@ func (r *Reducer) fillRows(s *Snapshot, now time.Time) {
 		}
 		if row.Move.Running() {
 			s.Moving++
+			if until := row.Move.Began.Add(time.Minute); until.After(s.Quick) {
+				s.Quick = until
+			}
 		}
 		if m := s.Machine(row.Move.From); m != nil && row.Machine != row.Move.From {
 			m.Leaving = append(m.Leaving, row)

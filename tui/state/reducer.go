@@ -22,6 +22,7 @@ type Reducer struct {
 	order    []*machine // by name; nil when it is to be made anew
 	timeline timeline
 	measured map[string]cluster.Event // the last measured outage of a unit, not long ago
+	nowhere  map[string]cluster.Event // units that lost their place, and when
 	calm     map[string]time.Time     // when a unit that crashes again and again counts as well again
 	heard    time.Time                // the last line
 	lost     instant                  // the store
@@ -58,7 +59,7 @@ type machine struct {
 
 // NewReducer returns a Reducer that knows nothing.
 func NewReducer() *Reducer {
-	r := &Reducer{stats: map[string]*Use{}, measured: map[string]cluster.Event{}, calm: map[string]time.Time{},
+	r := &Reducer{stats: map[string]*Use{}, measured: map[string]cluster.Event{}, nowhere: map[string]cluster.Event{}, calm: map[string]time.Time{},
 		last: &Snapshot{}}
 	r.forget()
 	return r
@@ -147,6 +148,7 @@ func (r *Reducer) AddEvents(events []cluster.Event, now time.Time) {
 	for i := range events {
 		events[i].Text = draw.Clean(events[i].Text)
 	}
+	r.loseAndFind(events)
 	r.touched = r.timeline.add(events, false, now) || r.touched
 }
 

@@ -51,6 +51,7 @@ type Row struct {
 	Exit       string // how its main process ended, where it failed by that
 	Reason     string // why it is on its machine, or why on none
 	Error      string
+	Unplaced   bool       // the leader has no place for it
 	RetryAt    time.Time  // it failed, and is tried again then; zero if it isn't
 	ByHand     units.Hand // what was done to it on the machine without the cluster
 	Altered    string     // by which files of the machine it is other than its file says
@@ -127,6 +128,7 @@ func (r *Row) judge(h *host, unplaced string) {
 		how.Health = h.health
 	}
 	state := how.State()
+	r.Unplaced = unplaced != ""
 	if (state == cluster.UnitUnplaced || state == cluster.UnitLost || r.Stopping) && unplaced != "" {
 		r.Reason = unplaced
 	}

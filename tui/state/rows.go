@@ -210,12 +210,40 @@ func (r *Reducer) homeless(old *Row, was *Move, row *Row, now time.Time) *Move {
 	switch {
 	case row.Mood == Idle:
 		return nil // nobody waits for it
+	case was.Running() && was.To != "":
+		m := *was
+		m.To, m.ToName = "", ""
+		return &m
 	case was.Running():
 		return was
 	case old != nil && old.Machine != "" && !r.lives(old.Machine):
 		return r.departed(old, nil, now)
 	}
+	if e, ok := r.nowhere[row.Unit]; ok && row.Unplaced {
+		m := &Move{From: e.From, FromName: r.called(e.From), Began: Anchor(e.Time, now)}
+		if h := r.hostOf(e.From); h != nil && !h.silent.IsZero() && h.silent.Before(m.Began) {
+			m.Began = h.silent
+		}
+		return m
+	}
 	return nil
+}
+
+// loseAndFind notes which units lost their place by a failure, and since when,
+// for a console that was opened later.
+func (r *Reducer) loseAndFind(events []cluster.Event) {
+	for _, e := range events {
+		switch had, lost := r.nowhere[e.Unit]; {
+		case e.Unit == "" || lost && e.Time.Before(had.Time):
+		case e.Kind == cluster.EventMoved && e.Unplaced:
+			r.nowhere[e.Unit] = e
+			if u := r.units[e.Unit]; u != nil {
+				r.dirty[e.Unit] = struct{}{}
+			}
+		case lost && (e.Kind == cluster.EventActive || e.Kind == cluster.EventMoved || e.Kind == cluster.EventPlaced):
+			delete(r.nowhere, e.Unit)
+		}
+	}
 }
 
 func (r *Reducer) lives(id string) bool {
@@ -257,6 +285,7 @@ const late = 5 * time.Second
 // settle notes the cluster's own measurements of outages; live says that the
 // events happened just now, whatever the clock says that stamped them.
 func (r *Reducer) settle(events []cluster.Event, live bool, now time.Time) {
+	r.loseAndFind(events)
 	for _, e := range events {
 		if e.Time = Anchor(e.Time, now); live && now.Sub(e.Time) > late {
 			e.Time = now

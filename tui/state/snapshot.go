@@ -26,7 +26,8 @@ type Snapshot struct {
 	Machines []*Machine // by name
 	Timeline []*Entry   // oldest first
 	Counts   Counts
-	Moving   int // rows whose stopwatch runs
+	Moving   int       // rows whose stopwatch runs
+	Quick    time.Time // until when one of them shows tenths of a second
 
 	byRow     map[string]int // index in Rows
 	byMachine map[string]int // index in Machines

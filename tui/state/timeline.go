@@ -19,6 +19,8 @@ type Entry struct {
 	Block    []cluster.Event // of a failover, oldest first; nil for a single event
 	Moved    int             // units of a block that were given to others
 	Active   int             // those that run again
+	Nowhere  int             // units that found no other place
+	Returned int             // those of them that run again
 	Complete bool            // the cluster has summed it up
 
 	hay string
@@ -125,11 +127,22 @@ func (t *timeline) entries() []*Entry {
 	failed := map[string]int{}  // index in out of a machine's last line that may begin a block
 	doubted := map[string]int{} // the same, of its last suspicion
 	open := map[string]*Entry{}
+	nowhere := map[string]*Entry{} // by unit without a place: the block of its failover
 	for _, had := range t.events {
 		e := had.Event
 		dead := deadMachine(e)
+		if b := nowhere[e.Unit]; b != nil && e.Kind == cluster.EventActive {
+			b.Block = append(b.Block, e) // and told on its own, as the block may be old
+			b.Returned++
+			delete(nowhere, e.Unit)
+			out = append(out, &Entry{Event: e})
+			continue
+		}
 		if b := open[dead]; b != nil && dead != "" && e.Time.Sub(b.Block[0].Time) < blockReach {
 			b.join(e)
+			if e.Unplaced {
+				nowhere[e.Unit] = b
+			}
 			if e.Kind == cluster.EventFailover {
 				delete(open, dead)
 			}
@@ -145,6 +158,9 @@ func (t *timeline) entries() []*Entry {
 				}
 				b.Block = append(b.Block, out[i].Event)
 				b.join(e)
+				if e.Unplaced {
+					nowhere[e.Unit] = b
+				}
 				out[i] = b
 				if !b.Complete {
 					open[dead] = b
@@ -185,7 +201,11 @@ func (e *Entry) join(ev cluster.Event) {
 	e.Block = append(e.Block, ev)
 	switch ev.Kind {
 	case cluster.EventMoved:
-		e.Moved++
+		if ev.Unplaced {
+			e.Nowhere++
+		} else {
+			e.Moved++
+		}
 	case cluster.EventActive:
 		e.Active++
 	case cluster.EventFailover:

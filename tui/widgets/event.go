@@ -1,6 +1,7 @@
 package widgets
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,6 +49,9 @@ func EventMark(t *theme.Theme, e *cluster.Event) (glyph string, ink draw.Ink) {
 	return t.Glyphs.Dot, t.Dim
 }
 
+// without is how the leader says in a summary which units found no other place.
+const without = " without a place"
+
 // EventText is what an entry says: of a failover under way, how far it is.
 func EventText(e *state.Entry) string {
 	text := e.Text
@@ -57,6 +61,20 @@ func EventText(e *state.Entry) string {
 			text += "all active"
 		} else {
 			text += wording.Count(e.Active, "unit") + " active again"
+		}
+		if e.Nowhere > 0 {
+			text += ", " + strconv.Itoa(e.Nowhere) + without
+		}
+	}
+	if e.Returned > 0 {
+		since := ", active again since"
+		if e.Returned < e.Nowhere {
+			since = ", " + strconv.Itoa(e.Returned) + " of them active again since"
+		}
+		if head, tail, ok := strings.Cut(text, without); ok {
+			text = head + without + since + tail
+		} else {
+			text += since
 		}
 	}
 	if e.By != "" {

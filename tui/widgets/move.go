@@ -40,6 +40,13 @@ func Machine(b *draw.Buf, t *theme.Theme, r *state.Row, w int, now time.Time) {
 		b.Text(draw.Fit(m.FromName, w-watchWidth-2), t.Busy)
 		b.Text("? ", t.Busy)
 		b.Text(Watch(m.Clock(now)), t.Busy)
+	case m.From == m.To: // its machine came back, and no other one took it
+		clock := Outage(m.Outage)
+		if m.Running() {
+			clock = Watch(m.Clock(now))
+		}
+		b.Text(draw.Fit(m.FromName, max(2, w-1-watchWidth)), t.Text)
+		b.Text(" "+clock, t.Moved)
 	default:
 		ink, clock := t.Moved, Outage(m.Outage)
 		switch {

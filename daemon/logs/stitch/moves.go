@@ -224,6 +224,9 @@ func (s *Stitcher) newer(events []cluster.Event) bool {
 // divider is the line between two machines.
 func (s *Stitcher) divider(unit, from, to string, o *cluster.Outage, at time.Time) journal.Entry {
 	text := s.prefix(unit) + fmt.Sprintf("moved %s → %s", s.snap.Label(from), s.snap.Label(to))
+	if from == to {
+		text = s.prefix(unit) + "again on " + s.snap.Label(to)
+	}
 	if o != nil {
 		text += ", outage " + outage(*o)
 	}
