@@ -105,6 +105,15 @@ func TestRebalanceIsCarriedOut(t *testing.T) {
 	s.ask(p.Rebalance(s.input(), Balance{}), 1).state("n2", cluster.Failed)
 	s.wantNext(t, p, noon, "a.service n1>n1|a.service stays on n1: n2 failed")
 	s.state("n2", cluster.Up).wantNext(t, p, noon, "")
+	// What was placed anew since it was asked for is another assignment, and stays.
+	s, p = newScene("n1", "n2").unit("a.service").unit("b.service").on("a.service", "n1").on("b.service", "n1").runAll(), New()
+	s.ask(p.Rebalance(s.input(), Balance{}), 1)
+	k := cluster.UnitOnMachine{Unit: "a.service", Machine: "n1"}
+	anew := s.snap.Assignments[k]
+	anew.Epoch++
+	s.snap = s.snap.With(cluster.Change{Revision: s.snap.Revision + 1,
+		Assignments: map[cluster.UnitOnMachine]*cluster.Assignment{k: &anew}})
+	s.wantNext(t, p, noon, "")
 }
 
 // TestRebalanceHolds: the machines end with as many units as each other, within one, where nothing ties units to
