@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +65,10 @@ func (f *fleet) judge(tl *outcome, since time.Time, deaths []death) {
 	f.t.Helper()
 	note := func(format string, args ...any) { tl.evidence = append(tl.evidence, fmt.Sprintf(format, args...)) }
 	told := map[string]bool{}
-	for _, m := range f.machines {
+	machines := slices.DeleteFunc(slices.Clone(f.machines), func(m *lab.Machine) bool { // those that are off say nothing
+		return slices.ContainsFunc(deaths, func(d death) bool { return d.machine == m.MachineID })
+	})
+	for _, m := range machines {
 		for _, e := range f.events(m, since) {
 			if told[e.ID] {
 				continue
@@ -84,7 +88,7 @@ func (f *fleet) judge(tl *outcome, since time.Time, deaths []death) {
 			}
 		}
 	}
-	for _, m := range f.machines {
+	for _, m := range machines {
 		for _, v := range f.verdictsOf(m, since) {
 			switch {
 			case dead(deaths, v.machine, v.at) || dead(deaths, m.MachineID, v.at):
