@@ -49,6 +49,7 @@ func TestFailover(t *testing.T) {
 		if i%2 == 1 {
 			victim = f.others(leader)[i/2%4]
 		}
+		f.atRest(3 * time.Second)
 		lost := f.unitsOn(victim, names)
 		if len(lost) == 0 { // it came back empty from an earlier run
 			f.spread(victim, names)
@@ -94,6 +95,26 @@ func TestFailover(t *testing.T) {
 		verdict(quantile(outages, 0.5) <= outageMedian))
 	t.Logf("figure: p90 of the outage %.3f s, at most %s: %s", quantile(outages, 0.9).Seconds(), outageP90,
 		verdict(quantile(outages, 0.9) <= outageP90))
+}
+
+// atRest waits until all machines have been up for a time, in the eyes of each. One that has just booted looks anew at
+// a machine that it has no sign of life of since it has its session, and that takes a moment longer.
+func (f *fleet) atRest(d time.Duration) {
+	f.t.Helper()
+	f.eventually("the cluster to be at rest", soon, func() error {
+		for _, m := range f.machines {
+			list, err := f.client(m).Machines(f.ctx)
+			if err != nil {
+				return err
+			}
+			for _, o := range list.Machines {
+				if o.Health.State != cluster.Up || time.Since(o.Health.Since) < d {
+					return fmt.Errorf("%s sees %s %s since %s", m.Name, o.Name, o.Health.State, o.Health.Since)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // verdictOn is what the timeline says that the verdict on a dead machine rests on, and when it was reached.
