@@ -3,6 +3,7 @@ package etcdserver
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,32 @@ const logEvery = 30 * time.Second
 // serverError is the message with which etcd's server ends itself. The error
 // in it, that it was removed for one, is reported in no other way.
 const serverError = "server error"
+
+// usual are messages that belong to every start or orderly end of an etcd, with
+// a part of the error that makes them so: nothing is to be done about them.
+var usual = map[string]string{
+	"Running http and grpc server on single port. This is not recommended for production.": "",
+	"simple token is not cryptographically signed":                                         "",
+	"Failed to detect schema version":                                                      "missing term information",
+	"failed to update storage version":                                                     "missing term information",
+	"setting up serving from embedded etcd failed.":                                        "Server closed",
+	"stopping secure grpc server due to error":                                             "use of closed network connection",
+	"stopped secure grpc server due to error":                                              "use of closed network connection",
+	"stopping insecure grpc server due to error":                                           "use of closed network connection",
+	"stopped insecure grpc server due to error":                                            "use of closed network connection",
+}
+
+// isUsual reports whether a message of etcd's calls for nothing.
+func isUsual(message string, fields []zapcore.Field) bool {
+	part, known := usual[message]
+	if !known || part == "" {
+		return known
+	}
+	return slices.ContainsFunc(fields, func(f zapcore.Field) bool {
+		err, ok := f.Interface.(error)
+		return ok && strings.Contains(err.Error(), part)
+	})
+}
 
 // newZap returns a logger that passes warnings and worse on to log, a level
 // lower: what worries etcd about a peer is for us to decide on. ended, if not
@@ -116,7 +143,11 @@ func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 		c.refused(source, why)
 		return nil
 	}
-	c.log.Log(context.Background(), c.level(e.Level), "etcd: "+e.Message, attributes(fields)...)
+	level := c.level(e.Level)
+	if isUsual(e.Message, fields) {
+		level = slog.LevelDebug
+	}
+	c.log.Log(context.Background(), level, "etcd: "+e.Message, attributes(fields)...)
 	return nil
 }
 
