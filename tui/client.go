@@ -94,6 +94,14 @@ func (c current) Connectivity(ctx context.Context) (*api.Connectivity, error) {
 	return c.Current().Connectivity(ctx)
 }
 
+func (c current) StatsHistory(ctx context.Context, unit string, machines ...string) ([]api.StatsHistory, error) {
+	return c.Current().StatsHistory(ctx, unit, machines...)
+}
+
+func (c current) Processes(ctx context.Context, unit string, machines ...string) ([]api.UnitProcesses, error) {
+	return c.Current().Processes(ctx, unit, machines...)
+}
+
 func (c current) Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error {
 	return c.Current().Journal(ctx, o, f)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,31 @@ type fakeClient struct {
 	log     []journal.Entry
 	lines   chan *api.Line
 	reach   *api.Connectivity
+
+	history   []api.StatsHistory
+	processes []api.UnitProcesses
+}
+
+func (c *fakeClient) StatsHistory(_ context.Context, unit string, machines ...string) (out []api.StatsHistory, _ error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.history {
+		if h.Unit == unit && slices.Contains(machines, h.Machine) {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+func (c *fakeClient) Processes(_ context.Context, _ string, machines ...string) (out []api.UnitProcesses, _ error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.processes {
+		if slices.Contains(machines, p.Machine) {
+			out = append(out, p)
+		}
+	}
+	return out, nil
 }
 
 func (c *fakeClient) Connectivity(context.Context) (*api.Connectivity, error) {

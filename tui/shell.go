@@ -36,6 +36,7 @@ const (
 type shell struct {
 	setup
 	snap      *state.Snapshot
+	trends    state.Trends
 	width     int
 	height    int
 	headLines int // of the last frame
@@ -94,7 +95,7 @@ func (s *shell) await() tea.Msg {
 
 // env is what screens go by now.
 func (s *shell) env() *screens.Env {
-	return &screens.Env{Theme: s.theme, Keys: s.keys, Snap: s.snap, Now: s.now(), Client: current{s.source},
+	return &screens.Env{Theme: s.theme, Keys: s.keys, Snap: s.snap, Trends: &s.trends, Now: s.now(), Client: current{s.source},
 		Pending: s.asked, Filter: s.filters[s.top()], Demo: s.power != nil, Remote: s.remote}
 }
 
@@ -115,6 +116,7 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.host.Redraw()
 	case snapshotMsg:
 		s.snap = msg.snap
+		s.trends.Note(s.snap, s.now())
 		s.confirmPending()
 		cmd = tea.Batch(s.await, s.relay(msg))
 	case tickMsg:

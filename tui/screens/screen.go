@@ -21,6 +21,8 @@ type Client interface {
 	Unit(ctx context.Context, name string) (*api.UnitDetail, error)
 	Explain(ctx context.Context, name string) (*api.Explanation, error)
 	Connectivity(ctx context.Context) (*api.Connectivity, error)
+	StatsHistory(ctx context.Context, unit string, machines ...string) ([]api.StatsHistory, error)
+	Processes(ctx context.Context, unit string, machines ...string) ([]api.UnitProcesses, error)
 	Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error
 }
 
@@ -29,6 +31,7 @@ type Env struct {
 	Theme  *theme.Theme
 	Keys   *keys.Map
 	Snap   *state.Snapshot
+	Trends *state.Trends // what this console saw machines and units use
 	Now    time.Time
 	Client Client
 	// Pending is what was asked of a unit and isn't confirmed yet: "stopping…", or "".

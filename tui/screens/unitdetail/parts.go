@@ -53,6 +53,9 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 		if r.Move.Fresh(env.Now) {
 			l = l.with(w, s.move(env, r)...)
 		}
+		if r.PID > 0 {
+			l = l.with(w, piece{"  pid " + strconv.Itoa(r.PID), t.Dim})
+		}
 		if r.Restarts > 0 {
 			l = l.with(w, piece{"  " + wording.Count(r.Restarts, "restart"), t.Busy})
 		}
@@ -93,6 +96,14 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 	return append(out, wanted, nil)
 }
 
+// moveFrom is the machine a row moves away from, or did not long ago; empty for none.
+func moveFrom(r *state.Row) string {
+	if r.Move == nil {
+		return ""
+	}
+	return r.Move.From
+}
+
 func (s *Screen) move(env *screens.Env, r *state.Row) line {
 	var b draw.Buf
 	b.Reset(40)
@@ -103,7 +114,8 @@ func (s *Screen) move(env *screens.Env, r *state.Row) line {
 // story is the placement, why not elsewhere, and what happened.
 func (s *Screen) story(env *screens.Env, w int) []line {
 	t := env.Theme
-	out := []line{head(env, "Placement", w)}
+	out := append(s.usage(env, w), s.processList(env, w)...)
+	out = append(out, head(env, "Placement", w))
 	text := func(indent, text string, ink draw.Ink) {
 		out = append(out, under(line{{" " + indent, t.Dim}}, text, ink, w-1)...)
 	}
@@ -155,7 +167,12 @@ func (s *Screen) story(env *screens.Env, w int) []line {
 	default:
 		text("", "asking the daemon …", t.Dim)
 	}
-	out = append(out, nil, head(env, "Recent states", w))
+	if wanted := s.dependencies(env, w); wanted != nil {
+		out = append(append(out, nil), wanted...)
+	} else {
+		out = append(out, nil)
+	}
+	out = append(out, head(env, "Recent states", w))
 	for i := len(s.states) - 1; i >= max(0, len(s.states)-5); i-- {
 		st := s.states[i]
 		l := line{{" " + widgets.Clock(st.at, env.Now) + "  ", t.Dim},

@@ -14,6 +14,7 @@ import (
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
+	"fleettop/tui/screens/lasthour"
 	"fleettop/tui/screens/logs"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
@@ -40,6 +41,12 @@ type Screen struct {
 	asking  bool
 	known   mark // what the answers are of
 	states  []seen
+
+	hour           *lasthour.Part
+	processes      []api.UnitProcesses
+	processesAt    time.Time // when they came
+	processesDue   time.Time // when they were asked for
+	processesAsked bool
 }
 
 // mark reports whether the answers are still current.
@@ -68,7 +75,9 @@ type answer struct {
 }
 
 // New returns the screen of a unit.
-func New(unit string) *Screen { return &Screen{unit: unit, log: logs.New([]string{unit})} }
+func New(unit string) *Screen {
+	return &Screen{unit: unit, log: logs.New([]string{unit}), hour: lasthour.New(unit)}
+}
 
 // Place implements screens.Screen.
 func (s *Screen) Place() keys.Place { return keys.Detail }
@@ -88,7 +97,7 @@ func (s *Screen) Close() { s.log.Close() }
 // Start fetches the file and the explanation, and follows the log.
 func (s *Screen) Start(env *screens.Env) tea.Cmd {
 	s.note(env)
-	return tea.Batch(s.ask(env), s.log.Start(env))
+	return tea.Batch(s.ask(env), s.log.Start(env), s.inside(env, nil))
 }
 
 func (s *Screen) ask(env *screens.Env) tea.Cmd {
@@ -115,7 +124,7 @@ func (s *Screen) markOf(env *screens.Env) mark {
 
 // Update implements screens.Screen.
 func (s *Screen) Update(env *screens.Env, msg tea.Msg) tea.Cmd {
-	cmd := s.log.Update(env, msg)
+	cmd := tea.Batch(s.log.Update(env, msg), s.inside(env, msg))
 	if a, ok := msg.(answer); ok && a.unit == s.unit {
 		s.asking, s.err = false, a.err
 		var away *client.UnreachableError

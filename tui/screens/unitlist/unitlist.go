@@ -6,6 +6,7 @@ import (
 
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
+	"fleettop/tui/screens/lasthour"
 	"fleettop/tui/screens/listing"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
@@ -19,7 +20,8 @@ type Screen struct {
 	machine       string // only its units, if set
 	order         state.Order
 	table         state.Table
-	named         struct { // the longest name of a snapshot
+	hour          *lasthour.Part // what the machine used
+	named         struct {       // the longest name of a snapshot
 		gen   uint64
 		width int
 	}
@@ -27,7 +29,7 @@ type Screen struct {
 
 // New returns a list of all units, or of those of a machine.
 func New(machine string) *Screen {
-	return &Screen{List: listing.New(state.Item.Key), machine: machine, order: state.Order{Column: state.ByState}}
+	return &Screen{List: listing.New(state.Item.Key), machine: machine, hour: lasthour.New(""), order: state.Order{Column: state.ByState}}
 }
 
 // Place implements screens.Screen.
@@ -43,7 +45,7 @@ func (s *Screen) Title(env *screens.Env) string {
 
 func (s *Screen) sync(env *screens.Env) {
 	s.Items = s.table.Items(env.Snap, env.Filter, s.order, s.machine)
-	s.Sync(s.Height - 2)
+	s.Sync(s.Height - 2 - s.above())
 }
 
 // Do implements screens.Screen.
@@ -136,6 +138,7 @@ func (s *Screen) View(env *screens.Env) string {
 	b := &s.Buf
 	b.Reset(s.Width)
 	layout := s.layout(env)
+	s.lastHour(env)
 	b.Space(2)
 	widgets.Head(b, env.Theme, layout.columns, layout.widths, layout.sorted, s.order.Down)
 	b.End()
@@ -216,5 +219,5 @@ func (s *Screen) item(env *screens.Env, l layout, it state.Item, under bool) {
 // Click puts the cursor on a line.
 func (s *Screen) Click(env *screens.Env, line int) {
 	s.sync(env)
-	s.List.Click(line - 1)
+	s.List.Click(line - 1 - s.above())
 }
