@@ -28,7 +28,9 @@ type Theme struct {
 	Border, Key, Tab, Banner    draw.Ink
 	Moved                       draw.Ink
 	Section, Option, Comment    draw.Ink // of a unit file
-	sources                     []draw.Ink
+	// Hues are the colours that writers of logs use: red, green, yellow, blue, magenta, cyan.
+	Hues    [6]draw.Ink
+	sources []draw.Ink
 	Glyphs
 	// Warnings say which colours of the options can't be used: these are as by default.
 	Warnings []string
@@ -118,6 +120,12 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 	}
 	for _, to := range []*draw.Ink{&t.Good, &t.Busy, &t.Bad, &t.Moved} {
 		to.Over = to.On != ""
+	}
+	for i := range t.Hues {
+		var err error
+		if t.Hues[i], err = ink(names[i+1]); err != nil {
+			return nil, err
+		}
 	}
 	for _, spec := range sources {
 		source, err := ink(spec)

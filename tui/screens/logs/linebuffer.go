@@ -19,6 +19,7 @@ const (
 type entry struct {
 	journal.Entry
 	view   string // what is shown of it: safe for a terminal, and not too long
+	hues   []hue  // the colours its writer gave it
 	urgent bool   // an error: by its priority, or by its words where the writer set none
 
 	// For the goroutine that draws.
@@ -35,7 +36,11 @@ func newEntry(l journal.Entry) *entry {
 	if len(text) > viewMost {
 		text = strings.ToValidUTF8(text[:viewMost], "") + " …"
 	}
+	text, e.hues = takeColours(text)
 	e.view = draw.Clean(text)
+	if len(e.hues) > 0 && e.view != text { // what is shown of it is longer: the colours would be at other places
+		e.hues = moved(text, e.hues)
+	}
 	e.urgent = l.Kind == "" && (l.Priority <= journal.Error || hasFold(e.view, "error") || hasFold(e.view,
 		"fatal") || hasFold(e.view, "panic"))
 	return e

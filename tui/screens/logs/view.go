@@ -189,7 +189,13 @@ func (s *Screen) entry(env *screens.Env, e *entry, under bool, skip, until int) 
 	if s.wrap {
 		lines = e.broken(max(10, s.width-margin))
 	}
+	at := 0 // where the line begins in the text
 	for i, line := range lines {
+		if len(e.hues) > 0 {
+			at += max(0, strings.Index(e.view[at:], line))
+		}
+		from := at
+		at = min(len(e.view), at+len(line))
 		if i < skip || b.Lines() >= until {
 			continue
 		}
@@ -200,7 +206,7 @@ func (s *Screen) entry(env *screens.Env, e *entry, under bool, skip, until int) 
 			s.prefix(env, e, unit, machine, under)
 		}
 		b.To(margin)
-		s.message(t, e, line)
+		s.message(t, e, line, from)
 		b.End()
 	}
 }
@@ -230,8 +236,9 @@ func (s *Screen) prefix(env *screens.Env, e *entry, unit, machine int, under boo
 	}
 }
 
-// message writes a line in the colour of its priority, what was searched for marked.
-func (s *Screen) message(t *theme.Theme, e *entry, line string) {
+// message writes a line in the colour of its priority, or in those that its writer gave it, what was
+// searched for marked. The line begins at a place in the entry's text.
+func (s *Screen) message(t *theme.Theme, e *entry, line string, from int) {
 	ink := t.Text
 	switch {
 	case e.Priority <= 3:
@@ -241,10 +248,9 @@ func (s *Screen) message(t *theme.Theme, e *entry, line string) {
 	case e.Priority >= 7:
 		ink = t.Dim
 	}
-	b := &s.buf
 	low := strings.ToLower(line)
 	if s.search == "" || len(low) != len(line) {
-		b.Text(line, ink)
+		s.coloured(t, e, line, from, ink)
 		return
 	}
 	for {
@@ -252,11 +258,22 @@ func (s *Screen) message(t *theme.Theme, e *entry, line string) {
 		if i < 0 {
 			break
 		}
-		b.Text(line[:i], ink)
-		b.Text(line[i:i+len(s.search)], t.Match)
-		line, low = line[i+len(s.search):], low[i+len(s.search):]
+		s.coloured(t, e, line[:i], from, ink)
+		s.buf.Text(line[i:i+len(s.search)], t.Match)
+		line, low, from = line[i+len(s.search):], low[i+len(s.search):], from+i+len(s.search)
 	}
-	b.Text(line, ink)
+	s.coloured(t, e, line, from, ink)
+}
+
+// coloured writes text that begins at a place in the entry's: where its writer gave it no colour, in an ink.
+func (s *Screen) coloured(t *theme.Theme, e *entry, text string, from int, ink draw.Ink) {
+	for _, part := range inColours(text, from, e.hues) {
+		if part.colour == noColour {
+			s.buf.Text(part.text, ink)
+		} else {
+			s.buf.Text(part.text, t.Hues[part.colour])
+		}
+	}
 }
 
 // divider writes that the unit moved, or that lines are missing.
