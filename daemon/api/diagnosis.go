@@ -214,10 +214,10 @@ func (c *Contact) Describe() []string {
 	}
 	tried := func(what, result string, took float64, why string) string {
 		switch {
-		case result == NotTried:
-			return what + ": not tried, as no address is known"
 		case why != "":
 			return what + ": " + why
+		case result == NotTried:
+			return what + ": not tried, as no address is known"
 		case result == Silent:
 			return what + ": no answer within " + wording.Age(Span(took))
 		}

@@ -97,15 +97,19 @@ func (s *Service) ask(ctx context.Context, id string, ids []string) api.Connecti
 		return s.Local(ctx, ids)
 	}
 	c, err := s.cfg.Peers.Client(id)
-	if err == nil {
-		var v *api.Connections
-		if v, err = c.LocalConnections(ctx, ids); err == nil {
-			v.Machine = id
-			return *v
-		}
+	if err != nil {
+		return api.Connections{Machine: id, Error: noAddress}
 	}
-	return api.Connections{Machine: id, Error: whyUnknown(ctx, err)}
+	v, err := c.LocalConnections(ctx, ids)
+	if err != nil {
+		return api.Connections{Machine: id, Error: whyUnknown(ctx, err)}
+	}
+	v.Machine = id
+	return *v
 }
+
+// noAddress is why a machine's API isn't asked: gossip tells where it is.
+const noAddress = "it can't be asked, as gossip holds it to be gone"
 
 // whyUnknown says why a machine told nothing.
 func whyUnknown(ctx context.Context, err error) string {
@@ -231,7 +235,7 @@ func (s *Service) probe(ctx context.Context, addr, id string) (result string, to
 func (s *Service) tryAPI(ctx context.Context, id string) (result string, took float64, why string) {
 	c, err := s.cfg.Peers.Client(id)
 	if err != nil {
-		return api.NotTried, 0, ""
+		return api.NotTried, 0, noAddress
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryWithin)
 	defer cancel()
