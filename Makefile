@@ -56,7 +56,7 @@ lab: build ## three real systemd machines running fleettop (root)
 	bin/fleetlab up -n 3 --fleettop bin/fleettop --service daemon/fleettop.service
 
 e2e: build ## the end-to-end tests on real systemd machines (root)
-	go test -tags e2e -count=1 -timeout 40m -v ./cmd/fleetlab/...
+	go test -tags e2e -count=1 -timeout 90m -v ./cmd/fleetlab/...
 
 failover: build ## N power-offs (default 20) in a lab of five, timed by phase; root
 	go test -tags e2e,figures -count=1 -timeout 40m -v -run '^TestFailover$$' ./cmd/fleetlab/e2e -args -failovers $(N)
