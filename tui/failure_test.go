@@ -79,7 +79,7 @@ func TestARunningOutageIsShown(t *testing.T) {
 		From: tuitest.MachineID(3), Machine: tuitest.MachineID(3), Unplaced: true, Text: "gpu.service has no place"})
 	late.Events = []cluster.Event{lost}
 	o := newBench(t, 120, 40, false, false, late)
-	o.press("2")
+	o.press("2", "/", "'gpu", "enter")
 	o.shows("n3 → ? 1m")
 	found := lost
 	found.ID, found.Time, found.Kind, found.Unplaced = "z", tuitest.Noon, cluster.EventPlaced, false

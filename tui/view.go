@@ -306,15 +306,7 @@ func (s *shell) footer(b *draw.Buf) {
 		b.End()
 		return
 	}
-	b.Space(1)
-	for _, h := range s.keys.Hints(s.top().Place()) {
-		if b.Left() < draw.Width(h.Key)+draw.Width(h.Word)+1 {
-			continue
-		}
-		b.Text(h.Key, t.Key)
-		b.Text(" "+h.Word, t.Dim)
-		b.Space(2)
-	}
+	s.keyBar(b)
 	b.End()
 }
 

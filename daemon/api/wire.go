@@ -86,6 +86,7 @@ const (
 type Line struct {
 	Kind        string           `json:"kind"`
 	Revision    int64            `json:"revision"`
+	Time        time.Time        `json:"time,omitzero"` // by the daemon's clock, as it sent the line; not in heartbeats
 	ClusterID   string           `json:"clusterID,omitempty"`
 	Self        string           `json:"self,omitempty"`    // machine that answers; in snapshots
 	Version     string           `json:"version,omitempty"` // of the daemon that answers; in snapshots

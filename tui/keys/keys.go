@@ -321,8 +321,11 @@ func (m *Map) Key(a Action) string {
 // Table are the bindings there are.
 func (m *Map) Table() []Binding { return m.table }
 
-// Hint is a key and its word, for the footer.
-type Hint struct{ Key, Word string }
+// Hint is a key, its word, and what it does, for the footer.
+type Hint struct {
+	Key, Word string
+	Action    Action
+}
 
 // Hints are what the footer shows in a place, the most useful first.
 func (m *Map) Hints(p Place) []Hint {
@@ -335,7 +338,7 @@ func (m *Map) Hints(p Place) []Hint {
 	slices.SortStableFunc(list, func(a, b Binding) int { return a.Footer - b.Footer })
 	hints := make([]Hint, len(list))
 	for i, b := range list {
-		hints[i] = Hint{Show(b.Keys[0]), b.Word}
+		hints[i] = Hint{Show(b.Keys[0]), b.Word, b.Action}
 	}
 	return hints
 }

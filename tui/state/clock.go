@@ -12,13 +12,37 @@ func Anchor(t, now time.Time) time.Time {
 	return now.Add(-max(0, now.Round(0).Sub(t)))
 }
 
+// clocksAgree is how far the daemon's clock may seem to be off while it isn't:
+// a line takes its time on the way.
+const clocksAgree = time.Second
+
+// aheadOf is how far a daemon's clock is ahead of the one here, by the time that a line was sent.
+func aheadOf(sent, now time.Time) time.Duration {
+	if ahead := sent.Sub(now.Round(0)); ahead.Abs() > clocksAgree {
+		return ahead
+	}
+	return 0
+}
+
+// anchor is Anchor for a time by the clocks of the cluster.
+func (r *Reducer) anchor(t, now time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return Anchor(t.Add(-r.last.Ahead), now)
+}
+
 // instant is a time of another clock, anchored when it was first heard of.
 type instant struct{ said, at time.Time }
 
-// set notes what is said now, and returns the time that it stands for.
-func (i *instant) set(said, now time.Time) time.Time {
+// set notes what is said now, and returns the time that it stands for; ahead
+// is how far the other clock is before the one here.
+func (i *instant) set(said, now time.Time, ahead time.Duration) time.Time {
 	if !said.Equal(i.said) {
-		i.said, i.at = said, Anchor(said, now)
+		if i.said = said; !said.IsZero() {
+			said = said.Add(-ahead)
+		}
+		i.at = Anchor(said, now)
 	}
 	return i.at
 }
@@ -31,12 +55,12 @@ const (
 )
 
 // follow goes on with what the row before knew of the same stay on a machine.
-func (r *Row) follow(old *Row, now time.Time) {
+func (r *Row) follow(old *Row, now time.Time, ahead time.Duration) {
 	if old != nil && old.Machine == r.Machine {
 		r.since = old.since
 		r.crashes = old.crashes
 	}
-	r.Since = r.since.set(r.Since, now)
+	r.Since = r.since.set(r.Since, now, ahead)
 	switch {
 	case old == nil || old.Machine != r.Machine || r.Restarts < old.Restarts:
 		r.crashes = nil

@@ -44,6 +44,41 @@ func TestAgesAreMonotonic(t *testing.T) {
 	}
 }
 
+// TestAgesAreTheClusters: a console whose clock is an hour off shows the ages
+// that the daemon's clock gives, and the order of what happened stays.
+func TestAgesAreTheClusters(t *testing.T) {
+	for _, ahead := range []time.Duration{-time.Hour, 0, 700 * time.Millisecond, time.Hour} {
+		here := noon.Add(-ahead) // while the cluster's clocks say noon
+		r := state.NewReducer()
+		l := tuitest.Cluster(2, 2)
+		l.Time = noon
+		l.Machines[1].Health.Since = noon.Add(-5 * time.Minute)
+		l.Events = []cluster.Event{tuitest.Event(1, time.Minute, cluster.Event{Kind: cluster.EventUnit, Text: "one"}),
+			tuitest.Event(2, time.Second, cluster.Event{Kind: cluster.EventUnit, Text: "two"})}
+		r.Apply(l, here)
+		r.AddEvents([]cluster.Event{tuitest.Event(0, 2*time.Minute, cluster.Event{Kind: cluster.EventUnit, Text: "zero"})},
+			here)
+		s := r.Snapshot(here)
+		want := 42 * time.Minute
+		if ahead.Abs() < time.Second { // that is the way the line took
+			want += -ahead
+		}
+		if got := here.Sub(s.Row("web@1.service").Since); got != want {
+			t.Errorf("with clocks %s ahead a unit is active for %s, want %s", ahead, got, want)
+		}
+		if got := here.Sub(s.Machines[1].Health.Since).Round(time.Second * 2); got != 5*time.Minute {
+			t.Errorf("with clocks %s ahead a machine is up for %s", ahead, got)
+		}
+		var order string
+		for _, e := range s.Timeline {
+			order += e.Text + " "
+		}
+		if order != "zero one two " {
+			t.Errorf("with clocks %s ahead the timeline is %s", ahead, order)
+		}
+	}
+}
+
 // TestACordonHasItsOwnAge, and none where it isn't known.
 func TestACordonHasItsOwnAge(t *testing.T) {
 	r := fold(tuitest.Cluster(3, 3))

@@ -24,7 +24,7 @@ type Reducer struct {
 	measured map[string]cluster.Event // the last measured outage of a unit, not long ago
 	nowhere  map[string]cluster.Event // units that lost their place, and when
 	calm     map[string]time.Time     // when a unit that crashes again and again counts as well again
-	heard    time.Time                // the last line
+	heard    time.Time                // the last line, by the cluster's clocks
 	lost     instant                  // the store
 
 	dirty    map[string]struct{} // units whose rows may have changed
@@ -75,6 +75,10 @@ func (r *Reducer) forget() {
 func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 	r.touched = true
 	next := *r.last
+	if !l.Time.IsZero() {
+		next.Ahead = aheadOf(l.Time, now)
+	}
+	theirs := now.Add(next.Ahead) // what the cluster's clocks say now
 	past, live := []cluster.Event(nil), l.Events
 	if l.Kind == api.LineSnapshot {
 		old := r.units
@@ -103,7 +107,7 @@ func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 	}
 	if l.Store != nil {
 		next.Store, urgent = *l.Store, true
-		next.Store.Since = r.lost.set(l.Store.Since, now)
+		next.Store.Since = r.lost.set(l.Store.Since, now, next.Ahead)
 	}
 	r.last = &next
 	if l.Gone != nil {
@@ -134,12 +138,12 @@ func (r *Reducer) Apply(l *api.Line, now time.Time) (urgent bool) {
 	for i := range l.Events {
 		l.Events[i].Text = draw.Clean(l.Events[i].Text)
 	}
-	if r.timeline.add(past, false, now) || r.timeline.add(live, true, now) {
+	if r.timeline.add(past, false, theirs) || r.timeline.add(live, true, theirs) {
 		urgent = true
 	}
 	r.settle(past, false, now)
 	r.settle(live, true, now)
-	r.heard = now
+	r.heard = theirs
 	return urgent
 }
 
@@ -149,7 +153,7 @@ func (r *Reducer) AddEvents(events []cluster.Event, now time.Time) {
 		events[i].Text = draw.Clean(events[i].Text)
 	}
 	r.loseAndFind(events)
-	r.touched = r.timeline.add(events, false, now) || r.touched
+	r.touched = r.timeline.add(events, false, now.Add(r.last.Ahead)) || r.touched
 }
 
 // SetConn tells how the console's connection is.
@@ -213,9 +217,10 @@ func (r *Reducer) putMachine(m api.Machine, at time.Time) (urgent bool) {
 	if old != nil {
 		times.since, times.silent, times.scheduled = old.since, old.silent, old.scheduled
 	}
-	m.Health.Since, m.Health.SilentSince = times.since.set(m.Health.Since, at),
-		times.silent.set(m.Health.SilentSince, at)
-	m.ScheduledAt = times.scheduled.set(m.ScheduledAt, at)
+	ahead := r.last.Ahead
+	m.Health.Since, m.Health.SilentSince = times.since.set(m.Health.Since, at, ahead),
+		times.silent.set(m.Health.SilentSince, at, ahead)
+	m.ScheduledAt = times.scheduled.set(m.ScheduledAt, at, ahead)
 	m.Name, m.Health.Evidence = draw.Clean(m.Name), draw.Clean(m.Health.Evidence)
 	if len(m.Metadata) > 0 {
 		clean := make(map[string]string, len(m.Metadata))

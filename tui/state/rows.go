@@ -63,7 +63,7 @@ func (r *Reducer) rowsOf(u *unit, now time.Time) []*Row {
 
 // judge says how a row is, going by what was known of it before.
 func (r *Reducer) judge(row, old *Row, unplaced string, now time.Time) {
-	row.follow(old, now)
+	row.follow(old, now, r.last.Ahead)
 	if calm := row.calmAt(); calm.After(now) {
 		row.loops = true
 		if at, ok := r.calm[row.Unit]; !ok || calm.Before(at) {
@@ -220,7 +220,7 @@ func (r *Reducer) homeless(old *Row, was *Move, row *Row, now time.Time) *Move {
 		return r.departed(old, nil, now)
 	}
 	if e, ok := r.nowhere[row.Unit]; ok && row.Unplaced {
-		m := &Move{From: e.From, FromName: r.called(e.From), Began: Anchor(e.Time, now)}
+		m := &Move{From: e.From, FromName: r.called(e.From), Began: r.anchor(e.Time, now)}
 		if h := r.hostOf(e.From); h != nil && !h.silent.IsZero() && h.silent.Before(m.Began) {
 			m.Began = h.silent
 		}
@@ -287,7 +287,7 @@ const late = 5 * time.Second
 func (r *Reducer) settle(events []cluster.Event, live bool, now time.Time) {
 	r.loseAndFind(events)
 	for _, e := range events {
-		if e.Time = Anchor(e.Time, now); live && now.Sub(e.Time) > late {
+		if e.Time = r.anchor(e.Time, now); live && now.Sub(e.Time) > late {
 			e.Time = now
 		}
 		if e.Kind == cluster.EventActive && e.Outage != nil && r.units[e.Unit] != nil && now.Sub(e.Time) < MovedFor {

@@ -21,7 +21,8 @@ type Snapshot struct {
 	Self      string // the machine that answers
 	Version   string // of its daemon
 	Leader    cluster.Leader
-	Unled     time.Time // since when none leads; zero while one does, or where that isn't known
+	Ahead     time.Duration // of the daemon's clock, before the one here
+	Unled     time.Time     // since when none leads; zero while one does, or where that isn't known
 
 	Machines []*Machine // by name
 	Timeline []*Entry   // oldest first

@@ -38,7 +38,9 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 
 // state answers with the snapshot a watch would begin with.
 func (s *Server) state(l readRequest) (any, *api.Error) {
-	return s.newWatcher(l).first(l.Context(), l.snap, l.store), nil
+	line := s.newWatcher(l).first(l.Context(), l.snap, l.store)
+	line.Time = time.Now().UTC()
+	return line, nil
 }
 
 // watcher is one watch. It belongs to its request's goroutine.
@@ -271,6 +273,9 @@ func (wa *watcher) advance(l *api.Line, snap *cluster.Snapshot) {
 func (wa *watcher) send(l *api.Line) error {
 	if l.Kind == api.LineChange && l.Empty() {
 		return nil
+	}
+	if l.Kind != api.LineHeartbeat {
+		l.Time = time.Now().UTC()
 	}
 	line, err := json.Marshal(l)
 	if err != nil {

@@ -133,7 +133,7 @@ func (s *Screen) Update(env *screens.Env, msg tea.Msg) tea.Cmd {
 		}
 		if a.err == nil {
 			s.detail, s.explain = a.detail, a.explain
-			s.detail.At = state.Anchor(s.detail.At, env.Now)
+			s.detail.At = state.Anchor(s.detail.At.Add(-env.Snap.Ahead), env.Now)
 		}
 	}
 	s.note(env)
