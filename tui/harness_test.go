@@ -131,7 +131,10 @@ func (c *fakeClient) Explain(_ context.Context, name string) (*api.Explanation, 
 			{Machine: tuitest.MachineID(3), Name: "n3", Reason: "lacks ssd=true"}}}, nil
 }
 
-func (c *fakeClient) Journal(ctx context.Context, _ api.JournalOptions, f func(journal.Entry) error) error {
+func (c *fakeClient) Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error {
+	if !o.Follow {
+		return nil
+	}
 	for _, l := range c.log {
 		if err := f(l); err != nil {
 			return err

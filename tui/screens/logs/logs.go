@@ -30,6 +30,9 @@ type Screen struct {
 	top    *entry // first on the screen, while paused
 	read   uint64 // lines that had come when it was paused
 
+	fetching bool // older lines were asked for
+	upwards  bool // and the cursor is to go on to them
+
 	wrap   bool
 	stamps int // none, time, date and time
 	search string
@@ -123,6 +126,8 @@ func (s *Screen) Update(env *screens.Env, msg tea.Msg) tea.Cmd {
 			s.gather(env)
 			return wait(s.stream)
 		}
+	case fetched:
+		return s.tookOlder(env, m)
 	case found:
 		switch {
 		case m.from != s.stream:
@@ -148,6 +153,7 @@ func (s *Screen) gather(env *screens.Env) {
 	if s.page.filter.String() != was {
 		s.read, s.top = s.page.passed, nil
 	}
+	s.goUpwards()
 }
 
 // unread is how many lines came while it was paused.
@@ -187,6 +193,9 @@ func (s *Screen) follow() { s.paused, s.at, s.top = false, nil, nil }
 // Do implements screens.Screen.
 func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	at, page := s.cursor(), max(1, s.height-2)
+	if at == 0 && goesBack(a) && s.paused {
+		return s.fetchOlder(env)
+	}
 	switch a {
 	case keys.Pause:
 		if s.paused {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,8 +41,9 @@ type stream struct {
 
 	mu      sync.Mutex // guards what follows
 	pending []journal.Entry
-	bytes   int // of them
-	dropped int // of them, before the line buffer had them
+	older   []journal.Entry // that were asked for, from before all others
+	bytes   int             // of them
+	dropped int             // of them, before the line buffer had them
 	trouble string
 	filter  state.Query
 	called  func(id string) string
@@ -84,13 +86,16 @@ func (s *stream) keep() {
 		case <-s.wake:
 		}
 		s.mu.Lock()
-		lines, dropped, filter := s.pending, s.dropped, s.filter
-		s.pending, s.bytes, s.dropped = nil, 0, 0
+		lines, older, dropped, filter := s.pending, s.older, s.dropped, s.filter
+		s.pending, s.older, s.bytes, s.dropped = nil, nil, 0, 0
 		b.called = s.called
 		s.mu.Unlock()
 		b.dropped += dropped
 		b.setFilter(filter)
 		b.add(lines)
+		passed := b.passed
+		b.add(older)
+		b.passed = passed // they are not new
 		s.mu.Lock()
 		s.page = b.page
 		s.mu.Unlock()
@@ -158,6 +163,12 @@ func poke(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// brief is the first line of an error.
+func brief(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return draw.Clean(text)
 }
 
 func (s *stream) fail(err error) {
