@@ -2,12 +2,14 @@ package tui
 
 import (
 	"context"
+	"os/exec"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/daemon/api"
 	"fleettop/journal"
+	"fleettop/tui/config"
 	"fleettop/tui/feed"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
@@ -62,6 +64,8 @@ type host interface {
 	Redraw()
 	// Mouse asks the terminal for mouse events, or no longer.
 	Mouse(on bool)
+	// Switch ends the console for another cluster.
+	Switch(cluster string)
 }
 
 // setup is what a shell is made of.
@@ -71,6 +75,10 @@ type setup struct {
 	source   source
 	host     host
 	power    Power
+	settings *config.Settings // nil where there are none
+	cluster  string           // its name in the person's configuration; empty for none
+	clusters func() []string  // the names there; nil where there is no configuration
+	ssh      func(machine string) *exec.Cmd
 	readOnly bool
 	toAct    string // what a person has to do to act
 	mouseOn  bool

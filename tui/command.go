@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,11 +24,17 @@ const (
 	machineNames
 	filePaths
 	filterText
+	places // machines or units
+	clusterNames
+	themeNames
+	filterNames
+	newName
 )
 
 // commands are the words of the command line besides those of the keys.
 var commands = map[string]operand{"uncordon": machineNames, "submit": filePaths, "open": unitNames,
-	"filter": filterText, "q": nothing, "save": filePaths}
+	"filter": filterText, "q": nothing, "save": filePaths, "cluster": clusterNames, "theme": themeNames,
+	"use": filterNames, "forget-filter": filterNames, "save-filter": newName}
 
 // operands of a command; ok is false for a word that is none.
 func (s *shell) operands(word string) (operand, bool) {
@@ -39,6 +46,8 @@ func (s *shell) operands(word string) (operand, bool) {
 			continue
 		}
 		switch {
+		case b.Action == keys.Shell:
+			return places, true
 		case b.Group == "Machines":
 			return machineNames, true
 		case b.Action == keys.New:
@@ -85,14 +94,25 @@ func (s *shell) completeCommand(text string) []string {
 	kind, _ := s.operands(word)
 	var list []string
 	switch kind {
-	case unitNames:
+	case unitNames, machineNames, places:
 		for _, r := range s.snap.Rows {
-			list = append(list, r.Unit)
+			if kind != machineNames {
+				list = append(list, r.Unit)
+			}
 		}
-	case machineNames:
 		for _, m := range s.snap.Machines {
-			list = append(list, m.Label)
+			if kind != unitNames {
+				list = append(list, m.Label)
+			}
 		}
+	case clusterNames:
+		list = s.clusterNames()
+	case themeNames:
+		if s.settings != nil {
+			list = s.settings.Themes()
+		}
+	case filterNames:
+		list = slices.Collect(maps.Keys(s.savedFilters()))
 	case filePaths:
 		if s.remote {
 			break
@@ -128,6 +148,16 @@ func (s *shell) command(text string) tea.Cmd {
 		return s.submit(args)
 	case word == "save":
 		return s.save(args)
+	case word == "cluster":
+		return s.switchCluster(args)
+	case word == "theme":
+		return s.chooseTheme(args)
+	case word == "use":
+		return s.useFilter(args)
+	case word == "save-filter":
+		return s.saveFilter(args)
+	case word == "forget-filter":
+		return s.forgetFilter(args)
 	}
 	target, err := s.targets(kind, args)
 	switch {
@@ -146,6 +176,8 @@ func (s *shell) command(text string) tea.Cmd {
 			return nil
 		}
 		return s.carryOut(order{schedule: "uncordon", machines: target.Machines})
+	case kind == places:
+		return s.login(target)
 	case kind == nothing:
 		return s.do(keys.Action(word))
 	}
@@ -181,7 +213,13 @@ func (s *shell) targets(kind operand, args []string) (screens.Target, string) {
 	var t screens.Target
 	named := map[string]bool{}
 	for _, arg := range args {
-		found := false
+		found, kind := false, kind
+		if kind == places { // a machine's name comes first
+			kind = unitNames
+			if slices.ContainsFunc(s.snap.Machines, func(m *state.Machine) bool { return m.Label == arg }) {
+				kind = machineNames
+			}
+		}
 		switch kind {
 		case unitNames:
 			for _, r := range s.snap.Rows {

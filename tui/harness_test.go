@@ -187,18 +187,20 @@ func (p paper) Current() Client { return p.client }
 
 // desk is a host that only remembers.
 type desk struct {
-	copied string
-	taken  string // what is known to have taken it
-	mouse  bool
+	copied  string
+	taken   string // what is known to have taken it
+	mouse   bool
+	cluster string // switched to
 }
 
 func (d *desk) Copy(text string) string {
 	d.copied = text
 	return d.taken
 }
-func (d *desk) Suspend()      {}
-func (d *desk) Redraw()       {}
-func (d *desk) Mouse(on bool) { d.mouse = on }
+func (d *desk) Suspend()              {}
+func (d *desk) Redraw()               {}
+func (d *desk) Mouse(on bool)         { d.mouse = on }
+func (d *desk) Switch(cluster string) { d.cluster = cluster }
 
 // bench is a shell under test.
 type bench struct {

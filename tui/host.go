@@ -1,8 +1,8 @@
 package tui
 
 import (
-	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -94,7 +94,7 @@ func (p *program) Suspend() {
 
 // Edit implements editor, on a local terminal: the person's editor has the
 // terminal until it ends. The console goes on meanwhile, and shows nothing.
-func (p *program) Edit(path string) (err error) {
+func (p *program) Edit(path string) error {
 	words := strings.Fields(os.Getenv("VISUAL"))
 	if len(words) == 0 {
 		words = strings.Fields(os.Getenv("EDITOR"))
@@ -102,19 +102,27 @@ func (p *program) Edit(path string) (err error) {
 	if len(words) == 0 {
 		words = []string{"vi"}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-ctx.Done():
-		case <-p.over:
-			cancel()
-		}
-	}()
-	cmd := exec.CommandContext(ctx, words[0], append(words[1:], path)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGHUP) } // editors keep what was typed
-	cmd.WaitDelay = endPatience / 2
+	cmd := exec.Command(words[0], append(words[1:], path)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.term.Files()
+	return p.lend(cmd)
+}
+
+// RunShell implements shellHost.
+func (p *program) RunShell(cmd *exec.Cmd) (said string, err error) {
+	var last lastLine
+	var errOut io.Writer
+	cmd.Stdin, cmd.Stdout, errOut = p.term.Files()
+	cmd.Stderr = io.MultiWriter(errOut, &last)
+	err = p.lend(cmd)
+	return last.String(), err
+}
+
+// Switch implements host.
+func (p *program) Switch(cluster string) { p.end(&SwitchError{cluster}) }
+
+// lend lets a program have the terminal until it ends. It is hung up when the
+// console ends before.
+func (p *program) lend(cmd *exec.Cmd) (err error) {
 	p.editing.Store(true)
 	defer func() {
 		p.edited.Store(time.Now())
@@ -128,5 +136,29 @@ func (p *program) Edit(path string) (err error) {
 			err = enterErr
 		}
 	}()
-	return cmd.Run()
+	cmd.WaitDelay = endPatience / 2 // for what it leaves behind, such as a shared connection of ssh
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		if errors.Is(err, exec.ErrWaitDelay) {
+			err = nil
+		}
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-p.over:
+		_ = cmd.Process.Signal(syscall.SIGHUP) // editors keep what was typed
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endPatience / 2):
+		_ = cmd.Process.Kill()
+		return <-ended
+	}
 }

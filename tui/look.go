@@ -10,10 +10,11 @@ import (
 	"fleettop/tui/theme"
 )
 
-// looks is the theme for a person's terminal, and what frames go through to it.
-func looks(o *Options) (look *theme.Theme, frame func(string) string, err error) {
+// colours sets the renderer up for what a person's terminal can show; eight
+// says that those are eight colours.
+func colours(o *Options) (eight bool) {
 	name := o.Env("TERM")
-	profile, eight := o.Renderer.ColorProfile(), false
+	profile := o.Renderer.ColorProfile()
 	switch {
 	case o.NoColor:
 		profile = termenv.Ascii
@@ -21,6 +22,13 @@ func looks(o *Options) (look *theme.Theme, frame func(string) string, err error)
 		profile, eight = termenv.ANSI, true
 	}
 	o.Renderer.SetColorProfile(profile)
+	return eight
+}
+
+// dressed is the theme of the options' configuration, and what frames go
+// through, for a terminal that colours has looked at.
+func dressed(o *Options, eight bool) (look *theme.Theme, frame func(string) string, err error) {
+	name := o.Env("TERM")
 	full := o.Config.Glyphs == "full"
 	ascii := o.Plain || !full && asciiLocale(o)
 	plain := ascii || o.Config.Glyphs == "ascii" || !full && plainTerminal(name)

@@ -22,7 +22,9 @@ type program struct {
 	term      *terminal.Terminal
 	tea       *tea.Program
 	input     *input.Reader
-	keys      *keys.Map
+	keys      atomic.Pointer[keys.Map]
+	options   *Options
+	eight     bool // the terminal has eight colours
 	clipboard clipboard
 	frame     func(string) string // what the terminal can show of one
 	inbox     chan tea.Msg
@@ -110,9 +112,9 @@ func (p *program) typed(msg tea.Msg) {
 	}
 	quits := key.Type == tea.KeyCtrlC
 	if !p.typing.Load() {
-		quits = quits || p.keys.Action(keys.Overview, key.String()) == keys.Quit
+		quits = quits || p.keys.Load().Action(keys.Overview, key.String()) == keys.Quit
 		for _, r := range key.Runes { // typed faster than it is read
-			quits = quits || p.keys.Action(keys.Overview, string(r)) == keys.Quit
+			quits = quits || p.keys.Load().Action(keys.Overview, string(r)) == keys.Quit
 		}
 	}
 	if quits {
@@ -159,9 +161,38 @@ func (p *program) Update(msg tea.Msg) (model tea.Model, cmd tea.Cmd) {
 		p.pressed = true
 		msg = m.msg
 	}
+	if m, ok := msg.(configMsg); ok {
+		msg = p.configure(m)
+	}
 	_, cmd = p.shell.Update(msg)
 	p.typing.Store(p.shell.prompt != nil || p.shell.confirm != nil)
 	return p, p.guard(cmd)
+}
+
+// configure brings changed settings into use, and returns what is to be said of
+// them. With a file that says nothing at all everything stays as it is.
+func (p *program) configure(m configMsg) configMsg {
+	if m.config.Broken {
+		m.warnings = append(m.warnings, "The settings stay as they were.")
+		return m
+	}
+	o := *p.options
+	o.Config = m.config
+	look, frame, err := dressed(&o, p.eight)
+	if err != nil {
+		m.warnings = append(m.warnings, err.Error())
+		return m
+	}
+	km, warnings := keys.NewMap(m.config.Keys, o.ReadOnly, o.Power != nil)
+	m.warnings = append(append(m.warnings, warnings...), look.Warnings...)
+	if mouse := m.config.Mouse; mouse != p.options.Config.Mouse {
+		p.shell.mouseOn = mouse
+		p.Mouse(mouse)
+	}
+	*p.options, p.frame = o, frame
+	p.keys.Store(km)
+	p.shell.dress(look, km)
+	return m
 }
 
 func (p *program) crashed(what string) tea.Cmd {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -45,8 +46,18 @@ type Options struct {
 	Power    Power  // nil where machines can't be switched
 	Config   *config.Config
 	Warnings []string // to be told when the console opens
-	NoColor  bool
-	Plain    bool // nothing but ASCII
+	// Settings are where Config is from, and are read again when they change;
+	// nil where they can't change.
+	Settings *config.Settings
+	// Cluster is the cluster's name in the person's configuration, and Clusters
+	// returns all names there; Run returns a *SwitchError for another one.
+	Cluster  string
+	Clusters func() []string
+	// Shell returns the command that opens a shell on a machine, by its ID; nil
+	// where there is none.
+	Shell   func(machine string) *exec.Cmd
+	NoColor bool
+	Plain   bool // nothing but ASCII
 
 	In  io.Reader
 	Out io.Writer
@@ -82,13 +93,16 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Renderer == nil {
 		o.Renderer = lipgloss.NewRenderer(o.Out)
 	}
-	look, frame, err := looks(&o)
+	eight := colours(&o)
+	look, frame, err := dressed(&o, eight)
 	if err != nil {
 		return err
 	}
 	o.Warnings = append(o.Warnings, look.Warnings...)
-	p := &program{frame: frame, keys: km, clipboard: clipboardOf(&o), inbox: make(chan tea.Msg, inboxMost),
+	options := o
+	p := &program{frame: frame, options: &options, eight: eight, clipboard: clipboardOf(&o), inbox: make(chan tea.Msg, inboxMost),
 		over: make(chan struct{})}
+	p.keys.Store(km)
 	p.follow(o.Client)
 	if other := o.Other; other != nil {
 		o.Other = func(m api.Machine) (Client, error) {
@@ -111,6 +125,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	p.term = term
 	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly,
 		toAct: cmp.Or(o.ToAct, "start it without --read-only"), remote: o.Sizes != nil, mouseOn: o.Config.Mouse,
+		settings: o.Settings, cluster: o.Cluster, clusters: o.Clusters, ssh: o.Shell,
 		now: time.Now, after: after})
 	if o.Hello != "" {
 		p.shell.say(o.Hello, false)

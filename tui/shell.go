@@ -55,6 +55,7 @@ type shell struct {
 	drafts  map[string]string   // by unit: texts from the editor that were refused
 	history map[string][]string // by prompt: what was typed, the newest last
 
+	polled  time.Time // the settings' files
 	looking bool
 	ticking time.Duration // of the tick under way; 0 for none
 	tick    int           // the one that counts
@@ -124,7 +125,7 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			return s, nil
 		}
 		s.ticking = 0
-		cmd = s.relay(screens.Tick{})
+		cmd = tea.Batch(s.relay(screens.Tick{}), s.pollSettings())
 	case tea.KeyMsg:
 		cmd = s.keysOf(msg)
 	case tea.MouseMsg:
@@ -141,6 +142,10 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.sent(msg)
 	case existsMsg:
 		s.askOverwrite(msg)
+	case shellMsg:
+		s.shellEnded(msg)
+	case configMsg:
+		s.toldOf(msg)
 	case sayMsg:
 		s.say(msg.text, msg.bad)
 	case screens.Say:

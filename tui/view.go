@@ -137,7 +137,9 @@ func (s *shell) facts() []fact {
 		list = append(list, q)
 	}
 	list = append(list, s.mayDie())
-	if snap.ClusterID != "" {
+	if s.cluster != "" {
+		list = append(list, fact{"cluster " + s.cluster, t.Dim, ""})
+	} else if snap.ClusterID != "" {
 		list = append(list, fact{"cluster " + snap.ClusterID[:min(8, len(snap.ClusterID))], t.Dim, ""})
 	}
 	return list

@@ -52,7 +52,7 @@ func TestLoad(t *testing.T) {
 		"glyphs = \"braille\"": "choose full or ascii",
 		"theme = \"none\"":     "the theme that",
 		"[keys":                "config.toml",
-		"theme = 1":            "theme is a text, such as \"dusk\"",
+		"theme = 1":            "theme is a text, such as \"dark\"",
 		"[keys]\nstop = 1":     "keys.stop is a key, such as \"x\", or a list of keys",
 		"[keys]\nstop = [1]":   "keys.stop is a key, such as \"x\", or a list of keys",
 		"[colors]\ngood = 1":   "colors.good is a text, such as \"bold green\"",

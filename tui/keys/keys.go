@@ -115,6 +115,7 @@ const (
 	SortCount    Action = "sort-units"
 
 	Mouse Action = "mouse"
+	Shell Action = "shell"
 	Panel Action = "panel"
 
 	Pause      Action = "pause"
@@ -139,7 +140,8 @@ func Table() []Binding {
 		{Unload, []string{"u"}, OnUnits, "unload", "stop the unit and take it from its machine", "Units", true, false, 0, true},
 		{Destroy, []string{"D"}, OnUnits, "destroy", "stop the unit and forget it", "Units", true, false, 8, true},
 		{New, []string{"n"}, Overview | Units, "new", "submit a file", "Units", true, false, 12, true},
-		{Edit, []string{"e"}, OnUnits &^ Logs, "edit", "edit the unit's file in $EDITOR and apply it", "Units", true, false, 7, true},
+		{Edit, []string{"e"}, OnUnits &^ Logs, "edit", "edit the unit's file in $EDITOR; what changed is shown before it is applied", "Units", true, false, 7, true},
+		{Shell, []string{"!"}, OnUnits | Machines, "shell", "open a shell on the unit's machine, or the machine (fleettop ssh)", "Units", true, false, 0, true},
 		{Mark, []string{" "}, Units | Machines, "mark",
 			"mark or unmark the row; what is done is done to all marked that are shown", "Units", false, false, 9,
 			false},

@@ -74,6 +74,7 @@ type Closer interface{ Close() }
 type Target struct {
 	Units    []string
 	Machines []string // IDs
+	On       string   // the machine of the row under the cursor, where that is one of several of its unit
 	Text     string   // to be copied
 	Why      string   // a sentence: why there is nothing, where that isn't plain to see
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +12,7 @@ import (
 	"github.com/muesli/termenv"
 
 	"fleettop/tui/config"
+	"fleettop/tui/theme/shipped"
 )
 
 // legible is the least contrast of text with its ground. Solarized's own text
@@ -103,21 +102,34 @@ func coloursOf(t *testing.T, on string) (text, ground int, bold bool) {
 	return text, ground, bold
 }
 
+// grounds are the grounds that a theme is for; all where it isn't named here.
+var grounds = map[string]func(hex string) bool{
+	"dark":  func(hex string) bool { return luminance(hex) < 0.5 },
+	"light": func(hex string) bool { return luminance(hex) > 0.5 },
+}
+
+// coloursByTheme are those of each theme there is.
+func coloursByTheme(t *testing.T) map[string]Colours {
+	t.Helper()
+	all := map[string]Colours{"default": nil}
+	settings, _, _ := config.Open("")
+	for _, name := range shipped.Names() {
+		c, warnings := settings.Use(name)
+		if len(warnings) > 0 {
+			t.Fatal(warnings)
+		}
+		all[name] = c.Colors
+	}
+	return all
+}
+
 // TestLegibleOnLightAndDark looks at each ink of each theme on each terminal people have.
 func TestLegibleOnLightAndDark(t *testing.T) {
-	own, err := filepath.Abs("midtones.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "config.toml")
-	if err := os.WriteFile(path, []byte(fmt.Sprintf("theme = %q\n", own)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	midtones, warnings := config.Load(path)
-	if len(warnings) > 0 {
-		t.Fatal(warnings)
-	}
-	for theme, colours := range map[string]Colours{"default": nil, "midtones": midtones.Colors} {
+	for theme, colours := range coloursByTheme(t) {
+		least := legible
+		if theme == "high-contrast" {
+			least = 7
+		}
 		r := lipgloss.NewRenderer(io.Discard)
 		r.SetColorProfile(termenv.ANSI256)
 		look, err := New(r, Options{Colours: colours})
@@ -139,17 +151,62 @@ func TestLegibleOnLightAndDark(t *testing.T) {
 			}
 			for _, term := range terminals {
 				sixteen := strings.Fields(term.colours)
-				grounds := strings.Fields(term.grounds)
+				shownOn := strings.Fields(term.grounds)
 				if ground >= 0 {
-					grounds = []string{hexOf(ground, sixteen)}
+					shownOn = []string{hexOf(ground, sixteen)}
 				}
-				for _, on := range grounds {
+				for _, on := range shownOn {
+					if fits, ok := grounds[theme]; ok && ground < 0 && !fits(on) {
+						continue
+					}
 					for _, n := range shown {
-						if c := contrast(hexOf(n, sixteen), on); math.Round(c*10)/10 < legible {
+						if c := contrast(hexOf(n, sixteen), on); math.Round(c*10)/10 < least {
 							t.Errorf("%s, %s: %s is %s on %s, a contrast of %.1f", term.name, theme, name, hexOf(n, sixteen), on, c)
 						}
 					}
 				}
+			}
+		}
+	}
+}
+
+// TestColourBlindEyesTellStatesApart: with the colours that are left to eyes
+// without red or without green, well, busy and in trouble differ (Viénot, 1999).
+func TestColourBlindEyesTellStatesApart(t *testing.T) {
+	eyes := map[string][3][3]float64{
+		"without red":   {{0.11238, 0.88762, 0}, {0.11238, 0.88762, 0}, {0.00401, -0.00401, 1}},
+		"without green": {{0.29275, 0.70725, 0}, {0.29275, 0.70725, 0}, {-0.02234, 0.02234, 1}},
+	}
+	r := lipgloss.NewRenderer(io.Discard)
+	r.SetColorProfile(termenv.ANSI256)
+	look, err := New(r, Options{Colours: coloursByTheme(t)["colour-blind"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for eye, sees := range eyes {
+		seen := func(on string) (rgb [3]float64, solid bool) {
+			text, _, _ := coloursOf(t, on)
+			hex := hexOf(text, nil)
+			var linear [3]float64
+			for i := range linear {
+				n, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+				if err != nil {
+					t.Fatal(err)
+				}
+				linear[i] = math.Pow(float64(n)/255, 2.2)
+			}
+			for i, row := range sees {
+				rgb[i] = math.Pow(max(0, row[0]*linear[0]+row[1]*linear[1]+row[2]*linear[2]), 1/2.2)
+			}
+			return rgb, strings.Contains(on, ";7;") || strings.HasPrefix(on, "\x1b[7")
+		}
+		for pair, inks := range map[string][2]string{"well and in trouble": {look.Good.On, look.Bad.On},
+			"well and busy": {look.Good.On, look.Busy.On}, "busy and in trouble": {look.Busy.On, look.Bad.On}} {
+			a, solidA := seen(inks[0])
+			b, solidB := seen(inks[1])
+			apart := math.Hypot(math.Hypot(a[0]-b[0], a[1]-b[1]), a[2]-b[2])
+			if apart < 0.3 && solidA == solidB {
+				t.Errorf("to eyes %s, %s are only %.2f apart", eye, pair, apart)
 			}
 		}
 	}

@@ -3,7 +3,7 @@
 //
 // The default keeps to the terminal's own sixteen colours, and of those to the
 // ones that are legible on light and on dark ground; a theme file may name
-// others, as midtones.toml here does.
+// others, as those in package shipped do.
 package theme
 
 import (
@@ -90,12 +90,15 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 		t.Glyphs = plainGlyphs
 	}
 	colours := maps.Clone(defaults)
+	looks := sources
 	for _, name := range slices.Sorted(maps.Keys(o.Colours)) {
 		spec := o.Colours[name]
-		if _, ok := colours[name]; !ok {
+		if name == "sources" {
+			looks = t.sourcesOf(r, spec)
+		} else if _, ok := colours[name]; !ok {
 			t.Warnings = append(t.Warnings,
 				fmt.Sprintf("the theme has a colour for %q, and there is no such thing: choose of %s", name,
-					strings.Join(slices.Sorted(maps.Keys(colours)), ", ")))
+					strings.Join(append(slices.Sorted(maps.Keys(colours)), "sources"), ", ")))
 		} else if _, err := parse(r, spec); err != nil {
 			t.Warnings = append(t.Warnings, fmt.Sprintf("the theme's colour for %q: %v", name, err))
 		} else {
@@ -127,7 +130,7 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 			return nil, err
 		}
 	}
-	for _, spec := range sources {
+	for _, spec := range looks {
 		source, err := ink(spec)
 		if err != nil {
 			return nil, err
@@ -135,6 +138,19 @@ func New(r *lipgloss.Renderer, o Options) (*Theme, error) {
 		t.sources = append(t.sources, source)
 	}
 	return t, nil
+}
+
+// sourcesOf are the looks of a list of them, with commas between; the default
+// where one of them is wrong.
+func (t *Theme) sourcesOf(r *lipgloss.Renderer, spec string) []string {
+	list := strings.Split(spec, ",")
+	for _, one := range list {
+		if _, err := parse(r, one); err != nil {
+			t.Warnings = append(t.Warnings, fmt.Sprintf("the theme's colours for sources: %v", err))
+			return sources
+		}
+	}
+	return list
 }
 
 // eight is a sequence of attributes with the eight bright colours as the plain

@@ -117,7 +117,7 @@ func (s *Screen) Target(env *screens.Env) screens.Target {
 	if s.Marked() == 0 {
 		if r := s.row(); r != nil {
 			add(r)
-			t.Text = r.Unit
+			t.Text, t.On = r.Unit, r.Machine
 		}
 		return t
 	}

@@ -30,12 +30,33 @@ func (p *ownProcess) console(cmd *cobra.Command, a *app) error {
 		return usageError{errors.New("without a verb fleettop opens its console, which needs a terminal: " +
 			"give a verb, such as list-units, or run it on a terminal")}
 	}
+	for {
+		warning, err := p.findForConsole()
+		if err != nil {
+			return err
+		}
+		err = p.openConsole(cmd.Context(), a, warning)
+		if to := (*tui.SwitchError)(nil); errors.As(err, &to) {
+			p.cluster, p.switched = to.Cluster, true
+			continue
+		}
+		return err
+	}
+}
+
+// openConsole shows the console of one cluster.
+func (p *ownProcess) openConsole(ctx context.Context, a *app, warning string) error {
 	c, err := p.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return a.show(cmd.Context(), tui.Options{Client: c, Other: p.otherDaemon, ReadOnly: a.readOnly})
+	o := tui.Options{Client: c, Other: p.otherDaemon, ReadOnly: a.readOnly, Cluster: p.found, Clusters: clusterNames,
+		Shell: p.shellOn}
+	if warning != "" {
+		o.Warnings = []string{warning}
+	}
+	return a.show(ctx, o)
 }
 
 // show runs the console on this terminal. The console itself handles the
@@ -44,9 +65,10 @@ func (a *app) show(ctx context.Context, o tui.Options) error {
 	path, err := config.Path()
 	if err != nil {
 		o.Warnings = append(o.Warnings, err.Error())
-	} else {
-		o.Config, o.Warnings = config.Load(path)
 	}
+	var faults []string
+	o.Settings, o.Config, faults = config.Open(path)
+	o.Warnings = append(o.Warnings, faults...)
 	o.In, o.Out, o.NoColor = a.in, print.Raw(a.out), a.noColor
 	err = tui.Run(context.WithoutCancel(ctx), o)
 	var sig *tui.SignalError
@@ -69,6 +91,8 @@ func (p *ownProcess) otherDaemon(m api.Machine) (tui.Client, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case p.host != "" && p.endpoint == "":
+		return nil, fmt.Errorf("only %s is reached by ssh", p.host)
 	case m.APIAddress == "":
 		return nil, fmt.Errorf("machine %s has no address for its API", m.Name)
 	case u.Scheme == "unix":

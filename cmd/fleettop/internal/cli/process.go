@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/cmd/fleettop/internal/sshdial"
@@ -25,10 +26,23 @@ import (
 type ownProcess struct {
 	endpoint string
 	host     string // ssh://…; instead of endpoint
+	cluster  string // a name in the configuration; instead of both
+
+	flags    *pflag.FlagSet // those that were given
+	switched bool           // cluster was chosen in the console, which overrides all
+	sought   bool           // endpoint and host are the cluster's
+	found    string         // the cluster whose they are; empty for none
 }
 
 func (p *ownProcess) complete(root *cobra.Command) {
 	f := root.PersistentFlags()
+	p.flags = f
+	f.StringVar(&p.cluster, "cluster", os.Getenv("FLEETTOP_CLUSTER"),
+		"the cluster to talk to, one of [clusters] in ~/.config/fleettop/config.toml (env FLEETTOP_CLUSTER)")
+	_ = root.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) (
+		[]cobra.Completion, cobra.ShellCompDirective) {
+		return clusterNames(), cobra.ShellCompDirectiveNoFileComp
+	})
 	f.StringVar(&p.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), localEndpoint()),
 		"the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
 	f.StringVarP(&p.host, "host", "H", os.Getenv("FLEETTOP_HOST"),
@@ -42,14 +56,10 @@ func (p *ownProcess) getenv(name string) string { return os.Getenv(name) }
 func (p *ownProcess) shows(stream io.Writer) bool { return print.IsTerminal(stream) }
 
 func (p *ownProcess) client() (*client.Client, error) {
-	via, err := p.jumpHost()
-	if err != nil {
+	if err := p.find(); err != nil {
 		return nil, err
 	}
-	if via != nil {
-		return client.DialMultiplexed(p.host, via.Dial), nil // one ssh for all requests, as each costs a login
-	}
-	c, err := client.Dial(p.endpoint)
+	c, err := place{p.endpoint, p.host}.dial()
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -57,10 +67,16 @@ func (p *ownProcess) client() (*client.Client, error) {
 }
 
 func (p *ownProcess) socket(ctx context.Context) (net.Conn, error) {
+	if err := p.find(); err != nil {
+		return nil, err
+	}
 	return client.DialSocket(ctx, p.endpoint)
 }
 
 func (p *ownProcess) jumpHost() (*sshdial.Remote, error) {
+	if err := p.find(); err != nil {
+		return nil, err
+	}
 	if p.host == "" {
 		return nil, nil
 	}

@@ -98,6 +98,9 @@ func (a *app) checkFlags(cmd *cobra.Command) error {
 		return usageError{fmt.Errorf("--request-timeout %s leaves no time for an answer: give more, such as 10s", a.timeout)}
 	case given.Changed("endpoint") && given.Changed("host"):
 		return usageError{errors.New("--endpoint and --host name two daemons to talk to: leave out one of them")}
+	case given.Changed("cluster") && (given.Changed("endpoint") || given.Changed("host")):
+		return usageError{errors.New("--cluster says where its daemons are, as --endpoint and --host do: " +
+			"give one of the three")}
 	case a.readOnly && !has(cmd, looks):
 		return api.Refuse(api.CodeForbidden, "leave out --read-only",
 			"%s was not done, as --read-only looks and changes nothing", strings.TrimPrefix(path, "fleettop "))

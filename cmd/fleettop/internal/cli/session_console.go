@@ -12,6 +12,7 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/daemon/sshd"
 	"fleettop/tui"
+	"fleettop/tui/config"
 )
 
 // console shows the console on the terminal at the other end.
@@ -38,7 +39,8 @@ func (s session) console(cmd *cobra.Command, a *app) error {
 	if s.Role != api.Operator {
 		toAct = "ask an operator for fleettop-role=\"operator\" before your key"
 	}
-	err := tui.Run(ctx, tui.Options{Client: c, ReadOnly: a.readOnly || s.Role != api.Operator, ToAct: toAct,
+	settings, _, _ := config.Open("") // the person's own files are elsewhere
+	err := tui.Run(ctx, tui.Options{Settings: settings, Client: c, ReadOnly: a.readOnly || s.Role != api.Operator, ToAct: toAct,
 		In: s.In, Out: s.Out, Sizes: sizes, Env: env.Getenv, NoColor: a.noColor,
 		Renderer: lipgloss.NewRenderer(s.Out, termenv.WithEnvironment(env), termenv.WithUnsafe(),
 			termenv.WithColorCache(true))})
