@@ -43,8 +43,14 @@ func TestDiagnose(t *testing.T) {
 			c.lose("n1", "n3")
 			c.lose("n2", "n3")
 			*c.view("n3") = Connections{Machine: "n3", Error: "it did not answer within 0.9 s"}
-		}, []string{"The machines are in 2 parts that don't reach each other: n1, n2 | n3.",
+		}, []string{"No machine that answered reaches n3.",
 			"What n3 sees isn't known: it did not answer within 0.9 s."}},
+		"two parts": {func(c *Connectivity) {
+			for _, n := range []string{"n1", "n2"} {
+				c.lose(n, "n3")
+				c.lose("n3", n)
+			}
+		}, []string{"The machines are in 2 parts that don't reach each other: n1, n2 | n3."}},
 		"one way only": {func(c *Connectivity) { c.lose("n3", "n1") },
 			[]string{"n1 reaches n3, but n3 does not reach n1."}},
 		"a line between two": {func(c *Connectivity) {

@@ -47,7 +47,7 @@ type diagnosis struct {
 
 // parts tells of machines that don't reach each other in either direction. A machine
 // that didn't answer belongs to those that reach it.
-func (d diagnosis) parts() []string {
+func (d diagnosis) parts() (out []string) {
 	part := make([]int, len(d.Machines))
 	for i := range part {
 		part[i] = i
@@ -80,15 +80,28 @@ func (d diagnosis) parts() []string {
 		}
 		members[part[i]] = append(members[part[i]], d.names[m.ID])
 	}
-	if len(order) < 2 {
-		return nil
+	answered := map[int]bool{}
+	for _, v := range d.Views {
+		if i, known := at[v.Machine]; known && v.Error == "" {
+			answered[part[i]] = true
+		}
 	}
-	var sides []string
+	var sides, lost []string
 	for _, p := range order {
-		sides = append(sides, list(members[p]))
+		if answered[p] {
+			sides = append(sides, list(members[p]))
+		} else { // they may be dead, or parts of their own: that can't be told from here
+			lost = append(lost, members[p]...)
+		}
 	}
-	return []string{fmt.Sprintf("The machines are in %d parts that don't reach each other: %s.", len(order),
-		strings.Join(sides, " | "))}
+	if len(sides) > 1 {
+		out = append(out, fmt.Sprintf("The machines are in %d parts that don't reach each other: %s.", len(sides),
+			strings.Join(sides, " | ")))
+	}
+	if len(lost) > 0 {
+		out = append(out, fmt.Sprintf("No machine that answered reaches %s.", list(lost)))
+	}
+	return out
 }
 
 // unasked tells of machines that didn't answer the one that asks.
