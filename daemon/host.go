@@ -16,6 +16,7 @@ import (
 
 	"fleettop/cluster"
 	"fleettop/units/diskfault"
+	"fleettop/units/filelock"
 	"fleettop/units/proc"
 )
 
@@ -30,12 +31,12 @@ func lockDir(dir string) (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, diskfault.Advice(err, "--state-dir"))
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := filelock.Lock(f); err != nil {
 		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, filelock.ErrHeld) {
 			return nil, fmt.Errorf("another daemon works in %s: stop it first, or choose another --state-dir", dir)
 		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return nil, err
 	}
 	return func() { f.Close() }, nil
 }

@@ -8,11 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"fleettop/units"
 	"fleettop/units/atomicfile"
+	"fleettop/units/filelock"
 	"fleettop/units/safefile"
 )
 
@@ -61,8 +61,11 @@ func openDisk(dir string) (*disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the state directory: %w: run as the user who owns it", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := filelock.Lock(lock); err != nil {
 		_ = lock.Close()
+		if !errors.Is(err, filelock.ErrHeld) {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%s is in use by another daemon: stop it, or choose another state directory", dir)
 	}
 	stale, _ := filepath.Glob(filepath.Join(dir, "tmp", "*"))
