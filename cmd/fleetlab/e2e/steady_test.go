@@ -104,7 +104,7 @@ func keepSteady(t *testing.T, c condition, d time.Duration, tl *outcome) {
 		found := f.foundDead(victim, died)
 		tl.detect = append(tl.detect, found)
 		t.Logf("%s lost its power and was found dead %.3f s later", victim.Name, found.Seconds())
-		f.judge(tl, died, []death{{victim.MachineID, died, time.Now()}})
+		f.judge(tl, died, []death{{victim.MachineID, died, died.Add(time.Hour)}}) // it is off till it is booted, below
 		s.stop()
 		f.must(victim.Boot(f.ctx))
 		f.must(victim.WaitBooted(f.ctx))
