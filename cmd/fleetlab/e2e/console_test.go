@@ -44,6 +44,8 @@ func TestConsole(t *testing.T) {
 	f.must(screen.Type("e"))
 	sees("THE EDITOR")
 	f.must(screen.Type("edited by hand\n"))
+	sees("+ # edited by hand")
+	f.must(screen.Type("y"))
 	sees("Applied web.service")
 	if content := f.verb(n1, "cat", "web.service"); !strings.Contains(content, "# edited by hand") {
 		t.Errorf("the file is\n%s", content)
