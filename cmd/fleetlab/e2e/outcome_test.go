@@ -31,9 +31,9 @@ type outcome struct {
 	finished                            bool
 }
 
-// falseOnes is how much happened that may not happen while all machines live. A
-// verdict of the leader is one in its log, too.
-func (c *outcome) falseOnes() int { return max(c.failed, c.seen) + c.moved + c.touched }
+// falseOnes is how much happened that may not happen while all machines live. What a machine that
+// doesn't lead takes for failed moves nothing; it is told beside that.
+func (c *outcome) falseOnes() int { return c.failed + c.moved + c.touched }
 
 // String is the outcome in a line.
 func (c *outcome) String() string {
