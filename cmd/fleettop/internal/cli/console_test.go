@@ -109,15 +109,15 @@ func TestConsoleOnTheDemo(t *testing.T) {
 	p.types("\x1b[D\r")
 	p.seesMatch(`someapp\.service +○ loaded`)
 	p.types("s")
-	p.seesMatch(`someapp\.service +● active`)
+	p.seesMatch(`someapp\.service +● running`)
 	p.types("\x1b")
 	p.sees("anotherapp.service")
 
 	// A machine dies; the row says where the unit goes, and how long it was away.
-	victim := p.seesMatch(`myapp\.service +● active +active +running +(n\d)`)[1]
+	victim := p.seesMatch(`myapp\.service +● running +(n\d)`)[1]
 	p.types(":power-off " + victim + "\r")
 	p.seesMatch(`myapp\.service .*` + victim + ` → n\d`)
-	outage := p.seesMatch(`myapp\.service +● active +active +running +` + victim + ` → (n\d) (\d+\.\d\ds)`)
+	outage := p.seesMatch(`myapp\.service +● running +` + victim + ` → (n\d) (\d+\.\d\ds)`)
 	t.Logf("outage %s", outage[2])
 	p.types("1")
 	p.sees("2/3 machines up")

@@ -501,7 +501,7 @@ func TestTenConsolesOverSSH(t *testing.T) {
 		p.types("2")
 	}
 	for _, p := range all {
-		p.seesMatch(`web\.service +● active`)
+		p.seesMatch(`web\.service +● running`)
 	}
 	v.must("operator", "", "stop", "web.service")
 	for _, p := range all {
