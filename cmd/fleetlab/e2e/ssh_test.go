@@ -166,7 +166,7 @@ func TestSSH(t *testing.T) {
 	p.must(screen.Await("SINCE", soon))
 	_, err := home.Kill()
 	p.must(err)
-	moved := regexp.MustCompile(`web\.service +● active +active +running +` + home.Name + ` → n\d \d+\.\d\ds`)
+	moved := regexp.MustCompile(`web\.service +● running +` + home.Name + ` → n\d \d+\.\d\ds`)
 	p.must(screen.AwaitThat("the move with its outage", soon, moved.MatchString))
 	p.must(screen.Type("q"))
 	p.must(screen.Close(soon))
