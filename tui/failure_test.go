@@ -13,7 +13,7 @@ import (
 	"fleettop/tui/tuitest"
 )
 
-// stranding is a machine that died, one of whose units nobody takes.
+// stranding is a machine that died, one of whose units no other machine takes.
 func stranding() []*api.Line {
 	lines := storm()
 	return append(lines, &api.Line{Kind: api.LineChange,
