@@ -13,6 +13,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/lipgloss"
+	"github.com/muesli/termenv"
 
 	"fleettop/daemon/api"
 	"fleettop/tui/config"
@@ -91,7 +92,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	km, warnings := keys.NewMap(o.Config.Keys, o.ReadOnly, o.Power != nil)
 	o.Warnings = append(o.Warnings, warnings...)
 	if o.Renderer == nil {
-		o.Renderer = lipgloss.NewRenderer(o.Out)
+		// Only opening the terminal decides whether it is one: termenv's own check takes CI for an answer.
+		o.Renderer = lipgloss.NewRenderer(o.Out, termenv.WithTTY(true))
 	}
 	eight := colours(&o)
 	look, frame, err := dressed(&o, eight)

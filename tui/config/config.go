@@ -48,7 +48,8 @@ type Config struct {
 	Clusters map[string]Cluster // by name
 	// Broken says that the file has no settings at all, as it isn't TOML or can't be read.
 	Broken bool
-	files  []string // it was made from
+	// stamps are the states of the files it was made from, by path, taken before each was read.
+	stamps map[string]stamp
 }
 
 // Path is where the file is: $XDG_CONFIG_HOME/fleettop/config.toml, or below ~/.config.
@@ -66,9 +67,9 @@ func Load(path string) (c *Config, warnings []string) { return load(path, "") }
 
 // load is Load with another theme than the file's, unless it is empty.
 func load(path, theme string) (c *Config, warnings []string) {
-	c = &Config{}
+	c = &Config{stamps: map[string]stamp{}}
 	if path != "" {
-		c.files = []string{path}
+		c.stamps[path] = stampOf(path)
 		for _, err := range read(path, c) {
 			if !errors.Is(err, fs.ErrNotExist) {
 				warnings = append(warnings, err.Error())
@@ -105,7 +106,7 @@ func (c *Config) dress(path string) (warnings []string) {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(filepath.Dir(path), file)
 		}
-		c.files = append(c.files, file)
+		c.stamps[file] = stampOf(file)
 		faults = read(file, t)
 	}
 	text, ok := shipped.Read(c.Theme)

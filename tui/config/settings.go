@@ -54,10 +54,7 @@ func Open(path string) (s *Settings, c *Config, warnings []string) {
 // load reads all files; the caller holds mu, or is the only one.
 func (s *Settings) load() (*Config, []string) {
 	c, warnings := load(s.path, s.theme)
-	s.stamps = map[string]stamp{}
-	for _, path := range c.files {
-		s.stamps[path] = stampOf(path)
-	}
+	s.stamps = c.stamps
 	return c, warnings
 }
 

@@ -97,10 +97,11 @@ func TestTheConsoleSwitchesClusters(t *testing.T) {
 	cleanTerminal(t, p.Pty)
 }
 
-// TestChangedSettingsAreInUseAtOnce: themes, keys and what is wrong with them.
+// TestChangedSettingsAreInUseAtOnce: themes, keys and what is wrong with them. The variable CI, which
+// termenv takes for "not a terminal", changes nothing of the colours.
 func TestChangedSettingsAreInUseAtOnce(t *testing.T) {
 	dir := configure(t, "")
-	p := person{t, onTerminalWith(t, 120, 30, []string{"XDG_CONFIG_HOME=" + dir}, nowhere)}
+	p := person{t, onTerminalWith(t, 120, 30, []string{"XDG_CONFIG_HOME=" + dir, "CI=true"}, nowhere)}
 	p.sees("1 overview")
 	writeConfig(t, dir, "theme = \"dark\"\n[keys]\nhelp = \"Z\"\n")
 	p.sees("The changed settings are in use.")
