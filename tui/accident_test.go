@@ -66,7 +66,7 @@ func TestRestartAndCordonAskOrAreUndone(t *testing.T) {
 	b.shows("Restarted web@1.service on n1, active after 0.3 s.")
 
 	b.press("3", "c")
-	b.shows("n1 takes no more units; c takes that back.")
+	b.shows("n1 takes no more units. z undoes the cordon (5 s).")
 	m := tuitest.Machine(1)
 	m.Schedule = cluster.Cordoned
 	b.line(&api.Line{Kind: api.LineChange, Machines: []api.Machine{m}})
@@ -94,7 +94,7 @@ func TestAGlobalUnitSaysSo(t *testing.T) {
 	b.line(l)
 	for key, word := range map[string]string{"x": "stopped", "r": "restarted", "u": "unloaded", "D": "destroyed"} {
 		b.press("2", "g", key)
-		b.shows("agent.service is global: it is " + word + " on each of its 3")
+		b.shows("agent.service is global: it is " + word + " on all 3 machines")
 		b.press("esc", "esc")
 	}
 	b.press("2", "*", "x")

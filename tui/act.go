@@ -2,6 +2,7 @@ package tui
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"fleettop/cluster"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/client"
 	"fleettop/tui/draw"
@@ -56,12 +58,25 @@ type order struct {
 	units    []string
 	schedule string // cordon, drain or uncordon
 	machines []string
+
+	// What the console showed when the order was sent.
+	was       map[string]before
+	schedules map[string]cluster.Schedulability
+
+	// Of an order that undoes another one: what it takes back, and the requests that do.
+	undoes   string
+	requests []request
 }
 
+// what is the order as one talks of it: the stop.
+func (o order) what() string { return "the " + cmp.Or(o.schedule, o.verb.done) }
+
 type actedMsg struct {
-	order order
-	reply *api.ActionReply
-	err   error
+	order    order
+	of       *outcome // of units
+	results  []api.UnitResult
+	machines []api.MachineResult
+	err      error
 }
 
 type sayMsg struct {
@@ -131,8 +146,7 @@ func (s *shell) everywhere(v verb, names []string) []string {
 	case len(global) == 0:
 		return nil
 	case len(global) == 1:
-		return []string{fmt.Sprintf("%s is global: it is %s on each of its %s.", global[0], v.past,
-			wording.Count(machines[global[0]], "machine"))}
+		return []string{fmt.Sprintf("%s is global: it is %s on %s.", global[0], v.past, allOf(machines[global[0]]))}
 	default:
 		return []string{fmt.Sprintf("%d of them are global: they are %s on each of their machines.", len(global),
 			v.past)}
@@ -172,30 +186,58 @@ func (s *shell) carryOut(o order) tea.Cmd {
 	if m, ok := s.top().(screens.Marker); ok {
 		m.ClearMarks()
 	}
-	s.expect(o)
+	s.undo = nil
+	of := s.expect(o)
+	switch {
+	case o.undoes != "":
+	case o.schedule != "":
+		o.schedules = map[string]cluster.Schedulability{}
+		for _, id := range o.machines {
+			if m := s.snap.Machine(id); m != nil {
+				o.schedules[id] = m.Schedule
+			}
+		}
+		o.requests = []request{{machines: &api.MachinesRequest{Verb: o.schedule, Machines: o.machines}}}
+	default:
+		o.was = map[string]before{}
+		for _, name := range o.units {
+			if rows := s.snap.Of(name); len(rows) > 0 {
+				o.was[name] = before{rows[0].Desired, rows[0].Generation}
+			}
+		}
+		o.requests = []request{{units: &api.ActionRequest{Verb: o.verb.api, Units: o.units}}}
+	}
 	client := s.source.Current()
 	return func() tea.Msg {
 		ctx, cancel := patient(client)
 		defer cancel()
-		msg := actedMsg{order: o}
-		if o.schedule != "" {
-			var reply *api.MachinesReply
-			if reply, msg.err = client.ScheduleAll(ctx, api.MachinesRequest{Verb: o.schedule,
-				Machines: o.machines}); msg.err == nil {
-				for _, m := range reply.Machines {
-					if m.Error != nil {
-						msg.err = errors.Join(msg.err, m.Error)
-					}
-				}
+		msg := actedMsg{order: o, of: of}
+		for _, r := range o.requests {
+			if msg.err = msg.send(ctx, client, r); msg.err != nil {
+				break
 			}
-		} else {
-			msg.reply, msg.err = client.Act(ctx, api.ActionRequest{Verb: o.verb.api, Units: o.units})
 		}
 		if msg.err != nil && ctx.Err() != nil {
 			msg.err = errSlow
 		}
 		return msg
 	}
+}
+
+// send sends one request of an order, and adds what came of it.
+func (m *actedMsg) send(ctx context.Context, client Client, r request) error {
+	if r.machines != nil {
+		reply, err := client.ScheduleAll(ctx, *r.machines)
+		if err == nil {
+			m.machines = append(m.machines, reply.Machines...)
+		}
+		return err
+	}
+	reply, err := client.Act(ctx, *r.units)
+	if err == nil {
+		m.results = append(m.results, reply.Results...)
+	}
+	return err
 }
 
 // acted takes the daemon's answer.
@@ -205,23 +247,15 @@ func (s *shell) acted(msg actedMsg) {
 		for _, name := range o.units {
 			s.unexpect(name)
 		}
-		s.say(sentence(msg.err), true)
+		s.say(o.notDone(sentence(msg.err)), true)
 		return
 	}
 	if o.schedule != "" {
-		names, takes, is := s.callAll(o.machines), " takes ", " is "
-		if len(o.machines) > 1 {
-			takes, is = " take ", " are "
-		}
-		s.say(names+map[string]string{
-			"cordon":   takes + "no more units; " + s.keys.Key(keys.Cordon) + " takes that back.",
-			"drain":    is + "being drained; " + s.keys.Key(keys.Drain) + " takes that back.",
-			"uncordon": takes + "units again.",
-		}[o.schedule], false)
+		s.scheduled(msg)
 		return
 	}
 	var failed []api.UnitResult
-	for _, r := range msg.reply.Results {
+	for _, r := range msg.results {
 		p, ok := s.pending[r.Name]
 		switch {
 		case r.Error != nil:
@@ -235,21 +269,62 @@ func (s *shell) acted(msg actedMsg) {
 			s.pending[r.Name] = p
 		}
 	}
-	results := msg.reply.Results
+	results := msg.results
+	begin := ""
+	if o.undoes != "" {
+		begin = "Undoing " + o.undoes + ": "
+	}
 	switch {
 	case len(failed) == 1:
-		s.say(sentence(failed[0].Error), true)
+		s.say(o.notDone(sentence(failed[0].Error)), true)
 	case len(failed) > 1:
-		s.say(fmt.Sprintf("%d of %d could not be done; %s: %s", len(failed), len(results), failed[0].Name,
-			sentence(failed[0].Error)), true)
+		s.say(o.notDone(fmt.Sprintf("%d of %d could not be done; %s: %s", len(failed), len(results), failed[0].Name,
+			sentence(failed[0].Error))), true)
 	case len(results) == 1 && !results[0].Changed && o.verb.api != api.Destroy:
 		s.say(s.already(results[0].Name), false)
 	case len(results) == 1:
-		s.say(results[0].Name+" is being "+o.verb.past+"."+warning(results), results[0].Warning != "")
+		s.say(begin+results[0].Name+" is being "+o.verb.past+"."+s.global(results[0])+warning(results),
+			results[0].Warning != "")
 	case len(results) > 1:
-		s.say(wording.Count(len(results), "unit")+" are being "+o.verb.past+"."+warning(results), false)
+		s.say(begin+wording.Count(len(results), "unit")+" are being "+o.verb.past+"."+warning(results), false)
+	}
+	if back := backFrom(o, results); back != nil && o.undoes == "" {
+		s.offerUndo(o.what(), msg.of, func() tea.Cmd { return s.carryOut(*back) })
 	}
 	s.confirmPending()
+}
+
+// notDone says of an order that undoes another one that it didn't.
+func (o order) notDone(why string) string {
+	if o.undoes == "" {
+		return why
+	}
+	return capital(o.undoes) + " was not undone: " + why
+}
+
+// global says of a global unit that more is done than to the row under the cursor.
+func (s *shell) global(r api.UnitResult) string {
+	on := 0
+	for _, row := range s.snap.Of(r.Name) {
+		if row.Machine != "" {
+			on++
+		}
+	}
+	switch {
+	case !r.Global:
+		return ""
+	case on == 0:
+		return " It is global: on every machine that can take it."
+	}
+	return " It is global: on " + allOf(on) + "."
+}
+
+// allOf is each of some machines.
+func allOf(machines int) string {
+	if machines == 1 {
+		return "its 1 machine"
+	}
+	return fmt.Sprintf("all %d machines", machines)
 }
 
 // already says that a unit needed nothing.
@@ -268,14 +343,6 @@ func warning(results []api.UnitResult) string {
 		}
 	}
 	return ""
-}
-
-func (s *shell) callAll(ids []string) string {
-	var names []string
-	for _, id := range ids {
-		names = append(names, s.snap.Called(id))
-	}
-	return join(names, ", ")
 }
 
 // errSlow is the daemon's silence to an order. It may carry it out yet.

@@ -14,7 +14,6 @@ import (
 
 	"fleettop/daemon/api"
 	"fleettop/tui/draw"
-	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/widgets"
 	"fleettop/units"
@@ -28,6 +27,7 @@ type editMsg struct {
 	before string
 	fresh  bool // the unit is not known yet
 	back   bool // from the editor
+	undoes bool // it takes back a change that was applied; no editor is asked
 	err    error
 }
 
@@ -84,16 +84,16 @@ func (s *shell) submit(paths []string) tea.Cmd {
 			}
 			files = append(files, api.File{Name: filepath.Base(path), Content: string(raw)})
 		}
-		text, err := send(client, files, false)
-		return sayMsg{text, err}
+		text, bad := send(client, api.ActionRequest{Verb: api.Submit, Files: files})
+		return sayMsg{text, bad}
 	}
 }
 
 // send submits files, and returns what came of it; bad says that it was refused.
-func send(client Client, files []api.File, replace bool) (text string, bad bool) {
+func send(client Client, req api.ActionRequest) (text string, bad bool) {
 	ctx, cancel := patient(client)
 	defer cancel()
-	reply, err := client.Act(ctx, api.ActionRequest{Verb: api.Submit, Files: files, Replace: replace})
+	reply, err := client.Act(ctx, req)
 	if err != nil {
 		return sentence(err), true
 	}
@@ -104,7 +104,7 @@ func send(client Client, files []api.File, replace bool) (text string, bad bool)
 		}
 		names = append(names, r.Name)
 	}
-	if replace {
+	if req.Replace {
 		return "Applied " + join(names, ", ") + "." + warning(reply.Results), false
 	}
 	return "Submitted " + join(names, ", ") + ". Press s on it to start it." + warning(reply.Results), false
@@ -185,37 +185,8 @@ func (s *shell) edited(m editMsg) tea.Cmd {
 		s.say("Nothing was changed.", false)
 		return nil
 	}
-	if m.fresh {
-		return s.apply(m, string(raw))
-	}
 	s.review(m, string(raw))
 	return nil
-}
-
-// sentMsg is what came of an edited file.
-type sentMsg struct {
-	edit editMsg
-	text string
-	bad  bool
-}
-
-// sent says what came of an edited file. What was typed isn't lost with a refusal.
-func (s *shell) sent(m sentMsg) {
-	if !m.bad {
-		delete(s.drafts, m.edit.name)
-	}
-	s.say(strings.TrimSuffix(m.text, ".")+"."+s.draftNote(m.edit, " Your text is kept for "), m.bad)
-}
-
-// draftNote says where a text that wasn't applied goes on, if there is one.
-func (s *shell) draftNote(m editMsg, kept string) string {
-	switch {
-	case s.drafts[m.name] == "":
-		return ""
-	case m.fresh:
-		return kept + s.keys.Key(keys.New) + " with the name " + m.name
-	}
-	return kept + s.keys.Key(keys.Edit) + " on " + m.name
 }
 
 // editor is a host on which a person's editor can run. Edit returns when it has.

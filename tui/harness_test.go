@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -25,19 +26,22 @@ import (
 	"fleettop/tui/state"
 	"fleettop/tui/theme"
 	"fleettop/tui/tuitest"
+	"fleettop/units"
 )
 
 // fakeClient is a daemon on paper.
 type fakeClient struct {
-	mu      sync.Mutex // guards what follows
-	acted   []api.ActionRequest
-	told    []string // machines and verbs
-	refuse  error
-	content string
-	away    bool // nobody answers
-	log     []journal.Entry
-	lines   chan *api.Line
-	reach   *api.Connectivity
+	mu          sync.Mutex // guards what follows
+	acted       []api.ActionRequest
+	told        []string         // machines and verbs
+	generations map[string]int64 // that acts make of units; 2 where they say nothing
+	after       []string         // by what they were told it was to be only if they are still so
+	refuse      error
+	content     string
+	away        bool // nobody answers
+	log         []journal.Entry
+	lines       chan *api.Line
+	reach       *api.Connectivity
 
 	history   []api.StatsHistory
 	processes []api.UnitProcesses
@@ -153,7 +157,10 @@ func (c *fakeClient) Act(_ context.Context, req api.ActionRequest) (*api.ActionR
 	}
 	reply := &api.ActionReply{}
 	for _, name := range req.Units {
-		reply.Results = append(reply.Results, api.UnitResult{Name: name, Generation: 2, Changed: true})
+		reply.Results = append(reply.Results, api.UnitResult{Name: name, Generation: cmp.Or(c.generations[name], 2), Changed: true,
+			Desired: map[api.Verb]units.DesiredState{api.Start: units.Launched, api.Restart: units.Launched,
+				api.Load: units.Loaded, api.Stop: units.Loaded, api.Unload: units.Inactive}[req.Verb],
+			Global: strings.HasPrefix(name, "agent.")})
 	}
 	for _, f := range req.Files {
 		reply.Results = append(reply.Results, api.UnitResult{Name: f.Name, Generation: 1, Changed: true})
@@ -165,7 +172,12 @@ func (c *fakeClient) ScheduleAll(_ context.Context, req api.MachinesRequest) (*a
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.told = append(c.told, req.Verb+" "+strings.Join(req.Machines, " "))
-	return &api.MachinesReply{}, c.refuse
+	c.after = append(c.after, req.After)
+	reply := &api.MachinesReply{}
+	for _, id := range req.Machines {
+		reply.Machines = append(reply.Machines, api.MachineResult{Asked: id, Changed: true})
+	}
+	return reply, c.refuse
 }
 
 func (c *fakeClient) PlanDrain(_ context.Context, machines ...string) (*api.DrainPlan, error) {

@@ -30,6 +30,10 @@ func (s *shell) keyBar(b *draw.Buf) {
 		always = append([]keys.Hint{{Key: s.keys.Key(keys.Back), Word: "back", Action: keys.Back}}, always...)
 		width += hintWidth(always[0]) + 2
 	}
+	if s.undoable() {
+		always = append([]keys.Hint{{Key: s.undoKey(), Word: "undo " + s.undoWord(), Action: keys.Undo}}, always...)
+		width += hintWidth(always[0]) + 2
+	}
 	b.Space(1)
 	for _, h := range here {
 		if b.Left() >= hintWidth(h)+2+width {

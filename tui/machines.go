@@ -66,6 +66,50 @@ func (s *shell) schedule(a keys.Action, target screens.Target) tea.Cmd {
 	}
 }
 
+// scheduled says what came of an order for machines.
+func (s *shell) scheduled(msg actedMsg) {
+	o, failed := msg.order, error(nil)
+	for _, m := range msg.machines {
+		if m.Error != nil {
+			failed = errors.Join(failed, m.Error)
+		}
+	}
+	if failed != nil {
+		s.say(o.notDone(sentence(failed)), true)
+	} else {
+		var said []string
+		for _, r := range o.requests {
+			said = append(said, scheduledAs(r.machines.Verb, s.callAll(r.machines.Machines), len(r.machines.Machines)))
+		}
+		if o.undoes == "the drain" {
+			said = append(said, "Units that have moved stay where they are.")
+		}
+		s.say(join(said, " "), false)
+	}
+	if back := backFromSchedule(o, msg.machines); back != nil && o.undoes == "" {
+		s.offerUndo(o.what(), nil, func() tea.Cmd { return s.carryOut(*back) })
+	}
+}
+
+// scheduledAs says what machines are after a verb.
+func scheduledAs(verb, names string, n int) string {
+	takes, is := " takes ", " is "
+	if n > 1 {
+		takes, is = " take ", " are "
+	}
+	return names + map[string]string{"cordon": takes + "no more units.", "drain": is + "being drained.",
+		"uncordon": takes + "units again."}[verb]
+}
+
+// callAll are the names of machines.
+func (s *shell) callAll(ids []string) string {
+	var names []string
+	for _, id := range ids {
+		names = append(names, s.snap.Called(id))
+	}
+	return join(names, ", ")
+}
+
 // planMsg is what draining machines would do to their units.
 type planMsg struct {
 	asked *widgets.Confirm

@@ -24,6 +24,7 @@ type pending struct {
 // outcome collects what came of an order until all its units are as asked.
 type outcome struct {
 	verb    verb
+	undoes  string // what the order takes back; empty for an order of its own
 	since   time.Time
 	waits   map[string]bool // units that aren't confirmed
 	came    []came
@@ -37,17 +38,18 @@ type came struct {
 	rows []*state.Row
 }
 
-// expect makes units pending, as an order for them is sent.
-func (s *shell) expect(o order) {
+// expect makes units pending, as an order for them is sent; nil for one for machines.
+func (s *shell) expect(o order) *outcome {
 	if o.schedule != "" {
-		return
+		return nil
 	}
-	out := &outcome{verb: o.verb, since: s.now(), waits: map[string]bool{}}
+	out := &outcome{verb: o.verb, undoes: o.undoes, since: s.now(), waits: map[string]bool{}}
 	for _, name := range o.units {
 		s.unexpect(name) // the later order counts
 		out.waits[name] = true
 		s.pending[name] = pending{word: o.verb.doing, verb: o.verb.api, since: s.now(), of: out}
 	}
+	return out
 }
 
 // unexpect forgets what was asked of a unit.
@@ -80,7 +82,14 @@ func (s *shell) confirmPending() {
 	}
 	for _, o := range touched {
 		if len(o.waits) == 0 {
-			s.say(o.sentence(s.now().Sub(o.since)))
+			text, bad := o.sentence(s.now().Sub(o.since))
+			if o.undoes != "" {
+				text = "Undid " + o.undoes + ". " + text
+			}
+			s.say(text, bad)
+			if s.undo != nil && s.undo.of == o {
+				s.undo.until = s.now().Add(undoFor)
+			}
 		}
 	}
 }

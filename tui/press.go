@@ -94,6 +94,8 @@ func (s *shell) do(a keys.Action) tea.Cmd {
 		s.openFilter("~")
 	case keys.Copy:
 		return s.copy()
+	case keys.Undo:
+		return s.undoLast()
 	case keys.Shell:
 		return s.login(s.top().Target(s.env()))
 	case keys.Mouse:

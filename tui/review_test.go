@@ -60,6 +60,41 @@ func TestAnEditIsShownBeforeItIsApplied(t *testing.T) {
 	b.shows("Nothing was changed.")
 }
 
+// TestANewUnitIsShownBeforeItIsSubmitted: all its lines, and what becomes of it.
+func TestANewUnitIsShownBeforeItIsSubmitted(t *testing.T) {
+	b := newBench(t, 120, 40, false, false, tuitest.Cluster(3, 3))
+	e := &typist{desk: b.desk, old: "ExecStart=", new: "ExecStart=/bin/true"}
+	b.host = e
+	write := func(name string) { b.press("2", "n", "'"+name, "enter") }
+	write("new.service")
+	b.shows("Submit new.service? It is new: 9 lines")
+	b.shows("+ [Unit]")
+	b.shows("+ ExecStart=/bin/true")
+	b.shows("It is made known to the cluster, and not started: s on it does that.")
+	if len(b.client.acted) > 0 {
+		t.Fatalf("it was submitted before anyone agreed: %+v", b.client.acted)
+	}
+	b.press("enter") // No is the default
+	b.shows("Nothing was submitted. Your text is kept for n with the name new.service.")
+	e.old, e.new = "# MachineMetadata=rack=1", "Global=true"
+	write("new.service")
+	b.shows("It is global: s on it starts it on every machine")
+	e.old, e.new = "Global=true", "Globl=true"
+	b.press("e") // edit again
+	b.shows("It would be refused: ")
+	e.old, e.new = "Globl=true", "Global=true"
+	b.press("e")
+	b.press("y")
+	if got := b.client.acted; len(got) != 1 || got[0].Replace || !strings.Contains(got[0].Files[0].Content, "Global=true") {
+		t.Fatalf("it sent %+v", got)
+	}
+	b.shows("Submitted new.service. Press s on it to start it.")
+	e.old, e.new = "ExecStart=", "ExecStart=/bin/true"
+	write("new@.service")
+	b.shows("It is a template")
+	b.shows("new@1.service")
+}
+
 // TestAnEditDoesNotUndoAnother that was applied while the editor was open.
 func TestAnEditDoesNotUndoAnother(t *testing.T) {
 	b := newBench(t, 120, 30, false, false, tuitest.Cluster(3, 3))

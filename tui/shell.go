@@ -51,6 +51,7 @@ type shell struct {
 	prompt  *prompt
 	confirm *widgets.Confirm
 	notice  notice
+	undo    *undo // of the last act; nil where it can't be undone
 	pending map[string]pending
 	drafts  map[string]string   // by unit: texts from the editor that were refused
 	history map[string][]string // by prompt: what was typed, the newest last
@@ -278,7 +279,7 @@ func start(env *screens.Env, sc screens.Screen) tea.Cmd {
 func (s *shell) back() tea.Cmd {
 	top := s.top()
 	if m, ok := top.(screens.Marker); ok && m.Marked() > 0 {
-		m.ClearMarks()
+		s.clearMarks(m)
 		return nil
 	}
 	if !s.filters[top].Empty() {

@@ -287,7 +287,11 @@ func (s *shell) noticeLines(b *draw.Buf) []string {
 		glyph, ink = t.Glyphs.Bad, t.Bad
 	}
 	b.Reset(s.width)
-	text := draw.Wrap(draw.Fit(s.notice.text, s.width*s.height/3), s.width-4)
+	said := s.notice.text
+	if s.undoable() {
+		said = draw.Fit(said, s.width*s.height/3-s.width) + " " + s.undoKey() + " undoes " + s.undoWord() + "."
+	}
+	text := draw.Wrap(draw.Fit(said, s.width*s.height/3), s.width-4)
 	for i, line := range text[:min(len(text), s.height/3)] {
 		if i == 0 {
 			b.Text(" "+glyph, ink)

@@ -30,6 +30,9 @@ type MachinesRequest struct {
 	// other machine takes; they stay otherwise.
 	Parallel int  `json:"parallel,omitempty"`
 	Stop     bool `json:"stop,omitempty"`
+	// After is a verb, or empty: a machine that is no longer as that verb leaves it is refused
+	// with CodeConflict.
+	After string `json:"after,omitempty"`
 }
 
 // MachinesReply is the reply to a MachinesRequest: a result for each machine

@@ -222,6 +222,9 @@ type ActionRequest struct {
 	Replace bool     `json:"replace,omitempty"`
 	// MaxUnavailable is on how many machines at a time the verb changes global units; 0 is 1.
 	MaxUnavailable int `json:"maxUnavailable,omitempty"`
+	// Generations are those that the caller last saw, by unit. A unit that has a later one by now
+	// is refused with CodeConflict; units that aren't listed are changed whatever they are.
+	Generations map[string]int64 `json:"generations,omitempty"`
 }
 
 // ActionReply is the reply to a write: a result for each unit named, in the

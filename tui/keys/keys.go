@@ -74,6 +74,7 @@ const (
 	Fuzzy   Action = "fuzzy"
 	Palette Action = "command"
 	Copy    Action = "copy"
+	Undo    Action = "undo"
 	Quit    Action = "quit"
 	Suspend Action = "suspend"
 	Redraw  Action = "redraw"
@@ -154,6 +155,9 @@ func Table() []Binding {
 
 		{Enter, []string{"enter"}, Overview | Units | Machines | Timeline, "open", "look closer: a machine's units, a unit's detail, a failover's phases", "Looking", false, false, 1, false},
 		{Back, []string{"esc"}, All, "back", "go back, take back marks and filter", "Looking", false, false, 0, false},
+		{Undo, []string{"z"}, All, "undo",
+			"undo what was done last, for 5 seconds; restart and destroy can't be undone",
+			"Looking", false, false, 0, true},
 		{Filter, []string{"/"}, All &^ Help &^ Detail &^ Logs &^ Connectivity, "filter", "filter: word, ~fuzzy, !not, key=value", "Looking", false, false, 6, false},
 		{Fuzzy, []string{"~"}, All &^ Help &^ Detail &^ Logs &^ Connectivity, "fuzzy", "filter by letters in that order", "Looking", false, false, 0, false},
 		{SortNext, []string{">"}, Units | Machines, "sort", "sort by the next column", "Looking", false, false, 10, false},

@@ -64,7 +64,10 @@ type Screen interface {
 // Marker is a screen with marks.
 type Marker interface {
 	Marked() int
-	ClearMarks()
+	// ClearMarks takes all marks away, and returns the keys of what had one.
+	ClearMarks() []string
+	// Mark marks things by their keys.
+	Mark(keys []string)
 }
 
 // Closer is a screen that has something running while it is shown.

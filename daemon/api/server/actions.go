@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,7 @@ type action struct {
 	replace bool
 	most    int // machines on which a global unit is changed at a time; 0 where it isn't said
 	by      string
+	last    map[string]int64 // generations that the caller saw, by unit
 	items   []*item
 	files   map[string]*item // those that came with a file, by name
 	seen    int64            // revision that shows the outcome
@@ -86,6 +88,7 @@ type item struct {
 	given    *file // came with the request
 	fallback bool
 	settled  bool
+	behind   bool // the view doesn't show yet what the caller saw
 	old      *cluster.Unit
 	done     step
 	result   api.UnitResult
@@ -113,7 +116,8 @@ func (s *Server) newAction(req api.ActionRequest, by string) (*action, *api.Erro
 		return nil, api.Refuse(api.CodeInvalid, "it goes with submit, load, start and restart, and is 1 or more",
 			"%s can't be told to change %d machines at a time", req.Verb, req.MaxUnavailable)
 	}
-	a := &action{s: s, verb: req.Verb, replace: req.Replace, most: req.MaxUnavailable, by: by, files: map[string]*item{}}
+	a := &action{s: s, verb: req.Verb, replace: req.Replace, most: req.MaxUnavailable, by: by, last: req.Generations,
+		files: map[string]*item{}}
 	for _, f := range req.Files {
 		a.addFile(f)
 	}
@@ -239,9 +243,12 @@ func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool,
 	var puts []cluster.Unit
 	var putItems, deleteItems []*item
 	var deletes []string
+	behind := false
 	for _, it := range a.items {
 		switch {
 		case it.settled:
+		case it.behind:
+			behind = true
 		case it.done.destroy:
 			deletes, deleteItems = append(deletes, it.name.String()), append(deleteItems, it)
 		case it.done.changed:
@@ -265,7 +272,7 @@ func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool,
 		}
 		return errs, err
 	})
-	return again || more, e
+	return again || more || behind, e
 }
 
 // write writes items in pieces. Where a piece fails as a whole after others
@@ -335,6 +342,9 @@ func (a *action) decide(it *item, snap *cluster.Snapshot, in trouble, now time.T
 	}
 	f, e := a.fileFor(it, snap)
 	if e == nil {
+		e = a.refuseChanged(it)
+	}
+	if e == nil {
 		e = a.refuseHandover(it, snap)
 	}
 	if e == nil {
@@ -361,6 +371,17 @@ func (a *action) decide(it *item, snap *cluster.Snapshot, in trouble, now time.T
 		return
 	}
 	a.warn(it, snap)
+}
+
+// refuseChanged refuses a unit that was changed since the caller last saw it.
+func (a *action) refuseChanged(it *item) *api.Error {
+	seen, guarded := a.last[it.name.String()]
+	it.behind = guarded && it.old != nil && it.old.Generation < seen
+	if !guarded || it.old == nil || it.old.Generation <= seen {
+		return nil
+	}
+	return api.Refuse(api.CodeConflict, "see what it is now and decide again", "%s was changed by %s meanwhile",
+		it.name, cmp.Or(it.old.By, "another operator"))
 }
 
 // whereTheyWere notes which machines have the units that are destroyed.

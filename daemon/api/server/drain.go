@@ -85,10 +85,15 @@ func (s *Server) scheduleMachines(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	want, ok := schedulability[req.Verb]
+	_, known := schedulability[req.After]
 	switch {
 	case !ok:
 		writeError(w, api.Refuse(api.CodeInvalid, "choose cordon, drain or uncordon",
 			"there is no verb %q for machines", req.Verb))
+		return
+	case req.After != "" && !known:
+		writeError(w, api.Refuse(api.CodeInvalid, "choose cordon, drain or uncordon",
+			"no machine is as %q leaves it: there is no such verb", req.After))
 		return
 	case len(req.Machines) == 0:
 		writeError(w, api.Refuse(api.CodeInvalid, "name at least one", "no machine to %s", req.Verb))
@@ -135,7 +140,7 @@ func (s *Server) schedule(l readRequest, req api.MachinesRequest, want cluster.S
 	for id, i := range ids {
 		if res := &reply.Machines[i]; res.Changed || want == cluster.Drained {
 			writes.Go(func() error {
-				if err := s.setSchedule(l.Context(), id, want, req.Parallel, req.Stop); err != nil {
+				if err := s.setSchedule(l.Context(), id, want, req); err != nil {
 					res.Changed, res.Error = false, asError(err)
 				}
 				return nil
@@ -196,10 +201,14 @@ func refuseParallel(n int) *api.Error {
 }
 
 // setSchedule writes an operator's word on a machine.
-func (s *Server) setSchedule(ctx context.Context, id string, want cluster.Schedulability, parallel int, stop bool) error {
+func (s *Server) setSchedule(ctx context.Context, id string, want cluster.Schedulability, req api.MachinesRequest) error {
 	return s.cfg.Store.UpdateMachine(ctx, id, cluster.OfKnown(func(m *cluster.Machine) error {
+		if req.After != "" && m.Schedule != schedulability[req.After] {
+			return api.Refuse(api.CodeConflict, "see what it is now and decide again",
+				"%s was changed by another operator meanwhile", cmp.Or(m.Name, m.ID))
+		}
 		if want == cluster.Drained {
-			m.SetDrained(parallel, stop, time.Now())
+			m.SetDrained(req.Parallel, req.Stop, time.Now())
 		} else {
 			m.SetSchedule(want, time.Now())
 		}

@@ -76,7 +76,7 @@ func (s *Server) scheduleMachine(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	set := func(l readRequest, m cluster.Machine) *api.Error {
-		if err := s.setSchedule(l.Context(), m.ID, want, 0, false); err != nil {
+		if err := s.setSchedule(l.Context(), m.ID, want, api.MachinesRequest{}); err != nil {
 			return asError(err)
 		}
 		return nil

@@ -3,6 +3,8 @@
 package listing
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -143,7 +145,20 @@ func (m *Marks) Has(key string) bool { return m.on[key] }
 func (m *Marks) Marked() int { return len(m.on) }
 
 // ClearMarks implements screens.Marker.
-func (m *Marks) ClearMarks() { clear(m.on) }
+func (m *Marks) ClearMarks() (were []string) {
+	were = slices.Sorted(maps.Keys(m.on))
+	clear(m.on)
+	return were
+}
+
+// Mark implements screens.Marker.
+func (m *Marks) Mark(keys []string) {
+	for _, key := range keys {
+		if !m.on[key] {
+			m.Toggle(key)
+		}
+	}
+}
 
 // Toggle marks a thing, or takes its mark away.
 func (m *Marks) Toggle(key string) {
