@@ -31,6 +31,7 @@ func newRaftTerm() raftTerm {
 func (s *Server) watchTerms() {
 	changed := s.etcd.Server.LeaderChangedNotify()
 	for {
+		s.Leader() // which is remembered
 		select {
 		case <-s.stop:
 			return

@@ -57,6 +57,8 @@ type Server struct {
 	term    raftTerm       // the current one
 	// electing is closed when the election that this member forced is over; nil before the first.
 	electing chan struct{}
+	// lastLeader is the machine that led raft when last looked at.
+	lastLeader string
 
 	answering atomic.Int64 // requests taken and not answered yet, but for streams
 

@@ -16,13 +16,16 @@ import (
 // the votes. The first may have less of the log than another one and lose.
 const turnAfter = heartbeat
 
-// Leader returns the machine whose member leads raft, as this member has it;
-// empty while none does.
+// Leader returns the machine whose member leads raft, as this member has it, or
+// led it last where none does: one that stood in vain has ended the leader's term.
+// It is empty before the first.
 func (s *Server) Leader() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if m := s.etcd.Server.Cluster().Member(s.etcd.Server.Leader()); m != nil {
-		return m.Name
+		s.lastLeader = m.Name
 	}
-	return ""
+	return s.lastLeader
 }
 
 // Voters returns the machines whose members vote.

@@ -38,6 +38,37 @@ func TestSucceed(t *testing.T) {
 	}
 }
 
+// A leader that died is known after its term, too: another member may have stood in
+// vain, and by that ended it.
+func TestTheLastLeaderIsKnown(t *testing.T) {
+	f, _, _ := grow(t)
+	leader := f.leader(t)
+	var left *Server
+	for name, s := range f.servers {
+		if name != leader {
+			left = s
+		}
+	}
+	for end := time.Now().Add(30 * time.Second); left.Leader() != leader; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the leader is %q, want %s", left.Leader(), leader)
+		}
+	}
+	for _, s := range f.servers {
+		if s != left {
+			s.Close()
+		}
+	}
+	for end := time.Now().Add(30 * time.Second); left.etcd.Server.Leader() != 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it has a leader still")
+		}
+	}
+	if left.Leader() == "" { // it may have been any, as one that ends hands over
+		t.Error("the last leader isn't known")
+	}
+}
+
 // Requests wait while another leader is elected, and no longer than their client does.
 func TestRequestsWaitForTheElection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -142,6 +142,10 @@ func judge(e evidence, was cluster.HealthState, now time.Time, grace time.Durati
 		}
 		return because(cluster.Suspect, time.Time{}, "another machine's gossip had no answer%s", e.slowness())
 	case membership.Failed:
+		// Gossip's own time may be over before those who looked have told what they saw.
+		if v, ok := convicted(e, now); ok && v.state == cluster.Failed {
+			return v
+		}
 		return lost(e, now, grace)
 	case membership.Left:
 		if e.storeKnown && !e.recorded {

@@ -58,6 +58,12 @@ func TestJudge(t *testing.T) {
 		"recovered": {cluster.Suspect, func(*evidence) {}, cluster.Up, "answers", 0},
 
 		"power lost": {cluster.Suspect, silent, cluster.Failed, "no answer for 0.7 s, probe timed out", 0},
+		"power lost, and gossip gave it up before others told what they saw": {cluster.Suspect, func(e *evidence) {
+			silent(e)
+			e.lossy, e.clearView, e.interval = true, true, 100*time.Millisecond
+			e.looked = &round{began: ago(400 * time.Millisecond), seen: []testimony{{"n1", membership.Silent},
+				{"n2", membership.Silent}, {"n3", membership.Silent}}}
+		}, cluster.Failed, "no answer for 0.7 s, probes by n1, n2 and n3 timed out", 0},
 		"slow, suddenly": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket = ago(100 * time.Millisecond) },
 			cluster.Suspect, "packets of it arrive and its answers don't, for 0.7 s", 400 * time.Millisecond},
 		"it sends and nothing reaches it": {cluster.Suspect, func(e *evidence) {
