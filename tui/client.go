@@ -76,15 +76,17 @@ type setup struct {
 	host     host
 	power    Power
 	settings *config.Settings // nil where there are none
-	cluster  string           // its name in the person's configuration; empty for none
-	clusters func() []string  // the names there; nil where there is no configuration
-	ssh      func(machine string) *exec.Cmd
-	readOnly bool
-	toAct    string // what a person has to do to act
-	mouseOn  bool
-	remote   bool // the person isn't at this machine
-	now      func() time.Time
-	after    func(time.Duration, tea.Msg) tea.Cmd
+	// historyFile keeps what is typed at : and / for the next session; empty where nothing does.
+	historyFile string
+	cluster     string          // its name in the person's configuration; empty for none
+	clusters    func() []string // the names there; nil where there is no configuration
+	ssh         func(machine string) *exec.Cmd
+	readOnly    bool
+	toAct       string // what a person has to do to act
+	mouseOn     bool
+	remote      bool // the person isn't at this machine
+	now         func() time.Time
+	after       func(time.Duration, tea.Msg) tea.Cmd
 }
 
 // current asks whichever daemon is in use at the moment.

@@ -30,8 +30,7 @@ func (s *shell) promptKey(msg tea.KeyMsg) tea.Cmd {
 	switch msg.String() {
 	case "enter", "ctrl+j": // some send a line feed for it
 		s.prompt = nil
-		s.remember(p.Label, p.Value())
-		return p.done(p.Value())
+		return tea.Batch(s.remember(p.Label, p.Value()), p.done(p.Value()))
 	case "esc", "ctrl+c":
 		s.prompt = nil
 		if p.cancel != nil {
@@ -52,19 +51,6 @@ func (s *shell) promptKey(msg tea.KeyMsg) tea.Cmd {
 		p.live(p.Value())
 	}
 	return nil
-}
-
-// historyMost is how many lines are kept for each prompt.
-const historyMost = 200
-
-// remember keeps what was typed at a prompt. A line that was there before moves to the end.
-func (s *shell) remember(label, text string) {
-	if strings.TrimSpace(text) == "" {
-		return
-	}
-	list := slices.DeleteFunc(slices.Clone(s.history[label]), func(old string) bool { return old == text })
-	list = append(list, text)
-	s.history[label] = list[max(0, len(list)-historyMost):]
 }
 
 // openFilter lets the person filter as they type.

@@ -50,6 +50,9 @@ type Options struct {
 	// Settings are where Config is from, and are read again when they change;
 	// nil where they can't change.
 	Settings *config.Settings
+	// History is the file that keeps what is typed at : and /; empty where nothing is to be kept,
+	// as with a terminal that isn't a local one.
+	History string
 	// Cluster is the cluster's name in the person's configuration, and Clusters
 	// returns all names there; Run returns a *SwitchError for another one.
 	Cluster  string
@@ -127,7 +130,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	p.term = term
 	p.shell = newShell(setup{theme: look, keys: km, source: f, host: p, power: o.Power, readOnly: o.ReadOnly,
 		toAct: cmp.Or(o.ToAct, "start it without --read-only"), remote: o.Sizes != nil, mouseOn: o.Config.Mouse,
-		settings: o.Settings, cluster: o.Cluster, clusters: o.Clusters, ssh: o.Shell,
+		settings: o.Settings, historyFile: o.History, cluster: o.Cluster, clusters: o.Clusters, ssh: o.Shell,
 		now: time.Now, after: after})
 	if o.Hello != "" {
 		p.shell.say(o.Hello, false)
@@ -138,6 +141,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if len(o.Warnings) > 0 {
 		p.shell.warn(o.Warnings)
 	}
+	p.shell.recall()
 	if o.Sizes != nil {
 		select {
 		case size := <-o.Sizes:

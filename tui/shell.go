@@ -51,7 +51,8 @@ type shell struct {
 	prompt  *prompt
 	confirm *widgets.Confirm
 	notice  notice
-	undo    *undo // of the last act; nil where it can't be undone
+	aside   notice // said after the notice, which doesn't take its place
+	undo    *undo  // of the last act; nil where it can't be undone
 	pending map[string]pending
 	drafts  map[string]string   // by unit: texts from the editor that were refused
 	history map[string][]string // by prompt: what was typed, the newest last
@@ -145,6 +146,8 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.askOverwrite(msg)
 	case shellMsg:
 		s.shellEnded(msg)
+	case historyMsg:
+		s.historyFailed(msg.err)
 	case configMsg:
 		s.toldOf(msg)
 	case sayMsg:
@@ -348,6 +351,17 @@ func (s *shell) openLogs(units []string) tea.Cmd {
 func (s *shell) warn(list []string) {
 	s.say(strings.Join(list, "; "), true)
 	s.notice.until = s.now().Add(time.Duration(len(list)) * 2 * noticeFor)
+}
+
+// said is what the last line says now; empty for nothing.
+func (s *shell) said() (text string, bad bool) {
+	if s.now().Before(s.notice.until) {
+		text, bad = s.notice.text, s.notice.bad
+	}
+	if s.now().Before(s.aside.until) {
+		text, bad = strings.TrimSpace(text+" "+s.aside.text), bad || s.aside.bad
+	}
+	return text, bad
 }
 
 func (s *shell) say(text string, bad bool) {

@@ -37,8 +37,8 @@ func (s *shell) View() string {
 	b.Reset(s.width)
 	s.footer(&b)
 	out := head + "\n" + body + "\n" + b.String()
-	if s.prompt == nil && s.now().Before(s.notice.until) {
-		lines := s.noticeLines(&b)
+	if said, bad := s.said(); said != "" && s.prompt == nil {
+		lines := s.noticeLines(&b, said, bad)
 		out = draw.Overlay(out, lines, 0, s.height-len(lines))
 	}
 	if s.prompt != nil && s.prompt.list {
@@ -280,14 +280,13 @@ func longest(width int, texts ...string) string {
 }
 
 // noticeLines are what was done, or why not, in as many lines as that takes.
-func (s *shell) noticeLines(b *draw.Buf) []string {
+func (s *shell) noticeLines(b *draw.Buf, said string, bad bool) []string {
 	t := s.theme
 	glyph, ink := t.Glyphs.Good, t.Good
-	if s.notice.bad {
+	if bad {
 		glyph, ink = t.Glyphs.Bad, t.Bad
 	}
 	b.Reset(s.width)
-	said := s.notice.text
 	if s.undoable() {
 		said = draw.Fit(said, s.width*s.height/3-s.width) + " " + s.undoKey() + " undoes " + s.undoWord() + "."
 	}

@@ -84,7 +84,8 @@ func TestAFlagOverridesTheEnvironment(t *testing.T) {
 // TestTheConsoleSwitchesClusters and shows what is true of the new one alone.
 func TestTheConsoleSwitchesClusters(t *testing.T) {
 	dir := configure(t, "[clusters.a]\nendpoint = \"unix:///nowhere/a.sock\"\n[clusters.b]\nendpoint = \"unix:///nowhere/b.sock\"\n")
-	p := person{t, onTerminalWith(t, 120, 30, []string{"XDG_CONFIG_HOME=" + dir}, "--cluster=a")}
+	env := []string{"XDG_CONFIG_HOME=" + dir, "XDG_STATE_HOME=" + dir}
+	p := person{t, onTerminalWith(t, 120, 30, env, "--cluster=a")}
 	p.sees("No daemon at unix:///nowhere/a.sock")
 	p.types(":cluster b\r")
 	p.sees("No daemon at unix:///nowhere/b.sock")
@@ -95,6 +96,14 @@ func TestTheConsoleSwitchesClusters(t *testing.T) {
 		t.Errorf("it ends with %d", code)
 	}
 	cleanTerminal(t, p.Pty)
+
+	// What was typed is there in the next session.
+	p = person{t, onTerminalWith(t, 120, 30, env, "--cluster=a")}
+	p.sees("No daemon at unix:///nowhere/a.sock")
+	p.types(":\x1b[A")
+	p.sees(":cluster moon")
+	p.types("\x1b[A\r")
+	p.sees("No daemon at unix:///nowhere/b.sock")
 }
 
 // TestChangedSettingsAreInUseAtOnce: themes, keys and what is wrong with them. The variable CI, which

@@ -17,6 +17,7 @@ import (
 	"fleettop/daemon/peers"
 	"fleettop/tui"
 	"fleettop/tui/config"
+	"fleettop/tui/history"
 )
 
 // console shows the console on this terminal.
@@ -69,6 +70,9 @@ func (a *app) show(ctx context.Context, o tui.Options) error {
 	var faults []string
 	o.Settings, o.Config, faults = config.Open(path)
 	o.Warnings = append(o.Warnings, faults...)
+	if o.History, err = history.Path(); err != nil {
+		o.Warnings = append(o.Warnings, err.Error())
+	}
 	o.In, o.Out, o.NoColor = a.in, print.Raw(a.out), a.noColor
 	err = tui.Run(context.WithoutCancel(ctx), o)
 	var sig *tui.SignalError

@@ -34,7 +34,7 @@ func onTerminalWith(t *testing.T, width, height int, env []string, args ...strin
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=",
+	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=",
 		"TERM=xterm-256color", "COLORTERM=", "LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8", "TMUX=", "STY=", "EDITOR=true",
 		"VISUAL=")
 	cmd.Env = append(cmd.Env, env...)
@@ -213,7 +213,7 @@ func TestSuspend(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", `set -m; "$0" --endpoint=unix:///nowhere/fleettop.sock; echo the shell; read line; fg`, self)
-	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "HOME="+t.TempDir(), "XDG_CONFIG_HOME=", "TERM=xterm-256color",
+	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "HOME="+t.TempDir(), "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "TERM=xterm-256color",
 		"LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8")
 	pty, err := tuitest.StartPty(cmd, 80, 24)
 	if err != nil {

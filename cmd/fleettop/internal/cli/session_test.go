@@ -338,6 +338,8 @@ func (v *sshCluster) console(who string, width, height int, args ...string) pers
 
 // TestConsoleOverSSH drives the console on a real terminal by a real ssh.
 func TestConsoleOverSSH(t *testing.T) {
+	state := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", state) // the daemon is this process
 	v := newSSHCluster(t, 3)
 	v.must("operator", service, "submit", "web.service")
 	v.must("operator", "", "start", "web.service")
@@ -394,6 +396,9 @@ func TestConsoleOverSSH(t *testing.T) {
 	p.types("q")
 	if err := p.Close(10 * time.Second); err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+	if left, err := os.ReadDir(state); err != nil || len(left) > 0 {
+		t.Errorf("what was typed there is kept on the daemon's machine: %v (%v)", left, err)
 	}
 }
 
