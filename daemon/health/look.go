@@ -92,10 +92,11 @@ func (t *Tracker) takeRound(r round) {
 // convicted judges a machine that gossip still doubts, and that this one and
 // others looked at together. They convict where all of them saw nothing, and
 // where it is that machine alone that is silent: one with a slow network, or a
-// network in trouble, is left to gossip, which takes its time.
+// network in trouble, is left to gossip, which takes its time. So is one whose
+// kernel or daemon answered this machine since.
 func convicted(e evidence, now time.Time) (v verdict, ok bool) {
 	if !e.looked.silent() || now.Sub(e.looked.began) > roundLasts || !e.clearView || e.sessionLives(now) ||
-		e.excused() {
+		e.excused() || e.answered.After(e.looked.began) {
 		return verdict{}, false
 	}
 	last := e.silence()

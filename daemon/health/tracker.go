@@ -391,7 +391,8 @@ func (t *Tracker) gather(members []membership.Member, now time.Time) map[string]
 			e.gossipAddr, e.probeAddr = m.GossipAddress, m.ProbeAddress
 		}
 		if s := t.suspects[id]; s != nil {
-			e.probe, e.silent, e.lastAnswer, e.looked = s.verdict, s.silent, s.lastAnswer, s.looked
+			e.probe, e.silent, e.looked = s.verdict, s.silent, s.looked
+			e.lastAnswer, e.answered = s.lastAnswer, s.answered
 		}
 		if e.gossip == membership.Alive && (e.looked.silent() && e.unanswered || t.failedSince(id, unanswered[id])) {
 			e.gossip = membership.Suspect // as it will be a moment later

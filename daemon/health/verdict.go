@@ -63,6 +63,7 @@ type evidence struct {
 	probe      membership.Verdict // the last probe's since gossip began to doubt; empty before the first
 	silent     int                // unanswered probes in a row, up to the last
 	lastAnswer time.Time          // last time its daemon answered a probe
+	answered   time.Time          // the same of its daemon or its kernel
 	looked     *round             // the last round of looks since gossip began to doubt; nil before the first
 	unanswered bool               // gossip has had no answer in time, which is a hint and no doubt yet
 	clearView  bool               // see Tracker.clearView
@@ -215,8 +216,8 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 				"packets of it arrive and its answers don't, for %s: its network is slow", seconds(away))
 		case e.sessionLives(now):
 			return unheard(e, "neither gossip nor probes have an answer")
-		case e.lossy && away < lossySilence:
-			return because(cluster.Suspect, e.silence().Add(lossySilence),
+		case e.lossy && away < e.lossyPatience():
+			return because(cluster.Suspect, e.silence().Add(e.lossyPatience()),
 				"neither gossip nor probes have an answer for %s, on a network that loses packets", seconds(away))
 		}
 		return because(cluster.Failed, time.Time{}, "no answer for %s, probe timed out", seconds(away))
@@ -250,6 +251,14 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 			"gossip lost it %s ago and it could not be probed", seconds(now.Sub(e.since)))
 	}
 	return because(cluster.Suspect, e.since.Add(grace), "gossip had no answer for %s", seconds(away))
+}
+
+// lossyPatience is how long a machine must be silent on a network that loses packets.
+func (e evidence) lossyPatience() time.Duration {
+	if e.looked.silent() {
+		return lossySilence
+	}
+	return 2 * lossySilence
 }
 
 // waiting gives a daemon the grace to come back.

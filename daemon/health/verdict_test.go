@@ -64,6 +64,13 @@ func TestJudge(t *testing.T) {
 			e.looked = &round{began: ago(400 * time.Millisecond), seen: []testimony{{"n1", membership.Silent},
 				{"n2", membership.Silent}, {"n3", membership.Silent}}}
 		}, cluster.Failed, "no answer for 0.7 s, probes by n1, n2 and n3 timed out", 0},
+		"others and this machine saw nothing, and then its kernel answered": {cluster.Suspect, func(e *evidence) {
+			failed(e)
+			e.clearView, e.interval = true, 100*time.Millisecond
+			e.probe, e.answered = membership.Reached, ago(50*time.Millisecond)
+			e.looked = &round{began: ago(400 * time.Millisecond), seen: []testimony{{"n1", membership.Silent},
+				{"n2", membership.Silent}, {"n3", membership.Silent}}}
+		}, cluster.Suspect, "gossip lost it; the machine answers probes, its daemon not yet", 0},
 		"slow, suddenly": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket = ago(100 * time.Millisecond) },
 			cluster.Suspect, "packets of it arrive and its answers don't, for 0.7 s", 400 * time.Millisecond},
 		"it sends and nothing reaches it": {cluster.Suspect, func(e *evidence) {
@@ -85,10 +92,16 @@ func TestJudge(t *testing.T) {
 			silent(e)
 			e.registered, e.lossy = false, true
 		},
-			cluster.Suspect, "neither gossip nor probes have an answer for 0.7 s, on a network that loses packets", lossySilence - 700*time.Millisecond},
+			cluster.Suspect, "neither gossip nor probes have an answer for 0.7 s, on a network that loses packets", 2*lossySilence - 700*time.Millisecond},
 		"silent for long on a network that loses packets": {cluster.Suspect, func(e *evidence) {
 			silent(e)
+			e.registered, e.lossy, e.lastSeen = false, true, ago(2*lossySilence)
+		},
+			cluster.Failed, "no answer for 7.0 s", 0},
+		"silent to all on a network that loses packets": {cluster.Suspect, func(e *evidence) {
+			silent(e)
 			e.registered, e.lossy, e.lastSeen = false, true, ago(lossySilence)
+			e.looked = &round{began: ago(2 * roundLasts), seen: []testimony{{"n1", membership.Silent}, {"n2", membership.Silent}}}
 		},
 			cluster.Failed, "no answer for 3.5 s", 0},
 		"nothing but its session": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof) },
