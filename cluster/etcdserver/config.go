@@ -15,11 +15,13 @@ import (
 )
 
 const (
-	// heartbeat and election are what raft runs at: a dead leader is noticed
-	// after election to twice election. Heartbeats are most of what an idle
-	// cluster does, so there are as few as etcd allows for that election.
+	// heartbeat and election are what raft runs at: a leader that is silent is noticed
+	// after election to twice election. One whose machine is known to be dead isn't waited for,
+	// see Succeed, so election is rather for slow networks: an election takes two round trips,
+	// and where two members stand within half a round trip of each other, neither wins.
+	// Heartbeats are most of what an idle cluster does, so there are few.
 	heartbeat = 100 * time.Millisecond
-	election  = 5 * heartbeat
+	election  = 8 * heartbeat
 
 	// MaxTxnOps is how many operations a transaction may have.
 	MaxTxnOps = 1024

@@ -216,8 +216,8 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 				"packets of it arrive and its answers don't, for %s: its network is slow", seconds(away))
 		case e.sessionLives(now):
 			return unheard(e, "neither gossip nor probes have an answer")
-		case e.lossy && away < e.lossyPatience():
-			return because(cluster.Suspect, e.silence().Add(e.lossyPatience()),
+		case e.lossy && away < lossySilence:
+			return because(cluster.Suspect, e.silence().Add(lossySilence),
 				"neither gossip nor probes have an answer for %s, on a network that loses packets", seconds(away))
 		}
 		return because(cluster.Failed, time.Time{}, "no answer for %s, probe timed out", seconds(away))
@@ -251,14 +251,6 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 			"gossip lost it %s ago and it could not be probed", seconds(now.Sub(e.since)))
 	}
 	return because(cluster.Suspect, e.since.Add(grace), "gossip had no answer for %s", seconds(away))
-}
-
-// lossyPatience is how long a machine must be silent on a network that loses packets.
-func (e evidence) lossyPatience() time.Duration {
-	if e.looked.silent() {
-		return lossySilence
-	}
-	return 2 * lossySilence
 }
 
 // waiting gives a daemon the grace to come back.
