@@ -14,6 +14,7 @@ type Filter struct {
 	Since, Until time.Time      // zero for no bound
 	Priorities   *Priorities    // nil for all
 	Grep         *regexp.Regexp // nil for all
+	Errors       bool           // only entries that IsError holds for
 }
 
 // Match reports whether an entry is wanted.
@@ -23,8 +24,36 @@ func (f *Filter) Match(e *Entry) bool {
 		return false
 	case f.Priorities != nil && (e.Priority < f.Priorities.From || e.Priority > f.Priorities.To):
 		return false
+	case f.Errors && !IsError(e.Priority, e.Message):
+		return false
 	}
 	return f.Grep == nil || f.Grep.MatchString(e.Message)
+}
+
+// IsError reports whether an entry is an error: by its priority, or by the words error, fatal or
+// panic in its message, as most programs that log to their output set no priority.
+func IsError(priority int, message string) bool {
+	return priority <= Error || ContainsFold(message, "error") || ContainsFold(message, "fatal") ||
+		ContainsFold(message, "panic")
+}
+
+// ContainsFold reports whether a text has a word in it, in whatever case. The word must be in lower case.
+func ContainsFold(text, word string) bool {
+	if word == "" {
+		return true
+	}
+	first := word[0]
+	for i := 0; i+len(word) <= len(text); i++ {
+		switch c := text[i]; {
+		case c >= 0x80 || first >= 0x80:
+			return strings.Contains(strings.ToLower(text[i:]), word)
+		case c == first || c >= 'A' && c <= 'Z' && c|0x20 == first:
+			if strings.EqualFold(text[i:i+len(word)], word) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Priorities is a range of priorities, both ends included.

@@ -46,6 +46,25 @@ func ParseTimeOrAge(text string, now time.Time) (time.Time, error) {
 	return ParseTime(text, now)
 }
 
+// ParsePast reads a time as ParseTimeOrAge does, for where only the past makes sense: a time of day
+// that is still to come today is yesterday's. Any other time after now is an error.
+func ParsePast(text string, now time.Time) (time.Time, error) {
+	t, err := ParseTimeOrAge(text, now)
+	if err != nil || !t.After(now) {
+		return t, err
+	}
+	if timeOfDay(strings.TrimSpace(text)) {
+		return ParseTimeOrAge("yesterday "+strings.TrimSpace(text), now)
+	}
+	return time.Time{}, fmt.Errorf("%q is still to come: give a time of the past, such as 15:04, -15m or yesterday",
+		text)
+}
+
+// timeOfDay reports whether a text is HOUR:MINUTE or HOUR:MINUTE:SECOND and no more.
+func timeOfDay(text string) bool {
+	return strings.Contains(text, ":") && strings.Trim(text, "0123456789:.") == ""
+}
+
 func parseTime(text string, now time.Time) (time.Time, error) {
 	day := func(offset int) time.Time {
 		y, m, d := now.Date()

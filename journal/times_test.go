@@ -112,10 +112,49 @@ func TestFilters(t *testing.T) {
 	}{
 		{Filter{}, true}, {Filter{Since: epoch, Until: epoch}, true}, {Filter{Since: epoch.Add(1)},
 			false}, {Filter{Until: epoch.Add(-1)}, false},
+		{Filter{Errors: true}, true},
 		{Filter{Priorities: &Priorities{0, 2}}, false}, {Filter{Priorities: &Priorities{3, 3}}, true},
 	} {
 		if got := c.f.Match(&e); got != c.want {
 			t.Errorf("%+v: %v", c.f, got)
+		}
+	}
+}
+
+func TestIsError(t *testing.T) {
+	for message, want := range map[string]bool{"all is well": false, "An ERROR occurred": true, "kernel Panic": true,
+		"it was fatal": true, "terror": true, "mirror of panics": true, "err": false, "": false} {
+		if got := IsError(Info, message); got != want {
+			t.Errorf("%q is an error: %v", message, got)
+		}
+	}
+	if !IsError(Error, "disk full") || IsError(Warning, "disk nearly full") {
+		t.Error("priorities don't count")
+	}
+}
+
+// TestParsePast: a time of day that is still to come is yesterday's, and nothing else is of the future.
+func TestParsePast(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"04:00":            time.Date(2026, 3, 4, 4, 0, 0, 0, time.UTC),
+		"23:50":            time.Date(2026, 3, 3, 23, 50, 0, 0, time.UTC),
+		" 5:06:08 ":        time.Date(2026, 3, 3, 5, 6, 8, 0, time.UTC),
+		"15m":              now.Add(-15 * time.Minute),
+		"-15m":             now.Add(-15 * time.Minute),
+		"now":              now,
+		"yesterday 10:30":  time.Date(2026, 3, 3, 10, 30, 0, 0, time.UTC),
+		"2026-02-27 10:30": time.Date(2026, 2, 27, 10, 30, 0, 0, time.UTC),
+		"10:30 Asia/Tokyo": time.Date(2026, 3, 4, 1, 30, 0, 0, time.UTC),
+	} {
+		if got, err := ParsePast(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q is %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]string{"tomorrow": "still to come", "+5m": "still to come", "25:00": "is no time",
+		"today 23:00": "still to come", "": "is no time"} {
+		if got, err := ParsePast(text, now); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is %v, %v; want an error that says %q", text, got, err, want)
 		}
 	}
 }

@@ -100,6 +100,8 @@ func (s *shell) act(a keys.Action, target screens.Target) (cmd tea.Cmd, ok bool)
 			return nil, true
 		}
 		return s.openLogs(target.Units), true
+	case keys.Errors:
+		return s.openErrors(target), true
 	case keys.Cordon, keys.Drain:
 		return s.schedule(a, target), true
 	case keys.New:

@@ -9,6 +9,7 @@ import (
 
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
+	"fleettop/tui/screens/logs"
 	"fleettop/tui/screens/unitdetail"
 	"fleettop/tui/state"
 	"fleettop/tui/widgets"
@@ -29,12 +30,14 @@ const (
 	themeNames
 	filterNames
 	newName
+	timeText
 )
 
 // commands are the words of the command line besides those of the keys.
 var commands = map[string]operand{"uncordon": machineNames, "submit": filePaths, "open": unitNames,
 	"filter": filterText, "q": nothing, "save": filePaths, "cluster": clusterNames, "theme": themeNames,
-	"use": filterNames, "forget-filter": filterNames, "save-filter": newName}
+	"use": filterNames, "forget-filter": filterNames, "save-filter": newName,
+	logs.SinceWord: timeText, logs.UntilWord: timeText, logs.GoToWord: timeText}
 
 // operands of a command; ok is false for a word that is none.
 func (s *shell) operands(word string) (operand, bool) {
@@ -113,6 +116,8 @@ func (s *shell) completeCommand(text string) []string {
 		}
 	case filterNames:
 		list = slices.Collect(maps.Keys(s.savedFilters()))
+	case timeText:
+		list = times
 	case filePaths:
 		if s.remote {
 			break
@@ -158,6 +163,8 @@ func (s *shell) command(text string) tea.Cmd {
 		return s.saveFilter(args)
 	case word == "forget-filter":
 		return s.forgetFilter(args)
+	case kind == timeText:
+		return s.bound(word, join(args, " "))
 	}
 	target, err := s.targets(kind, args)
 	switch {

@@ -40,6 +40,7 @@ type fakeClient struct {
 	content     string
 	away        bool // nobody answers
 	log         []journal.Entry
+	asked       api.JournalOptions // of a log, the last time
 	lines       chan *api.Line
 	reach       *api.Connectivity
 
@@ -136,13 +137,25 @@ func (c *fakeClient) Explain(_ context.Context, name string) (*api.Explanation, 
 }
 
 func (c *fakeClient) Journal(ctx context.Context, o api.JournalOptions, f func(journal.Entry) error) error {
-	if !o.Follow {
-		return nil
+	c.mu.Lock()
+	c.asked = o
+	c.mu.Unlock()
+	if !o.Follow && o.Lines > 0 && o.Since == "" && len(c.log) < o.Lines {
+		return nil // there is nothing older
 	}
+	filter := journal.Filter{Errors: o.Errors}
+	filter.Since, _ = time.Parse(time.RFC3339Nano, o.Since)
+	filter.Until, _ = time.Parse(time.RFC3339Nano, o.Until)
 	for _, l := range c.log {
+		if !filter.Match(&l) && l.Kind == "" {
+			continue
+		}
 		if err := f(l); err != nil {
 			return err
 		}
+	}
+	if !o.Follow {
+		return nil
 	}
 	<-ctx.Done()
 	return ctx.Err()

@@ -62,7 +62,7 @@ func (s *shell) goesBack() bool {
 // offers reports whether an action can be done to the target, and what it is called for it.
 func (s *shell) offers(h keys.Hint, target screens.Target) (word string, ok bool) {
 	switch h.Action {
-	case keys.Start, keys.Stop, keys.Restart, keys.Destroy, keys.Edit, keys.ShowLog:
+	case keys.Start, keys.Stop, keys.Restart, keys.Destroy, keys.Edit, keys.ShowLog, keys.Errors:
 		return h.Word, s.offersUnit(h.Action, target.Units)
 	case keys.Cordon, keys.Drain:
 		m := s.snap.Machine(only(target.Machines))
@@ -74,6 +74,9 @@ func (s *shell) offers(h keys.Hint, target screens.Target) (word string, ok bool
 			return "uncordon", true
 		}
 		return h.Word, true
+	case keys.Bottom:
+		log, ok := s.top().(interface{ Behind() bool })
+		return "now", ok && log.Behind()
 	case keys.PowerOff, keys.PowerOn:
 		m := s.snap.Machine(only(target.Machines))
 		return h.Word, m != nil && m.Health.State.Runs() == (h.Action == keys.PowerOff)

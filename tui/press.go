@@ -102,6 +102,8 @@ func (s *shell) do(a keys.Action) tea.Cmd {
 		s.toggleMouse()
 	case keys.Panel:
 		return s.togglePanel()
+	case keys.Errors:
+		return s.openErrors(s.filtered())
 	case keys.GoReach:
 		if s.top().Place() != keys.Connectivity {
 			return s.open(connectivity.New())

@@ -329,24 +329,6 @@ func (s *shell) intend(i screens.Intent) tea.Cmd {
 	return nil
 }
 
-// openLogs shows the logs of units on the log screen, which leads back to the one shown.
-func (s *shell) openLogs(units []string) tea.Cmd {
-	if len(units) == 0 {
-		return nil
-	}
-	from := s.opener
-	if s.tab != tabLogs {
-		from, s.stack = &place{s.tab, s.stack}, nil
-	}
-	s.opener = nil
-	s.show(tabLogs)
-	s.opener = from
-	closeScreen(s.tabs[tabLogs])
-	delete(s.filters, s.tabs[tabLogs])
-	s.tabs[tabLogs] = logs.New(units)
-	return start(s.env(), s.tabs[tabLogs])
-}
-
 // warn says what is wrong with the settings, for as long as it takes to read that.
 func (s *shell) warn(list []string) {
 	s.say(strings.Join(list, "; "), true)

@@ -17,6 +17,7 @@ type JournalOptions struct {
 	Until    string
 	Priority string // a syslog level by name or number: it and what is more urgent; or a range
 	Grep     string // a regular expression
+	Errors   bool   // only errors, by priority or by words: journal.IsError
 	Machine  string // only what this machine has, by ID or name
 	Follow   bool   // go on with what is written from now on
 	Fields   bool   // with all the fields the log has
@@ -51,6 +52,7 @@ func (o JournalOptions) Query() url.Values {
 	set("priority", o.Priority)
 	set("grep", o.Grep)
 	set("machine", o.Machine)
+	flag("errors", o.Errors)
 	flag("follow", o.Follow)
 	flag("fields", o.Fields)
 	flag("positions", o.Positions)

@@ -35,7 +35,7 @@ func pieces(lines []journal.Entry) iter.Seq[[]journal.Entry] {
 
 // query makes the query of a request's options, by a clock.
 func query(o api.JournalOptions, now time.Time) (q journal.Query, err error) {
-	q.Lines, q.Fields = o.Lines, o.Fields
+	q.Lines, q.Fields, q.Errors = o.Lines, o.Fields, o.Errors
 	if o.Since != "" {
 		if q.Since, err = journal.ParseTimeOrAge(o.Since, now); err != nil {
 			return q, err

@@ -33,6 +33,11 @@ func TestFromAnyMachine(t *testing.T) {
 		equal(t, f.all(at, api.JournalOptions{Unit: "web@*", Machine: "n3"}), "two 0", "two 1", "two 2")
 		equal(t, f.all(at, api.JournalOptions{Unit: "web@1.service", Lines: -1}))
 	}
+	f.at["m2"].log.log("web@1.service", "an error")
+	f.at["m3"].log.log("web@2.service", "PANIC")
+	for _, at := range []string{"m1", "m2", "m3"} {
+		equal(t, f.all(at, api.JournalOptions{Unit: "web@*", Errors: true}), "an error", "PANIC")
+	}
 	var refused *api.Error
 	for _, o := range []api.JournalOptions{{Unit: "none.service"}, {Unit: "none.service", Follow: true}, {Unit: "none*"},
 		{Unit: "db.service", Machine: "n9"}} {

@@ -36,8 +36,8 @@ type readerEvent struct {
 // start runs a reader until it has ended, which is its last event.
 func (c *session) start(ctx context.Context, sr *stitch.Reader) {
 	r := &reader{Reader: sr, goOn: make(chan struct{}, 1)}
-	r.o = api.JournalOptions{Units: sr.Units, Lines: sr.Lines, Priority: c.o.Priority, Grep: c.o.Grep, Follow: sr.Follow,
-		Fields: c.o.Fields, Local: true, Positions: true}
+	r.o = api.JournalOptions{Units: sr.Units, Lines: sr.Lines, Priority: c.o.Priority, Grep: c.o.Grep, Errors: c.o.Errors,
+		Follow: sr.Follow, Fields: c.o.Fields, Local: true, Positions: true}
 	if !sr.Since.IsZero() {
 		r.o.Since = sr.Since.Format(time.RFC3339Nano)
 	}

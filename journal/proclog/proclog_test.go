@@ -179,6 +179,35 @@ func TestSinceWithAndWithoutDaemon(t *testing.T) {
 	}
 }
 
+// TestUntil reads no further than to what was noticed at a time, also in the middle of a line.
+func TestUntil(t *testing.T) {
+	dir := t.TempDir()
+	p := spawn(t, dir, "a.service")
+	r := start(t, Options{Dir: dir})
+	p.lines(0, 3)
+	p.write("line 3 is")
+	r.noticed(t, "a.service")
+	mark := time.Now()
+	p.write(" whole\n")
+	p.lines(4, 2000)
+	r.noticed(t, "a.service")
+	for lines, want := range map[int][]string{0: messages(0, 3), 2: messages(1, 3)} {
+		if list, _, _ := read(t, r.Store, journal.Query{Lines: lines, Filter: journal.Filter{Until: mark}},
+			"a.service"); !slices.Equal(list, want) {
+			t.Errorf("until then there is %q with %d lines asked for, expected %q", list, lines, want)
+		}
+	}
+	r.mu.Lock()
+	end, all := r.logs["a.service"].index.until(mark.UnixNano()), r.logs["a.service"].index.end()
+	r.mu.Unlock()
+	if end > all/10 {
+		t.Errorf("%d bytes of %d are read", end, all)
+	}
+	if list, _, _ := read(t, r.Store, journal.Query{Filter: journal.Filter{Until: mark.Add(-time.Hour)}}, "a.service"); len(list) > 0 {
+		t.Errorf("an hour before there is %q", list)
+	}
+}
+
 func TestTail(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, Options{Dir: dir})

@@ -80,6 +80,11 @@ func (s *Store) Read(ctx context.Context, units []string, q journal.Query, upTo 
 			from = max(from, after.end)
 		}
 		in.exactly(from)
+		if !q.Until.IsZero() {
+			if end := in.x.until(q.Until.UnixNano()); end < in.end {
+				in.end, in.partial = end, false
+			}
+		}
 		merged = append(merged, in)
 	}
 	switch {
@@ -113,6 +118,16 @@ func (x *index) since(ns int64) int64 {
 		from = s.end
 	}
 	return from
+}
+
+// until is the offset behind which everything was noticed after a time.
+func (x *index) until(ns int64) int64 {
+	for _, s := range slices.Backward(x.stamps) {
+		if s.at <= ns {
+			return s.end
+		}
+	}
+	return x.head
 }
 
 // forward merges files by the order in which their lines were noticed.

@@ -128,6 +128,9 @@ const (
 	NextError  Action = "next-error"
 	PrevError  Action = "previous-error"
 	Save       Action = "save"
+	Errors     Action = "errors"      // of units
+	OnlyErrors Action = "only-errors" // of a log
+	Histogram  Action = "histogram"
 )
 
 // Table returns all bindings, in the order they are shown.
@@ -137,6 +140,7 @@ func Table() []Binding {
 		{Stop, []string{"x"}, OnUnits, "stop", "stop the unit; it stays loaded on its machine", "Units", true, false, 3, true},
 		{Restart, []string{"r"}, OnUnits, "restart", "stop and start the unit where it is", "Units", true, false, 4, true},
 		{ShowLog, []string{"l"}, OnUnits &^ Logs, "logs", "show the unit's log, or that of all marked", "Units", false, false, 5, true},
+		{Errors, []string{"E"}, OnUnits &^ Logs, "errors", "show the unit's errors of the last hour, or those of all marked, or of all that the filter leaves", "Units", false, false, 10, true},
 		{Load, []string{"L"}, OnUnits, "load", "give the unit to a machine without starting it", "Units", true, false, 0, true},
 		{Unload, []string{"u"}, OnUnits, "unload", "stop the unit and take it from its machine", "Units", true, false, 0, true},
 		{Destroy, []string{"D"}, OnUnits, "destroy", "stop the unit and forget it", "Units", true, false, 8, true},
@@ -186,6 +190,8 @@ func Table() []Binding {
 		{"log-filter", []string{"f"}, Logs, "filter", "show only lines that match: word, ~fuzzy, !not, unit=, machine=, priority=", "Logs", false, false, 3, false},
 		{NextError, []string{"]"}, Logs, "next error", "go to the next error", "Logs", false, false, 4, false},
 		{PrevError, []string{"["}, Logs, "previous error", "go to the error before", "Logs", false, false, 0, false},
+		{OnlyErrors, []string{"E"}, Logs, "only errors", "show only errors, or all lines", "Logs", false, false, 5, false},
+		{Histogram, []string{"h"}, Logs, "histogram", "show how many lines there are over time, with errors red and warnings in their colour, or hide it", "Logs", false, false, 9, false},
 		{Save, []string{"S"}, Logs, "save",
 			"save what is shown to a file; `:save --raw FILE` with control characters", "Logs", false, false, 8, false},
 
@@ -194,7 +200,7 @@ func Table() []Binding {
 		{Left, []string{"left", "h"}, Overview | Timeline | Connectivity, "left", "left, where there is one", "Moving", false, false, 0, false},
 		{Right, []string{"right"}, Overview | Timeline | Connectivity, "right", "right, where there is one", "Moving", false, false, 0, false},
 		{Top, []string{"g", "home"}, All, "top", "to the top", "Moving", false, false, 0, false},
-		{Bottom, []string{"G", "end"}, All, "bottom", "to the bottom", "Moving", false, false, 0, false},
+		{Bottom, []string{"G", "end"}, All, "bottom", "to the bottom; in a log that is behind, on to now", "Moving", false, false, 1, false},
 		{HalfDown, []string{"ctrl+d"}, All, "half down", "half a page down", "Moving", false, false, 0, false},
 		{HalfUp, []string{"ctrl+u"}, All, "half up", "half a page up", "Moving", false, false, 0, false},
 		{PageDown, []string{"pgdown", "ctrl+f"}, All, "page down", "a page down", "Moving", false, false, 0, false},

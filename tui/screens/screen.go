@@ -70,6 +70,12 @@ type Marker interface {
 	Mark(keys []string)
 }
 
+// Lister is a screen that lists units.
+type Lister interface {
+	// Shown are the units that the filter leaves.
+	Shown(*Env) []string
+}
+
 // Closer is a screen that has something running while it is shown.
 type Closer interface{ Close() }
 

@@ -19,6 +19,15 @@ func Count(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
+// Number is a number with commas between thousands: 3,214.
+func Number(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
 // Span is a duration beside a word, to its largest unit: 4 s, 3 min, 2 h, 9 d.
 func Span(d time.Duration) string {
 	switch {

@@ -53,6 +53,7 @@ func journalOptions(r *http.Request) (api.JournalOptions, *api.Error) {
 	q := r.URL.Query()
 	o := api.JournalOptions{Units: q["unit"], Since: q.Get("since"), Until: q.Get("until"), Priority: q.Get("priority"),
 		Grep:    q.Get("grep"),
+		Errors:  q.Get("errors") == "true",
 		Machine: q.Get("machine"), Follow: q.Get("follow") == "true", Fields: q.Get("fields") == "true",
 		Positions: q.Get("positions") == "true", Local: q.Get("local") == "true"}
 	if name := r.PathValue("name"); name != "" {

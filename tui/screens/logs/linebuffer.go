@@ -41,8 +41,7 @@ func newEntry(l journal.Entry) *entry {
 	if len(e.hues) > 0 && e.view != text { // what is shown of it is longer: the colours would be at other places
 		e.hues = moved(text, e.hues)
 	}
-	e.urgent = l.Kind == "" && (l.Priority <= journal.Error || hasFold(e.view, "error") || hasFold(e.view,
-		"fatal") || hasFold(e.view, "panic"))
+	e.urgent = l.Kind == "" && journal.IsError(l.Priority, e.view)
 	return e
 }
 
@@ -57,25 +56,6 @@ func (e *entry) broken(w int) []string {
 	return e.lines
 }
 
-// hasFold reports whether text has a word in it, which is in lower case.
-func hasFold(text, word string) bool {
-	if word == "" {
-		return true
-	}
-	first := word[0]
-	for i := 0; i+len(word) <= len(text); i++ {
-		switch c := text[i]; {
-		case c >= 0x80 || first >= 0x80:
-			return strings.Contains(strings.ToLower(text[i:]), word)
-		case c == first || c >= 'A' && c <= 'Z' && c|0x20 == first:
-			if strings.EqualFold(text[i:i+len(word)], word) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // page is what a lineBuffer has at one moment. It is immutable and safe to share.
 type page struct {
 	all     []*entry // by time
@@ -83,14 +63,28 @@ type page struct {
 	filter  state.Query
 	passed  uint64 // entries that ever passed this filter
 	dropped int    // older ones that there was no room for
+
+	histogram histogram // of those shown
 }
 
 // lineBuffer collects a bounded number of entries by time, and those of them that
 // pass a filter. It belongs to one goroutine; its pages do not.
 type lineBuffer struct {
 	page
-	bytes  int
-	called func(id string) string
+	bytes   int
+	called  func(id string) string
+	counted bool // the histogram isn't that of the last page handed out
+	last    histogram
+}
+
+// publish returns the page to be shared.
+func (b *lineBuffer) publish() page {
+	if b.counted {
+		b.last, b.counted = b.histogram.clone(), false
+	}
+	p := b.page
+	p.histogram = b.last
+	return p
 }
 
 // add puts lines in, in one pass however many and however old they are. Slices
@@ -121,6 +115,8 @@ func (b *lineBuffer) add(lines []journal.Entry) {
 		}
 	}
 	b.passed += uint64(len(passing))
+	b.histogram.add(passing)
+	b.counted = true
 	if b.filter.Empty() {
 		b.shown = b.all
 	} else {
@@ -137,6 +133,7 @@ func (b *lineBuffer) trim(fresh []*entry) []*entry {
 			e, b.all = b.all[0], b.all[1:]
 			if len(b.shown) > 0 && b.shown[0] == e {
 				b.shown = b.shown[1:]
+				b.histogram.remove(e)
 			}
 		} else {
 			e, fresh = fresh[0], fresh[1:]
@@ -186,6 +183,9 @@ func (b *lineBuffer) setFilter(q state.Query) {
 		}
 	}
 	b.passed = uint64(len(b.shown))
+	b.histogram = histogram{}
+	b.histogram.add(b.shown)
+	b.counted = true
 }
 
 func (b *lineBuffer) passes(e *entry) bool {

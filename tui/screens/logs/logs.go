@@ -4,12 +4,12 @@ package logs
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
@@ -23,7 +23,10 @@ type Screen struct {
 	units         []string
 	stream        *stream
 	page          page
-	trouble       string
+	condition
+	span  span // that is shown
+	first span // that it was opened with
+	panel bool // it stands below another screen
 
 	paused bool
 	at     *entry // the cursor, while paused
@@ -33,8 +36,12 @@ type Screen struct {
 	fetching bool // older lines were asked for
 	upwards  bool // and the cursor is to go on to them
 
+	goal   time.Time // the cursor is to go to, once the page has what was loaded for it; zero for none
+	loaded time.Time // of the first line that was loaded for it; zero for any
+
 	wrap   bool
-	stamps int // none, time, date and time
+	flat   bool // without the histogram
+	stamps int  // none, time, date and time
 	search string
 }
 
@@ -48,6 +55,14 @@ const (
 // New returns the screen for units; it follows them once started.
 func New(units []string) *Screen {
 	return &Screen{units: units, wrap: true, stamps: timeStamps}
+}
+
+// NewErrors returns the screen for the errors of units since a time.
+func NewErrors(units []string, since time.Time) *Screen {
+	s := New(units)
+	s.first = span{since: since, errors: true}
+	s.span = s.first
+	return s
 }
 
 // arrived says that a stream has something.
@@ -71,7 +86,7 @@ func (s *Screen) Start(env *screens.Env) tea.Cmd {
 		return nil
 	}
 	client := env.Client
-	s.stream = follow(client, s.units)
+	s.stream = follow(client, s.units, s.span, env.Now.Location())
 	return wait(s.stream)
 }
 
@@ -81,7 +96,7 @@ func (s *Screen) Show(env *screens.Env, units []string) tea.Cmd {
 		return nil
 	}
 	s.Close()
-	*s = Screen{width: s.width, height: s.height, units: units, wrap: s.wrap, stamps: s.stamps}
+	*s = Screen{width: s.width, height: s.height, units: units, panel: true, wrap: s.wrap, stamps: s.stamps}
 	return s.Start(env)
 }
 
@@ -126,8 +141,12 @@ func (s *Screen) Update(env *screens.Env, msg tea.Msg) tea.Cmd {
 			s.gather(env)
 			return wait(s.stream)
 		}
+	case screens.Tick:
+		s.gather(env)
 	case fetched:
 		return s.tookOlder(env, m)
+	case reached:
+		return s.reachedTime(env, m)
 	case found:
 		switch {
 		case m.from != s.stream:
@@ -149,11 +168,12 @@ func (s *Screen) gather(env *screens.Env) {
 		return
 	}
 	was := s.page.filter.String()
-	s.page, s.trouble = s.stream.take(env.Snap.Called)
+	s.page, s.condition = s.stream.take(env.Snap.Called)
 	if s.page.filter.String() != was {
 		s.read, s.top = s.page.passed, nil
 	}
 	s.goUpwards()
+	s.goToGoal(env)
 }
 
 // unread is how many lines came while it was paused.
@@ -218,7 +238,13 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	case keys.Top:
 		s.goTo(0)
 	case keys.Bottom:
-		s.follow()
+		return s.bottom(env)
+	case keys.OnlyErrors:
+		sp := s.span
+		sp.errors = !sp.errors
+		return s.show(env, sp)
+	case keys.Histogram:
+		s.flat = !s.flat
 	case keys.Wrap:
 		s.wrap = !s.wrap
 	case keys.Stamps:
@@ -250,9 +276,35 @@ func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 			return screens.Save{Path: path}
 		}}
 	case keys.Back:
-		return s.back()
+		return s.back(env)
 	}
 	return nil
+}
+
+// bottom follows, from now on where what was logged meanwhile is far behind or not loaded.
+func (s *Screen) bottom(env *screens.Env) screens.Intent {
+	s.follow()
+	switch {
+	case s.stream == nil:
+	case s.span.more:
+		return s.show(env, span{errors: s.span.errors})
+	case s.behind > 0:
+		s.stream.jump()
+	}
+	return nil
+}
+
+// Behind reports whether the log is so far behind that it can leave out what waits.
+func (s *Screen) Behind() bool { return s.behind > 0 }
+
+func (s *Screen) bottomKey(env *screens.Env) string { return env.Keys.Key(keys.Bottom) }
+
+// show shows another part of the log, if one is open.
+func (s *Screen) show(env *screens.Env, sp span) screens.Intent {
+	if s.stream == nil {
+		return nil
+	}
+	return screens.Run{Cmd: s.reopen(env, sp)}
 }
 
 func (s *Screen) setFilter(q state.Query) {
@@ -261,13 +313,15 @@ func (s *Screen) setFilter(q state.Query) {
 	}
 }
 
-// back takes away the search, the filter, the pause; nil leaves the screen.
-func (s *Screen) back() screens.Intent {
+// back takes away the search, the filter, the bounds, the pause; nil leaves the screen.
+func (s *Screen) back(env *screens.Env) screens.Intent {
 	switch {
 	case s.search != "":
 		s.search = ""
 	case !s.page.filter.Empty():
 		s.setFilter(state.Query{})
+	case s.span != s.first && s.stream != nil:
+		return s.show(env, s.first)
 	case s.paused:
 		s.follow()
 	default:
@@ -281,7 +335,7 @@ func isUrgent(e *entry) bool { return e.urgent }
 // finds reports of an entry whether what is searched for is in it.
 func (s *Screen) finds() func(*entry) bool {
 	text := s.search
-	return func(e *entry) bool { return text != "" && hasFold(e.view, text) }
+	return func(e *entry) bool { return text != "" && journal.ContainsFold(e.view, text) }
 }
 
 // seek goes to the next entry that holds, around the end if need be. It may
@@ -320,5 +374,3 @@ func (s *Screen) Target(*screens.Env) screens.Target {
 	}
 	return t
 }
-
-func (s *Screen) numbers() string { return strconv.Itoa(len(s.page.shown)) }

@@ -137,7 +137,7 @@ func (o older) Journal(ctx context.Context, _ api.JournalOptions, f func(journal
 // TestManyOlderLinesAreMergedAside: while 75,000 older lines are merged into
 // 60,000, taking and drawing what is there are as quick as with one line.
 func TestManyOlderLinesAreMergedAside(t *testing.T) {
-	st := follow(older{60000, 75000}, []string{"a.service"})
+	st := follow(older{60000, 75000}, []string{"a.service"}, span{}, time.UTC)
 	defer st.close()
 	called := func(id string) string { return id }
 	s := New([]string{"a.service"})
@@ -171,7 +171,7 @@ func TestManyOlderLinesAreMergedAside(t *testing.T) {
 // TestDrawingWaitsForNoMerge stops the line buffer in the middle of a batch, for as
 // long as the screen takes keys, draws, is filtered, searched and closed.
 func TestDrawingWaitsForNoMerge(t *testing.T) {
-	st := follow(older{600, 750}, []string{"a.service"})
+	st := follow(older{600, 750}, []string{"a.service"}, span{}, time.UTC)
 	stop, stopped := make(chan struct{}), make(chan struct{}, 1)
 	blocks := func(id string) string {
 		poke(stopped)
@@ -328,7 +328,7 @@ func (b *broken) Journal(ctx context.Context, o api.JournalOptions, f func(journ
 
 func TestAStreamGoesOnWhereItBrokeOff(t *testing.T) {
 	src := &broken{}
-	st := follow(src, []string{"a.service", "b.service"})
+	st := follow(src, []string{"a.service", "b.service"}, span{}, time.UTC)
 	var got []*entry
 	deadline := time.After(10 * time.Second)
 	for len(got) < 2 {

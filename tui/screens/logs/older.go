@@ -1,15 +1,12 @@
 package logs
 
 import (
-	"context"
 	"errors"
-	"slices"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
 	"fleettop/daemon/api"
-	"fleettop/journal"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 )
@@ -39,49 +36,32 @@ func (s *Screen) fetchOlder(env *screens.Env) screens.Intent {
 	if s.page.dropped > 0 || len(s.page.all)+olderLines > kept {
 		return screens.Say{Text: "There is no room here for older lines: fleettop journal --until has them."}
 	}
+	if !s.span.since.IsZero() {
+		return screens.Say{Text: "The log is shown since " + moment(s.span.since, env.Now) +
+			": :since without a time shows older lines."}
+	}
 	s.fetching = true
-	src, st, units, all := env.Client, s.stream, s.units, s.page.all
+	src, st, all := env.Client, s.stream, s.page.all
+	o := api.JournalOptions{Units: s.units, Lines: olderLines, Until: all[0].Time.Format(time.RFC3339Nano),
+		Errors: s.span.errors}
 	return screens.Run{Cmd: func() tea.Msg {
-		lines, err := before(src, st.done, units, all)
+		lines, _, err := read(src, st.done, o, olderPatience, kept, newKnown(all))
+		if err != nil {
+			return fetched{st, 0, err} // some of them may be missing in between
+		}
+		n := 0
+		for _, l := range lines {
+			if l.Kind == "" {
+				n++
+			}
+		}
 		st.pushOlder(lines)
-		return fetched{st, len(lines), err}
+		return fetched{st, n, nil}
 	}}
 }
 
 // errClosed ends the reading of a log that is not shown any more.
 var errClosed = errors.New("the log was closed")
-
-// before reads the lines of units before the oldest of those that are known. Of the same moment
-// it leaves out what is known.
-func before(src Source, done <-chan struct{}, units []string, all []*entry) (lines []journal.Entry, err error) {
-	type place struct {
-		machine string
-		cursor  journal.Cursor
-		message string
-	}
-	oldest, known := all[0].Time, map[place]bool{}
-	for _, e := range all {
-		if e.Time.After(oldest) {
-			break
-		}
-		known[place{e.Machine, e.Cursor, e.Message}] = true
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), olderPatience)
-	defer cancel()
-	o := api.JournalOptions{Units: units, Lines: olderLines, Until: oldest.Format(time.RFC3339Nano)}
-	err = src.Journal(ctx, o, func(l journal.Entry) error {
-		select {
-		case <-done:
-			return errClosed
-		default:
-		}
-		if l.Kind == "" && !l.Time.After(oldest) && !known[place{l.Machine, l.Cursor, l.Message}] {
-			lines = append(lines, l)
-		}
-		return nil
-	})
-	return lines, err
-}
 
 // tookOlder says what came of it, and goes on upwards.
 func (s *Screen) tookOlder(env *screens.Env, m fetched) tea.Cmd {
@@ -116,12 +96,4 @@ func (s *Screen) goUpwards() {
 			s.goTo(at - 1)
 		}
 	}
-}
-
-// pushOlder hands older lines to the line buffer.
-func (s *stream) pushOlder(lines []journal.Entry) {
-	s.mu.Lock()
-	s.older = append(s.older, slices.Clone(lines)...)
-	s.mu.Unlock()
-	poke(s.wake)
 }

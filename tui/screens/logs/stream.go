@@ -3,7 +3,6 @@ package logs
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -14,11 +13,11 @@ import (
 	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/state"
-	"fleettop/units/retry"
 )
 
 const (
 	backlog    = 500 // lines asked for at first
+	nowLines   = 100 // lines asked for when what waits is left out
 	gather     = 50 * time.Millisecond
 	retryFirst = 500 * time.Millisecond
 	retryMost  = 10 * time.Second
@@ -35,35 +34,61 @@ type Source interface {
 type stream struct {
 	cancel  context.CancelFunc
 	done    <-chan struct{}
-	ended   chan struct{} // closed when its goroutines have
-	wake    chan struct{} // has one when the line buffer is to be brought up to date
-	changed chan struct{} // has one when there is another page
+	ended   chan struct{}  // closed when its goroutines have
+	wake    chan struct{}  // has one when the line buffer is to be brought up to date
+	changed chan struct{}  // has one when there is another page
+	zone    *time.Location // of the times in what is said between lines
+	now     func() time.Time
 
-	mu      sync.Mutex // guards what follows
-	pending []journal.Entry
-	older   []journal.Entry // that were asked for, from before all others
-	bytes   int             // of them
-	dropped int             // of them, before the line buffer had them
-	trouble string
-	filter  state.Query
-	called  func(id string) string
-	page    page
+	mu       sync.Mutex // guards what follows
+	whole    bool       // all that was asked for was told
+	lag      lagMeter
+	newest   time.Time // of the lines received
+	recent   recent
+	cut      func()          // ends the connection; nil without one
+	leaveOut bool            // what waits on the way is to be left out
+	said     map[string]bool // of what is missing in older lines
+	anew     bool            // what the line buffer has is to be forgotten
+	pending  []journal.Entry
+	older    []journal.Entry // that were asked for, from before all others
+	bytes    int             // of them
+	dropped  int             // of them, before the line buffer had them
+	trouble  string
+	filter   state.Query
+	called   func(id string) string
+	page     page
 }
 
-// follow starts following.
-func follow(src Source, units []string) *stream {
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &stream{cancel: cancel, done: ctx.Done(), ended: make(chan struct{}), wake: make(chan struct{}, 1),
-		changed: make(chan struct{}, 1),
-		called:  func(id string) string { return id }}
+// follow starts following the part of a log, or reads it where that has an end.
+func follow(src Source, units []string, sp span, zone *time.Location) *stream {
+	s, ctx := newStream(zone)
 	var running sync.WaitGroup
-	running.Go(func() { s.run(ctx, src, units) })
+	running.Go(func() { s.run(ctx, src, units, sp) })
 	running.Go(s.keep)
 	go func() {
 		running.Wait()
 		close(s.ended)
 	}()
 	return s
+}
+
+// still is a stream of lines that were read already.
+func still(lines []journal.Entry) *stream {
+	s, _ := newStream(time.UTC)
+	s.pending, s.whole = lines, true
+	poke(s.wake)
+	go func() {
+		s.keep()
+		close(s.ended)
+	}()
+	return s
+}
+
+func newStream(zone *time.Location) (*stream, context.Context) {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &stream{cancel: cancel, done: ctx.Done(), ended: make(chan struct{}), wake: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), zone: zone, now: steady(time.Now()), said: map[string]bool{},
+		called: func(id string) string { return id }}, ctx
 }
 
 // close ends the stream. It waits for its goroutines, but not for long where a
@@ -88,6 +113,9 @@ func (s *stream) keep() {
 		s.mu.Lock()
 		lines, older, dropped, filter := s.pending, s.older, s.dropped, s.filter
 		s.pending, s.older, s.bytes, s.dropped = nil, nil, 0, 0
+		if s.anew {
+			b, s.anew = lineBuffer{}, false
+		}
 		b.called = s.called
 		s.mu.Unlock()
 		b.dropped += dropped
@@ -97,7 +125,7 @@ func (s *stream) keep() {
 		b.add(older)
 		b.passed = passed // they are not new
 		s.mu.Lock()
-		s.page = b.page
+		s.page = b.publish()
 		s.mu.Unlock()
 		poke(s.changed)
 	}
@@ -111,38 +139,16 @@ func (s *stream) setFilter(q state.Query) {
 	poke(s.wake)
 }
 
-// run follows the logs, again and again from where they broke off.
-func (s *stream) run(ctx context.Context, src Source, units []string) {
-	read := map[string]string{} // cursor of the last line, by machine
-	began := time.Now().Format(time.RFC3339Nano)
-	delay := retry.NewDelay(retryFirst, retryMost)
-	for ctx.Err() == nil {
-		o := api.JournalOptions{Units: units, Lines: backlog, Follow: true, Positions: true, After: maps.Clone(read)}
-		if len(read) > 0 {
-			o.Since = began // of machines that told nothing yet
-		}
-		err := src.Journal(ctx, o, func(l journal.Entry) error {
-			s.fine()
-			delay.Reset()
-			if l.Machine != "" && l.Cursor != "" {
-				read[l.Machine] = string(l.Cursor)
-			}
-			if l.Kind != journal.KindPosition {
-				s.push(l)
-			}
-			return nil
-		})
-		if ctx.Err() != nil {
-			return
-		}
-		s.fail(err)
-		delay.Wait(ctx)
-	}
-}
-
 func (s *stream) push(l journal.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if l.Kind == "" {
+		s.lag.note(&l, s.now())
+		s.recent.add(&l)
+		if l.Time.After(s.newest) {
+			s.newest = l.Time
+		}
+	}
 	size := textBytes(&l)
 	for len(s.pending) >= kept || s.bytes+size > bytesKept && len(s.pending) > 0 {
 		n := max(1, len(s.pending)/10)
@@ -155,6 +161,11 @@ func (s *stream) push(l journal.Entry) {
 	s.pending = append(s.pending, l)
 	s.bytes += size
 	poke(s.wake)
+}
+
+// steady is the clock's time, which goes on evenly from one moment whatever becomes of the clock.
+func steady(from time.Time) func() time.Time {
+	return func() time.Time { return from.Round(0).Add(time.Since(from)) }
 }
 
 // poke wakes the goroutine that waits on a channel.
@@ -195,11 +206,22 @@ func (s *stream) fine() {
 	s.trouble = ""
 }
 
-// take returns the newest page, and what is wrong. Machines are known by name
+// condition is how a stream is.
+type condition struct {
+	trouble string
+	whole   bool          // all that there was when it was asked for is there
+	behind  time.Duration // 0 for not enough to be said
+}
+
+// take returns the newest page, and how the stream is. Machines are known by name
 // through called from now on.
-func (s *stream) take(called func(id string) string) (page, string) {
+func (s *stream) take(called func(id string) string) (page, condition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.called = called
-	return s.page, s.trouble
+	c := condition{trouble: s.trouble, whole: s.whole}
+	if behind := s.lag.behind(s.now()); behind >= behindFrom && s.trouble == "" {
+		c.behind = behind
+	}
+	return s.page, c
 }

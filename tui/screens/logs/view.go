@@ -1,11 +1,11 @@
 package logs
 
 import (
-	"strconv"
 	"strings"
 
 	"fleettop/journal"
 	"fleettop/tui/draw"
+	"fleettop/tui/keys"
 	"fleettop/tui/screens"
 	"fleettop/tui/theme"
 	"fleettop/units/wording"
@@ -22,14 +22,52 @@ func (s *Screen) View(env *screens.Env) string {
 	case len(s.units) == 0:
 		s.instead(env, "No log is open: press l on a unit, or on several marked ones.")
 	case len(s.page.shown) == 0:
-		s.instead(env, s.nothing())
-	case s.paused:
-		s.pausedLines(env, room)
+		s.instead(env, s.nothing(env))
 	default:
-		s.lastLines(env, room)
+		charted := s.charted()
+		if charted {
+			room -= chartLines
+		}
+		first, skip := s.place(env, room)
+		if charted {
+			s.chart(env, first, s.last(env, first, room+skip))
+		}
+		at := -1
+		if s.paused {
+			at = s.cursor()
+		}
+		for i := first; i < len(s.page.shown) && b.Lines() < s.height; i++ {
+			s.entry(env, s.page.shown[i], i == at, skip, s.height)
+			skip = 0
+		}
 	}
 	b.Blank(s.height)
 	return b.String()
+}
+
+// place is the first entry that is visible in a room of so many lines, and how many of its lines are not.
+func (s *Screen) place(env *screens.Env, room int) (first, skip int) {
+	if s.paused {
+		return s.pausedPlace(env, room), 0
+	}
+	shown := s.page.shown
+	lines := 0
+	for first = len(shown); first > 0 && lines < room; {
+		first--
+		lines += s.linesOf(env, shown[first])
+	}
+	return first, max(0, lines-room)
+}
+
+// last is the last entry that is visible, from one on.
+func (s *Screen) last(env *screens.Env, first, room int) int {
+	last := first
+	for lines := s.linesOf(env, s.page.shown[last]); last+1 < len(s.page.shown); last++ {
+		if lines += s.linesOf(env, s.page.shown[last+1]); lines > room {
+			break
+		}
+	}
+	return last
 }
 
 // instead writes a sentence in the place of lines.
@@ -45,14 +83,33 @@ func (s *Screen) instead(env *screens.Env, text string) {
 	}
 }
 
-func (s *Screen) nothing() string {
+func (s *Screen) nothing(env *screens.Env) string {
+	bounds := s.span.describe(env.Now)
 	switch {
 	case s.trouble != "":
 		return s.trouble
 	case !s.page.filter.Empty():
 		return "No line passes the filter " + s.page.filter.String() + ". Esc takes it away."
+	case !s.span.follows() && !s.whole:
+		return "Loading."
+	case s.span.errors && !s.whole:
+		return "Looking for errors."
+	case s.span.errors && bounds != "":
+		return "No error was logged " + between(bounds) + ". " + env.Keys.Key(keys.OnlyErrors) + " shows all lines."
+	case s.span.errors:
+		return "No error was logged lately. " + env.Keys.Key(keys.OnlyErrors) + " shows all lines."
+	case bounds != "":
+		return "Nothing was logged " + between(bounds) + ". Esc takes the bounds away."
 	}
 	return "Nothing logged yet."
+}
+
+// between is bounds in a sentence.
+func between(bounds string) string {
+	if strings.HasPrefix(bounds, "since ") || strings.HasPrefix(bounds, "until ") {
+		return bounds
+	}
+	return "from " + bounds
 }
 
 // head says whose log this is, and how it is shown.
@@ -66,21 +123,19 @@ func (s *Screen) head(env *screens.Env) {
 	b.Text(draw.Fit(title, max(12, min(s.width/2, s.width-24))), t.Title)
 	b.Space(1)
 	if len(s.units) > 0 {
-		switch {
-		case s.trouble != "" && len(s.page.shown) > 0:
-			b.Text(s.trouble+" ", t.Busy)
-		case s.trouble != "":
-			b.Text("waiting ", t.Busy)
-		case s.paused && s.unread() > 0:
-			b.Text("paused, "+strconv.Itoa(s.unread())+" new ", t.Busy)
-		case s.paused:
-			b.Text("paused ", t.Busy)
-		default:
-			b.Text("following ", t.Good)
+		s.progress(env)
+		note := wording.Number(len(s.page.shown)) + " lines"
+		if len(s.page.shown) == 1 {
+			note = "1 line"
 		}
-		note := s.numbers() + " lines"
+		if s.span.errors {
+			note = wording.Count(len(s.page.shown), "error")
+		}
+		if bounds := s.span.describe(env.Now); bounds != "" {
+			note = bounds + " " + t.Dot + " " + note
+		}
 		if s.page.dropped > 0 {
-			note += ", " + strconv.Itoa(s.page.dropped) + " older dropped"
+			note += ", " + wording.Number(s.page.dropped) + " older dropped"
 		}
 		b.Text(note+" ", t.Dim)
 		if !s.page.filter.Empty() {
@@ -94,23 +149,29 @@ func (s *Screen) head(env *screens.Env) {
 	b.End()
 }
 
-// lastLines shows the end of the log.
-func (s *Screen) lastLines(env *screens.Env, room int) {
-	shown := s.page.shown
-	first, lines := len(shown), 0
-	for first > 0 && lines < room {
-		first--
-		lines += s.linesOf(env, shown[first])
-	}
-	skip := max(0, lines-room)
-	for _, e := range shown[first:] {
-		s.entry(env, e, false, skip, s.height)
-		skip = 0
+// progress says whether what is logged now is what is shown.
+func (s *Screen) progress(env *screens.Env) {
+	b, t := &s.buf, env.Theme
+	switch {
+	case s.trouble != "" && len(s.page.shown) > 0:
+		b.Text(s.trouble+" ", t.Busy)
+	case s.trouble != "":
+		b.Text("waiting ", t.Busy)
+	case s.fetching || !s.span.follows() && !s.whole:
+		b.Text("loading ", t.Busy)
+	case s.behind > 0:
+		b.Text(wording.Span(s.behind)+" behind ", t.Busy)
+	case s.paused && s.unread() > 0:
+		b.Text("paused, "+wording.Number(s.unread())+" new ", t.Busy)
+	case s.paused && s.span.follows():
+		b.Text("paused ", t.Busy)
+	case s.span.follows():
+		b.Text("following ", t.Good)
 	}
 }
 
-// pausedLines shows the log around the cursor, as little moved as can be.
-func (s *Screen) pausedLines(env *screens.Env, room int) {
+// pausedPlace is the first entry visible around the cursor, as little moved as can be.
+func (s *Screen) pausedPlace(env *screens.Env, room int) int {
 	shown := s.page.shown
 	at := s.page.index(s.at)
 	top := at
@@ -132,9 +193,7 @@ func (s *Screen) pausedLines(env *screens.Env, room int) {
 		lines -= s.linesOf(env, shown[top])
 	}
 	s.top = shown[top]
-	for i := top; i < len(shown) && s.buf.Lines() < s.height; i++ {
-		s.entry(env, shown[i], i == at, 0, s.height)
-	}
+	return top
 }
 
 // margin is how wide what stands before the text is.

@@ -132,6 +132,20 @@ func (s *Screen) Target(env *screens.Env) screens.Target {
 	return t
 }
 
+// Shown implements screens.Lister.
+func (s *Screen) Shown(env *screens.Env) []string {
+	s.sync(env)
+	var list []string
+	seen := map[string]bool{}
+	for _, it := range s.Items {
+		if it.Row != nil && !seen[it.Row.Unit] {
+			seen[it.Row.Unit] = true
+			list = append(list, it.Row.Unit)
+		}
+	}
+	return list
+}
+
 // View implements screens.Screen.
 func (s *Screen) View(env *screens.Env) string {
 	s.sync(env)
