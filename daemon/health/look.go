@@ -24,8 +24,10 @@ const (
 	// aloneFor is which part of a probe interval this machine looks alone before it
 	// asks others: nearly always the first answer comes at once.
 	aloneFor = 10
-	// askedAtOnce is how many machines are asked beside this one, if there are so many.
-	askedAtOnce = 2
+	// Beside this machine so many are asked that those who look are most of a small cluster,
+	// or askedMost; and askedLeast, if there are so many.
+	askedLeast = 2
+	askedMost  = 4
 	// roundLasts is how long what witnesses said counts.
 	roundLasts = time.Second
 	// stalled is how late the timer of a look may be. On a machine that is starved
@@ -48,11 +50,14 @@ type round struct {
 	began time.Time
 	ended time.Time   // this machine's own look
 	seen  []testimony // this machine's own is the first
+	// needed is how many must have looked for their silence to say anything: a few that are
+	// cut off together don't see the others either.
+	needed int
 }
 
 // silent reports whether all who looked saw nothing.
 func (r *round) silent() bool {
-	return r != nil && len(r.seen) > 1 &&
+	return r != nil && len(r.seen) > 1 && len(r.seen) >= r.needed &&
 		!slices.ContainsFunc(r.seen, func(s testimony) bool { return s.saw != membership.Silent })
 }
 
@@ -99,7 +104,7 @@ func convicted(e evidence, now time.Time) (v verdict, ok bool) {
 		e.excused() || e.answered.After(e.looked.began) {
 		return verdict{}, false
 	}
-	last := e.silence()
+	last := e.heard()
 	if e.lastPacket.After(last) {
 		last = e.lastPacket
 	}
@@ -245,7 +250,8 @@ func (t *Tracker) keepLooking(ctx context.Context, s *suspect, id string) {
 		r := round{id: id, of: s, began: time.Now()}
 		var asked []cluster.Machine
 		if snap, _, _, _ := t.view.LastKnown(); snap != nil {
-			asked = t.others(snap, id, turn, askedAtOnce)
+			asked = t.others(snap, id, turn, min(max(len(snap.Machines)/2, askedLeast), askedMost))
+			r.needed = 1 + min(askedLeast, connected(snap, t.cfg.Self, id))
 		}
 		r.seen = make([]testimony, 1+len(asked))
 		var looking sync.WaitGroup
@@ -278,6 +284,16 @@ func (t *Tracker) keepLooking(ctx context.Context, s *suspect, id string) {
 		}
 		retry.Pause(ctx, probeEvery-time.Since(r.began))
 	}
+}
+
+// connected counts the machines that have a session with the store, but for two.
+func connected(snap *cluster.Snapshot, but ...string) (n int) {
+	for id := range snap.Runs {
+		if !slices.Contains(but, id) {
+			n++
+		}
+	}
+	return n
 }
 
 // others returns up to n machines that can be asked about one, or probed beside

@@ -30,6 +30,9 @@ const (
 	lossyDoubts  = 3
 	lossyLasts   = time.Minute
 	lossySilence = 3500 * time.Millisecond
+	// hungSilence is how long the kernel must be silent of a machine whose daemon hung before: that
+	// one's own silence, however long, says nothing of the machine.
+	hungSilence = time.Second
 	// slowLook is between looks whether the way to a machine is still slow.
 	slowLook = 5 * time.Second
 	// overTCPLasts is how long nothing must get through by UDP for its port to be blocked.
@@ -143,10 +146,6 @@ func judge(e evidence, was cluster.HealthState, now time.Time, grace time.Durati
 		}
 		return because(cluster.Suspect, time.Time{}, "another machine's gossip had no answer%s", e.slowness())
 	case membership.Failed:
-		// Gossip's own time may be over before those who looked have told what they saw.
-		if v, ok := convicted(e, now); ok && v.state == cluster.Failed {
-			return v
-		}
 		return lost(e, now, grace)
 	case membership.Left:
 		if e.storeKnown && !e.recorded {
@@ -206,6 +205,10 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 		if w, ok := e.looked.lives(now); ok {
 			return elsewhere(e, w, now, grace)
 		}
+		// Gossip's own time may be over before those who looked have told what they saw.
+		if v, ok := convicted(e, now); ok && v.state == cluster.Failed {
+			return v
+		}
 		if e.excused() {
 			return unheard(e, "neither gossip nor probes have an answer since this machine is back at the store")
 		}
@@ -216,9 +219,12 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 				"packets of it arrive and its answers don't, for %s: its network is slow", seconds(away))
 		case e.sessionLives(now):
 			return unheard(e, "neither gossip nor probes have an answer")
-		case e.lossy && away < lossySilence:
-			return because(cluster.Suspect, e.silence().Add(lossySilence),
+		case e.lossy && now.Sub(e.heard()) < lossySilence:
+			return because(cluster.Suspect, e.heard().Add(lossySilence),
 				"neither gossip nor probes have an answer for %s, on a network that loses packets", seconds(away))
+		case e.heard().After(e.silence()) && now.Sub(e.heard()) < hungSilence:
+			return because(cluster.Suspect, e.heard().Add(hungSilence),
+				"its daemon has been silent for %s, and the machine for %s", seconds(away), seconds(now.Sub(e.heard())))
 		}
 		return because(cluster.Failed, time.Time{}, "no answer for %s, probe timed out", seconds(away))
 	case membership.Reached:
@@ -272,6 +278,14 @@ func (e evidence) silence() time.Time {
 		last = e.firstSeen
 	}
 	return last
+}
+
+// heard is the last known sign of life of the machine: of its daemon or its kernel.
+func (e evidence) heard() time.Time {
+	if last := e.silence(); last.After(e.answered) {
+		return last
+	}
+	return e.answered
 }
 
 // sessionLives reports whether the machine's session with the store was

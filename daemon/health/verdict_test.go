@@ -47,6 +47,12 @@ func TestJudge(t *testing.T) {
 		"in doubt": {cluster.Up, func(e *evidence) {
 			e.gossip, e.lastSeen = membership.Suspect, ago(400*time.Millisecond)
 		}, cluster.Suspect, "no answer for 0.4 s", 0},
+		"nobody saw anything in time, and then its kernel answered": {cluster.Suspect, func(e *evidence) {
+			e.gossip, e.lastSeen, e.lastPacket = membership.Suspect, ago(400*time.Millisecond), ago(400*time.Millisecond)
+			e.clearView, e.interval, e.answered = true, 100*time.Millisecond, ago(50*time.Millisecond)
+			e.looked = &round{began: ago(200 * time.Millisecond), seen: []testimony{{"n1", membership.Silent},
+				{"n2", membership.Silent}, {"n3", membership.Silent}}}
+		}, cluster.Suspect, "no answer for 0.4 s", 0},
 		"in doubt by another's word": {cluster.Up, func(e *evidence) {
 			e.gossip = membership.Suspect
 		}, cluster.Suspect, "another machine's gossip had no answer", 0},
@@ -64,13 +70,18 @@ func TestJudge(t *testing.T) {
 			e.looked = &round{began: ago(400 * time.Millisecond), seen: []testimony{{"n1", membership.Silent},
 				{"n2", membership.Silent}, {"n3", membership.Silent}}}
 		}, cluster.Failed, "no answer for 0.7 s, probes by n1, n2 and n3 timed out", 0},
-		"others and this machine saw nothing, and then its kernel answered": {cluster.Suspect, func(e *evidence) {
-			failed(e)
+		"too few saw nothing to tell that it isn't them who are cut off": {cluster.Suspect, func(e *evidence) {
+			e.gossip, e.lastSeen, e.lastPacket = membership.Suspect, ago(700*time.Millisecond), ago(700*time.Millisecond)
 			e.clearView, e.interval = true, 100*time.Millisecond
-			e.probe, e.answered = membership.Reached, ago(50*time.Millisecond)
+			e.looked = &round{began: ago(400 * time.Millisecond), needed: 3, seen: []testimony{{"n1", membership.Silent},
+				{"n2", membership.Silent}}}
+		}, cluster.Suspect, "gossip had no answer for 0.7 s", 0},
+		"nobody saw anything in time, and its kernel answers": {cluster.Suspect, func(e *evidence) {
+			failed(e)
+			e.clearView, e.interval, e.probe = true, 100*time.Millisecond, membership.Hung
 			e.looked = &round{began: ago(400 * time.Millisecond), seen: []testimony{{"n1", membership.Silent},
 				{"n2", membership.Silent}, {"n3", membership.Silent}}}
-		}, cluster.Suspect, "gossip lost it; the machine answers probes, its daemon not yet", 0},
+		}, cluster.DaemonGone, "the machine answers and its daemon hangs", grace - 100*time.Millisecond},
 		"slow, suddenly": {cluster.Suspect, func(e *evidence) { silent(e); e.lastPacket = ago(100 * time.Millisecond) },
 			cluster.Suspect, "packets of it arrive and its answers don't, for 0.7 s", 400 * time.Millisecond},
 		"it sends and nothing reaches it": {cluster.Suspect, func(e *evidence) {
@@ -98,6 +109,22 @@ func TestJudge(t *testing.T) {
 			e.registered, e.lossy, e.lastSeen = false, true, ago(lossySilence)
 		},
 			cluster.Failed, "no answer for 3.5 s", 0},
+		"silent for a moment, and its daemon hung before, on a network that loses packets": {cluster.DaemonGone, func(e *evidence) {
+			silent(e)
+			e.registered, e.lossy, e.lastSeen, e.answered = false, true, ago(lossySilence), ago(400*time.Millisecond)
+		},
+			cluster.Suspect, "neither gossip nor probes have an answer for 3.5 s, on a network that loses packets",
+			lossySilence - 400*time.Millisecond},
+		"silent for a moment, and its daemon hung before": {cluster.DaemonGone, func(e *evidence) {
+			silent(e)
+			e.registered, e.lastSeen, e.answered = false, ago(5*time.Second), ago(400*time.Millisecond)
+		},
+			cluster.Suspect, "its daemon has been silent for 5.0 s, and the machine for 0.4 s", hungSilence - 400*time.Millisecond},
+		"its daemon hung, and then it lost its power": {cluster.DaemonGone, func(e *evidence) {
+			silent(e)
+			e.registered, e.lastSeen, e.answered = false, ago(5*time.Second), ago(hungSilence)
+		},
+			cluster.Failed, "no answer for 5.0 s, probe timed out", 0},
 		"nothing but its session": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof) },
 			cluster.Suspect, "neither gossip nor probes have an answer, and its session with the store is alive: 7370/udp, 7370/tcp and 7371/tcp get no answer: a firewall?", 0},
 		"its session may be from before": {cluster.Suspect, func(e *evidence) { silent(e); away(e, leaseProof-1) },

@@ -81,7 +81,7 @@ func (a *auditor) look() {
 				m.trouble = now.Add(aftermath)
 			}
 			m.back = time.Time{}
-		case !m.awake() || !s.reaches(m):
+		case !m.awake() || !s.reaches(m) || s.hidden(m):
 			m.trouble = now.Add(aftermath)
 		case m.back.IsZero():
 			m.back = now

@@ -235,6 +235,20 @@ func (s *sim) linked(a, b *machine) bool {
 	return a == b || !s.net.cut[[2]int{a.n, b.n}] && !s.net.cut[[2]int{b.n, a.n}]
 }
 
+// hidden reports whether a machine is cut off from most of the others, though it may reach the store through one of them.
+func (s *sim) hidden(m *machine) bool {
+	sees, others := 0, 0
+	for _, o := range s.machines {
+		if o != m && o.awake() {
+			others++
+			if s.linked(m, o) {
+				sees++
+			}
+		}
+	}
+	return 2*sees < others
+}
+
 // plugStore takes note of a daemon's way to the store; nil for none.
 func (s *sim) plugStore(m *machine, store *memstore.Store) {
 	s.mu.Lock()
