@@ -61,6 +61,8 @@ type Machine struct {
 	// Sheds are units that an operator has the leader move to other machines, in this
 	// order and at the pace of Drain. What was done of them is seen from the assignments.
 	Sheds []Shed `json:"sheds,omitempty"`
+	// Drill is the drill that was asked for last and isn't over; zero for none.
+	Drill Drill `json:"drill,omitzero"`
 	// Departure is how the daemon last said goodbye; empty while it runs or
 	// when it died without a word.
 	Departure   Departure `json:"departure,omitempty"`
@@ -371,6 +373,8 @@ type Event struct {
 	Unplaced bool `json:"unplaced,omitempty"`
 	// State is the machine's from here on, where that is what an event of a machine tells.
 	State HealthState `json:"state,omitempty"`
+	// Drill is the ID of the drill that led to the event; empty for none.
+	Drill string `json:"drill,omitempty"`
 }
 
 // EventKind classes events.
@@ -390,6 +394,7 @@ const (
 	EventVoter    EventKind = "voter"    // etcd voters changed
 	EventRefused  EventKind = "refused"  // somebody tried what their role may not
 	EventKey      EventKind = "key"      // the cluster's key: rotated, given to a new machine
+	EventDrill    EventKind = "drill"    // a drill of a machine: State is Failed as it begins, Up as it is over, empty where it can't begin
 )
 
 // Outage is how long a unit was away, by phase.

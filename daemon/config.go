@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,11 +16,13 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/membership"
 	"fleettop/daemon/api"
+	"fleettop/daemon/drill"
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/keys"
 	"fleettop/daemon/notify"
 	"fleettop/daemon/presence"
 	"fleettop/daemon/trust"
+	"fleettop/units"
 	"fleettop/units/systemd"
 )
 
@@ -252,6 +255,12 @@ func (c *Config) etcdnode(credentials *trust.Credentials, gossip *membership.Mem
 	return etcdnode.Config{Machine: c.MachineID, Name: c.Name, StateDir: c.StateDir, NewCluster: randomID(), Join: c.Join,
 		PeerAddr: c.etcdPeer(), ClientAddr: c.etcdClient(), Endpoints: c.EtcdEndpoints, TLS: c.EtcdTLS, Prefix: c.EtcdPrefix,
 		Credentials: credentials, Gossip: gossip, Log: c.Log}
+}
+
+func (c *Config) drillWait() drill.WaitConfig {
+	return drill.WaitConfig{StateDir: c.StateDir, RunDir: c.RunDir, Boot: bootID(), Address: c.Address, Port: c.Port,
+		Ports: ports, NotesPath: c.notesPath(), Log: c.Log,
+		OpenManager: func(ctx context.Context) (units.Manager, error) { return openManager(ctx, c) }}
 }
 
 // watchesAddress reports whether the daemon is to start again when this machine

@@ -12,6 +12,7 @@ import (
 	"fleettop/cluster"
 	"fleettop/cluster/etcdstore"
 	"fleettop/cluster/membership"
+	"fleettop/daemon/drill"
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/trust"
 )
@@ -41,6 +42,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := tidy(&cfg); err != nil {
 		cfg.Log.Warn("files that a killed daemon left could not be removed", "error", err)
 	}
+	if err := drill.Wait(ctx, cfg.drillWait()); err != nil || ctx.Err() != nil {
+		return err
+	}
 	for {
 		err = run(ctx, cfg)
 		if to, behind, asideErr := etcdnode.PutAside(cfg.StateDir, err); asideErr != nil {
@@ -62,8 +66,8 @@ func Run(ctx context.Context, cfg Config) error {
 // together, and runs it.
 func run(ctx context.Context, cfg Config) (err error) {
 	n := &node{cfg: cfg, log: cfg.Log}
-	n.run = cluster.Run{Machine: cfg.MachineID, ID: randomID(), Address: cfg.gossipAddress(), Boot: bootID(),
-		Since: time.Now()}
+	n.run = cluster.Run{Machine: cfg.MachineID, ID: randomID(), Address: cfg.gossipAddress(),
+		Boot: drill.BootAfter(bootID(), cfg.RunDir), Since: time.Now()}
 	if n.credentials, err = trust.Open(cfg.trust()); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/server"
 	"fleettop/daemon/connectivity"
+	"fleettop/daemon/drill"
 	"fleettop/daemon/engine"
 	"fleettop/daemon/etcdnode"
 	"fleettop/daemon/fencing"
@@ -49,6 +50,7 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	agent := agent.New(agent.Config{Fence: n.fence, Machine: cfg.MachineID, Lease: presence.SessionTTL, Name: cfg.Name,
 		Store: n.store, Manager: manager, NotesPath: cfg.notesPath(), Log: n.log,
 		Show: func(own map[string]units.Status) { view.ShowOwn(cfg.MachineID, own) }})
+	acting := drill.NewPart(agent.Run)
 	timeline := timeline{n.store}
 	keys := trust.NewService(trust.ServiceConfig{Machine: cfg.MachineID, GossipAddress: cfg.gossipAddress(),
 		APIAddress: cfg.apiAddress(), KeyFile: cfg.KeyFile, User: cfg.Manager == ManagerSystemdUser || os.Geteuid() != 0,
@@ -98,8 +100,10 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	n.add(func(ctx context.Context) error { return n.keepRunDir(ctx, listeners) })
 	n.add(keys.Run)
 	n.background(n.fence.Run)
-	n.add(agent.Run)
+	n.add(acting.Run)
 	n.add(n.presence.Run)
+	n.add(drill.New(drill.Config{Self: cfg.MachineID, Name: cfg.Name, StateDir: cfg.StateDir, Boot: bootID(),
+		Store: n.store, View: view, Health: shown, Manager: manager, Agent: acting, Sessions: n.presence, Log: n.log}).Run)
 	n.add(func(ctx context.Context) error { return leadership.Run(ctx, campaign) })
 	n.add(func(ctx context.Context) error { return n.etcd.FindHome(ctx, peers, view) })
 	n.add(disk.Run)

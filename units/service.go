@@ -95,6 +95,10 @@ func (f *File) RunsOnce(n Name) bool {
 	return n.Type() == "service" && kind.Value == "oneshot" && !f.remains()
 }
 
+// RemainsActive reports whether a unit named n is active though none of its processes is left: a
+// service with RemainAfterExit=.
+func (f *File) RemainsActive(n Name) bool { return n.Type() == "service" && f.remains() }
+
 // commands returns, for each setting with command lines, the option of each of
 // its commands in force.
 func (f *File) commands() (map[string][]Option, error) {

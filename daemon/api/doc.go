@@ -35,6 +35,10 @@
 //	       a unit of a machine's host, with its file, if it can be adopted (units.HostUnit)
 //	POST   /v1/machines/{id}/{verb}
 //	       cordon, drain or uncordon one (Machine)
+//	GET    /v1/machines/{id}/drill
+//	       what a loss of the machine's power would do to its units (DrillPlan)
+//	POST   /v1/machines/{id}/drill
+//	       take it out for a time, as a loss of power would (DrillRequest, DrillReply)
 //	DELETE /v1/machines/{id}
 //	       forget a dead machine (Machine)
 //	GET    /v1/drain?machine=

@@ -135,6 +135,9 @@ func (t *term) failoverOf(machine string, h cluster.Health, now time.Time) *fail
 
 // started looks which moved units are active by now, and tells how long they were away.
 func (t *term) started(snap *cluster.Snapshot, now time.Time) {
+	if snap != nil {
+		t.seeDrills(snap, now)
+	}
 	t.returned(snap, now)
 	if snap == nil || len(t.failovers) == 0 {
 		return

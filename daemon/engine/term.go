@@ -40,8 +40,9 @@ type term struct {
 	assigned   map[cluster.UnitOnMachine]cluster.Assignment // as of the last look
 	leaving    []cluster.UnitOnMachine                      // of them, those that are to leave
 	failovers  []*failover
-	away       map[string]away // units that found no other place when their machine died, by name
-	recalls    bool            // the timeline is to say which units had no place when the term began
+	drills     map[string]drilled // by machine
+	away       map[string]away    // units that found no other place when their machine died, by name
+	recalls    bool               // the timeline is to say which units had no place when the term began
 	pending    []cluster.Event
 	unwritten  bool // the store may not have what the last look found: the term may be over
 }
@@ -66,7 +67,7 @@ type look struct {
 func newTerm(leader cluster.Leader, planner *schedule.Planner) *term {
 	return &term{leader: leader, planner: planner, caughtUp: leader.Term, names: map[string]string{},
 		doubts: map[string]*doubts{}, returning: map[string]bool{}, blocked: map[string]string{},
-		lapses: &lapses{}, fenceWaits: map[string]time.Duration{}, away: map[string]away{}}
+		lapses: &lapses{}, fenceWaits: map[string]time.Duration{}, away: map[string]away{}, drills: map[string]drilled{}}
 }
 
 // ready reports whether a snapshot shows all that was written so far.
@@ -75,6 +76,7 @@ func (t *term) ready(snap *cluster.Snapshot) bool { return snap != nil && snap.R
 // look decides what to do now.
 func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) look {
 	t.name(snap)
+	t.seeDrills(snap, now)
 	r, again := t.plan(snap, state, now)
 	if t.machines == nil {
 		t.begin(snap, state, r)
@@ -172,7 +174,7 @@ func (t *term) events() []cluster.Event {
 	return events
 }
 
-func (t *term) event(e cluster.Event) { t.pending = append(t.pending, e) }
+func (t *term) event(e cluster.Event) { t.pending = append(t.pending, t.ofDrill(e)) }
 
 func (t *term) name(snap *cluster.Snapshot) {
 	for id := range snap.Machines {

@@ -23,6 +23,7 @@ const (
 	voterRetry   = 250 * time.Millisecond // after a step that etcd refused for now
 	voterCalm    = 500 * time.Millisecond // between looks until etcd is calm enough to grow
 	replaceAfter = etcdserver.DefaultReplaceAfter
+	drillReturn  = time.Minute // after the end of a drill its machine is to be back
 )
 
 // errNotCalm means that a step waits until etcd is calm.
@@ -119,7 +120,7 @@ func (v *Voters) step(ctx context.Context, lease *view.Lease, seen map[string]al
 		seen[id] = a
 		if m.EtcdPeerURL != "" {
 			candidates = append(candidates, etcdserver.Candidate{Machine: id, PeerURL: m.EtcdPeerURL,
-				Alive: a.alive, Since: a.since, Left: m.Departure == cluster.Left, Lost: m.EtcdLost})
+				Alive: a.alive || m.Drill.Out() && now.Before(m.Drill.Ends().Add(drillReturn)), Since: a.since, Left: m.Departure == cluster.Left, Lost: m.EtcdLost})
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

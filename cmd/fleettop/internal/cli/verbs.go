@@ -52,6 +52,7 @@ func verbs() []verb {
 		{"machines", (*app).drainCommand, nil},
 		{"machines", (*app).uncordonCommand, nil},
 		{"machines", (*app).rebalanceCommand, nil},
+		{"machines", (*app).drillCommand, nil},
 		{"machines", (*app).forgetCommand, nil},
 		{"machines", (*app).leaveCommand, nil},
 		{"machines", (*app).sshCommand, []string{noJSON}},
