@@ -29,7 +29,11 @@ const asDaemon = "FLEETTOP_TEST_DAEMON"
 type ownConfig struct {
 	MachineID, Name, StateDir, RunDir, KeyFile string
 	Port                                       int
+	Join                                       []string
 }
+
+// filtered is the environment variable of such a daemon whose writes another process sees already, or none does.
+const filtered = "FLEETTOP_TEST_FILTERED"
 
 // TestMain lets the test binary be a daemon whose writes another process sees.
 func TestMain(m *testing.M) {
@@ -43,7 +47,6 @@ func TestMain(m *testing.M) {
 // runWatched first has the kernel ask the process at the other end of descriptor 3 before each
 // write, by a filter that outlives exec, and is the daemon then.
 func runWatched(raw string) error {
-	const filtered = "FLEETTOP_TEST_FILTERED"
 	if os.Getenv(filtered) == "" {
 		runtime.LockOSThread() // the filter is this thread's, which will be all of the process
 		listener, err := filterWrites()
@@ -61,7 +64,7 @@ func runWatched(raw string) error {
 		return err
 	}
 	cfg := Config{MachineID: own.MachineID, Name: own.Name, Manager: ManagerProcess, Address: "127.0.0.1", Port: own.Port,
-		StateDir: own.StateDir, RunDir: own.RunDir, KeyFile: own.KeyFile, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		StateDir: own.StateDir, RunDir: own.RunDir, KeyFile: own.KeyFile, Join: own.Join, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	err := Run(ctx, cfg)
@@ -144,7 +147,7 @@ type watched struct {
 // startWatched starts a daemon that is killed before its killAt-th write, or never if that is 0.
 func startWatched(t *testing.T, cfg Config, killAt int) *watched {
 	t.Helper()
-	raw, err := json.Marshal(ownConfig{cfg.MachineID, cfg.Name, cfg.StateDir, cfg.RunDir, cfg.KeyFile, cfg.Port})
+	raw, err := json.Marshal(ownConfig{cfg.MachineID, cfg.Name, cfg.StateDir, cfg.RunDir, cfg.KeyFile, cfg.Port, cfg.Join})
 	if err != nil {
 		t.Fatal(err)
 	}
