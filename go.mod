@@ -4,9 +4,6 @@ go 1.26.0
 
 tool honnef.co/go/tools/cmd/staticcheck
 
-// Plain TCP: a socket of multipath TCP can't be made deaf, as a drill needs.
-godebug multipathtcp=0
-
 require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/cenkalti/backoff/v5 v5.0.3

@@ -103,7 +103,7 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	n.add(acting.Run)
 	n.add(n.presence.Run)
 	n.add(drill.New(drill.Config{Self: cfg.MachineID, Name: cfg.Name, StateDir: cfg.StateDir, Boot: bootID(),
-		Store: n.store, View: view, Health: shown, Manager: manager, Agent: acting, Sessions: n.presence, Log: n.log}).Run)
+		NotesPath: cfg.notesPath(), Store: n.store, View: view, Health: shown, Manager: manager, Agent: acting, Sessions: n.presence, Log: n.log}).Run)
 	n.add(func(ctx context.Context) error { return leadership.Run(ctx, campaign) })
 	n.add(func(ctx context.Context) error { return n.etcd.FindHome(ctx, peers, view) })
 	n.add(disk.Run)

@@ -53,6 +53,7 @@ type Health interface {
 type Config struct {
 	Self, Name     string
 	StateDir, Boot string
+	NotesPath      string // the agent's
 	Store          Store
 	View           View
 	Health         Health
@@ -222,13 +223,15 @@ func (s *Service) out(ctx context.Context, d cluster.Drill) error {
 	if err := m.write(s.cfg.StateDir); err != nil {
 		return err
 	}
-	if err := kill(ctx, s.cfg.Manager, held); err != nil {
-		return errors.Join(err, removeMark(s.cfg.StateDir))
+	err = kill(ctx, s.cfg.Manager, held)
+	if err == nil {
+		err = keepSockets()
 	}
-	if err := silence(); err != nil {
-		return errors.Join(err, removeMark(s.cfg.StateDir))
+	if err == nil {
+		return errors.Join(errOut, replaceProgram())
 	}
-	return errors.Join(errOut, replaceProgram())
+	// What was killed is started as if it were new.
+	return errors.Join(err, forget(ctx, s.cfg.Manager), os.RemoveAll(s.cfg.NotesPath), removeMark(s.cfg.StateDir))
 }
 
 // assigned returns a snapshot that has this machine's assignments as they are now.

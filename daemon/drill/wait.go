@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	sddaemon "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"fleettop/units"
 	"fleettop/units/atomicfile"
@@ -52,7 +54,17 @@ func Wait(ctx context.Context, cfg WaitConfig) error {
 	if err != nil {
 		cfg.Log.Warn("the sockets from before the drill can't be found", "error", err)
 	}
-	held := holdPorts(ctx, cfg.Address, cfg.Port, cfg.Ports)
+	inherited = slices.DeleteFunc(inherited, func(fd int) bool {
+		full := listens(fd)
+		if full {
+			_ = unix.Close(fd) // it would take connections until its queue is full
+		}
+		return full
+	})
+	release, err := holdPorts(ctx, cfg.Address, cfg.Port, cfg.Ports)
+	if err != nil {
+		cfg.Log.Warn("a port isn't silent: to the others the daemon seems to have crashed, rather than the machine", "error", err)
+	}
 	cleaned := false
 	for ctx.Err() == nil {
 		if !cleaned {
@@ -64,9 +76,7 @@ func Wait(ctx context.Context, cfg WaitConfig) error {
 		sddaemon.SdNotify(false, sddaemon.SdNotifyWatchdog)
 		retry.Pause(ctx, max(time.Millisecond, min(left, waitLook)))
 	}
-	for _, h := range held {
-		_ = h.Close()
-	}
+	release()
 	closeAll(inherited)
 	sddaemon.SdNotify(false, "STATUS=")
 	cfg.Log.Info("the drill is over: starting", "drill", m.ID)

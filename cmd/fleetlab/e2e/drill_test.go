@@ -119,7 +119,6 @@ func TestDrill(t *testing.T) {
 		return fmt.Errorf("it isn't:%s", f.timeline(at, began))
 	})
 	for _, unit := range lost {
-		f.neverTwice(unit)
+		f.home(unit)
 	}
-	f.procs.neverTwice(t)
 }

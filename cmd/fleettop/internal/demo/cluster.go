@@ -13,8 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"fleettop/daemon/drill"
 	"fleettop/daemon/keys"
 	"fleettop/units/process"
 )
@@ -37,7 +36,7 @@ type Machine struct {
 	args    []string
 	cmd     *exec.Cmd // nil while powered off
 	exited  chan struct{}
-	silence *silence // what stands in its place on the network while it is off
+	silence *drill.Silence // what stands in its place on the network while it is off
 }
 
 // On reports whether the machine is powered on.
@@ -136,7 +135,7 @@ func (c *Cluster) PowerOn(m *Machine) error {
 	if m.On() {
 		return fmt.Errorf("machine %s is on already", m.Name)
 	}
-	m.silence.end()
+	m.silence.End()
 	m.silence = nil
 	if err := os.RemoveAll(filepath.Join(m.dir, "run")); err != nil {
 		return err
@@ -178,7 +177,7 @@ func (c *Cluster) PowerOff(m *Machine) (time.Time, error) {
 	// At once, before the units are found and killed: while the port refuses
 	// connections, the others take the machine for one that only lost its daemon.
 	var err error
-	m.silence, err = keepSilent(m.port + 1)
+	m.silence, err = drill.KeepSilent("127.0.0.1", m.port+1)
 	return died, errors.Join(err, m.killUnits())
 }
 
@@ -199,53 +198,10 @@ func (c *Cluster) Close() error {
 			m.killDaemon()
 			errs = append(errs, m.killUnits())
 		}
-		m.silence.end()
+		m.silence.End()
 		m.silence = nil
 	}
 	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
-}
-
-// silence keeps a TCP port of loopback from answering at all, as a machine
-// without power would: a listener whose queue is full drops what comes.
-type silence struct{ fds []int }
-
-func keepSilent(port int) (*silence, error) {
-	s := &silence{}
-	socket := func() (int, error) {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err == nil {
-			s.fds = append(s.fds, fd)
-		}
-		return fd, err
-	}
-	addr := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
-	fd, err := socket()
-	if err == nil {
-		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, addr),
-			unix.Listen(fd, 0))
-	}
-	for range 2 {
-		if err == nil {
-			if fd, err = socket(); err == nil {
-				if err = unix.Connect(fd, addr); errors.Is(err, unix.EINPROGRESS) {
-					err = nil
-				}
-			}
-		}
-	}
-	if err != nil {
-		s.end()
-		return nil, fmt.Errorf("silence port %d: %w", port, err)
-	}
-	return s, nil
-}
-
-func (s *silence) end() {
-	if s != nil {
-		for _, fd := range s.fds {
-			unix.Close(fd)
-		}
-	}
 }
 
 // Path returns where a file of the demo lies; an empty name is the directory, with a slash.
