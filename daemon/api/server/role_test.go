@@ -32,6 +32,8 @@ var whoMay = map[string]string{
 	"POST /v1/machines/{id}/{verb}":     "a",
 	"GET /v1/machines/{id}/host/{unit}": "o",
 	"POST /v1/machines":                 "a",
+	"GET /v1/machines/{id}/drill":       "a",
+	"POST /v1/machines/{id}/drill":      "a",
 	"GET /v1/drain":                     "a",
 	"GET /v1/rebalance":                 "a",
 	"POST /v1/rebalance":                "a",

@@ -67,6 +67,8 @@ func jsonCases(dir string) map[string]jsonCase {
 			code: "unreachable"},
 		"notify":     {misused: "notify"},
 		"join":       {fails: "join nonsense 127.0.0.1:1", misused: "join", object: true},
+		"drill": {ok: "drill n2 --dry-run", fails: "AWAY drill n2", misused: "drill n2 --for=1s", object: true,
+			code: "unreachable"},
 		"leave":      {fails: "AWAY leave", misused: "leave n1", object: true, code: "unreachable"},
 		"version":    {ok: "version", misused: "version x", object: true},
 		"adopt":      {ok: "adopt --from-fleet=./a.service --dry-run", fails: "adopt none@n1", misused: "adopt"},
