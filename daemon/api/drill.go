@@ -10,16 +10,17 @@ import (
 
 // DrillPlan is what a drill of a machine would do.
 type DrillPlan struct {
-	Revision int64       `json:"revision"`
-	Store    Store       `json:"store"`
-	Machine  MachineRef  `json:"machine"`
-	Leader   bool        `json:"leader,omitempty"` // it leads the cluster: another machine would have to
-	Voter    bool        `json:"voter,omitempty"`  // it has a vote in the store
-	Moves    []DrillMove `json:"moves"`            // by unit
-	Nowhere  []Unplaced  `json:"nowhere,omitempty"`
-	Global   []string    `json:"global,omitempty"` // units that run on every machine: away there for as long as it is
+	Revision    int64       `json:"revision"`
+	Store       Store       `json:"store"`
+	Machine     string      `json:"machine"`          // ID
+	MachineName string      `json:"machineName"`      // its name, for people
+	Leader      bool        `json:"leader,omitempty"` // it leads the cluster: another machine would have to
+	Voter       bool        `json:"voter,omitempty"`  // it has a vote in the store
+	Moves       []DrillMove `json:"moves"`            // by unit
+	Nowhere     []Unplaced  `json:"nowhere,omitempty"`
+	Global      []string    `json:"global,omitempty"` // units that run on every machine: away there for as long as it is
 	// Refusal is why a drill can't begin now; nil where it can.
-	Refusal *Error `json:"refusal,omitempty"`
+	Refusal *Error `json:"error,omitempty"`
 }
 
 // DrillMove is a unit that a drill would move.
@@ -38,16 +39,18 @@ type DrillRequest struct {
 
 // DrillReply is the reply to a DrillRequest: the machine has taken it up.
 type DrillReply struct {
-	Machine MachineRef `json:"machine"`
-	ID      string     `json:"id"`
-	Began   time.Time  `json:"began"`   // by the machine's clock
-	Seconds float64    `json:"seconds"` // how long it is out
-	Global  []string   `json:"global,omitempty"`
+	Machine     string    `json:"machine"`     // ID
+	MachineName string    `json:"machineName"` // its name, for people
+	ID          string    `json:"id"`
+	Began       time.Time `json:"began"`   // by the machine's clock
+	Seconds     float64   `json:"seconds"` // how long it is out
+	Global      []string  `json:"global,omitempty"`
 }
 
 // DrillReport is what became of a drill, as far as the timeline tells.
 type DrillReport struct {
-	Machine      MachineRef  `json:"machine"`
+	Machine      string      `json:"machine"`     // ID
+	MachineName  string      `json:"machineName"` // its name, for people
 	ID           string      `json:"id"`
 	By           string      `json:"by,omitempty"`
 	Began        time.Time   `json:"began"`
@@ -78,7 +81,7 @@ type DrillUnit struct {
 // NewDrillReport makes the report of a drill from the timeline's events, in any
 // order. called returns the name of a machine.
 func NewDrillReport(d DrillReply, events []cluster.Event, called func(id string) string) *DrillReport {
-	r := &DrillReport{Machine: d.Machine, ID: d.ID, Began: d.Began, Seconds: d.Seconds, Global: d.Global,
+	r := &DrillReport{Machine: d.Machine, MachineName: d.MachineName, ID: d.ID, Began: d.Began, Seconds: d.Seconds, Global: d.Global,
 		Units: []DrillUnit{}}
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b cluster.Event) int {
@@ -90,7 +93,7 @@ func NewDrillReport(d DrillReply, events []cluster.Event, called func(id string)
 		if !known {
 			i = len(r.Units)
 			at[e.Unit] = i
-			r.Units = append(r.Units, DrillUnit{Unit: e.Unit, From: d.Machine.Name})
+			r.Units = append(r.Units, DrillUnit{Unit: e.Unit, From: d.MachineName})
 		}
 		r.Units[i].Text = e.Text
 		return &r.Units[i]

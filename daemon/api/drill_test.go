@@ -12,7 +12,7 @@ import (
 func TestDrillReport(t *testing.T) {
 	began := time.Unix(1000, 0)
 	at := func(s float64) time.Time { return began.Add(time.Duration(s * float64(time.Second))) }
-	d := DrillReply{Machine: MachineRef{ID: "m3", Name: "n3"}, ID: "d1", Began: began, Seconds: 10, Global: []string{"all.service"}}
+	d := DrillReply{Machine: "m3", MachineName: "n3", ID: "d1", Began: began, Seconds: 10, Global: []string{"all.service"}}
 	outage := &cluster.Outage{Detect: 400 * time.Millisecond, Decide: 10 * time.Millisecond, Start: 30 * time.Millisecond}
 	events := []cluster.Event{
 		{ID: "5", Time: at(11), Kind: cluster.EventActive, Unit: "stuck.service", From: "m3", To: "m3", Drill: "d1",

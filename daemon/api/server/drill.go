@@ -31,8 +31,8 @@ func (s *Server) planDrill(l readRequest) (any, *api.Error) {
 // drillPlan asks the planner what the death of a machine would do to its units.
 func (s *Server) drillPlan(l readRequest, m cluster.Machine) *api.DrillPlan {
 	plan := &api.DrillPlan{Revision: l.snap.Revision, Store: l.store, Moves: []api.DrillMove{},
-		Machine: api.MachineRef{ID: m.ID, Name: m.Label(), Address: m.Address},
-		Leader:  l.snap.Leader.Machine == m.ID, Voter: m.Seat == cluster.Voter}
+		Machine: m.ID, MachineName: m.Label(),
+		Leader: l.snap.Leader.Machine == m.ID, Voter: m.Seat == cluster.Voter}
 	health := s.health(l.snap, l.store)
 	if !l.store.Connected {
 		plan.Refusal = asError(cluster.ErrUnavailable)
@@ -118,7 +118,7 @@ func (s *Server) beginDrill(l readRequest, req api.DrillRequest) (any, *api.Erro
 	if e != nil {
 		return nil, e
 	}
-	return api.DrillReply{Machine: plan.Machine, ID: asked.ID, Began: now.Began, Seconds: length.Seconds(),
+	return api.DrillReply{Machine: plan.Machine, MachineName: plan.MachineName, ID: asked.ID, Began: now.Began, Seconds: length.Seconds(),
 		Global: plan.Global}, nil
 }
 

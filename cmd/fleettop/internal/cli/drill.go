@@ -87,8 +87,6 @@ func (a *app) drill(ctx context.Context, machine string, o drillOptions) error {
 		printDrillPlan(a.err, plan, o.length)
 	}
 	switch {
-	case plan.Refusal != nil && o.dryRun && a.json():
-		return errReported
 	case plan.Refusal != nil:
 		return plan.Refusal
 	case o.dryRun:
@@ -99,7 +97,7 @@ func (a *app) drill(ctx context.Context, machine string, o drillOptions) error {
 	}
 	limited, cancel = context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	reply, err := c.Drill(limited, plan.Machine.ID, api.DrillRequest{Seconds: o.length.Seconds(), Nowhere: true})
+	reply, err := c.Drill(limited, plan.Machine, api.DrillRequest{Seconds: o.length.Seconds(), Nowhere: true})
 	if err != nil {
 		return err
 	}
@@ -116,7 +114,7 @@ func (a *app) drill(ctx context.Context, machine string, o drillOptions) error {
 
 // printDrillPlan says what a drill would do.
 func printDrillPlan(w io.Writer, p *api.DrillPlan, length time.Duration) {
-	name := draw.Clean(p.Machine.Name)
+	name := draw.Clean(p.MachineName)
 	fmt.Fprintf(w, "If %s loses its power for %s:\n", name, wording.Age(length))
 	if p.Leader {
 		fmt.Fprintf(w, "  %s leads the cluster: another machine takes that over first.\n", name)
@@ -148,11 +146,11 @@ func (a *app) mayDrill(ctx context.Context, plan *api.DrillPlan, yes bool) error
 		return api.Refuse(api.CodeConflict, "add --yes to go on, or --dry-run to only see what would happen",
 			"nothing was done: there is no terminal to ask on")
 	}
-	typed, err := a.ask(ctx, bufio.NewReader(a.in), fmt.Sprintf("Its units are killed. Type %s to go on:", plan.Machine.Name))
+	typed, err := a.ask(ctx, bufio.NewReader(a.in), fmt.Sprintf("Its units are killed. Type %s to go on:", plan.MachineName))
 	switch {
 	case err != nil:
 		return err
-	case typed != plan.Machine.Name:
+	case typed != plan.MachineName:
 		return errors.New("nothing was done")
 	}
 	return nil
@@ -165,7 +163,7 @@ func (a *app) followDrill(ctx context.Context, c *client.Client, d api.DrillRepl
 	ctx, cancel := context.WithTimeout(ctx, length+drillReady)
 	defer cancel()
 	if !a.json() {
-		fmt.Fprintf(a.err, "%s is out for %s. Ctrl-C ends only this command.\n", draw.Clean(d.Machine.Name), wording.Age(length))
+		fmt.Fprintf(a.err, "%s is out for %s. Ctrl-C ends only this command.\n", draw.Clean(d.MachineName), wording.Age(length))
 	}
 	since := d.Began.Add(-time.Minute).Format(time.RFC3339Nano)
 	var events []cluster.Event
@@ -207,7 +205,7 @@ func (a *app) followDrill(ctx context.Context, c *client.Client, d api.DrillRepl
 			return report, nil // some unit takes long to start
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
 			return nil, fmt.Errorf("%s isn't back %s after the drill: see `fleettop list-machines --all`, and its daemon's log",
-				d.Machine.Name, drillReady)
+				d.MachineName, drillReady)
 		}
 		if ctx.Err() != nil {
 			return nil, err
@@ -240,7 +238,7 @@ func (a *app) tellDrill(r *api.DrillReport) error {
 		return errors.New(strings.TrimPrefix(r.End, "drill: "))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nDrill of %s, %s, out for %s:\n", draw.Clean(r.Machine.Name),
+	fmt.Fprintf(&b, "\nDrill of %s, %s, out for %s:\n", draw.Clean(r.MachineName),
 		r.Began.Local().Format("2006-01-02 15:04:05"), wording.Age(time.Duration(r.Seconds*float64(time.Second))))
 	width := 4
 	for _, u := range r.Units {
