@@ -34,6 +34,8 @@ const (
 	DefaultPort          = 7370
 	DefaultEtcdPrefix    = "/fleettop"
 	DefaultDaemonGrace   = 10 * time.Second
+	DefaultBackupEvery   = 24 * time.Hour
+	DefaultBackupKeep    = 7
 	DefaultProbeInterval = membership.DefaultProbeInterval
 )
 
@@ -87,6 +89,11 @@ type Config struct {
 
 	// Notify are the receivers that the leader tells what happens.
 	Notify []*notify.Receiver
+
+	// BackupDir has backups that the daemon makes BackupEvery and of which it keeps BackupKeep; empty for none.
+	BackupDir   string
+	BackupEvery time.Duration
+	BackupKeep  int
 
 	// EtcdEndpoints uses an existing etcd cluster instead of an embedded one.
 	EtcdEndpoints []string
@@ -173,6 +180,9 @@ func (c *Config) Complete() error {
 	if err := c.completeEtcd(); err != nil {
 		return err
 	}
+	if err := c.completeBackups(); err != nil {
+		return err
+	}
 	if c.DaemonGrace == 0 {
 		c.DaemonGrace = DefaultDaemonGrace
 	}
@@ -184,6 +194,29 @@ func (c *Config) Complete() error {
 	}
 	return nil
 }
+
+func (c *Config) completeBackups() error {
+	if c.BackupEvery == 0 {
+		c.BackupEvery = DefaultBackupEvery
+	}
+	if c.BackupKeep == 0 {
+		c.BackupKeep = DefaultBackupKeep
+	}
+	switch {
+	case c.BackupDir == "" && (c.BackupEvery != DefaultBackupEvery || c.BackupKeep != DefaultBackupKeep):
+		return errors.New("--backup-every and --backup-keep go with --backup-dir: give that too, or leave them out")
+	case c.BackupDir != "" && !filepath.IsAbs(c.BackupDir):
+		return fmt.Errorf("--backup-dir %q: give the whole path, as /var/lib/fleettop/backups", c.BackupDir)
+	case c.BackupEvery < leastBackup:
+		return fmt.Errorf("--backup-every %s is too often: give %s at least", c.BackupEvery, leastBackup)
+	case c.BackupKeep < 1:
+		return errors.New("--backup-keep must be 1 at least")
+	}
+	return nil
+}
+
+// leastBackup is the least time between backups.
+const leastBackup = time.Minute
 
 var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._-]+)+$`)
 

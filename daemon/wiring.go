@@ -11,6 +11,7 @@ import (
 	"fleettop/daemon/agent"
 	"fleettop/daemon/api"
 	"fleettop/daemon/api/server"
+	"fleettop/daemon/backup"
 	"fleettop/daemon/connectivity"
 	"fleettop/daemon/drill"
 	"fleettop/daemon/engine"
@@ -107,6 +108,11 @@ func (n *node) wire(listeners *listen.Listeners, peers *peers.Peers, manager uni
 	n.add(func(ctx context.Context) error { return leadership.Run(ctx, campaign) })
 	n.add(func(ctx context.Context) error { return n.etcd.FindHome(ctx, peers, view) })
 	n.add(disk.Run)
+	if cfg.BackupDir != "" {
+		backups := &backup.Schedule{Dir: cfg.BackupDir, Every: cfg.BackupEvery, Keep: cfg.BackupKeep, Machine: cfg.MachineID,
+			Name: cfg.Name, Software: cfg.Version, Store: n.store, Timeline: timeline, Log: n.log}
+		n.add(backups.Run)
+	}
 	if cfg.watchesAddress(n.credentials) {
 		n.add(func(ctx context.Context) error { return presence.WatchAddress(ctx, cfg.Address) })
 	}

@@ -67,6 +67,10 @@
 //	       a token for a machine to join (JoinToken)
 //	POST   /v1/notify/test
 //	       send a test to this daemon's receivers of notices (NotifyReport)
+//	GET    /v1/backup
+//	       units, machines and timeline at one revision (a backup's file)
+//	POST   /v1/restore?dry-run=&inactive=
+//	       write what a backup's file has and the cluster hasn't (RestoreReply)
 //	GET    /v1/version
 //	       of this daemon (Version)
 //	GET    /fleet/v1/discovery

@@ -48,6 +48,8 @@ var whoMay = map[string]string{
 	"POST /v1/keys/finish":              "a",
 	"POST /v1/join-token":               "a",
 	"POST /v1/notify/test":              "a",
+	"GET /v1/backup":                    "a",
+	"POST /v1/restore":                  "a",
 	"GET /v1/version":                   "l",
 	"GET /healthz":                      "l",
 	"GET /metrics":                      "l",

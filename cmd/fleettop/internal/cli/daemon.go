@@ -133,12 +133,16 @@ func (a *app) daemonCommand() *cobra.Command {
 			"ntfy+https://…, slack+https://… or alertmanager+http://…; @FILE has one URL a line; may be repeated")
 	f.StringArrayVar(&notifyCommands, "notify-command", nil,
 		"run this with the shell for the same, with the notice as JSON on its standard input; may be repeated")
+	f.StringVar(&cfg.BackupDir, "backup-dir", "",
+		"make backups of the cluster into this directory, on this machine's disk or shared with others (default none)")
+	f.DurationVar(&cfg.BackupEvery, "backup-every", daemon.DefaultBackupEvery, "how old the newest one there may get")
+	f.IntVar(&cfg.BackupKeep, "backup-keep", daemon.DefaultBackupKeep, "how many of them are kept")
 	f.DurationVar(&cfg.DaemonGrace, "daemon-grace", daemon.DefaultDaemonGrace,
 		"how long a machine that lives may be without its daemon before its units move")
 	f.DurationVar(&cfg.ProbeInterval, "probe-interval", daemon.DefaultProbeInterval,
 		"pace of the failure detector: a death is noticed after about five of them")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	for _, dir := range []string{"state-dir", "run-dir"} {
+	for _, dir := range []string{"state-dir", "run-dir", "backup-dir"} {
 		_ = cmd.MarkFlagDirname(dir)
 	}
 	_ = cmd.MarkFlagFilename("ssh-authorized-keys")
@@ -163,11 +167,13 @@ func checkGiven(cmd *cobra.Command, cfg *daemon.Config) error {
 	case cfg.DaemonGrace <= 0:
 		return usageError{fmt.Errorf("--daemon-grace %s leaves no time for a daemon to come back: give more, such as %s",
 			cfg.DaemonGrace, daemon.DefaultDaemonGrace)}
+	case cfg.BackupEvery <= 0 || cfg.BackupKeep <= 0:
+		return usageError{errors.New("--backup-every and --backup-keep must be more than 0: leave out --backup-dir for no backups")}
 	case cfg.ProbeInterval <= 0:
 		return usageError{fmt.Errorf("--probe-interval %s is no interval: give one from 50ms to 5s", cfg.ProbeInterval)}
 	}
 	for _, flag := range []string{"address", "name", "machine-id", "state-dir", "run-dir", "socket",
-		"fleet-socket", "key-file", "ssh-listen", "ssh-authorized-keys"} {
+		"fleet-socket", "backup-dir", "key-file", "ssh-listen", "ssh-authorized-keys"} {
 		if given.Changed(flag) && given.Lookup(flag).Value.String() == "" {
 			return usageError{fmt.Errorf("--%s is given and empty: give a value, or leave it out", flag)}
 		}

@@ -22,6 +22,8 @@ type environment interface {
 	complete(root *cobra.Command)
 	// checkArgs refuses arguments that no verb can use here.
 	checkArgs(args []string) error
+	// checkFile refuses a file that is to be read or written here; - is the standard input or output.
+	checkFile(path string) error
 	// getenv returns an environment variable of the person's.
 	getenv(name string) string
 	// shows reports whether a terminal shows what is written to one of the run's streams.

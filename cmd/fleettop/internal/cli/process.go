@@ -51,6 +51,8 @@ func (p *ownProcess) complete(root *cobra.Command) {
 
 func (p *ownProcess) checkArgs([]string) error { return nil }
 
+func (p *ownProcess) checkFile(string) error { return nil }
+
 func (p *ownProcess) getenv(name string) string { return os.Getenv(name) }
 
 func (p *ownProcess) shows(stream io.Writer) bool { return print.IsTerminal(stream) }

@@ -76,6 +76,15 @@ func (s session) checkArgs(args []string) error {
 	return nil
 }
 
+// checkFile refuses every file: it would be one of the daemon's machine.
+func (s session) checkFile(path string) error {
+	if path == "-" {
+		return nil
+	}
+	return usageError{errors.New("files can't be read or written over this connection: use the standard streams, as " +
+		"ssh HOST backup - >FILE and ssh HOST restore - <FILE")}
+}
+
 func (s session) getenv(name string) string { return s.Env[name] }
 
 func (s session) shows(io.Writer) bool { return s.Shown || s.Terminal != nil }

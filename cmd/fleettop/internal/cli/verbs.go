@@ -60,6 +60,8 @@ func verbs() []verb {
 		{"machines", (*app).joinCommand, []string{own}},
 
 		{"run", (*app).daemonCommand, []string{noJSON, own}},
+		{"run", (*app).backupCommand, []string{looks}},
+		{"run", (*app).restoreCommand, nil},
 		{"run", (*app).keyCommand, []string{looks, noJSON, own}},
 		{"run", (*app).notifyCommand, []string{looks, noJSON}},
 		{"run", (*app).demoCommand, []string{noJSON, own}},
