@@ -104,21 +104,28 @@ func (p *photographer) story() error {
 		keys string
 		sees string // a regular expression
 		shot string
+		film time.Duration // how long it is filmed first; 0 for not at all
 	}{
-		{"", `● 9 active[\s\S]*cpu +\S+ +\d`, ""},
-		{"\x1b[C\x1b[C", `web@6 +[4-9]s`, "overview"}, // they have logged something by then
-		{"K", `failed \d[\s\S]*n3 → n\d \d\.\ds`, "failure"},
-		{"2", `n3 → n\d \d\.\d\ds[\s\S]*n3 → n\d \d\.\d\ds`, "units"},
-		{"4", `worst outage \d`, "timeline"},
-		{":open web@3.service\r", `Recent states[\s\S]*GET /things`, "unit"},
-		{"l", `lines ─+\n( \d\d:[^\n]*\n| ──[^\n]*\n){10}`, "logs"},
-		{":power-on n3\r2", `3/3 machines up`, ""},
-		{"*D", `Destroy \d+ units`, "dialog"},
-		{"\x1b", `2 units`, ""},
+		{"", `● 9 active[\s\S]*cpu +\S+ +\d`, "", 0},
+		{"\x1b[C\x1b[C", `web@6 +[4-9]s`, "overview", 0}, // they have logged something by then
+		{"K", `failed \d[\s\S]*n3 → n\d \d\.\d+ ?s`, "failure", 9 * time.Second},
+		{"2", `UNIT +STATE[\s\S]*n3 → n\d \d\.\d+ ?s[\s\S]*n3 → n\d \d\.\d+ ?s`, "units", 0},
+		{"4", `worst outage \d`, "timeline", 0},
+		{":open web@3.service\r", `Recent states[\s\S]*GET /things`, "unit", 0},
+		{"lg", `GET /things[^\n]*\n[^\n]*n3 → n\d|── [^\n]*n\d[^\n]*\n[\s\S]*GET /things`, "logs", 0},
+		{":power-on n3\r2", `3/3 machines up`, "", 0},
+		{"*D", `Destroy \d+ units`, "dialog", 0},
+		{"\x1b", `2 units`, "", 0},
 	}
 	for _, s := range steps {
 		if err := p.Type(s.keys); err != nil {
 			return err
+		}
+		if s.film > 0 {
+			frames := p.film(s.film)
+			if err := p.write(s.shot+"-moving.svg", movingSVG(frames, s.film)); err != nil {
+				return err
+			}
 		}
 		re := regexp.MustCompile(s.sees)
 		if err := p.AwaitThat(s.sees, patience, re.MatchString); err != nil {
@@ -127,11 +134,18 @@ func (p *photographer) story() error {
 		if s.shot == "" {
 			continue
 		}
-		name := filepath.Join(p.out, s.shot+".svg")
-		if err := os.WriteFile(name, []byte(svg(p.Cells())), 0o644); err != nil {
+		if err := p.write(s.shot+".svg", svg(p.Cells())); err != nil {
 			return err
 		}
-		fmt.Println(name)
 	}
+	return nil
+}
+
+func (p *photographer) write(name, picture string) error {
+	name = filepath.Join(p.out, name)
+	if err := os.WriteFile(name, []byte(picture), 0o644); err != nil {
+		return err
+	}
+	fmt.Println(name)
 	return nil
 }

@@ -89,26 +89,35 @@ func colour256(n int) string {
 
 // svg draws a screen.
 func svg(cells [][]tuitest.Cell) string {
-	width := float64(len(cells[0]))*cellWidth + 2*margin
-	height := len(cells)*cellHeight + 2*margin
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" font-family="JetBrains Mono,DejaVu Sans Mono,Menlo,Consolas,monospace" font-size="14">`+"\n", width, height)
-	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", background)
+	open(&b, len(cells[0]), len(cells))
 	for row, line := range cells {
-		for col := 0; col < len(line); {
-			end := col + 1
-			for end < len(line) && line[end].Look == line[col].Look && !alone(line[end].Text) && !alone(line[col].Text) {
-				end++
-			}
-			for end < len(line) && line[end].Text == "" {
-				end++
-			}
-			run(&b, row, col, line[col:end])
-			col = end
-		}
+		drawRow(&b, row, line)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
+}
+
+// open begins a picture of a terminal of a size in cells.
+func open(b *strings.Builder, width, height int) {
+	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" xml:space="preserve" `+
+		`font-family="JetBrains Mono,DejaVu Sans Mono,Menlo,Consolas,monospace" font-size="14">`+"\n",
+		float64(width)*cellWidth+2*margin, height*cellHeight+2*margin)
+	fmt.Fprintf(b, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", background)
+}
+
+func drawRow(b *strings.Builder, row int, line []tuitest.Cell) {
+	for col := 0; col < len(line); {
+		end := col + 1
+		for end < len(line) && line[end].Look == line[col].Look && !alone(line[end].Text) && !alone(line[col].Text) {
+			end++
+		}
+		for end < len(line) && line[end].Text == "" {
+			end++
+		}
+		run(b, row, col, line[col:end])
+		col = end
+	}
 }
 
 // alone reports whether a character gets a place of its own, as fonts disagree
@@ -138,6 +147,6 @@ func run(b *strings.Builder, row, col int, cells []tuitest.Cell) {
 		attrs += ` text-decoration="underline"`
 	}
 	w := float64(len(cells)-(len(text.String())-len(shown))) * cellWidth
-	fmt.Fprintf(b, `<text x="%.1f" y="%d" textLength="%.1f" lengthAdjust="spacingAndGlyphs" xml:space="preserve" fill="%s"%s>%s</text>`+"\n",
+	fmt.Fprintf(b, `<text x="%.1f" y="%d" textLength="%.1f" fill="%s"%s>%s</text>`+"\n",
 		x, y+cellHeight-5, w, l.fg, attrs, html.EscapeString(shown))
 }
