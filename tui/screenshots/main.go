@@ -110,9 +110,9 @@ func (p *photographer) story() error {
 		{"\x1b[C\x1b[C", `web@6 +[4-9]s`, "overview", 0}, // they have logged something by then
 		{"K", `failed \d[\s\S]*n3 → n\d \d\.\d+ ?s`, "failure", 9 * time.Second},
 		{"2", `UNIT +STATE[\s\S]*n3 → n\d \d\.\d+ ?s[\s\S]*n3 → n\d \d\.\d+ ?s`, "units", 0},
-		{"4", `worst outage \d`, "timeline", 0},
+		{"4", `units moved · worst outage[^\n]*detect`, "timeline", 0},
 		{":open web@3.service\r", `Recent states[\s\S]*GET /things`, "unit", 0},
-		{"lg", `GET /things[^\n]*\n[^\n]*n3 → n\d|── [^\n]*n\d[^\n]*\n[\s\S]*GET /things`, "logs", 0},
+		{"lg", `── [^\n]*n\d[\s\S]*only errors`, "logs", 0},
 		{":power-on n3\r2", `3/3 machines up`, "", 0},
 		{"*D", `Destroy \d+ units`, "dialog", 0},
 		{"\x1b", `2 units`, "", 0},
