@@ -1,6 +1,7 @@
 # fleettop: `make help` lists the targets.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+EPOCH   ?= $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || echo 0))
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PREFIX  ?= /usr/local
 N       ?= 20
@@ -9,16 +10,19 @@ FUZZTIME ?= 60s
 SEEDS   ?= 1000
 STORIES ?= 2000
 SEED    ?= 1
+ARCHES  ?= amd64 arm64 armv7 riscv64
+DIST    ?= bin/dist
+MAKE_DIST = go run ./cmd/fleettop/dist -version '$(VERSION)' -commit '$(COMMIT)' -epoch $(EPOCH)
 export CGO_ENABLED = 0
 
-.PHONY: help build test sim crash fuzz vuln demo screenshots lab e2e failover steady chaos bench lint install clean
+.PHONY: help build test sim crash fuzz vuln demo screenshots lab e2e failover steady chaos bench lint dist install clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/fleettop and bin/fleetlab, static
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/fleettop ./cmd/fleetlab
 
 lint test: export CGO_ENABLED = 1
 
@@ -74,12 +78,16 @@ bench: build ## the benchmarks; as root also those on lab machines
 	@if [ $$(id -u) = 0 ]; then go test -tags e2e,figures -count=1 -timeout 40m -v -run '^Test(Journal)?Figures' ./cmd/fleetlab/e2e; \
 	else echo "not root: the benchmarks on lab machines were left out"; fi
 
-install: build ## the binary and the systemd unit, under PREFIX and DESTDIR
+dist: ## packages for ARCHES (all four) in DIST (bin/dist): deb, rpm, apk, tar.gz, sums, SPDX; a commit's bytes are always the same
+	$(MAKE_DIST) -arches '$(ARCHES)' -out '$(DIST)' $(if $(MAINTAINER),-maintainer '$(MAINTAINER)')
+
+install: build ## the binary, the systemd unit, manual pages and completions, under PREFIX and DESTDIR
 	install -D -m 0755 bin/fleettop $(DESTDIR)$(PREFIX)/bin/fleettop
 	install -d $(DESTDIR)/etc/systemd/system
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' daemon/fleettop.service > $(DESTDIR)/etc/systemd/system/fleettop.service
 	chmod 0644 $(DESTDIR)/etc/systemd/system/fleettop.service
 	install -D -m 0644 daemon/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/fleettop.conf
+	$(MAKE_DIST) -share $(DESTDIR)$(PREFIX)/share
 	@echo "next, on the first machine: systemd-sysusers; fleettop key generate; systemctl daemon-reload; systemctl enable --now fleettop"
 	@echo "      on each other one: systemd-sysusers; systemctl daemon-reload; then the line that 'fleettop join-command' prints on the first"
 

@@ -81,9 +81,9 @@ func unknownOption(o Option) error {
 // fleetOptionNames returns the names of the options of [X-Fleet], and their old ones.
 func fleetOptionNames() (names, old []string) {
 	for _, o := range fleetOptions {
-		names = append(names, o.name)
-		if o.old != "" {
-			old = append(old, o.old)
+		names = append(names, o.Name)
+		if o.Old != "" {
+			old = append(old, o.Old)
 		}
 	}
 	return names, old

@@ -40,13 +40,13 @@ const (
 	leastIsolationTimeout   = 5 * time.Second
 )
 
-// fleetOption is an option of [X-Fleet]: its name, its name before fleet 0.8 if
-// that was another, and the method that reads its values. flag is set for an
-// option that is true or false, which counts as used when it is true.
+// fleetOption is an option of [X-Fleet]: what a person reads of it, and the
+// method that reads its values. flag is set for an option that is true or false,
+// which counts as used when it is true.
 type fleetOption struct {
-	name, old string
-	read      func(c *collector, values []string, old bool) error
-	flag      func(r *Requirements) *bool
+	FleetOption
+	read func(c *collector, values []string, old bool) error
+	flag func(r *Requirements) *bool
 }
 
 // The options that other code names.
@@ -62,28 +62,13 @@ const (
 	optTimeout    = "IsolationTimeoutSec"
 )
 
-// fleetOptions are all options, in the order of messages.
-var fleetOptions = []fleetOption{
-	{name: optMachineID, old: "X-ConditionMachineID", read: (*collector).machineID},
-	{name: optMachineOf, old: "X-ConditionMachineOf", read: (*collector).machineOf},
-	{name: "MachineMetadata", old: "X-ConditionMachineMetadata", read: (*collector).metadata},
-	{name: optConflicts, old: "X-Conflicts", read: (*collector).conflicts},
-	{name: optReplaces, read: (*collector).replaces},
-	{name: optGlobal, flag: func(r *Requirements) *bool { return &r.Global }},
-	{name: "Rerun", flag: func(r *Requirements) *bool { return &r.Rerun }},
-	{name: optExclusive, flag: func(r *Requirements) *bool { return &r.Exclusive }},
-	{name: optReschedule, read: (*collector).reschedule},
-	{name: optIsolation, read: (*collector).onIsolation},
-	{name: optTimeout, read: (*collector).isolationTimeout},
-}
-
 // findFleetOption returns the option with a name, and whether that is its old name.
 func findFleetOption(name string) (o fleetOption, old, known bool) {
-	i := slices.IndexFunc(fleetOptions, func(o fleetOption) bool { return o.name == name || o.old == name })
+	i := slices.IndexFunc(fleetOptions, func(o fleetOption) bool { return o.Name == name || o.Old == name })
 	if i < 0 || name == "" {
 		return fleetOption{}, false, false
 	}
-	return fleetOptions[i], fleetOptions[i].old == name, true
+	return fleetOptions[i], fleetOptions[i].Old == name, true
 }
 
 // Requirements returns the requirements in the [X-Fleet] section of a unit named
@@ -133,8 +118,8 @@ func (c *collector) add(o Option) error {
 		err = c.flag(o, values, option)
 	} else {
 		err = option.read(c, values, old)
-		if _, seen := c.lines[option.name]; !seen && len(values) > 0 {
-			c.lines[option.name] = o.Line
+		if _, seen := c.lines[option.Name]; !seen && len(values) > 0 {
+			c.lines[option.Name] = o.Line
 		}
 	}
 	if err != nil {
@@ -203,9 +188,9 @@ func (c *collector) flag(o Option, values []string, option fleetOption) error {
 		}
 		*to = yes
 	}
-	delete(c.lines, option.name)
+	delete(c.lines, option.Name)
 	if *to {
-		c.lines[option.name] = o.Line
+		c.lines[option.Name] = o.Line
 	}
 	return nil
 }

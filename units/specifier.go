@@ -6,6 +6,24 @@ import (
 	"strings"
 )
 
+// Specifier is one that is replaced in values of [X-Fleet].
+type Specifier struct {
+	Letter byte   // what follows the percent sign
+	Doc    string // what it is replaced by, as a sentence
+	value  func(Name) string
+}
+
+// Specifiers returns all that are replaced in values of [X-Fleet].
+func Specifiers() []Specifier { return slices.Clone(specifiers) }
+
+var specifiers = []Specifier{
+	{'n', "The unit's name.", Name.String},
+	{'N', "The unit's name without its type.", Name.Base},
+	{'p', "The prefix: the template's name before the @, or the name without its type.", Name.Prefix},
+	{'i', "The instance: what is between the @ and the type.", Name.Instance},
+	{'%', "A percent sign.", func(Name) string { return "%" }},
+}
+
 // expand replaces the specifiers fleet knows in a value of [X-Fleet]: %n %N %p
 // %i, and %% for a percent sign. A percent sign that isn't followed by a
 // letter stands for itself; any other letter is refused, since a systemd
@@ -23,17 +41,10 @@ func expand(value string, n Name) (string, error) {
 		if value != "" {
 			c = value[0]
 		}
+		known := slices.IndexFunc(specifiers, func(s Specifier) bool { return s.Letter == c })
 		switch {
-		case c == '%':
-			b.WriteByte('%')
-		case c == 'n':
-			b.WriteString(n.String())
-		case c == 'N':
-			b.WriteString(n.Base())
-		case c == 'p':
-			b.WriteString(n.Prefix())
-		case c == 'i':
-			b.WriteString(n.Instance())
+		case known >= 0:
+			b.WriteString(specifiers[known].value(n))
 		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
 			return "", fmt.Errorf("the specifier %%%c is not known in [X-Fleet]: "+
 				"use %%n, %%N, %%p or %%i, and %%%% for a percent sign", c)

@@ -42,6 +42,7 @@ type setup struct {
 	options func(m *lab.Machine) string // more flags of a machine's daemon
 	limit   time.Duration               // testLimit if zero
 	idle    bool                        // install only, start no daemon
+	bare    bool                        // install nothing
 	// unwatched leaves the units' processes alone: to look at hundreds of
 	// them all the time would take from what is measured.
 	unwatched bool
@@ -56,7 +57,10 @@ func newFleet(t testing.TB, n int, s setup) *fleet {
 	if os.Geteuid() != 0 {
 		t.Fatal("the end-to-end tests boot machines: run them as root")
 	}
-	path := binary(t) // before the clock runs
+	path := ""
+	if !s.bare {
+		path = binary(t) // before the clock runs
+	}
 	if s.limit == 0 {
 		s.limit = testLimit
 	}
@@ -90,6 +94,9 @@ func newFleet(t testing.TB, n int, s setup) *fleet {
 	f.procs = startSampler(watched)
 	t.Cleanup(f.procs.stop)
 	t.Cleanup(f.dump)
+	if s.bare {
+		return f
+	}
 	key := filepath.Join(t.TempDir(), "key")
 	if out, err := exec.CommandContext(ctx, path, "key", "generate", "--key-file", key).CombinedOutput(); err != nil {
 		t.Fatalf("make a cluster key: %v\n%s", err, out)

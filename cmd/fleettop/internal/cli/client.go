@@ -43,5 +43,5 @@ func (a *app) json() bool { return a.output == "json" }
 
 // coloured reports whether what is written may have colours.
 func (a *app) coloured(w io.Writer) bool {
-	return !a.noColor && a.env.getenv("TERM") != "dumb" && print.IsTerminal(w)
+	return !a.noColor && a.env.getenv(varTerm) != "dumb" && print.IsTerminal(w)
 }

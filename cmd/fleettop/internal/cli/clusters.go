@@ -73,7 +73,7 @@ func (p *ownProcess) findForConsole() (warning string, err error) {
 func (p *ownProcess) named() (name string, c config.Cluster, err error) {
 	asked := p.given("cluster") || p.switched
 	direct := p.given("endpoint") || p.given("host")
-	if !asked && (direct || os.Getenv("FLEETTOP_ENDPOINT") != "" || os.Getenv("FLEETTOP_HOST") != "") {
+	if !asked && (direct || os.Getenv(varEndpoint) != "" || os.Getenv(varHost) != "") {
 		return "", c, nil
 	}
 	path, err := config.Path()
@@ -186,8 +186,8 @@ func (p *ownProcess) shellOn(machine string) *exec.Cmd {
 	}
 	cmd := exec.Command(self, way, "ssh", "--machine", machine)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "FLEETTOP_ENDPOINT=") || strings.HasPrefix(v, "FLEETTOP_HOST=") ||
-			strings.HasPrefix(v, "FLEETTOP_CLUSTER=")
+		return strings.HasPrefix(v, varEndpoint+"=") || strings.HasPrefix(v, varHost+"=") ||
+			strings.HasPrefix(v, varCluster+"=")
 	})
 	return cmd
 }

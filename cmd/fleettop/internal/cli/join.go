@@ -14,6 +14,7 @@ import (
 	"fleettop/cmd/fleettop/internal/print"
 	"fleettop/daemon"
 	"fleettop/daemon/api/client"
+	"fleettop/daemon/keys"
 	"fleettop/daemon/trust"
 )
 
@@ -118,6 +119,8 @@ func (a *app) joinCommand() *cobra.Command {
 	f.StringVar(&j.StateDir, "state-dir", usual.StateDir, "the daemon's directory for what must survive a reboot")
 	f.BoolVar(&start, "start", false, "start the daemon as a systemd service, now and at every boot")
 	f.BoolVarP(&yes, "yes", "y", false, "replace another cluster's key without asking")
+	setUsualDefault(f, "key-file", usualKeyFile)
+	setUsualDefault(f, "state-dir", daemon.DefaultStateDir+", or an ordinary user's ~/.local/state/fleettop")
 	_ = cmd.MarkFlagDirname("state-dir")
 	_ = cmd.MarkFlagFilename("key-file")
 	return cmd
@@ -139,6 +142,9 @@ func (a *app) mayReplaceKey(ctx context.Context, j daemon.JoinConfig, in *bufio.
 	}
 	return err
 }
+
+// usualKeyFile is the default of --key-file in the manual.
+const usualKeyFile = keys.DefaultFile + ", or an ordinary user's ~/.config/fleettop/key"
 
 // usualPlaces are where a daemon of this user keeps its things.
 func usualPlaces() daemon.Places {
@@ -180,7 +186,7 @@ func (s daemonService) systemctl(ctx context.Context, args ...string) error {
 // installed checks that there is a service to start.
 func (s daemonService) installed(ctx context.Context) error {
 	if err := s.systemctl(ctx, "cat", "fleettop.service"); err != nil {
-		where := "/etc/systemd/system/fleettop.service (make install does it)"
+		where := "fleettop's package, or /etc/systemd/system/fleettop.service (make install does it)"
 		if s.user {
 			where = "~/.config/systemd/user/fleettop.service, as the README has it"
 		}

@@ -54,6 +54,7 @@ func (a *app) keyGenerateCommand() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVar(&path, "key-file", path, "where to put it")
+	setUsualDefault(cmd.Flags(), "key-file", usualKeyFile)
 	return cmd
 }
 

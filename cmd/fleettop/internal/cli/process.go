@@ -37,16 +37,19 @@ type ownProcess struct {
 func (p *ownProcess) complete(root *cobra.Command) {
 	f := root.PersistentFlags()
 	p.flags = f
-	f.StringVar(&p.cluster, "cluster", os.Getenv("FLEETTOP_CLUSTER"),
+	f.StringVar(&p.cluster, "cluster", os.Getenv(varCluster),
 		"the cluster to talk to, one of [clusters] in ~/.config/fleettop/config.toml (env FLEETTOP_CLUSTER)")
 	_ = root.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) (
 		[]cobra.Completion, cobra.ShellCompDirective) {
 		return clusterNames(), cobra.ShellCompDirectiveNoFileComp
 	})
-	f.StringVar(&p.endpoint, "endpoint", cmp.Or(os.Getenv("FLEETTOP_ENDPOINT"), localEndpoint()),
+	f.StringVar(&p.endpoint, "endpoint", cmp.Or(os.Getenv(varEndpoint), localEndpoint()),
 		"the daemon to talk to: unix:///path or http://host:port (env FLEETTOP_ENDPOINT)")
-	f.StringVarP(&p.host, "host", "H", os.Getenv("FLEETTOP_HOST"),
+	f.StringVarP(&p.host, "host", "H", os.Getenv(varHost),
 		"the machine whose daemon to talk to, by your own ssh: ssh://user@host[:port] (env FLEETTOP_HOST)")
+	setUsualDefault(f, "cluster", "")
+	setUsualDefault(f, "endpoint", api.DefaultEndpoint+", or that of this user's own daemon")
+	setUsualDefault(f, "host", "")
 }
 
 func (p *ownProcess) checkArgs([]string) error { return nil }

@@ -32,7 +32,7 @@ func (a *app) dialFor(verb string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &progressLine{out: a.err, verb: verb, terminal: print.IsTerminal(a.err) && a.env.getenv("TERM") != "dumb"}
+	p := &progressLine{out: a.err, verb: verb, terminal: print.IsTerminal(a.err) && a.env.getenv(varTerm) != "dumb"}
 	if p.terminal {
 		p.out = print.Raw(a.err) // what is told is clean, and the line is written over
 	}

@@ -41,7 +41,8 @@ func (a *app) root() *cobra.Command {
 		"how long the daemon may take to answer, or say nothing while it is at work")
 	f.BoolVar(&a.readOnly, "read-only", false, "look and change nothing: refuses verbs that act, "+
 		"and hides what acts in the console")
-	f.BoolVar(&a.noColor, "no-color", a.env.getenv("NO_COLOR") != "", "never use colours (env NO_COLOR)")
+	f.BoolVar(&a.noColor, "no-color", a.env.getenv(varNoColor) != "", "never use colours (env NO_COLOR)")
+	setUsualDefault(f, "no-color", "")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
 	_ = root.RegisterFlagCompletionFunc("output",
 		cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
