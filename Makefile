@@ -75,6 +75,7 @@ chaos: build ## MINUTES (10) of faults that SEED (1) chooses, on five machines w
 
 bench: build ## the benchmarks; as root also those on lab machines
 	go test -run '^$$' -bench . -benchmem ./units/... ./cluster/schedule/... ./cluster/etcdstore/... ./daemon/api/... ./daemon/logs/... ./journal/... ./tui/...
+	go test -tags figures -count=1 -timeout 20m -v -run '^TestConsoleFigures$$' ./cmd/fleettop/internal/cli
 	@if [ $$(id -u) = 0 ]; then go test -tags e2e,figures -count=1 -timeout 40m -v -run '^Test(Journal)?Figures' ./cmd/fleetlab/e2e; \
 	else echo "not root: the benchmarks on lab machines were left out"; fi
 

@@ -17,7 +17,7 @@ import (
 )
 
 // pollEvery is how often it is looked whether a file of the settings changed.
-const pollEvery = time.Second
+const pollEvery = 2 * time.Second
 
 // configMsg is settings that were read while the console is open.
 type configMsg struct {

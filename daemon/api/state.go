@@ -17,6 +17,8 @@ type WatchOptions struct {
 	// anything of the stream has arrived, also a part of a line.
 	Heartbeat time.Duration
 	Alive     func()
+	// LinesOnly is for a caller that folds the lines itself: the State it is called with is nil.
+	LinesOnly bool
 }
 
 // EventsKept is how many recent events a State keeps.

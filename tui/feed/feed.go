@@ -23,7 +23,7 @@ import (
 const (
 	batchEvery  = 100 * time.Millisecond // ordinary changes
 	urgentEvery = 30 * time.Millisecond  // those a person waits for
-	heartbeat   = 600 * time.Millisecond // asked of the daemon
+	heartbeat   = 800 * time.Millisecond // asked of the daemon
 	noticed     = 2 * time.Second        // silence after which it is said
 	patience    = 5 * time.Second        // and after which another daemon is tried
 	alone       = 12 * time.Second       // the same, where there is no other
@@ -33,6 +33,7 @@ const (
 	statsRetry  = 3 * time.Second
 	statsNone   = time.Minute // a daemon without figures is asked again
 	eventsAsked = 2000
+	figuresWait = 64 // figures that are read before the first of them is taken
 )
 
 // Client is the part of client.Client the feed reads from.

@@ -30,10 +30,14 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 	lines, ended := make(chan *api.Line), make(chan error, 1)
 	began := time.Now()
 	var alive atomic.Int64 // when anything came last, since began
-	options := api.WatchOptions{WhatIf: true, Heartbeat: heartbeat,
+	var hangs atomic.Bool  // it is said that the daemon doesn't answer
+	options := api.WatchOptions{WhatIf: true, Heartbeat: heartbeat, LinesOnly: true,
 		Alive: func() { alive.Store(int64(time.Since(began))) }}
 	running.Go(func() {
 		ended <- c.Watch(ctx, options, func(_ *api.State, l *api.Line) error {
+			if l.Kind == api.LineHeartbeat && !hangs.Load() {
+				return nil // alive says all that it does
+			}
 			select {
 			case lines <- l:
 				return nil
@@ -43,7 +47,7 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 		})
 	})
 	older := make(chan []cluster.Event, 1)
-	figures := make(chan api.Stats)
+	var figures chan api.Stats // nil while none are asked for
 	var stopStats context.CancelFunc = func() {}
 	defer func() { stopStats() }()
 	setStats := func(on bool) {
@@ -52,8 +56,11 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 		if on {
 			statsCtx, stop := context.WithCancel(ctx)
 			stopStats = stop
-			running.Go(func() { askStats(statsCtx, c, figures) })
+			fresh := make(chan api.Stats, figuresWait) // without those that came before they were looked away from
+			figures = fresh
+			running.Go(func() { askStats(statsCtx, c, fresh) })
 		} else {
+			figures = nil
 			f.reducer.DropStats()
 		}
 	}
@@ -62,6 +69,9 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 	for first := true; ; {
 		select {
 		case err := <-ended:
+			if !first {
+				f.conn.Seen = began.Add(time.Duration(alive.Load()))
+			}
 			if cause := (silence{}); errors.As(context.Cause(ctx), &cause) {
 				return cause
 			}
@@ -75,16 +85,23 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 				cancel(silence{quiet.Round(time.Second)})
 			case quiet >= noticed:
 				if f.conn.Up && !f.conn.Quiet {
-					f.conn.Quiet = true
+					f.conn.Quiet, f.conn.Seen = true, began.Add(last)
+					hangs.Store(true)
 					f.publish(time.Now())
 				}
 				silent.Reset(heartbeat)
 			default:
+				if f.conn.Quiet { // it came just before that was said
+					f.conn.Quiet = false
+					hangs.Store(false)
+					f.publish(time.Now())
+				}
 				silent.Reset(noticed - quiet)
 			}
 		case l := <-lines:
 			silent.Reset(noticed)
 			f.take(l, c, first)
+			hangs.Store(false)
 			if first {
 				first = false
 				setStats(f.looking)
@@ -99,7 +116,10 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 			f.schedule(batchEvery)
 		case s := <-figures:
 			f.reducer.PutStats(s)
-			f.schedule(batchEvery)
+			if !f.waiting { // they come many at once
+				f.waiting = true
+				f.due.Reset(batchEvery)
+			}
 		case <-f.look:
 			if on := f.looked(); on != f.looking {
 				f.looking = on

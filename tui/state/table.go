@@ -111,6 +111,10 @@ func sortRows(s *Snapshot, rows []*Row, o Order) {
 		sortByState(rows)
 		return
 	}
+	if o.Group == Ungrouped && (o.Column == ByCPU || o.Column == ByMemory) {
+		sortByUse(s, rows, o)
+		return
+	}
 	slices.SortStableFunc(rows, func(a, b *Row) int {
 		if o.Group != Ungrouped {
 			if c := natural(groupOf(a, o.Group), groupOf(b, o.Group)); c != 0 {
@@ -152,6 +156,32 @@ func sortByState(rows []*Row) {
 		if from = to; mood == Idle {
 			return
 		}
+	}
+}
+
+// sortByUse puts rows in the order that the comparison of ByCPU or ByMemory has. The figures change
+// all the time, and are looked up once a row.
+func sortByUse(s *Snapshot, rows []*Row, o Order) {
+	type used struct {
+		row *Row
+		use float64
+		at  int
+	}
+	list := make([]used, len(rows))
+	for i, r := range rows {
+		u, _ := s.UseOf(r)
+		list[i] = used{r, u.CPU, i}
+		if o.Column == ByMemory {
+			list[i].use = float64(u.Memory)
+		}
+	}
+	sign := 1
+	if o.Down {
+		sign = -1
+	}
+	slices.SortFunc(list, func(a, b used) int { return cmp.Or(sign*cmp.Compare(a.use, b.use), a.at-b.at) })
+	for i, u := range list {
+		rows[i] = u.row
 	}
 }
 

@@ -33,6 +33,8 @@ type Cluster struct {
 	API      *server.Server // behind the endpoint: without a role
 	Left     chan struct{}  // closed when the API was told to leave
 
+	sessions map[string]cluster.Session // by machine
+
 	health  *verdicts
 	tb      testing.TB
 	mu      sync.Mutex // guards faults and paused
@@ -44,8 +46,9 @@ type Cluster struct {
 
 // Machine returns the n-th of the machines Start makes, from 1 on.
 func Machine(n int) cluster.Machine {
-	return cluster.Machine{ID: fmt.Sprintf("%d%031d", n, n), Name: fmt.Sprintf("n%d", n),
-		Address:  fmt.Sprintf("198.18.1.%d", n),
+	id := fmt.Sprintf("%d%031d", n, n)
+	return cluster.Machine{ID: id[len(id)-32:], Name: fmt.Sprintf("n%d", n),
+		Address:  fmt.Sprintf("198.18.%d.%d", 1+n/250, n%250),
 		Metadata: map[string]string{"rack": fmt.Sprint(n)}, Version: "test", Manager: "process"}
 }
 
@@ -64,6 +67,7 @@ func Start(tb testing.TB, machines int, tweaks ...func(*server.Config)) *Cluster
 
 	ground := c.Mem.Open()
 	sessions := map[string]cluster.Session{}
+	c.sessions = sessions
 	for n := range machines {
 		m := Machine(n + 1)
 		must(tb, ground.UpdateMachine(ctx, m.ID, func(r *cluster.Machine) error { *r = m; return nil }))

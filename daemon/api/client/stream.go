@@ -47,6 +47,9 @@ func (c *Client) Watch(ctx context.Context, opts api.WatchOptions, f func(*api.S
 				c.endpoint, l.Kind)
 		}
 		first = false
+		if opts.LinesOnly {
+			return f(nil, &l)
+		}
 		state.Apply(&l)
 		return f(&state, &l)
 	})
@@ -84,20 +87,47 @@ func (c *Client) lines(ctx context.Context, path string, q url.Values, alive fun
 	if resp.StatusCode >= 300 {
 		return c.refused(ctx, resp)
 	}
-	in := bufio.NewScanner(notedReader{resp.Body, alive})
-	in.Buffer(make([]byte, 64<<10), maxLine)
-	for in.Scan() {
-		if line := bytes.TrimSpace(in.Bytes()); len(line) > 0 {
+	in := lineReader{in: bufio.NewReaderSize(notedReader{resp.Body, alive}, 64<<10)}
+	for {
+		line, err := in.next()
+		if line = bytes.TrimSpace(line); len(line) > 0 {
 			if err := f(line); err != nil {
 				return err
 			}
 		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return c.explain(ctx, errors.New("the daemon ended the stream"))
+		case err != nil:
+			return c.explain(ctx, err)
+		}
 	}
-	err = in.Err()
-	if err == nil {
-		err = errors.New("the daemon ended the stream")
+}
+
+// lineReader reads lines, of which the first may be very long and the others are short: what a long
+// one needs is not kept.
+type lineReader struct {
+	in   *bufio.Reader
+	long []byte // the parts of a line that is longer than the reader's buffer
+}
+
+// next returns a line, with its end, which is valid until the next call. With an error it returns
+// what came before that.
+func (r *lineReader) next() ([]byte, error) {
+	r.long = nil
+	for {
+		part, err := r.in.ReadSlice('\n')
+		if err == nil && r.long == nil {
+			return part, nil
+		}
+		if len(r.long)+len(part) > maxLine {
+			return nil, bufio.ErrTooLong
+		}
+		r.long = append(r.long, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return r.long, err
+		}
 	}
-	return c.explain(ctx, err)
 }
 
 // notedReader tells whenever something was read.

@@ -34,7 +34,7 @@ func onTerminalWith(t *testing.T, width, height int, env []string, args ...strin
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=",
+	cmd.Env = append(os.Environ(), actAsFleettop+"=1", "TMPDIR="+tmp, "HOME="+tmp, "XDG_CONFIG_HOME=", "XDG_STATE_HOME="+t.TempDir(),
 		"TERM=xterm-256color", "COLORTERM=", "LC_ALL=", "LC_CTYPE=", "LANG=C.UTF-8", "TMUX=", "STY=", "EDITOR=true",
 		"VISUAL=")
 	cmd.Env = append(cmd.Env, env...)
