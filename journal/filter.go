@@ -33,22 +33,22 @@ func (f *Filter) Match(e *Entry) bool {
 // IsError reports whether an entry is an error: by its priority, or by the words error, fatal or
 // panic in its message, as most programs that log to their output set no priority.
 func IsError(priority int, message string) bool {
-	return priority <= Error || ContainsFold(message, "error") || ContainsFold(message, "fatal") ||
-		ContainsFold(message, "panic")
-}
-
-// ContainsFold reports whether a text has a word in it, in whatever case. The word must be in lower case.
-func ContainsFold(text, word string) bool {
-	if word == "" {
+	if priority <= Error {
 		return true
 	}
-	first := word[0]
-	for i := 0; i+len(word) <= len(text); i++ {
-		switch c := text[i]; {
-		case c >= 0x80 || first >= 0x80:
-			return strings.Contains(strings.ToLower(text[i:]), word)
-		case c == first || c >= 'A' && c <= 'Z' && c|0x20 == first:
-			if strings.EqualFold(text[i:i+len(word)], word) {
+	const letters = len("error") // of each of the words
+	for i := 0; i+letters <= len(message); i++ {
+		switch word := message[i : i+letters]; word[0] | 0x20 {
+		case 'e':
+			if strings.EqualFold(word, "error") {
+				return true
+			}
+		case 'f':
+			if strings.EqualFold(word, "fatal") {
+				return true
+			}
+		case 'p':
+			if strings.EqualFold(word, "panic") {
 				return true
 			}
 		}

@@ -176,7 +176,7 @@ func (f *fleet) manyShown(viewer *lab.Machine, idle float64) {
 	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
 	screen, err := tuitest.StartPty(cmd, 120, 40)
 	f.must(err)
-	count := regexp.MustCompile(`following (\d+) lines`)
+	count := regexp.MustCompile(`following ([\d,]+) lines`)
 	for _, step := range []struct{ keys, sees string }{{"", "machines up"}, {"2/many-\r", fmt.Sprint(manyUnits, " units")},
 		{"*", fmt.Sprint(manyUnits, " marked")}, {"l", "following"}} {
 		f.must(screen.Type(step.keys))
@@ -188,7 +188,7 @@ func (f *fleet) manyShown(viewer *lab.Machine, idle float64) {
 			if found == nil {
 				return false
 			}
-			n, err = strconv.Atoi(found[1])
+			n, err = strconv.Atoi(strings.ReplaceAll(found[1], ",", ""))
 			return err == nil
 		}))
 		return n

@@ -68,7 +68,11 @@ func lines(env *screens.Env) []line {
 		}
 		out = append(out, line{key: strings.Join(shown, " "), text: b.Help})
 	}
-	out = append(out, line{}, line{head: "Filters"},
+	out = append(out, line{}, line{head: "A log's past"},
+		line{key: ":since 10:30", text: "the log from a time on; also -15m, yesterday 10:30, 2026-01-31 10:30"},
+		line{key: ":until 10:45", text: "the log up to a time; :since and :until alone show all of it"},
+		line{key: ":goto 10:31:07", text: "the first line at or after a time; what is missing is loaded"},
+		line{}, line{head: "Filters"},
 		line{key: "web", text: "what has web in its name, its machine's name or its state"},
 		line{key: "~wb1", text: "what has w, b and 1 in that order"},
 		line{key: "!web", text: "what has no web"},

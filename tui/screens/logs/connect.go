@@ -3,6 +3,7 @@ package logs
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"fleettop/daemon/api"
@@ -156,18 +157,16 @@ func (s *stream) finish() {
 	}
 }
 
-// pushOlder hands older lines to the line buffer. What is said between them is told once.
+// pushOlder hands older lines, which it takes over, to the line buffer. What is said between them is told once.
 func (s *stream) pushOlder(lines []journal.Entry) {
 	s.mu.Lock()
-	for _, l := range lines {
-		if l.Kind != "" && s.said[l.Text] {
-			continue
-		}
+	s.older = append(s.older, slices.DeleteFunc(lines, func(l journal.Entry) bool {
+		told := l.Kind != "" && s.said[l.Text]
 		if l.Kind != "" {
 			s.said[l.Text] = true
 		}
-		s.older = append(s.older, l)
-	}
+		return told
+	})...)
 	s.mu.Unlock()
 	poke(s.wake)
 }

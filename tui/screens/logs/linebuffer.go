@@ -12,6 +12,7 @@ import (
 const (
 	kept      = 100000   // lines remembered
 	bytesKept = 64 << 20 // of messages remembered
+	together  = 64       // entries in one piece of memory
 	viewMost  = 16 << 10 // bytes of a message that are shown and searched; saving has all
 )
 
@@ -28,7 +29,14 @@ type entry struct {
 }
 
 func newEntry(l journal.Entry) *entry {
-	e := &entry{Entry: l}
+	e := &entry{}
+	e.fill(l)
+	return e
+}
+
+// fill makes an entry that of a line.
+func (e *entry) fill(l journal.Entry) {
+	e.Entry = l
 	text := l.Message
 	if l.Kind != "" {
 		text = l.Text
@@ -42,7 +50,6 @@ func newEntry(l journal.Entry) *entry {
 		e.hues = moved(text, e.hues)
 	}
 	e.urgent = l.Kind == "" && journal.IsError(l.Priority, e.view)
-	return e
 }
 
 // textBytes is how much text an entry has.
@@ -54,6 +61,25 @@ func (e *entry) broken(w int) []string {
 		e.width, e.lines = w, draw.Wrap(e.view, w)
 	}
 	return e.lines
+}
+
+// hasFold reports whether text has a word in it, which is in lower case.
+func hasFold(text, word string) bool {
+	if word == "" {
+		return true
+	}
+	first := word[0]
+	for i := 0; i+len(word) <= len(text); i++ {
+		switch c := text[i]; {
+		case c >= 0x80 || first >= 0x80:
+			return strings.Contains(strings.ToLower(text[i:]), word)
+		case c == first || c >= 'A' && c <= 'Z' && c|0x20 == first:
+			if strings.EqualFold(text[i:i+len(word)], word) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // page is what a lineBuffer has at one moment. It is immutable and safe to share.
@@ -95,8 +121,13 @@ func (b *lineBuffer) add(lines []journal.Entry) {
 	}
 	fresh := make([]*entry, len(lines))
 	sorted := true
+	var room []entry // for some of them, as one piece of memory
 	for i, l := range lines {
-		fresh[i] = newEntry(l)
+		if len(room) == 0 {
+			room = make([]entry, min(together, len(lines)-i))
+		}
+		fresh[i], room = &room[0], room[1:]
+		fresh[i].fill(l)
 		b.bytes += textBytes(&fresh[i].Entry)
 		sorted = sorted && (i == 0 || !l.Time.Before(lines[i-1].Time))
 	}

@@ -9,7 +9,6 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
-	"fleettop/journal"
 	"fleettop/tui/draw"
 	"fleettop/tui/keys"
 	"fleettop/tui/screens"
@@ -335,7 +334,7 @@ func isUrgent(e *entry) bool { return e.urgent }
 // finds reports of an entry whether what is searched for is in it.
 func (s *Screen) finds() func(*entry) bool {
 	text := s.search
-	return func(e *entry) bool { return text != "" && journal.ContainsFold(e.view, text) }
+	return func(e *entry) bool { return text != "" && hasFold(e.view, text) }
 }
 
 // seek goes to the next entry that holds, around the end if need be. It may
