@@ -128,6 +128,9 @@ func TestIsError(t *testing.T) {
 			t.Errorf("%q is an error: %v", message, got)
 		}
 	}
+	if f := (Filter{Errors: true}); f.Match(&Entry{Priority: Info, Message: "all is well"}) {
+		t.Error("a filter for errors lets others pass")
+	}
 	if !IsError(Error, "disk full") || IsError(Warning, "disk nearly full") {
 		t.Error("priorities don't count")
 	}

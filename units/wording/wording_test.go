@@ -17,6 +17,14 @@ func TestCount(t *testing.T) {
 	}
 }
 
+func TestNumber(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 3214: "3,214", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
+		if got := Number(n); got != want {
+			t.Errorf("Number(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{-time.Second: "0 s", 4900 * time.Millisecond: "4 s", 3 * time.Minute: "3 min",
 		47 * time.Hour: "47 h", 51 * time.Hour: "2 d"} {

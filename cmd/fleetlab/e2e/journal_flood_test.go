@@ -71,9 +71,11 @@ func TestJournalFiguresFlood(t *testing.T) {
 	f.must(got.err)
 	rate := float64(lines) / time.Since(began).Seconds()
 	t.Logf("%d lines in %s, %.0f a second; load %s", lines, time.Since(began).Round(time.Second), rate, loadAverage(t))
-	t.Logf("a line takes to a follower on another machine: median %.0f ms, p99 %.0f ms, at most %.0f ms; %d lines missed and told",
+	t.Logf("a line takes to a follower on another machine: median %.0f ms, p99 %.0f ms, at most %.0f ms; "+
+		"%d lines missed and told",
 		ms(quantile(got.took, 0.5)), ms(quantile(got.took, 0.99)), ms(quantile(got.took, 1)), got.missed)
-	t.Logf("the newest line on the console's screen is old: median %.0f ms, p99 %.0f ms, at most %.0f ms; it said %d times of %d that it is behind",
+	t.Logf("age of the newest line on the console's screen: median %.0f ms, p99 %.0f ms, at most %.0f ms; "+
+		"it said %d times of %d that it is behind",
 		ms(quantile(shown, 0.5)), ms(quantile(shown, 0.99)), ms(quantile(shown, 1)), behind, len(shown))
 	if got.lines+got.missed != lines {
 		t.Errorf("%d lines came and %d were told to be missing, of %d", got.lines, got.missed, lines)

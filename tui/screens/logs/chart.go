@@ -31,14 +31,16 @@ func (s *Screen) chart(env *screens.Env, first, last int) {
 		return
 	}
 	columns := s.page.histogram.columns(from, to, n)
+	// Few lines are counted over longer times, or there would be gaps between all of them.
+	heights := s.page.histogram.columns(from, to, max(chartColumns, min(n, len(shown)/3)))
 	most := 0
-	for _, c := range columns {
+	for _, c := range heights {
 		most = max(most, c.total())
 	}
 	b.Space(1)
 	b.Text(begins+" ", t.Dim)
 	start := b.Col()
-	for _, c := range columns {
+	for i, c := range columns {
 		ink := t.Dim
 		switch {
 		case c.errors > 0:
@@ -46,7 +48,7 @@ func (s *Screen) chart(env *screens.Env, first, last int) {
 		case c.warnings > 0:
 			ink = t.Busy
 		}
-		b.Text(bar(t.Sparks, c.total(), most), ink)
+		b.Text(bar(t.Sparks, heights[i*len(heights)/n].total(), most), ink)
 	}
 	b.Text(" "+ends, t.Dim)
 	b.End()

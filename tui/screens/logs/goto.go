@@ -44,7 +44,7 @@ func (s *Screen) goToTime(env *screens.Env, at time.Time) screens.Intent {
 		return nil
 	case len(all) == 0:
 		return screens.Say{Text: "No line is shown: :since without a time shows all of the log."}
-	case s.span.more && at.After(s.span.until):
+	case s.span.more && !at.Before(s.span.until.Truncate(time.Second)): // as people read that time, and write it
 		sp := s.span
 		sp.until, sp.more = time.Time{}, false
 		return s.readFrom(env, at, sp, nil)
@@ -119,8 +119,9 @@ func (s *Screen) reachedTime(env *screens.Env, m reached) tea.Cmd {
 		s.stream = still(m.cut)
 		s.setFilter(filter)
 		s.goal = m.at
-		return tea.Batch(wait(s.stream), say(wording.Number(len(m.cut))+" lines from "+moment(m.at, env.Now)+" on are shown, up to "+
-			moment(last, env.Now)+". :goto "+moment(last, env.Now)+" shows the next ones, and "+s.bottomKey(env)+" goes to now."))
+		end := moment(last, env.Now)
+		return tea.Batch(wait(s.stream), say(wording.Number(len(m.cut))+" lines from "+moment(m.at, env.Now)+
+			" on are shown, up to "+end+". :goto "+end+" shows the next ones, and "+s.bottomKey(env)+" goes to now."))
 	case m.whole && m.n > 0:
 		cmd := s.reopen(env, span{since: m.at, errors: s.span.errors})
 		s.goal = m.at

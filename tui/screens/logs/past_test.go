@@ -208,7 +208,7 @@ func TestBounds(t *testing.T) {
 	const day = "2026-03-14 "
 	v.bound(SinceWord, day+"12:10")
 	v.shows(600, 3999)
-	v.awaits("following since Mar 14 12:10:00 · 3,400 lines")
+	v.awaits("following · since Mar 14 12:10:00 · 3,400 lines")
 	v.do(keys.Top)
 	v.do(keys.Up)
 	if !strings.HasPrefix(v.said, "The log is shown since Mar 14 12:10:00") {
@@ -278,11 +278,12 @@ func TestGoTo(t *testing.T) {
 	v.do(keys.Top)
 	v.do(keys.Up)
 	v.await("the first lines", func() bool { return v.page.shown[0].Message == "line 0" })
-	goTo(100 + goToMost - 1)
-	goTo(50200) // the rest, and what comes
-	v.shows(50200, 59999)
+	last := 100 + goToMost - 1
+	v.bound(GoToWord, when(last)) // as it was said: the rest, and what comes
+	v.shows(last, 59999)
+	v.await("the first of them", func() bool { return v.paused && v.at() == fmt.Sprint("line ", last) })
 	v.src.append(60000 * time.Second)
-	v.shows(50200, 60000)
+	v.shows(last, 60000)
 	v.do(keys.Back)
 	v.shows(59501, 60000)
 	goTo(200)

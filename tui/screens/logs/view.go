@@ -133,6 +133,9 @@ func (s *Screen) head(env *screens.Env) {
 		}
 		if bounds := s.span.describe(env.Now); bounds != "" {
 			note = bounds + " " + t.Dot + " " + note
+			if s.span.follows() {
+				note = t.Dot + " " + note
+			}
 		}
 		if s.page.dropped > 0 {
 			note += ", " + wording.Number(s.page.dropped) + " older dropped"
