@@ -104,6 +104,8 @@ func (s *shell) act(a keys.Action, target screens.Target) (cmd tea.Cmd, ok bool)
 		return s.openErrors(target), true
 	case keys.Cordon, keys.Drain:
 		return s.schedule(a, target), true
+	case keys.Drill:
+		return s.drill(target), true
 	case keys.New:
 		s.askNew()
 		return nil, true

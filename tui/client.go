@@ -25,6 +25,8 @@ type Client interface {
 	// ScheduleAll cordons, drains or uncordons machines, as one decision.
 	ScheduleAll(context.Context, api.MachinesRequest) (*api.MachinesReply, error)
 	PlanDrain(ctx context.Context, machines ...string) (*api.DrainPlan, error)
+	PlanDrill(ctx context.Context, machine string) (*api.DrillPlan, error)
+	Drill(ctx context.Context, machine string, req api.DrillRequest) (*api.DrillReply, error)
 }
 
 // follower is a client whose acts may take as long as they need, while it

@@ -57,9 +57,14 @@ func failureText(f state.Failure, brief bool) string {
 		}
 		parts = append(parts, nowhere)
 	}
+	if f.Drill {
+		names = "drill of " + names + ": "
+	} else {
+		names += " failed: "
+	}
 	switch {
 	case len(parts) == 0:
-		return names + " failed: no unit ran there"
+		return names + "no unit ran there"
 	case f.Moved > 0 && f.Running && brief:
 		parts = append(parts, away(f.Worst, 1)+" so far")
 	case f.Moved > 0 && f.Running:
@@ -69,7 +74,7 @@ func failureText(f state.Failure, brief bool) string {
 	case f.Moved > 0:
 		parts = append(parts, "worst outage "+away(f.Worst, 2))
 	}
-	return names + " failed: " + strings.Join(parts, ", ")
+	return names + strings.Join(parts, ", ")
 }
 
 // away is an outage in a sentence, with so many digits of a second.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"runtime"
@@ -197,6 +198,24 @@ func (c *fakeClient) PlanDrain(_ context.Context, machines ...string) (*api.Drai
 	return &api.DrainPlan{Moves: 3 * len(machines), Global: []string{"agent.service"},
 		Stranded: []api.Unplaced{{Unit: "db.service", Reason: "2 machines lack ssd=true"},
 			{Unit: "cache.service"}}}, nil
+}
+
+func (c *fakeClient) PlanDrill(_ context.Context, machine string) (*api.DrillPlan, error) {
+	p := &api.DrillPlan{Machine: machine, MachineName: "n3", Leader: true, Global: []string{"agent.service"},
+		Moves:   []api.DrillMove{{Unit: "web@1.service", ToName: "n1"}, {Unit: "web@2.service", ToName: "n2"}},
+		Nowhere: []api.Unplaced{{Unit: "db.service", Reason: "2 machines lack ssd=true"}}}
+	if c.refuse != nil {
+		p.Refusal = api.Refuse(api.CodeConflict, "wait until it is over", "no drill of n3 now: a drill of n2 is under way")
+	}
+	return p, nil
+}
+
+func (c *fakeClient) Drill(_ context.Context, machine string, req api.DrillRequest) (*api.DrillReply, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = append(c.told, fmt.Sprintf("drill %s %v", machine, req.Seconds))
+	return &api.DrillReply{Machine: machine, MachineName: "n3", ID: "d1", Seconds: req.Seconds,
+		Global: []string{"agent.service"}}, nil
 }
 
 // paper is a source whose snapshots the test makes.

@@ -77,6 +77,9 @@ func (s *shell) offers(h keys.Hint, target screens.Target) (word string, ok bool
 	case keys.Bottom:
 		log, ok := s.top().(interface{ Behind() bool })
 		return "now", ok && log.Behind()
+	case keys.Drill:
+		m := s.snap.Machine(only(target.Machines))
+		return h.Word, m != nil && m.Health.State == cluster.Up && !m.Drill.UnderWay()
 	case keys.PowerOff, keys.PowerOn:
 		m := s.snap.Machine(only(target.Machines))
 		return h.Word, m != nil && m.Health.State.Runs() == (h.Action == keys.PowerOff)

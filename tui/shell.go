@@ -136,6 +136,10 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.acted(msg)
 	case planMsg:
 		s.planned(msg)
+	case drillPlanMsg:
+		s.drillPlanned(msg)
+	case drillBegunMsg:
+		cmd = s.drillBegun(msg)
 	case progressMsg:
 		s.progress(msg.Progress)
 	case editMsg:

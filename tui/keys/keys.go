@@ -27,11 +27,12 @@ const (
 	Detail
 	Logs
 	Connectivity
+	Report
 	Help
 
-	Lists   = Overview | Units | Machines | Timeline | Help | Detail | Logs | Connectivity // everything that scrolls
-	OnUnits = Overview | Units | Detail | Logs                                             // where a unit is at hand
-	OnHosts = Overview | Machines                                                          // where a machine is
+	Lists   = Overview | Units | Machines | Timeline | Help | Detail | Logs | Connectivity | Report // everything that scrolls
+	OnUnits = Overview | Units | Detail | Logs                                                      // where a unit is at hand
+	OnHosts = Overview | Machines                                                                   // where a machine is
 	All     = Lists
 )
 
@@ -63,6 +64,7 @@ const (
 
 	Cordon   Action = "cordon"
 	Drain    Action = "drain"
+	Drill    Action = "drill"
 	PowerOff Action = "power-off"
 	PowerOn  Action = "power-on"
 
@@ -154,6 +156,8 @@ func Table() []Binding {
 
 		{Cordon, []string{"c"}, OnHosts, "cordon", "cordon the machine: it keeps its units and takes no more; again to undo", "Machines", true, false, 5, true},
 		{Drain, []string{"d"}, OnHosts, "drain", "drain the machine: its units move away; again to undo", "Machines", true, false, 6, true},
+		{Drill, []string{"X"}, OnHosts, "drill",
+			"drill: take the machine out for 10 s as a loss of its power would; says first what that does, and asks", "Machines", true, false, 7, true},
 		{PowerOff, []string{"K"}, OnHosts, "power off", "take the machine's power away (demo)", "Machines", true, true, 1, true},
 		{PowerOn, []string{"B"}, OnHosts, "power on", "switch the machine on again (demo)", "Machines", true, true, 1, true},
 
@@ -162,8 +166,8 @@ func Table() []Binding {
 		{Undo, []string{"z"}, All, "undo",
 			"undo what was done last, for 5 seconds; restart and destroy can't be undone",
 			"Looking", false, false, 0, true},
-		{Filter, []string{"/"}, All &^ Help &^ Detail &^ Logs &^ Connectivity, "filter", "filter: word, ~fuzzy, !not, key=value", "Looking", false, false, 6, false},
-		{Fuzzy, []string{"~"}, All &^ Help &^ Detail &^ Logs &^ Connectivity, "fuzzy", "filter by letters in that order", "Looking", false, false, 0, false},
+		{Filter, []string{"/"}, All &^ Help &^ Detail &^ Logs &^ Connectivity &^ Report, "filter", "filter: word, ~fuzzy, !not, key=value", "Looking", false, false, 6, false},
+		{Fuzzy, []string{"~"}, All &^ Help &^ Detail &^ Logs &^ Connectivity &^ Report, "fuzzy", "filter by letters in that order", "Looking", false, false, 0, false},
 		{SortNext, []string{">"}, Units | Machines, "sort", "sort by the next column", "Looking", false, false, 10, false},
 		{SortPrev, []string{"<"}, Units | Machines, "sort", "sort by the column before", "Looking", false, false, 0, false},
 		{SortName, []string{"N"}, Units | Machines, "by name", "sort by name; each sort key again turns the order around", "Looking", false, false, 0, false},

@@ -13,6 +13,7 @@ const FailureFor = 10 * time.Second
 // Failure sums up what becomes of the units of machines that died just now.
 type Failure struct {
 	Machines []string // their names
+	Drill    bool     // they are out for a drill, all of them
 	Moved    int      // units that have another machine
 	Active   int      // those of them that run there
 	Nowhere  int      // units that no machine takes
@@ -27,7 +28,7 @@ func (s *Snapshot) Failure(now time.Time) (f Failure, ok bool) {
 		if m.Mood != Bad || m.Health.Since.IsZero() {
 			continue
 		}
-		one := Failure{Machines: []string{m.Label}}
+		one := Failure{Machines: []string{m.Label}, Drill: m.Drill.Out()}
 		last := m.Health.Since
 		for _, r := range m.Leaving {
 			if r.Move == nil || r.Move.Planned {
@@ -75,6 +76,7 @@ func (f *Failure) add(r *Row, now time.Time) {
 }
 
 func (f *Failure) join(o Failure) {
+	f.Drill = o.Drill && (f.Drill || len(f.Machines) == 0)
 	f.Machines = append(f.Machines, o.Machines...)
 	f.Moved += o.Moved
 	f.Active += o.Active

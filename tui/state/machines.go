@@ -133,6 +133,9 @@ func machineWord(m *Machine) (string, Mood) {
 	case cluster.DaemonGone:
 		return "no daemon", Busy
 	case cluster.Failed:
+		if m.Drill.Out() {
+			return "drill", Bad
+		}
 		return "failed", Bad
 	case cluster.Down:
 		if m.Departure == cluster.Left {

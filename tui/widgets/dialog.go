@@ -3,6 +3,7 @@ package widgets
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"fleettop/tui/draw"
 	"fleettop/tui/linediff"
@@ -23,6 +24,8 @@ type Confirm struct {
 	// Changes are shown in the place of the targets, and can be scrolled.
 	Changes []linediff.Line
 	Again   string // the verb of a third way, which its first letter chooses; empty for none
+	// Word must be typed, whatever the number of targets; empty for none.
+	Word string
 
 	yes   bool
 	from  int // the first of the changes that is shown
@@ -43,6 +46,9 @@ const (
 
 // Key takes a key.
 func (c *Confirm) Key(key string) Answer {
+	if c.Word != "" {
+		return c.typing(key)
+	}
 	if c.Again != "" && key == c.Again[:1] {
 		return Again
 	}
@@ -81,6 +87,34 @@ func (c *Confirm) Key(key string) Answer {
 	return Open
 }
 
+// typing takes a key where a word must be typed.
+func (c *Confirm) typing(key string) Answer {
+	switch key {
+	case "esc", "ctrl+c":
+		return No
+	case "enter":
+		if c.typed == c.Word {
+			return Yes
+		}
+	case "backspace":
+		_, size := utf8.DecodeLastRuneInString(c.typed)
+		c.typed = c.typed[:len(c.typed)-size]
+	default:
+		if utf8.RuneCountInString(key) == 1 && len(c.typed) < 2*len(c.Word) {
+			c.typed += key
+		}
+	}
+	return Open
+}
+
+// asked is what must be typed; empty where a button is chosen.
+func (c *Confirm) asked() string {
+	if c.Word == "" && c.counts() {
+		return strconv.Itoa(len(c.Targets))
+	}
+	return c.Word
+}
+
 func (c *Confirm) counts() bool { return len(c.Targets) >= CountFrom }
 
 // View returns the lines of the box, for a screen of a size.
@@ -91,7 +125,8 @@ func (c *Confirm) View(t *theme.Theme, width, height int) []string {
 	}
 	effect := Wrap(c.Effect, inner)
 	rest := 6 + len(effect) // lines of the box without targets, and one of the screen
-	if c.counts() {
+	asked := c.asked()
+	if asked != "" {
 		rest++
 	}
 	var body []string
@@ -105,8 +140,8 @@ func (c *Confirm) View(t *theme.Theme, width, height int) []string {
 	body = append(body, "")
 	body = append(body, effect...)
 	body = append(body, "")
-	if c.counts() {
-		body = append(body, "Type "+t.Strong.Apply(strconv.Itoa(len(c.Targets)))+" to "+c.Verb+": "+t.Tab.Apply(" "+c.typed+"_ "))
+	if asked != "" {
+		body = append(body, "Type "+t.Strong.Apply(asked)+" to "+c.Verb+": "+t.Tab.Apply(" "+c.typed+"_ "))
 		body = append(body, t.Dim.Apply("enter does it, esc does not"))
 	} else {
 		button := func(text string, chosen bool) string {

@@ -5,7 +5,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +15,9 @@ import (
 	"fleettop/daemon/api"
 )
 
-// drillSlack is how far the timeline's outages may be from what the units themselves recorded.
-const drillSlack = 0.5 // seconds
+// How far the timeline's outages may be from what the units themselves recorded, in seconds: a unit records its
+// start at once, and the leader sees it when it is reported, which takes its time on a busy host.
+const drillLess, drillMore = 0.3, 1.5
 
 // TestDrill takes the leader's machine out as by a loss of power: its units end at once, run nowhere twice, are
 // away for as long as the report says, and the machine comes back by itself, empty and with its vote. Another
@@ -66,7 +66,8 @@ func TestDrill(t *testing.T) {
 		runs := f.witnessed(u.Unit)
 		last, before := runs[len(runs)-1], runs[len(runs)-2]
 		gap := (last.From - before.To).Seconds()
-		if before.Machine != victim.Name || last.Machine == victim.Name || math.Abs(gap-u.OutageSeconds) > drillSlack {
+		if before.Machine != victim.Name || last.Machine == victim.Name || u.OutageSeconds < gap-drillLess ||
+			u.OutageSeconds > gap+drillMore {
 			t.Errorf("%s was away for %.2f s by its own records, from %s to %s, and for %.2f s by the report", u.Unit, gap,
 				before.Machine, last.Machine, u.OutageSeconds)
 		}
