@@ -51,6 +51,7 @@ type Notice struct {
 	Text     string    `json:"text"`              // a sentence for people
 	Machine  string    `json:"machine,omitempty"` // name of the machine it is about
 	Units    []string  `json:"units,omitempty"`
+	Drill    bool      `json:"drill,omitempty"` // a drill led to it: nothing has failed
 	// OutageSeconds is the worst outage of a failover's units.
 	OutageSeconds float64 `json:"outageSeconds,omitempty"`
 }
@@ -70,6 +71,9 @@ func notices(events []cluster.Event, clusterID string, names map[string]string) 
 			continue
 		}
 		n := Notice{ID: e.ID, Time: e.Time, Cluster: clusterID, Kind: kind, Severity: severities[kind], Text: e.Text}
+		if n.Drill = e.Drill != ""; n.Drill {
+			n.Severity = Info
+		}
 		machine := cmp.Or(e.From, e.Machine)
 		if machine != "" {
 			n.Machine = called(machine)
@@ -84,7 +88,7 @@ func notices(events []cluster.Event, clusterID string, names map[string]string) 
 			list = append(list, n)
 			continue
 		}
-		key := string(kind) + "/" + machine
+		key := string(kind) + "/" + machine + "/" + e.Drill
 		if i, ok := together[key]; ok {
 			list[i].Units = append(list[i].Units, n.Units...)
 			continue
@@ -114,6 +118,9 @@ func (n *Notice) summarize() {
 		n.Text = fmt.Sprintf("%s of %s have nowhere to go: %s", units, n.Machine, named)
 	case UnitFailed:
 		n.Text = fmt.Sprintf("%s failed on %s: %s", units, n.Machine, named)
+	}
+	if n.Drill {
+		n.Text = "drill: " + n.Text
 	}
 }
 

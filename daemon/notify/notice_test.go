@@ -57,3 +57,22 @@ func TestManyUnitsAreOneNotice(t *testing.T) {
 		t.Errorf("12 failed units of one machine: %+v", list)
 	}
 }
+
+// TestNoticesOfADrill: they say that it is one, and wake nobody.
+func TestNoticesOfADrill(t *testing.T) {
+	stranded := func(unit, drill string) cluster.Event {
+		return cluster.Event{Kind: cluster.EventMoved, Unit: unit, From: "m2", Unplaced: true, Drill: drill, Text: unit + " has no place"}
+	}
+	list := notices([]cluster.Event{
+		{Kind: cluster.EventMachine, Machine: "m2", State: cluster.Failed, Drill: "d1", Text: "drill: n2 failed: no answer for 0.4 s"},
+		stranded("a.service", "d1"), stranded("b.service", "d1"), stranded("c.service", ""),
+	}, "c", map[string]string{"m2": "n2"})
+	if len(list) != 3 {
+		t.Fatalf("%d notices: %+v", len(list), list)
+	}
+	for i, n := range list {
+		if drill := i < 2; n.Drill != drill || (n.Severity == Info) != drill || strings.HasPrefix(n.Text, "drill: ") != drill {
+			t.Errorf("%+v", n)
+		}
+	}
+}
