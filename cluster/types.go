@@ -375,6 +375,7 @@ type Event struct {
 	State HealthState `json:"state,omitempty"`
 	// Drill is the ID of the drill that led to the event; empty for none.
 	Drill string `json:"drill,omitempty"`
+	Record
 }
 
 // EventKind classes events.

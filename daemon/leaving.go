@@ -51,7 +51,7 @@ func (l *leaving) leaveForGood(ctx context.Context, by string, req api.LeaveRequ
 	}
 	if !drained {
 		ev := cluster.Event{Kind: cluster.EventMachine, Machine: l.machine, Time: time.Now(), By: by,
-			Text: l.name + " was drained, to leave the cluster for good"}
+			Text: l.name + " was drained, to leave the cluster for good", Record: cluster.Record{Verb: "drain"}}
 		if err := l.store.Record(ctx, ev); err != nil {
 			l.log.Warn("the leave is not in the timeline", "error", err)
 		}

@@ -59,7 +59,9 @@ func (r *reporter) failures(before, after map[string]units.Status, want map[stri
 			continue
 		}
 		e := cluster.Event{Kind: cluster.EventFailed, Machine: r.cfg.Machine, Unit: name, Time: time.Now(),
-			Text: fmt.Sprintf("%s failed on %s: %s", name, r.cfg.Name, now.Result)}
+			Text:   fmt.Sprintf("%s failed on %s: %s", name, r.cfg.Name, now.Result),
+			Record: cluster.Record{Was: &cluster.Was{}}}
+		e.Was.SetStatus(was)
 		r.tell(e)
 	}
 }

@@ -179,6 +179,9 @@ type MachineInfo struct {
 // EventsDefault is how many events are told to those who don't say how many they want.
 const EventsDefault = 200
 
+// EventsMost is how many events can be asked for: all that the store keeps.
+const EventsMost = 10000
+
 // EventList is the reply to GET /v1/events.
 type EventList struct {
 	Store  Store           `json:"store"`

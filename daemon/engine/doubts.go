@@ -42,7 +42,7 @@ func (t *term) doubted(id string, was cluster.HealthState, h cluster.Health) {
 	if h.State == cluster.DaemonGone {
 		if d.losses++; d.losses < doubtOften {
 			d.away = true
-			t.tellMachine(id, h.Since, "lost its daemon, its units stay there: "+h.Evidence)
+			t.tellChange(id, h.Since, t.wasMachine(id, was, true), "lost its daemon, its units stay there: "+h.Evidence)
 		}
 	}
 }
@@ -56,14 +56,14 @@ func (t *term) undoubted(id string, h cluster.Health) {
 	d.longest, d.ended = max(d.longest, h.Since.Sub(d.since)), h.Since
 	if d.away {
 		d.away = false
-		t.tellMachine(id, h.Since, "came back")
+		t.tellChange(id, h.Since, t.wasMachine(id, cluster.DaemonGone, true), "came back")
 	}
 }
 
 // confirmed takes note of a machine that failed, or went down: its suspicion was the beginning of that.
 func (t *term) confirmed(id string, evidence string) {
 	if d := t.doubts[id]; d != nil && d.ended.IsZero() && !d.told && d.losses == 0 && evidence != "" {
-		t.tellMachine(id, d.since, "is suspect: "+evidence)
+		t.tellSuspect(id, d.since, evidence)
 	}
 	delete(t.doubts, id)
 }
@@ -85,12 +85,14 @@ func (t *term) tellDoubts(now time.Time) (again time.Time) {
 			again = sooner(again, due)
 		case !d.ended.IsZero():
 			if text := d.summary(); text != "" {
-				t.tellMachine(id, now, text)
+				t.event(cluster.Event{Kind: cluster.EventMachine, Time: now, Machine: id, State: t.machines[id],
+					Text: t.called(id) + " " + text, Record: cluster.Record{Since: d.ended,
+						Was: &cluster.Was{State: cluster.Suspect, Since: d.since}}})
 			}
 			delete(t.doubts, id)
 		case !d.told && t.state.Health[id].State == cluster.Suspect:
 			d.told = true
-			t.tellMachine(id, d.since, "is suspect: "+t.state.Health[id].Evidence)
+			t.tellSuspect(id, d.since, t.state.Health[id].Evidence)
 		}
 	}
 	return again
@@ -115,9 +117,31 @@ func (d *doubts) summary() string {
 	return "was in doubt " + within + "for " + span(d.longest) + " at most, and answers"
 }
 
-func (t *term) tellMachine(id string, at time.Time, text string) {
+func (t *term) tellMachine(id string, at time.Time, text string) { t.tellChange(id, at, nil, text) }
+
+// tellChange tells of a machine whose health changed; was may be nil.
+func (t *term) tellChange(id string, at time.Time, was *cluster.Was, text string) {
 	t.event(cluster.Event{Kind: cluster.EventMachine, Time: at, Machine: id, State: t.machines[id],
-		Text: t.called(id) + " " + text})
+		Text: t.called(id) + " " + text, Record: cluster.Record{Was: was}})
+}
+
+// tellSuspect tells that a machine was suspect from a time on, whatever it is by now.
+func (t *term) tellSuspect(id string, at time.Time, evidence string) {
+	t.event(cluster.Event{Kind: cluster.EventMachine, Time: at, Machine: id, State: cluster.Suspect,
+		Text: t.called(id) + " is suspect: " + evidence, Record: cluster.Record{Was: &cluster.Was{State: cluster.Up}}})
+}
+
+// wasMachine is how a machine was before its verdict; nil where that isn't known.
+func (t *term) wasMachine(id string, was cluster.HealthState, known bool) *cluster.Was {
+	switch before := t.state.Health[id]; {
+	case !known:
+		return &cluster.Was{Absent: true}
+	case was == "":
+		return nil
+	case before.State == was:
+		return &cluster.Was{State: was, Since: before.Since}
+	}
+	return &cluster.Was{State: was}
 }
 
 func span(d time.Duration) string { return fmt.Sprintf("%.1f s", max(0, d).Seconds()) }

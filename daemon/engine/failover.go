@@ -90,7 +90,8 @@ func (t *term) leave(r schedule.Result, now time.Time) {
 		t.failoverOf(k.Machine, h, now).stranded++
 		t.strand(k.Unit, k.Machine, h, now)
 		t.event(cluster.Event{Kind: cluster.EventMoved, Time: now, Unit: k.Unit, Machine: k.Machine, From: k.Machine,
-			Unplaced: true, Text: k.Unit + " has no place: " + r.Unplaced[n].Reason})
+			Unplaced: true, Text: k.Unit + " has no place: " + r.Unplaced[n].Reason,
+			Record: cluster.Record{Kept: true, Reason: r.Unplaced[n].Reason, Was: t.wasLeft(k)}})
 	}
 	t.left = left
 	if len(r.Moves) > 0 {

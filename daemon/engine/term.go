@@ -19,6 +19,7 @@ const toldReturn = 2500 * time.Millisecond
 type term struct {
 	leader  cluster.Leader
 	planner *schedule.Planner
+	snap    *cluster.Snapshot // of the last look; nil before the first
 
 	caughtUp   int64 // revision the view must show before the next look
 	machines   map[string]cluster.HealthState
@@ -77,6 +78,7 @@ func (t *term) ready(snap *cluster.Snapshot) bool { return snap != nil && snap.R
 func (t *term) look(snap *cluster.Snapshot, state health.State, now time.Time) look {
 	t.name(snap)
 	t.seeDrills(snap, now)
+	t.snap = snap
 	r, again := t.plan(snap, state, now)
 	if t.machines == nil {
 		t.begin(snap, state, r)
@@ -295,70 +297,35 @@ func (t *term) failed(snap *cluster.Snapshot, state health.State) string {
 // verdict tells of a machine whose health changed, where that is news.
 func (t *term) verdict(id string, was cluster.HealthState, known bool, h cluster.Health) {
 	doubt := was == cluster.Suspect || was == cluster.DaemonGone
+	before := t.wasMachine(id, was, known)
 	switch h.State {
 	case cluster.Up:
 		switch {
 		case !known || was == "":
-			t.tellMachine(id, h.Since, "joined")
+			t.tellChange(id, h.Since, before, "joined")
 		case doubt && t.doubts[id] != nil:
 			t.undoubted(id, h)
 		case doubt:
-			t.tellMachine(id, h.Since, "answers again")
+			t.tellChange(id, h.Since, before, "answers again")
 		default:
-			t.tellMachine(id, h.Since, "came back")
+			t.tellChange(id, h.Since, before, "came back")
 		}
 		delete(t.returning, id)
 	case cluster.Suspect, cluster.DaemonGone:
 		switch {
 		case was == cluster.Failed:
-			t.tellMachine(id, h.Since, "isn't dead: "+h.Evidence)
+			t.tellChange(id, h.Since, before, "isn't dead: "+h.Evidence)
 			delete(t.returning, id)
 		case was == cluster.Up || doubt && t.doubts[id] != nil:
 			t.doubted(id, was, h)
 		}
 	case cluster.Failed:
 		t.confirmed(id, t.state.Health[id].Evidence)
-		t.tellMachine(id, h.Since, "failed: "+h.Evidence)
+		t.tellChange(id, h.Since, before, "failed: "+h.Evidence)
 	case cluster.Down:
 		t.confirmed(id, "")
-		t.tellMachine(id, h.Since, "went down: "+h.Evidence)
+		t.tellChange(id, h.Since, before, "went down: "+h.Evidence)
 	}
-}
-
-// tell puts a move on the timeline.
-func (t *term) tell(m cluster.Move, now time.Time) {
-	e := cluster.Event{Time: now, Unit: m.Unit}
-	switch {
-	case m.From == nil:
-		e.Kind, e.Machine, e.To = cluster.EventPlaced, m.To.Machine, m.To.Machine
-		e.Text = m.Unit + " placed on " + t.called(m.To.Machine) + ": " + m.Reason
-	case m.Becomes != nil || m.Forget: // adopted or released
-		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
-		e.Text = m.Unit + " " + m.Reason
-	case m.To == nil && m.From.MovedFrom != "", m.To == nil && strings.HasPrefix(m.Reason, "is active on "):
-		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine // one of its two assignments goes
-		e.Text = m.Unit + " " + m.Reason
-	case m.To == nil && t.runs(m.From.Machine):
-		return // asked for, and told by who asked
-	case m.To == nil:
-		e.Kind, e.Machine, e.From, e.Unplaced = cluster.EventMoved, m.From.Machine, m.From.Machine, stranded(m)
-		e.Text = m.Unit + " " + m.Reason
-	case m.From.Machine == m.To.Machine && len(m.To.Tries) > len(m.From.Tries):
-		e.Kind, e.Machine = cluster.EventFailed, m.From.Machine
-		e.Text = m.Unit + " " + m.Reason
-	case m.From.Machine == m.To.Machine && m.To.Attempt > m.From.Attempt:
-		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
-		e.Text = m.Unit + " is tried again on " + t.called(m.To.Machine)
-	case m.From.Machine == m.To.Machine && m.To.Stay.Reason != "" && !m.To.Stay.Tried:
-		e.Kind, e.Machine = cluster.EventUnit, m.From.Machine
-		e.Text = m.Unit + " stays on " + t.called(m.From.Machine) + ": " + m.To.Stay.Reason
-	case m.From.Machine == m.To.Machine:
-		return
-	default:
-		e.Kind, e.Machine, e.From, e.To = cluster.EventMoved, m.To.Machine, m.From.Machine, m.To.Machine
-		e.Text = m.Unit + " " + t.called(m.From.Machine) + " -> " + t.called(m.To.Machine) + ": " + m.Reason
-	}
-	t.event(e)
 }
 
 // runs reports whether a machine is taken to run.

@@ -92,6 +92,8 @@ type item struct {
 	old      *cluster.Unit
 	done     step
 	result   api.UnitResult
+	at       time.Time    // it was decided; what follows from it happens later
+	was      *cluster.Was // how the unit was then
 }
 
 func (it *item) fail(e *api.Error) { it.settled, it.result.Error = true, e }
@@ -239,7 +241,7 @@ func (a *action) round(ctx context.Context, snap *cluster.Snapshot) (again bool,
 		}
 	}
 	a.refuseCircles(snap)
-	a.whereTheyWere(snap)
+	a.howTheyWere(snap, now)
 	var puts []cluster.Unit
 	var putItems, deleteItems []*item
 	var deletes []string
@@ -384,19 +386,51 @@ func (a *action) refuseChanged(it *item) *api.Error {
 		it.name, cmp.Or(it.old.By, "another operator"))
 }
 
-// whereTheyWere notes which machines have the units that are destroyed.
-func (a *action) whereTheyWere(snap *cluster.Snapshot) {
-	if a.verb != api.Destroy {
+// howTheyWere notes how the units are that are changed, for the timeline, and which machines
+// have those that are destroyed. Of many units there is no more than that.
+func (a *action) howTheyWere(snap *cluster.Snapshot, now time.Time) {
+	tell := len(a.items) <= eventsEach
+	if a.verb != api.Destroy && !tell {
+		for _, it := range a.items {
+			it.at = now
+		}
 		return
 	}
-	on := map[string][]string{}
-	for k := range snap.Assignments {
-		on[k.Unit] = append(on[k.Unit], k.Machine)
-	}
+	on := map[string][]cluster.Assignment{}
 	for _, it := range a.items {
 		if !it.settled {
-			it.result.On = slices.Sorted(slices.Values(on[it.name.String()]))
+			it.at = now
+			on[it.name.String()] = nil
 		}
+	}
+	for k, given := range snap.Assignments {
+		if _, asked := on[k.Unit]; asked {
+			on[k.Unit] = append(on[k.Unit], given)
+		}
+	}
+	for _, it := range a.items {
+		name := it.name.String()
+		given := on[name]
+		slices.SortFunc(given, func(a, b cluster.Assignment) int { return cmp.Compare(a.Machine, b.Machine) })
+		switch {
+		case it.settled:
+			continue
+		case a.verb == api.Destroy:
+			it.result.On = nil
+			for _, g := range given {
+				it.result.On = append(it.result.On, g.Machine)
+			}
+		}
+		if !tell {
+			continue
+		}
+		var status *cluster.Status
+		if len(given) == 1 {
+			if s, ok := snap.Statuses[cluster.UnitOnMachine{Machine: given[0].Machine, Unit: name}]; ok {
+				status = &s
+			}
+		}
+		it.was = cluster.WasUnit(it.old, it.old != nil && a.s.facts.of(*it.old).global, given, status)
 	}
 }
 

@@ -151,7 +151,7 @@ func (s *Server) schedule(l readRequest, req api.MachinesRequest, want cluster.S
 	var drained []string
 	for id, i := range ids {
 		if reply.Machines[i].Changed {
-			s.recordMachine(l.Request, l.snap.Machines[id], machineEvent[req.Verb])
+			s.recordMachine(l.Request, l.snap.Machines[id], machineEvent[req.Verb], req.Verb)
 		}
 		if reply.Machines[i].Error == nil {
 			drained = append(drained, id)

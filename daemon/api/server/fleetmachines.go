@@ -93,7 +93,7 @@ func (s *Server) override(l readRequest, list []override) *api.Error {
 		if err != nil {
 			return asError(err)
 		}
-		s.recordMachine(l.Request, l.snap.Machines[id], "given other metadata: "+describeOverrides(of[id]))
+		s.recordMachine(l.Request, l.snap.Machines[id], "given other metadata: "+describeOverrides(of[id]), "")
 	}
 	await(l.Context(), l.lease, func(now *cluster.Snapshot) bool {
 		for id, list := range of {

@@ -34,7 +34,7 @@ func (s *Server) listMachines(l readRequest) (any, *api.Error) {
 
 // changeMachine finds the machine a path names, lets do change it, and
 // answers with what it is once the view shows it changed.
-func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event string,
+func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event, verb string,
 	do func(l readRequest, m cluster.Machine) *api.Error, shown func(*cluster.Snapshot, string) bool) {
 	s.reading(func(l readRequest) (any, *api.Error) {
 		snap := l.snap
@@ -48,7 +48,7 @@ func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event str
 			if e := do(l, m); e != nil {
 				return nil, e
 			}
-			s.recordMachine(l.Request, m, event)
+			s.recordMachine(l.Request, m, event, verb)
 			if now := await(l.Context(), l.lease, func(now *cluster.Snapshot) bool { return shown(now, m.ID) }); now != nil {
 				snap = now
 			}
@@ -60,8 +60,13 @@ func (s *Server) changeMachine(w http.ResponseWriter, r *http.Request, event str
 	})(w, r)
 }
 
-func (s *Server) recordMachine(r *http.Request, m cluster.Machine, what string) {
+// recordMachine puts on the timeline what was done to a machine; m is the machine before. verb
+// is cordon, drain, uncordon, forget, or empty for what changes neither its schedule nor that it is known.
+func (s *Server) recordMachine(r *http.Request, m cluster.Machine, what, verb string) {
 	ev := cluster.Event{Kind: cluster.EventMachine, Machine: m.ID, Text: m.Name + " was " + what, By: actor(r)}
+	if verb != "" {
+		ev.Record = cluster.Record{Verb: verb, Was: &cluster.Was{Name: m.Name, Schedule: &m.Schedule}}
+	}
 	if err := s.cfg.Store.Record(r.Context(), ev); err != nil {
 		s.cfg.Log.Warn("an action is not in the timeline", "machine", m.ID, "error", err)
 	}
@@ -81,14 +86,14 @@ func (s *Server) scheduleMachine(w http.ResponseWriter, r *http.Request) {
 		}
 		return nil
 	}
-	s.changeMachine(w, r, machineEvent[verb], set, func(snap *cluster.Snapshot, id string) bool {
+	s.changeMachine(w, r, machineEvent[verb], verb, set, func(snap *cluster.Snapshot, id string) bool {
 		m, ok := snap.Machines[id]
 		return !ok || m.Schedule == want
 	})
 }
 
 func (s *Server) forgetMachine(w http.ResponseWriter, r *http.Request) {
-	s.changeMachine(w, r, "forgotten", func(l readRequest, m cluster.Machine) *api.Error {
+	s.changeMachine(w, r, "forgotten", "forget", func(l readRequest, m cluster.Machine) *api.Error {
 		h := s.health(l.snap, l.store)[m.ID]
 		if _, running := l.snap.Runs[m.ID]; running || h.State.Runs() {
 			return api.Refuse(api.CodeConflict, "run `fleettop leave` on it, or power it off first", "%s is %s: only a machine that is gone can be forgotten", cmp.Or(m.Name, m.ID), cmp.Or(h.State, cluster.Up))

@@ -126,9 +126,9 @@ func (s *Server) ask(l readRequest, req *api.RebalanceRequest) (*cluster.Snapsho
 		attempts[id] = m.Drain.Attempt
 		switch n := len(sheds[id]); {
 		case n > 0:
-			s.recordMachine(l.Request, m, fmt.Sprintf("asked to give %s to other machines", wording.Count(n, "unit")))
+			s.recordMachine(l.Request, m, fmt.Sprintf("asked to give %s to other machines", wording.Count(n, "unit")), "")
 		case req.Cancel && slices.ContainsFunc(pending, func(p api.RebalanceMove) bool { return p.From == id }):
-			s.recordMachine(l.Request, m, "told to keep the units that a rebalance hasn't moved yet")
+			s.recordMachine(l.Request, m, "told to keep the units that a rebalance hasn't moved yet", "")
 		}
 	}
 	shown := func(now *cluster.Snapshot) bool {

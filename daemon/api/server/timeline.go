@@ -1,25 +1,29 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fleettop/cluster"
 	"fleettop/daemon/api"
 	"fleettop/daemon/view"
 	"fleettop/journal"
+	"fleettop/units"
 )
 
 const (
 	// eventsEach is up to how many units of a batch get an event each; of
 	// more, one event tells the number.
 	eventsEach = 20
-	eventsMost = 10000
+	eventUnits = 1000 // that one event names
 )
 
 var pastTense = map[api.Verb]string{
@@ -28,24 +32,54 @@ var pastTense = map[api.Verb]string{
 
 // timeline is what an action adds to the timeline.
 func (a *action) timeline() []cluster.Event {
-	var names []string
+	var changed []*item
 	for _, it := range a.items {
 		if it.result.Changed {
-			names = append(names, it.name.String())
+			changed = append(changed, it)
 		}
 	}
 	done := pastTense[a.verb]
-	if len(names) > eventsEach {
-		return []cluster.Event{{Kind: cluster.EventUnit, By: a.by,
-			Text: fmt.Sprintf("%s %d units: %s, %s and %d more", done, len(names), names[0], names[1], len(names)-2)}}
+	if len(changed) > eventsEach {
+		return a.together(changed, done)
 	}
-	events := make([]cluster.Event, 0, len(names))
-	for _, name := range names {
+	events := make([]cluster.Event, 0, len(changed))
+	for _, it := range changed {
+		name := it.name.String()
 		text := done + " " + name
-		if it := a.files[name]; it != nil && it.given != nil && it.given.adoptFrom != "" {
+		if it.given != nil && it.given.adoptFrom != "" {
 			text = "adopted " + name
 		}
-		events = append(events, cluster.Event{Kind: cluster.EventUnit, Unit: name, Text: text, By: a.by})
+		events = append(events, cluster.Event{Time: it.at, Kind: cluster.EventUnit, Unit: name, Text: text, By: a.by,
+			Record: cluster.Record{Verb: string(a.verb), Desired: it.result.Desired, Was: it.was}})
+	}
+	return events
+}
+
+// together is what an action of many units adds to the timeline: an event for each
+// thousand of them for which it changes the same.
+func (a *action) together(changed []*item, done string) (events []cluster.Event) {
+	type change struct{ from, to units.DesiredState }
+	alike := map[change][]string{}
+	for _, it := range changed {
+		c := change{to: it.result.Desired}
+		if it.old != nil {
+			c.from = it.old.Desired
+		}
+		alike[c] = append(alike[c], it.name.String())
+	}
+	order := slices.SortedFunc(maps.Keys(alike), func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
+	})
+	for _, c := range order {
+		for names := range slices.Chunk(alike[c], eventUnits) {
+			text := done + " " + strings.Join(names, ", ")
+			if more := len(names) - 2; more > 0 {
+				text = fmt.Sprintf("%s %d units: %s, %s and %d more", done, len(names), names[0], names[1], more)
+			}
+			events = append(events, cluster.Event{Time: changed[0].at, Kind: cluster.EventUnit, By: a.by, Text: text,
+				Record: cluster.Record{Verb: string(a.verb), Units: names, Desired: c.to,
+					Was: &cluster.Was{Absent: c.from == "", Desired: c.from}}})
+		}
 	}
 	return events
 }
@@ -63,8 +97,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	limit := api.EventsDefault
 	if l := q.Get("limit"); l != "" {
-		if limit, err = strconv.Atoi(l); err != nil || limit < 0 || limit > eventsMost {
-			writeError(w, api.Refuse(api.CodeInvalid, fmt.Sprintf("give a number from 0 to %d", eventsMost), "limit %q is none",
+		if limit, err = strconv.Atoi(l); err != nil || limit < 0 || limit > api.EventsMost {
+			writeError(w, api.Refuse(api.CodeInvalid, fmt.Sprintf("give a number from 0 to %d", api.EventsMost), "limit %q is none",
 				l))
 			return
 		}
@@ -179,7 +213,7 @@ func (f *eventFollower) next(ctx context.Context) error {
 	}
 	list, _ := f.s.timeline(ctx, f.lease, api.Store{Connected: live}, f.since, f.limit)
 	if live || len(list) > 0 {
-		f.limit = eventsMost // of later ones, all
+		f.limit = api.EventsMost // of later ones, all
 	}
 	return f.send(list)
 }
