@@ -55,6 +55,7 @@ func jsonCases(dir string) map[string]jsonCase {
 			code: "unreachable"},
 		"forget":  {ok: "forget gone", fails: "forget n2", misused: "forget"},
 		"events":  {ok: "events", fails: "AWAY events", misused: "events --since=bogus", code: "unreachable"},
+		"replay":  {ok: "replay", fails: "AWAY replay", misused: "replay --from=bogus", object: true, code: "unreachable"},
 		"journal": {fails: "AWAY journal a", misused: "journal --lines=x a", streams: true, code: "unreachable"},
 		"key generate": {ok: "key generate --key-file " + key, fails: "key generate --key-file " + key,
 			misused: "key generate x", object: true, code: "failed"},

@@ -45,6 +45,7 @@ func verbs() []verb {
 		{"look", (*app).explainCommand, []string{looks}},
 		{"look", (*app).journalCommand, []string{looks}},
 		{"look", (*app).eventsCommand, []string{looks}},
+		{"look", (*app).replayCommand, []string{looks}},
 
 		{"machines", (*app).listMachinesCommand, []string{looks}},
 		{"machines", (*app).connectivityCommand, []string{looks}},
