@@ -54,6 +54,7 @@ type Power interface {
 type source interface {
 	Snapshots() <-chan *state.Snapshot
 	Look(on bool)
+	LoadOlder()
 	Current() Client
 }
 

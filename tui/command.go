@@ -37,7 +37,7 @@ const (
 var commands = map[string]operand{"uncordon": machineNames, "submit": filePaths, "open": unitNames,
 	"filter": filterText, "q": nothing, "save": filePaths, "cluster": clusterNames, "theme": themeNames,
 	"use": filterNames, "forget-filter": filterNames, "save-filter": newName,
-	logs.SinceWord: timeText, logs.UntilWord: timeText, logs.GoToWord: timeText}
+	logs.SinceWord: timeText, logs.UntilWord: timeText, logs.GoToWord: timeText, "past": timeText}
 
 // operands of a command; ok is false for a word that is none.
 func (s *shell) operands(word string) (operand, bool) {
@@ -139,7 +139,19 @@ func (s *shell) command(text string) tea.Cmd {
 		s.say(s.noCommand(word), true)
 		return nil
 	}
+	if why := s.notPast(keys.Action(word)); why != "" {
+		s.say(why, true)
+		return nil
+	}
 	switch {
+	case s.past != nil && kind == timeText && word != "past":
+		s.say(s.notPast(keys.GoLogs), true)
+		return nil
+	case s.past != nil && (word == "submit" || word == "uncordon"):
+		s.say("Nothing can be done in the past: "+s.keys.Key(keys.Back)+" goes back to now, to "+word+".", true)
+		return nil
+	case word == "past":
+		return s.pastCommand(args)
 	case word == "q":
 		return s.quit()
 	case word == "filter":

@@ -105,6 +105,8 @@ func TestGoldenScreens(t *testing.T) {
 		"detail":           {calm(), []string{"2", "/", "'@3", "enter", "enter"}},
 		"logs":             {calm(), []string{"2", "/", "'@3", "enter", "l"}},
 		"connectivity":     {storm(), []string{"w", "j"}},
+		"past":             {storm(), []string{"["}},
+		"past-units":       {storm(), []string{"2", "[", "["}},
 		"help":             {calm(), []string{"?"}},
 		"dialog":           {calm(), []string{"2", "*", "D"}},
 		"command":          {calm(), []string{":", "'s"}},

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,8 @@ type fakeClient struct {
 	after       []string         // by what they were told it was to be only if they are still so
 	refuse      error
 	content     string
-	away        bool // nobody answers
+	away        bool         // nobody answers
+	older       atomic.Int32 // how often older events were asked for
 	log         []journal.Entry
 	asked       api.JournalOptions // of a log, the last time
 	lines       chan *api.Line
@@ -227,6 +229,7 @@ func (p paper) Snapshots() <-chan *state.Snapshot {
 	return none
 }
 func (p paper) Look(bool)       {}
+func (p paper) LoadOlder()      { p.client.older.Add(1) }
 func (p paper) Current() Client { return p.client }
 
 // desk is a host that only remembers.

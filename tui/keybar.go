@@ -27,10 +27,14 @@ func (s *shell) keyBar(b *draw.Buf) {
 		}
 	}
 	if s.goesBack() {
-		always = append([]keys.Hint{{Key: s.keys.Key(keys.Back), Word: "back", Action: keys.Back}}, always...)
+		back := "back"
+		if s.past != nil {
+			back = "now"
+		}
+		always = append([]keys.Hint{{Key: s.keys.Key(keys.Back), Word: back, Action: keys.Back}}, always...)
 		width += hintWidth(always[0]) + 2
 	}
-	if s.undoable() {
+	if s.past == nil && s.undoable() {
 		always = append([]keys.Hint{{Key: s.undoKey(), Word: "undo " + s.undoWord(), Action: keys.Undo}}, always...)
 		width += hintWidth(always[0]) + 2
 	}
@@ -56,11 +60,14 @@ func (s *shell) hint(b *draw.Buf, h keys.Hint) {
 // goesBack reports whether there is something to go back from.
 func (s *shell) goesBack() bool {
 	m, ok := s.top().(screens.Marker)
-	return len(s.stack) > 0 || s.opener != nil || ok && m.Marked() > 0 || !s.filters[s.top()].Empty()
+	return s.past != nil || len(s.stack) > 0 || s.opener != nil || ok && m.Marked() > 0 || !s.filters[s.top()].Empty()
 }
 
 // offers reports whether an action can be done to the target, and what it is called for it.
 func (s *shell) offers(h keys.Hint, target screens.Target) (word string, ok bool) {
+	if s.notPast(h.Action) != "" {
+		return "", false
+	}
 	switch h.Action {
 	case keys.Start, keys.Stop, keys.Restart, keys.Destroy, keys.Edit, keys.ShowLog, keys.Errors:
 		return h.Word, s.offersUnit(h.Action, target.Units)

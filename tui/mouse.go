@@ -61,6 +61,9 @@ func (s *shell) click(x, y int) tea.Cmd {
 		at := 0
 		for i := range tabNames {
 			at += draw.Width(s.tabLabel(i)) + 2
+			if x < at && i == tabLogs {
+				return s.do(keys.GoLogs)
+			}
 			if x < at {
 				return s.show(i)
 			}

@@ -65,7 +65,7 @@ func (s *shell) unexpect(name string) {
 func (s *shell) confirmPending() {
 	var touched []*outcome
 	for name, p := range s.pending {
-		rows := s.snap.Of(name)
+		rows := s.live.Of(name)
 		late := s.now().Sub(p.since) > pendingPatience
 		switch {
 		case p.confirmed(rows):

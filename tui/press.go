@@ -71,7 +71,19 @@ func (s *shell) unbound(key string) {
 
 // do carries out an action.
 func (s *shell) do(a keys.Action) tea.Cmd {
+	if why := s.notPast(a); why != "" {
+		s.say(why, true)
+		return nil
+	}
 	switch a {
+	case keys.Then:
+		return s.showThen()
+	case keys.StepBack:
+		return s.step(false)
+	case keys.StepForward:
+		return s.step(true)
+	case keys.Play:
+		return s.play()
 	case keys.Quit:
 		return s.quit()
 	case keys.Suspend:
@@ -79,9 +91,9 @@ func (s *shell) do(a keys.Action) tea.Cmd {
 	case keys.Redraw:
 		s.host.Redraw()
 	case keys.NextScreen:
-		return s.show((s.tab + 1) % tabCount)
+		return s.show(s.nextTab(1))
 	case keys.PrevScreen:
-		return s.show((s.tab + tabCount - 1) % tabCount)
+		return s.show(s.nextTab(tabCount - 1))
 	case keys.ShowHelp:
 		return s.show(tabHelp)
 	case keys.Back:
@@ -122,3 +134,12 @@ func (s *shell) do(a keys.Action) tea.Cmd {
 
 var tabOf = map[keys.Action]int{keys.GoOverview: tabOverview, keys.GoUnits: tabUnits, keys.GoMachines: tabMachines,
 	keys.GoTimeline: tabTimeline, keys.GoLogs: tabLogs, keys.GoHelp: tabHelp}
+
+// nextTab is the tab so many further. The past has no logs.
+func (s *shell) nextTab(by int) int {
+	next := (s.tab + by) % tabCount
+	if s.past != nil && next == tabLogs {
+		next = (next + by) % tabCount
+	}
+	return next
+}

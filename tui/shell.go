@@ -35,7 +35,11 @@ const (
 // what can't be undone, and tells what came of it.
 type shell struct {
 	setup
-	snap      *state.Snapshot
+	snap      *state.Snapshot // shown
+	live      *state.Snapshot // the newest
+	past      *past           // shown instead; nil for now
+	pastGen   uint64
+	oldest    string // the timeline's first entry when older ones were asked for
 	trends    state.Trends
 	width     int
 	height    int
@@ -80,6 +84,7 @@ type (
 func newShell(s setup) *shell {
 	sh := &shell{setup: s, snap: &state.Snapshot{}, filters: map[screens.Screen]state.Query{},
 		pending: map[string]pending{}, drafts: map[string]string{}, history: map[string][]string{}}
+	sh.live = sh.snap
 	sh.tabs = [tabCount]screens.Screen{overview.New(), unitlist.New(""), machinelist.New(), timeline.New(), logs.New(nil),
 		help.New()}
 	return sh
@@ -98,8 +103,12 @@ func (s *shell) await() tea.Msg {
 
 // env is what screens go by now.
 func (s *shell) env() *screens.Env {
-	return &screens.Env{Theme: s.theme, Keys: s.keys, Snap: s.snap, Trends: &s.trends, Now: s.now(), Client: current{s.source},
+	env := &screens.Env{Theme: s.theme, Keys: s.keys, Snap: s.snap, Trends: &s.trends, Now: s.shownAt(), Client: current{s.source},
 		Pending: s.asked, Filter: s.filters[s.top()], Demo: s.power != nil, Remote: s.remote}
+	if s.past != nil && !s.past.at.IsZero() {
+		env.Past, env.Trends, env.Pending = true, &state.Trends{}, func(string) string { return "" }
+	}
+	return env
 }
 
 // top is the screen that is shown.
@@ -118,8 +127,11 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.width, s.height = msg.Width, msg.Height
 		s.host.Redraw()
 	case snapshotMsg:
-		s.snap = msg.snap
-		s.trends.Note(s.snap, s.now())
+		s.live = msg.snap
+		if s.past == nil || s.past.at.IsZero() {
+			s.snap = s.live
+		}
+		s.trends.Note(s.live, s.now())
 		s.confirmPending()
 		cmd = tea.Batch(s.await, s.relay(msg))
 	case tickMsg:
@@ -132,6 +144,10 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd = s.keysOf(msg)
 	case tea.MouseMsg:
 		cmd = s.mouse(msg)
+	case pastMsg:
+		cmd = s.tookPast(msg)
+	case playMsg:
+		cmd = s.played(msg)
 	case actedMsg:
 		s.acted(msg)
 	case planMsg:
@@ -166,7 +182,7 @@ func (s *shell) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 
 // relay hands a message to the screens that may wait for it.
 func (s *shell) relay(msg tea.Msg) tea.Cmd {
-	env := s.env()
+	env := s.liveEnv()
 	var cmds []tea.Cmd
 	for _, sc := range append(s.drilled(), s.tabs[tabLogs], s.tabs[s.tab]) {
 		cmds = append(cmds, sc.Update(env, msg))
@@ -191,7 +207,7 @@ func (s *shell) settle() tea.Cmd {
 // clock keeps one tick under way: ten a second while a stopwatch shows tenths, else one.
 func (s *shell) clock() tea.Cmd {
 	every := time.Second
-	if s.snap.Quick.After(s.now()) || s.doubtful() {
+	if s.past == nil && (s.snap.Quick.After(s.now()) || s.doubtful()) {
 		every = 100 * time.Millisecond
 	}
 	if s.ticking != 0 && s.ticking <= every {
@@ -267,7 +283,7 @@ func (s *shell) show(tab int) tea.Cmd {
 // open drills into a screen.
 func (s *shell) open(sc screens.Screen) tea.Cmd {
 	s.stack = append(s.stack, sc)
-	return start(s.env(), sc)
+	return start(s.liveEnv(), sc)
 }
 
 // starter is a screen that has something to fetch.
@@ -285,6 +301,9 @@ func start(env *screens.Env, sc screens.Screen) tea.Cmd {
 // back takes back one thing: marks, the filter, the screen, the log, the tab.
 func (s *shell) back() tea.Cmd {
 	top := s.top()
+	if s.past != nil {
+		return s.leavePast()
+	}
 	if m, ok := top.(screens.Marker); ok && m.Marked() > 0 {
 		s.clearMarks(m)
 		return nil
@@ -315,6 +334,8 @@ func (s *shell) intend(i screens.Intent) tea.Cmd {
 		return s.open(unitdetail.New(i.Unit))
 	case screens.OpenMachine:
 		return s.open(unitlist.New(i.ID))
+	case screens.LoadOlder:
+		s.loadOlder()
 	case screens.OpenLogs:
 		return s.openLogs(i.Units)
 	case screens.Run:

@@ -54,7 +54,7 @@ func (s *shell) View() string {
 // body is the screen, and below it the log, if that is shown.
 func (s *shell) body(env *screens.Env, room int) string {
 	top := s.top()
-	if s.panel == nil || top.Place()&(keys.Units|keys.Detail) == 0 || room < 12 {
+	if s.panel == nil || s.past != nil || top.Place()&(keys.Units|keys.Detail) == 0 || room < 12 {
 		top.SetSize(s.width, room)
 		return top.View(env)
 	}
@@ -67,6 +67,11 @@ func (s *shell) body(env *screens.Env, room int) string {
 // header says how the cluster is, and which screen is shown.
 func (s *shell) header(b *draw.Buf, env *screens.Env) {
 	t := s.theme
+	if s.past != nil {
+		s.pastHeader(b)
+		s.tabLine(b, env)
+		return
+	}
 	b.Text(" fleettop ", t.Tab)
 	indent := b.Col() + 3
 	if text := s.trouble(env, s.width-indent-1); text != "" {

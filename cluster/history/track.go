@@ -136,6 +136,8 @@ func (s *statuses) at(q query, now Status) Status {
 		return last.after // a unit stays failed until it is told otherwise
 	case last.after.Active != "" && began && next.Active == last.after.Active && next.Since.Sub(last.at).Abs() < slack:
 		return next // the clocks differ by a little
+	case last.fresh && n < len(s.steps) && s.steps[n].after.Active == "active":
+		return Status{Active: "activating", Since: last.at} // until the leader saw it active
 	case last.fresh && began && next.Active == "active" && next.Restarts == 0:
 		return Status{Active: "activating", Since: last.at} // it was started once, and was active for the first time later
 	}

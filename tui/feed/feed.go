@@ -61,6 +61,7 @@ type Feed[C Client] struct {
 	cfg    Config[C]
 	out    chan *state.Snapshot
 	look   chan struct{} // has one when wanted changed
+	older  chan struct{} // has one when older events are wanted
 	cancel context.CancelFunc
 	done   chan struct{}
 
@@ -89,7 +90,7 @@ type other[C Client] struct {
 // Start starts a feed. Close ends it.
 func Start[C Client](ctx context.Context, cfg Config[C]) *Feed[C] {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &Feed[C]{cfg: cfg, out: make(chan *state.Snapshot, 1), look: make(chan struct{}, 1), cancel: cancel,
+	f := &Feed[C]{cfg: cfg, out: make(chan *state.Snapshot, 1), look: make(chan struct{}, 1), older: make(chan struct{}, 1), cancel: cancel,
 		done:    make(chan struct{}),
 		current: cfg.Client, reducer: state.NewReducer(), others: map[string]other[C]{},
 		silent: map[string]time.Time{}, due: time.NewTimer(time.Hour)}
@@ -115,6 +116,14 @@ func (f *Feed[C]) Look(on bool) {
 	f.mu.Unlock()
 	select {
 	case f.look <- struct{}{}:
+	default:
+	}
+}
+
+// LoadOlder has all events brought that the cluster keeps; a snapshot has them then. It never blocks.
+func (f *Feed[C]) LoadOlder() {
+	select {
+	case f.older <- struct{}{}:
 	default:
 	}
 }

@@ -46,7 +46,7 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 			}
 		})
 	})
-	older := make(chan []cluster.Event, 1)
+	older := make(chan []cluster.Event)
 	var figures chan api.Stats // nil while none are asked for
 	var stopStats context.CancelFunc = func() {}
 	defer func() { stopStats() }()
@@ -105,12 +105,10 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 			if first {
 				first = false
 				setStats(f.looking)
-				running.Go(func() {
-					if list, err := c.Events(ctx, "", eventsAsked); err == nil {
-						older <- list
-					}
-				})
+				running.Go(func() { askEvents(ctx, c, eventsAsked, older) })
 			}
+		case <-f.older:
+			running.Go(func() { askEvents(ctx, c, api.EventsMost, older) })
 		case list := <-older:
 			f.reducer.AddEvents(list, time.Now())
 			f.schedule(batchEvery)
@@ -128,6 +126,18 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 		case now := <-f.due.C:
 			f.publish(now)
 		}
+	}
+}
+
+// askEvents asks once for the newest events, so many of them.
+func askEvents[C Client](ctx context.Context, c C, limit int, events chan<- []cluster.Event) {
+	list, err := c.Events(ctx, "", limit)
+	if err != nil {
+		return
+	}
+	select {
+	case events <- list:
+	case <-ctx.Done():
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 	Lists   = Overview | Units | Machines | Timeline | Help | Detail | Logs | Connectivity | Report // everything that scrolls
 	OnUnits = Overview | Units | Detail | Logs                                                      // where a unit is at hand
 	OnHosts = Overview | Machines                                                                   // where a machine is
+	InPast  = Overview | Units | Machines | Timeline | Detail | Help                                // what has a past, and help on it
 	All     = Lists
 )
 
@@ -116,6 +117,11 @@ const (
 	SortCPU      Action = "sort-cpu"
 	SortMemory   Action = "sort-memory"
 	SortCount    Action = "sort-units"
+
+	Then        Action = "then"
+	StepBack    Action = "step-back"
+	StepForward Action = "step-forward"
+	Play        Action = "play"
 
 	Mouse Action = "mouse"
 	Shell Action = "shell"
@@ -226,6 +232,12 @@ func Table() []Binding {
 		{Redraw, []string{"ctrl+l"}, All, "redraw", "draw the screen anew", "Screens", false, false, 0, false},
 		{Suspend, []string{"ctrl+z"}, All, "suspend", "suspend; fg comes back", "Screens", false, false, 0, false},
 		{Quit, []string{"q", "ctrl+c"}, All, "quit", "quit", "Screens", false, false, 15, true},
+
+		{Then, []string{"t"}, Overview | Machines | Timeline, "then",
+			"show the cluster as it was at this event, or when the last happened to what is under the cursor; `:past 10:30`", "Past", false, false, 8, true},
+		{StepBack, []string{"["}, InPast, "event before", "go to the event before: into the past, and further back", "Past", false, false, 0, true},
+		{StepForward, []string{"]"}, InPast, "event after", "go to the event after; after the last one is now, as with esc", "Past", false, false, 0, true},
+		{Play, []string{"P"}, InPast, "play", "play the past on: as fast as it happened, 4 times, 16 times, stop", "Past", false, false, 0, true},
 	}
 }
 

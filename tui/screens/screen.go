@@ -33,6 +33,7 @@ type Env struct {
 	Snap   *state.Snapshot
 	Trends *state.Trends // what this console saw machines and units use
 	Now    time.Time
+	Past   bool // Snap and Now are of the past
 	Client Client
 	// Pending is what was asked of a unit and isn't confirmed yet: "stopping…", or "".
 	Pending func(unit string) string
@@ -82,10 +83,11 @@ type Closer interface{ Close() }
 // Target is what actions are done to.
 type Target struct {
 	Units    []string
-	Machines []string // IDs
-	On       string   // the machine of the row under the cursor, where that is one of several of its unit
-	Text     string   // to be copied
-	Why      string   // a sentence: why there is nothing, where that isn't plain to see
+	Machines []string  // IDs
+	On       string    // the machine of the row under the cursor, where that is one of several of its unit
+	Text     string    // to be copied
+	Why      string    // a sentence: why there is nothing, where that isn't plain to see
+	At       time.Time // when what is under the cursor happened, or began; zero for what doesn't happen
 }
 
 // Intent is what a screen asks the shell for; nil for nothing.
@@ -99,6 +101,7 @@ type (
 	Run         struct{ Cmd tea.Cmd }
 	Say         struct{ Text string }
 	Save        struct{ Path string } // what the screen shows, to a file
+	LoadOlder   struct{}              // events before those that are known here
 	// Ask opens a prompt; Done is called with the text.
 	Ask struct {
 		Label, Text string

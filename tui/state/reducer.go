@@ -26,6 +26,7 @@ type Reducer struct {
 	calm     map[string]time.Time     // when a unit that crashes again and again counts as well again
 	heard    time.Time                // the last line, by the cluster's clocks
 	lost     instant                  // the store
+	unknown  *unknown                 // of a past moment; nil for now
 
 	dirty    map[string]struct{} // units whose rows may have changed
 	reshaped bool                // rows came or went

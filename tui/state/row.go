@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/daemon/api"
 	"fleettop/units"
 )
 
@@ -59,6 +60,11 @@ type Row struct {
 	Word string // its state in one word
 	Mood Mood
 	Move *Move // under way, or done not long ago
+
+	known   bool            // the cluster has a file of it
+	changed time.Time       // what is wanted of it, by the cluster's clocks
+	given   *api.Assignment // where it is; nil for nowhere, or where it was taken away
+	status  *cluster.Status // what Machine reports; nil for nothing
 
 	since   instant     // Since, as its machine says it
 	crashes []time.Time // the last restarts that were its own

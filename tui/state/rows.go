@@ -71,6 +71,7 @@ func (r *Reducer) judge(row, old *Row, unplaced string, now time.Time) {
 		}
 	}
 	row.judge(r.hostOf(row.Machine), unplaced)
+	r.unknown.judge(row)
 }
 
 // latest is the assignment that counts: the one of the highest epoch.
@@ -101,6 +102,7 @@ func (r *Reducer) globalRows(u *unit, now time.Time) []*Row {
 	if len(on) == 0 {
 		row := r.row(u, u.Name)
 		row.judge(nil, u.unplaced)
+		r.unknown.judge(row)
 		row.index(nil)
 		return []*Row{row}
 	}
@@ -129,14 +131,14 @@ func before(rows []*Row) *Row {
 
 func (r *Reducer) row(u *unit, id string) *Row {
 	return &Row{ID: id, Unit: u.Name, Template: u.template, About: u.Description, Global: u.Global,
-		Desired: u.Desired, Generation: u.Generation, Hash: u.Hash}
+		Desired: u.Desired, Generation: u.Generation, Hash: u.Hash, known: u.known, changed: u.At}
 }
 
 // place puts a row onto a machine; a is nil where it was taken from there.
 func (r *Reducer) place(row *Row, u *unit, id string, a *api.Assignment) {
 	row.Machine, row.Host, row.Leaving, row.home = id, r.called(id), a == nil, r.machines[id]
 	if a != nil {
-		row.Reason, row.Stopping = a.Reason, a.Leaving
+		row.Reason, row.Stopping, row.given = a.Reason, a.Leaving, a
 		if a.Waits() {
 			row.RetryAt = a.RetryAt
 		}
@@ -146,6 +148,7 @@ func (r *Reducer) place(row *Row, u *unit, id string, a *api.Assignment) {
 		return // what it says is of an earlier stay
 	}
 	s := u.statuses[i]
+	row.status = s
 	row.Load, row.Active, row.Sub, row.Result = s.Load, s.Active, s.Sub, s.Result
 	row.Since, row.Restarts, row.PID, row.Exit = s.Since, s.Restarts, s.PID, s.Exit
 	row.Error, row.Carried = s.Error, s.Generation

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"fleettop/cluster"
+	"fleettop/daemon/api"
 )
 
 // eventsKept is how many events the timeline remembers.
-const eventsKept = 5000
+const eventsKept = api.EventsMost
 
 // Entry is a line of the timeline, or a failover as one block of them. Its
 // head is the last word on it: the summary, once there is one.
@@ -32,6 +33,14 @@ func (e *Entry) Key() string {
 		return e.Block[0].ID
 	}
 	return e.Event.ID
+}
+
+// Begins is when the entry happened, or its block began.
+func (e *Entry) Begins() time.Time {
+	if len(e.Block) > 0 {
+		return e.Block[0].Time
+	}
+	return e.Time
 }
 
 // timeline keeps events and makes entries of them.

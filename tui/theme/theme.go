@@ -26,6 +26,7 @@ type Theme struct {
 	Good, Busy, Bad, Idle, Info draw.Ink
 	Cursor, Mark, Match         draw.Ink
 	Border, Key, Tab, Banner    draw.Ink
+	Past                        draw.Ink // the line that says that the past is shown
 	Moved                       draw.Ink
 	Section, Option, Comment    draw.Ink // of a unit file
 	// Hues are the colours that writers of logs use: red, green, yellow, blue, magenta, cyan.
@@ -66,6 +67,7 @@ var defaults = Colours{
 	"good": "green", "busy": "magenta", "bad": "bold bright-red", "idle": "faint", "info": "bright-blue",
 	"cursor": "reverse", "mark": "bold bright-magenta", "match": "reverse",
 	"border": "faint", "key": "bright-blue", "tab": "reverse", "banner": "reverse yellow on black",
+	"past":    "reverse cyan on black",
 	"moved":   "bright-magenta",
 	"section": "bold bright-blue", "option": "bright-blue", "comment": "faint",
 }
@@ -196,7 +198,7 @@ func (t *Theme) inks() map[string]*draw.Ink {
 		"text": &t.Text, "dim": &t.Dim, "strong": &t.Strong, "title": &t.Title,
 		"good": &t.Good, "busy": &t.Busy, "bad": &t.Bad, "idle": &t.Idle, "info": &t.Info,
 		"cursor": &t.Cursor, "mark": &t.Mark, "match": &t.Match,
-		"border": &t.Border, "key": &t.Key, "tab": &t.Tab, "banner": &t.Banner,
+		"border": &t.Border, "key": &t.Key, "tab": &t.Tab, "banner": &t.Banner, "past": &t.Past,
 		"moved":   &t.Moved,
 		"section": &t.Section, "option": &t.Option, "comment": &t.Comment,
 	}

@@ -84,7 +84,8 @@ func Failed(i int, silent time.Duration) *api.Line {
 		Evidence: "no answer for 0.4 s, probe timed out"}
 	return &api.Line{Kind: api.LineChange, Machines: []api.Machine{m},
 		Events: []cluster.Event{Event(1, silent/2, cluster.Event{Kind: cluster.EventMachine, Machine: m.ID, Text: m.Name +
-			" failed: no answer for 0.4 s, probe timed out"})}}
+			" failed: no answer for 0.4 s, probe timed out", State: cluster.Failed,
+			Record: cluster.Record{Was: &cluster.Was{State: cluster.Up, Since: Noon.Add(-time.Hour)}}})}}
 }
 
 // Moved is the line that gives a unit to another machine.
@@ -95,7 +96,9 @@ func Moved(name string, from, to int, epoch int64, ago time.Duration) *api.Line 
 		Gone: &api.Gone{Assignments: []api.Placement{{Machine: MachineID(from), Unit: name}},
 			Statuses: []api.Placement{{Machine: MachineID(from), Unit: name}}},
 		Events: []cluster.Event{Event(2, ago, cluster.Event{Kind: cluster.EventMoved, Unit: name, From: MachineID(from),
-			To: MachineID(to), Text: text})}}
+			To: MachineID(to), Text: text, Record: cluster.Record{Reason: "moved from n" + fmt.Sprint(from) + ": machine failed",
+				Was: &cluster.Was{Places: true, On: []string{MachineID(from)}, Reason: "fewest units", Active: "active", Sub: "running",
+					Since: Noon.Add(-time.Hour)}}})}}
 }
 
 // Active is the line that says that a moved unit runs again.

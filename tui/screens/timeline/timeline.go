@@ -82,7 +82,13 @@ func (s *Screen) sync(env *screens.Env) {
 func (s *Screen) Do(env *screens.Env, a keys.Action) screens.Intent {
 	s.sync(env)
 	it, ok := s.At()
-	if s.Move(a) || !ok {
+	if s.Move(a) {
+		if s.Index() == len(s.Items)-1 && !env.Past {
+			return screens.LoadOlder{}
+		}
+		return nil
+	}
+	if !ok {
 		return nil
 	}
 	switch a {
@@ -122,11 +128,11 @@ func (s *Screen) Target(env *screens.Env) screens.Target {
 	if !ok {
 		return screens.Target{}
 	}
-	e := it.entry.Event
+	e, at := it.entry.Event, it.entry.Begins()
 	if it.event != nil {
-		e = *it.event
+		e, at = *it.event, it.event.Time
 	}
-	return screens.Target{Text: e.Time.Format("2006-01-02T15:04:05.000Z07:00") + "  " + e.Text}
+	return screens.Target{At: at, Text: e.Time.Format("2006-01-02T15:04:05.000Z07:00") + "  " + e.Text}
 }
 
 // View implements screens.Screen.

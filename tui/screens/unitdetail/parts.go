@@ -1,6 +1,7 @@
 package unitdetail
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -23,6 +24,9 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 	if len(rows) == 0 {
 		if env.Snap.Conn.Seen.IsZero() {
 			return []line{{{" Waiting for the daemon.", t.Dim}}, nil}
+		}
+		if env.Past {
+			return []line{{{" " + s.unit + " was not known to the cluster at this moment.", t.Dim}}, nil}
 		}
 		return []line{{{" " + s.unit + " is not known to the cluster any more. Esc goes back.", t.Busy}}, nil}
 	}
@@ -82,6 +86,9 @@ func (s *Screen) state(env *screens.Env, w int) []line {
 				out = append(out, line{{"   " + text, t.Busy}})
 			}
 		}
+	}
+	if env.Past {
+		return append(out, line{{" wanted ", t.Dim}, {cmp.Or(string(first.Desired), state.UnknownWord), t.Text}}, nil)
 	}
 	wanted := line{{" wanted ", t.Dim}, {string(first.Desired), t.Text}}.with(w, piece{"  hash ", t.Dim},
 		piece{first.Hash[:min(7, len(first.Hash))], t.Text})

@@ -176,6 +176,9 @@ func (s *Screen) Target(*screens.Env) screens.Target {
 
 // View implements screens.Screen.
 func (s *Screen) View(env *screens.Env) string {
+	if env.Past {
+		return s.draw(append(s.state(env, s.width), s.past(env, s.width)...), s.height)
+	}
 	below := 0
 	if s.height >= 16 {
 		below = max(4, min(10, s.height/4))
@@ -194,9 +197,18 @@ func (s *Screen) View(env *screens.Env) string {
 		lines = append(lines, line{})
 		lines = append(lines, s.file(env, left)...)
 	}
+	drawn := s.draw(lines, s.height-below)
+	if below == 0 {
+		return drawn
+	}
+	s.log.SetSize(s.width, below)
+	return drawn + "\n" + s.log.View(env)
+}
+
+// draw draws lines on so many, from where it is scrolled to.
+func (s *Screen) draw(lines []line, room int) string {
 	b := &s.buf
 	b.Reset(s.width)
-	room := s.height - below
 	s.scroll.Set(len(lines), room)
 	from, to := s.scroll.Visible()
 	for i := from; i < to; i++ {
@@ -206,11 +218,7 @@ func (s *Screen) View(env *screens.Env) string {
 		b.End()
 	}
 	b.Blank(room)
-	if below == 0 {
-		return b.String()
-	}
-	s.log.SetSize(s.width, below)
-	return b.String() + "\n" + s.log.View(env)
+	return b.String()
 }
 
 // piece is text in an ink; line is some of them.
