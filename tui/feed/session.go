@@ -35,7 +35,7 @@ func (f *Feed[C]) session(ctx context.Context, c C) error {
 		Alive: func() { alive.Store(int64(time.Since(began))) }}
 	running.Go(func() {
 		ended <- c.Watch(ctx, options, func(_ *api.State, l *api.Line) error {
-			if l.Kind == api.LineHeartbeat && !hangs.Load() {
+			if l != nil && l.Kind == api.LineHeartbeat && !hangs.Load() {
 				return nil // alive says all that it does
 			}
 			select {

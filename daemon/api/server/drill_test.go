@@ -23,7 +23,12 @@ func TestDrillIsAskedOfTheMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, func() bool { return len(c.Mem.Snapshot().Assignments) == 3 })
-	plan, err := client.PlanDrill(t.Context(), n1.Name)
+	var plan *api.DrillPlan
+	var err error
+	waitFor(t, func() bool { // the server's view comes a moment later
+		plan, err = client.PlanDrill(t.Context(), n1.Name)
+		return err != nil || len(plan.Nowhere) > 0 && len(plan.Global) > 0
+	})
 	if err != nil || plan.Refusal != nil || len(plan.Nowhere) != 1 || plan.Nowhere[0].Unit != "bound.service" ||
 		!strings.Contains(plan.Nowhere[0].Reason, n1.Name) || len(plan.Global) != 1 || len(plan.Moves) != 0 {
 		t.Fatalf("%+v, %v", plan, err)

@@ -96,6 +96,8 @@ func TestTheEditorHasTheTerminal(t *testing.T) {
 			t.Errorf("the editor's terminal is raw (%v)", err)
 		}
 		p.types(line + "\n")
+		p.sees("It is new")
+		p.types("y")
 		p.sees("Your text is kept")
 	}
 	edit("once")
