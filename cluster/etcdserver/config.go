@@ -75,6 +75,8 @@ type Config struct {
 	// address and why. It must not block. Nil logs them.
 	Refused func(source, why string)
 	Logger  *slog.Logger // nil for slog.Default
+
+	alone bool // the member forgets the others
 }
 
 // PeerURL is PeerAddr as etcd's members know it.
@@ -130,6 +132,7 @@ func (c *Config) etcdConfig(initial string, isNew bool, s *Server) (*embed.Confi
 	e.PeerTLSInfo, e.ClientTLSInfo = c.TLS.info(), c.TLS.info()
 	e.TlsMinVersion = string(tlsutil.TLSVersion13)
 
+	e.ForceNewCluster = c.alone
 	e.TickMs, e.ElectionMs = uint(heartbeat.Milliseconds()), uint(election.Milliseconds())
 	e.PreVote, e.InitialElectionTickAdvance = true, true
 	e.MaxLearners = maxLearners

@@ -25,6 +25,8 @@ type marker struct {
 	// Founding means that the cluster's first member hasn't served yet. What is there then is
 	// nobody's: where the daemon ends in between, it may lack the start of its log.
 	Founding bool `json:"founding,omitempty"`
+	// Succeeds is the cluster whose data this one was made of; see Survivor.Recover.
+	Succeeds string `json:"succeeds,omitempty"`
 }
 
 // ForeignDataError says that a data directory belongs to another cluster, or

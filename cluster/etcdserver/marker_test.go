@@ -49,7 +49,7 @@ func TestFoundingThatWasInterrupted(t *testing.T) {
 			if !HasData(cfg.Dir) {
 				t.Error("a cluster that was founded has no data")
 			}
-			if err := writeMarker(cfg.Dir, marker{"cluster-one", "m0", true}); err != nil {
+			if err := writeMarker(cfg.Dir, marker{ClusterID: "cluster-one", Machine: "m0", Founding: true}); err != nil {
 				t.Fatal(err)
 			}
 			keep, dir := filepath.Join(cfg.Dir, dataDir, c.left), filepath.Join(cfg.Dir, dataDir)

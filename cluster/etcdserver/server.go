@@ -102,7 +102,7 @@ func (c *Config) startNew(ctx context.Context, initial string, isNew bool) (*Ser
 	if err := dropUnfinished(c.Dir); err != nil {
 		return nil, err
 	}
-	if err := claim(c.Dir, marker{c.ClusterID, c.Machine, isNew}, isNew); err != nil {
+	if err := claim(c.Dir, marker{ClusterID: c.ClusterID, Machine: c.Machine, Founding: isNew}, isNew); err != nil {
 		return nil, err
 	}
 	if HasData(c.Dir) {

@@ -49,6 +49,9 @@ func (n *Node) syncEndpoints(ctx context.Context) error {
 		living := endpoints
 		if n.cfg.embeds() {
 			var err error
+			if clusterID, err = n.followRecovery(clusterID); err != nil {
+				return err
+			}
 			if living, again, err = n.voters(clusterID, suspicions, time.Now()); err != nil {
 				return err
 			}
@@ -65,11 +68,16 @@ func (n *Node) syncEndpoints(ctx context.Context) error {
 			// machine that begins to vote has requests out.
 			n.conns.Keep(slices.Concat(endpoints, living))
 		}
-		tags := map[string]string{TagName: n.cfg.Name, tagCluster: clusterID}
+		n.mu.Lock()
+		tags := map[string]string{TagName: n.cfg.Name, tagCluster: n.clusterID}
+		if n.succeeds != "" {
+			tags[tagSucceeds] = n.succeeds
+		}
+		n.mu.Unlock()
 		if voter {
 			tags[tagEtcd] = n.ClientURL()
 		}
-		if now := []string{tags[tagCluster], tags[tagEtcd]}; !slices.Equal(now, tagged) {
+		if now := []string{tags[tagCluster], tags[tagEtcd], tags[tagSucceeds]}; !slices.Equal(now, tagged) {
 			if err := n.gossip.SetTags(tags); err != nil {
 				n.log.Debug("tags not gossiped yet", "error", err)
 			}
@@ -130,10 +138,13 @@ func (n *Node) voters(clusterID string, suspicions suspicions, now time.Time) (
 			clusterID = theirs
 			n.mu.Lock()
 			n.clusterID = theirs
+			n.change.Notify()
 			n.mu.Unlock()
 		}
 		if theirs != clusterID {
-			stranger = m
+			if theirs != n.predecessor() { // which ends, or follows
+				stranger = m
+			}
 			continue
 		}
 		n.company = true

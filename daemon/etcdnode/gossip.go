@@ -17,6 +17,8 @@ const TagName = "name"
 const (
 	tagCluster = "cluster" // the ID of the cluster a machine is in
 	tagEtcd    = "etcd"    // the URL of its etcd for clients; on voters only
+	// tagSucceeds is the ID of the cluster that the one a machine is in was recovered from.
+	tagSucceeds = "succeeds"
 )
 
 const (

@@ -100,6 +100,7 @@ type Node struct {
 	accepted  string // the keys whose authorities server has read
 	voter     bool   // server is up and votes
 	clusterID string // once known
+	succeeds  string // the cluster that this one was recovered from; empty for none
 	admitted  bool   // the store is this cluster's
 	why       error  // the store can't be used; nil if it can, or that isn't known
 	apart     error  // no other machine of the cluster was found yet; nil if one was, or there is none
@@ -114,6 +115,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, log: cfg.Log, gossip: cfg.Gossip, admitted: cfg.embeds(),
 		seated: make(chan struct{}, 1), reloads: make(chan chan struct{})}
 	n.seeds = openSeeds(cfg.StateDir, n.log)
+	n.succeeds = etcdserver.Succeeds(cfg.StateDir)
 	if cfg.embeds() {
 		if err := n.begin(ctx); err != nil {
 			return nil, err

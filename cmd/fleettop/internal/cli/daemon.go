@@ -209,13 +209,14 @@ func runDaemon(ctx context.Context, cfg daemon.Config) error {
 	duplicate, conflict := (*cluster.DuplicateError)(nil), (*membership.ConflictError)(nil)
 	stray, foreign, stranger := (*etcdnode.OtherClusterError)(nil), (*etcdserver.ForeignDataError)(nil),
 		(*etcdnode.StoreTakenError)(nil)
+	recovered := (*etcdnode.RecoveredError)(nil)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return nil // told to stop before it was up
 	case errors.Is(err, daemon.ErrLeft):
 		return exitError{exitLeft, err}
 	case errors.As(err, &duplicate), errors.As(err, &conflict), errors.As(err, &stray), errors.As(err, &foreign),
-		errors.As(err, &stranger):
+		errors.As(err, &stranger), errors.As(err, &recovered):
 		return exitError{exitBarred, err}
 	case errors.Is(err, trust.ErrNoKey):
 		return exitError{exitNoKey, err}

@@ -69,6 +69,7 @@ func jsonCases(dir string) map[string]jsonCase {
 		"backup": {ok: "backup " + filepath.Join(dir, "b"), fails: "AWAY backup b", misused: "backup", object: true,
 			code: "unreachable"},
 		"restore":    {fails: "restore none", misused: "restore", object: true, code: "failed"},
+		"recover":    {fails: "recover --state-dir " + filepath.Join(dir, "none"), misused: "recover x", object: true, code: "failed"},
 		"notify":     {misused: "notify"},
 		"join":       {fails: "join nonsense 127.0.0.1:1", misused: "join", object: true},
 		"drill":      {fails: "drill n2 --dry-run", misused: "drill n2 --for=1s", object: true, code: "conflict"},

@@ -63,6 +63,7 @@ func verbs() []verb {
 		{"run", (*app).daemonCommand, []string{noJSON, own}},
 		{"run", (*app).backupCommand, []string{looks}},
 		{"run", (*app).restoreCommand, nil},
+		{"run", (*app).recoverCommand, []string{own}},
 		{"run", (*app).keyCommand, []string{looks, noJSON, own}},
 		{"run", (*app).notifyCommand, []string{looks, noJSON}},
 		{"run", (*app).demoCommand, []string{noJSON, own}},
