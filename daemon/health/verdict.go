@@ -240,13 +240,13 @@ func lost(e evidence, now time.Time, grace time.Duration) verdict {
 		if e.sessionLives(now) {
 			return unheard(e, "gossip lost it, the probe was refused")
 		}
-		return waiting(e.since, now, grace,
+		return waiting(e.unanswering(), now, grace,
 			"the machine answers and its daemon doesn't: the probe was refused", "its daemon was away for %s")
 	case membership.Hung:
 		if e.sessionLives(now) {
 			return unheard(e, "gossip lost it, the probe hung")
 		}
-		return waiting(e.since, now, grace, "the machine answers and its daemon hangs", "its daemon hung for %s")
+		return waiting(e.unanswering(), now, grace, "the machine answers and its daemon hangs", "its daemon hung for %s")
 	}
 	// No probe could be made. Gossip alone convicts nobody at once.
 	if now.Sub(e.since) >= grace {
@@ -278,6 +278,14 @@ func (e evidence) silence() time.Time {
 		last = e.firstSeen
 	}
 	return last
+}
+
+// unanswering is since when a daemon that gossip lost hasn't answered: it may have answered probes for a while.
+func (e evidence) unanswering() time.Time {
+	if e.lastAnswer.After(e.since) {
+		return e.lastAnswer
+	}
+	return e.since
 }
 
 // heard is the last known sign of life of the machine: of its daemon or its kernel.

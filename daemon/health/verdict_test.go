@@ -120,6 +120,10 @@ func TestJudge(t *testing.T) {
 			e.registered, e.lastSeen, e.answered = false, ago(5*time.Second), ago(400*time.Millisecond)
 		},
 			cluster.Suspect, "its daemon has been silent for 5.0 s, and the machine for 0.4 s", hungSilence - 400*time.Millisecond},
+		"gossip lost it long ago, and its daemon hangs since lately": {cluster.DaemonGone, func(e *evidence) {
+			failed(e)
+			e.since, e.probe, e.lastAnswer, e.answered = ago(grace), membership.Hung, ago(time.Second), noon
+		}, cluster.DaemonGone, "the machine answers and its daemon hangs", grace - time.Second},
 		"its daemon hung, and then it lost its power": {cluster.DaemonGone, func(e *evidence) {
 			silent(e)
 			e.registered, e.lastSeen, e.answered = false, ago(5*time.Second), ago(hungSilence)
