@@ -85,7 +85,7 @@ func TestPast(t *testing.T) {
 	f.must(screen.Await("2/3 machines up", soon))
 	f.must(screen.Type("2"))
 	row("the unit where it is", func(line string) bool { return !strings.Contains(line, "failed") })
-	f.must(screen.Type(fmt.Sprintf(":past %s\r", died.Add(-time.Second).Format(time.RFC3339))))
+	f.must(screen.Type(fmt.Sprintf(":past %s\r", died.Add(-time.Second).Format(time.RFC3339Nano))))
 	f.must(screen.Await(" PAST ", soon))
 	row("the unit where it was", func(line string) bool {
 		return strings.Contains(line, victim.Name) && !strings.Contains(line, "→") && strings.Contains(line, "running")

@@ -87,8 +87,8 @@ var only = []struct {
 	by      []string
 	why     string
 }{
-	{"fleettop/cluster/etcdserver", []string{"fleettop/daemon/etcdnode", "fleettop/cmd/fleettop/internal/cli"},
-		"the etcd server is etcdnode's (the command line knows its errors)"},
+	{"fleettop/cluster/etcdserver", []string{"fleettop/daemon/etcdnode", "fleettop/daemon", "fleettop/cmd/fleettop/internal/cli"},
+		"the etcd server is etcdnode's (the daemon recovers its data, the command line knows its errors)"},
 	{"fleettop/cluster/etcdstore", []string{"fleettop/daemon", "fleettop/daemon/etcdnode"},
 		"the rest knows the store's contract"},
 	{"fleettop/cluster/election", []string{"fleettop/daemon/leadership"}, "leadership campaigns"},
@@ -98,7 +98,7 @@ var only = []struct {
 // imports besides the standard library.
 const wire = "fleettop/daemon/api"
 
-var wireImports = []string{"fleettop/cluster", "fleettop/units"}
+var wireImports = []string{"fleettop/cluster", "fleettop/cluster/history", "fleettop/units"}
 
 // program is main, and programImports all that it imports.
 const program = "fleettop/cmd/fleettop"
