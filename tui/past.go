@@ -168,11 +168,11 @@ func later(h *history.History, at time.Time) (time.Time, string) {
 	return to, ""
 }
 
-// moment is the last event at or before a time.
+// moment is a time, where the timeline reaches back to it.
 func (s *shell) moment(t time.Time, asked bool) pick {
 	return func(h *history.History, _ time.Time) (time.Time, string) {
-		if to, ok := h.Before(t.Add(1)); ok {
-			return to, ""
+		if _, ok := h.Before(t.Add(1)); ok {
+			return t, ""
 		}
 		why := "The timeline doesn't reach back to " + t.In(s.now().Location()).Format("2006-01-02 15:04:05") + "."
 		if asked {

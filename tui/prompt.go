@@ -24,13 +24,27 @@ type prompt struct {
 	list   bool // show what the text may become
 }
 
+// inTurn runs a command after another one, of which a message is rare: what ends the console would else
+// end it before what was typed is kept.
+func inTurn(first, then tea.Cmd) tea.Cmd {
+	if first == nil || then == nil {
+		return tea.Batch(first, then)
+	}
+	return func() tea.Msg {
+		if msg := first(); msg != nil {
+			return tea.BatchMsg{func() tea.Msg { return msg }, then}
+		}
+		return then()
+	}
+}
+
 // promptKey takes a key for the prompt.
 func (s *shell) promptKey(msg tea.KeyMsg) tea.Cmd {
 	p := s.prompt
 	switch msg.String() {
 	case "enter", "ctrl+j": // some send a line feed for it
 		s.prompt = nil
-		return tea.Batch(s.remember(p.Label, p.Value()), p.done(p.Value()))
+		return inTurn(s.remember(p.Label, p.Value()), p.done(p.Value()))
 	case "esc", "ctrl+c":
 		s.prompt = nil
 		if p.cancel != nil {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -24,6 +25,13 @@ func TestPast(t *testing.T) {
 	victim := f.others(leader)[0]
 	witness := f.others(victim)[0]
 	lost := f.unitsOn(victim, units)
+	placed := time.Now()
+	f.eventually("the past to be older than a second", soon, func() error {
+		if time.Since(placed) < 2*time.Second {
+			return errors.New("it isn't")
+		}
+		return nil
+	})
 	if len(lost) == 0 {
 		t.Fatalf("%s has none of the units", victim.Name)
 	}
@@ -85,7 +93,7 @@ func TestPast(t *testing.T) {
 	f.must(screen.Await("2/3 machines up", soon))
 	f.must(screen.Type("2"))
 	row("the unit where it is", func(line string) bool { return !strings.Contains(line, "failed") })
-	f.must(screen.Type(fmt.Sprintf(":past %s\r", died.Add(-time.Second).Format(time.RFC3339Nano))))
+	f.must(screen.Type(fmt.Sprintf(":past %s\r", died.Add(-100*time.Millisecond).Format(time.RFC3339Nano))))
 	f.must(screen.Await(" PAST ", soon))
 	row("the unit where it was", func(line string) bool {
 		return strings.Contains(line, victim.Name) && !strings.Contains(line, "→") && strings.Contains(line, "running")
