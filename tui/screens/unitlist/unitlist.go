@@ -172,6 +172,8 @@ func (s *Screen) empty(env *screens.Env) {
 		why = "Waiting for the daemon."
 	case s.machine != "":
 		why = "This machine has no units."
+	case env.Past:
+		why = "There were no units then."
 	}
 	s.None(env, "No unit", why)
 }
