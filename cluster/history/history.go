@@ -24,7 +24,7 @@ type Moment struct {
 
 // Leader is who led.
 type Leader struct {
-	Machine string    // ID; empty for nobody
+	Machine string    // ID; empty for none
 	Since   time.Time // zero where that isn't known
 	Unknown bool
 }

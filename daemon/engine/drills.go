@@ -28,7 +28,7 @@ func (t *term) seeDrills(snap *cluster.Snapshot, now time.Time) {
 	}
 }
 
-// ofDrill marks an event that a drill led to, so that nobody takes it for a failure.
+// ofDrill marks an event that a drill led to, so that no operator takes it for a failure.
 func (t *term) ofDrill(e cluster.Event) cluster.Event {
 	for _, machine := range []string{e.From, e.Machine} {
 		d := t.drills[machine]

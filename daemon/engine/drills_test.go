@@ -8,7 +8,7 @@ import (
 	"fleettop/cluster"
 )
 
-// TestWhatADrillLeadsToIsMarked: nobody takes it for a failure, and what comes
+// TestWhatADrillLeadsToIsMarked: it is no failure, and what comes
 // long after it is one.
 func TestWhatADrillLeadsToIsMarked(t *testing.T) {
 	term := newTerm(cluster.Leader{}, nil)

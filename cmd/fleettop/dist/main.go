@@ -1,6 +1,6 @@
 // Command dist makes fleettop's packages: deb, rpm, apk and tar.gz for each
 // architecture, with sums and a list of what is linked (SPDX). One commit gives
-// the same bytes, whoever builds it and when. `make dist` runs it.
+// the same bytes on every machine and at any time. `make dist` runs it.
 package main
 
 import (

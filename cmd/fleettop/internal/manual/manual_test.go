@@ -68,7 +68,7 @@ func TestPagesAreComplete(t *testing.T) {
 	}
 }
 
-// TestReadmeHasTheOptions: whoever adds an option of [X-Fleet] says so in the README, too.
+// TestReadmeHasTheOptions: the README has every option of [X-Fleet].
 func TestReadmeHasTheOptions(t *testing.T) {
 	_, table, _ := strings.Cut(read(t, "README.md"), "| option | meaning |")
 	table, _, _ = strings.Cut(table, "\n\n")
